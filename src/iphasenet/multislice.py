@@ -1,0 +1,176 @@
+"""Multislice of Bloch blocks: the scattering matrix of a crystal that repeats laterally.
+
+A plane wave kappa + G only scatters to kappa + G' in a crystal with an orthogonal cell, so each wave lives on the
+cell's own small grid. This module depends on torch alone.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_SMOOTH = (2, 3, 5, 7)
+
+
+def smooth_size(minimum: float) -> int:
+    """Smallest even integer from `minimum` up whose prime factors are at most 7 (fast Fourier transforms)."""
+    size = max(2, math.ceil(minimum))
+    while size % 2 or not _is_smooth(size):
+        size += 1
+    return size
+
+
+def _is_smooth(number: int) -> bool:
+    for factor in _SMOOTH:
+        while number % factor == 0:
+            number //= factor
+    return number == 1
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """
+    Grid of one cell.
+
+    Attributes
+    ----------
+    lengths : (float, float)
+        Periods along x and y [Å].
+    gpts : (int, int)
+        Grid points along x and y, 7-smooth.
+    """
+
+    lengths: tuple[float, float]
+    gpts: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.gpts) < 2 or not all(_is_smooth(n) for n in self.gpts):
+            raise ValueError(f"grid points {self.gpts}: allowed are numbers with no prime factor above 7")
+
+    @classmethod
+    def from_sampling(cls, lengths: tuple[float, float], sampling: float) -> "CellGrid":
+        """Grid with pixels of at most `sampling` [Å]."""
+        return cls(lengths, (smooth_size(lengths[0] / sampling), smooth_size(lengths[1] / sampling)))
+
+    @property
+    def band_limit(self) -> float:
+        """Largest spatial frequency that the multislice keeps, two thirds of Nyquist's [1/Å]."""
+        return (2 / 3) / (2 * max(length / n for length, n in zip(self.lengths, self.gpts, strict=True)))
+
+    def frequencies(self, kappa: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Spatial frequencies kappa + G in the order of the FFT.
+
+        Parameters
+        ----------
+        kappa : (block, 2) tensor
+            Fractional (x, y) wave vectors of the blocks [1/Å].
+
+        Returns
+        -------
+        (block, 1, x) tensor, (block, y, 1) tensor
+            kx and ky [1/Å].
+        """
+        (a, b), (nx, ny) = self.lengths, self.gpts
+        gx = torch.fft.fftfreq(nx, a / nx, dtype=kappa.dtype, device=kappa.device)
+        gy = torch.fft.fftfreq(ny, b / ny, dtype=kappa.dtype, device=kappa.device)
+        return kappa[:, 0, None, None] + gx, kappa[:, 1, None, None] + gy[:, None]
+
+    def antialias(self, k: Tensor) -> Tensor:
+        """Band limit with the cosine edge that abTEM puts on it (0.01 / pixel wide)."""
+        taper = 0.01 / max(length / n for length, n in zip(self.lengths, self.gpts, strict=True))
+        edge = 0.5 * (1 + torch.cos(math.pi * (k - self.band_limit + taper) / taper))
+        return torch.where(k > self.band_limit, 0.0, torch.where(k > self.band_limit - taper, edge, 1.0))
+
+
+def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant: float) -> Tensor:
+    """
+    Band-limited transmission functions exp(i sigma V).
+
+    Parameters
+    ----------
+    slices : (slice, y, x) tensor
+        Projected potential of each slice [V Å].
+    grid : CellGrid
+        Grid of the cell.
+    interaction_constant : float
+        sigma [rad / (V Å)].
+
+    Returns
+    -------
+    (slice, y, x) complex tensor
+        Transmission functions.
+    """
+    kx, ky = grid.frequencies(torch.zeros(1, 2, dtype=slices.dtype, device=slices.device))
+    exact = torch.exp(1j * interaction_constant * slices)
+    return torch.fft.ifft2(torch.fft.fft2(exact) * grid.antialias(torch.hypot(kx, ky)))
+
+
+def propagators(
+    grid: CellGrid, kappa: Tensor, wavelength: float, thickness: float, tilt: tuple[float, float]
+) -> Tensor:
+    """
+    Fresnel propagators of the blocks, with a small crystal tilt.
+
+    Parameters
+    ----------
+    grid : CellGrid
+        Grid of the cell.
+    kappa : (block, 2) tensor
+        Fractional wave vectors (x, y) [1/Å].
+    wavelength : float
+        Electron wavelength [Å].
+    thickness : float
+        Slice thickness dz [Å].
+    tilt : (float, float)
+        Lateral shift of an atomic column per depth, t: waves are carried in the frame of the columns, which
+        multiplies the propagator by exp(2 pi i dz k.t).
+
+    Returns
+    -------
+    (block, y, x) complex tensor
+        exp(-i pi lambda dz |k|²) exp(2 pi i dz k.t), k = kappa + G, band-limited.
+    """
+    kx, ky = grid.frequencies(kappa)
+    k2 = kx**2 + ky**2
+    phase = math.pi * thickness * (2 * (kx * tilt[0] + ky * tilt[1]) - wavelength * k2)
+    return torch.polar(grid.antialias(k2.sqrt()), phase)
+
+
+def scatter(
+    incident: Tensor, transmission: Tensor, propagator: Tensor, exit_slices: Sequence[int], grid: CellGrid
+) -> Tensor:
+    """
+    Send plane waves through a slab and collect them at its exit planes.
+
+    Parameters
+    ----------
+    incident : (wave, 2) integer tensor
+        Orders (x, y) of each incident plane wave G.
+    transmission : (slice, y, x) complex tensor
+        Transmission functions of one cell; they repeat along the beam.
+    propagator : (wave, y, x) complex tensor
+        Propagator over one slice for each wave.
+    exit_slices : sequence of int, rising
+        Numbers of slices after which the waves are collected.
+    grid : CellGrid
+        Grid of the cell.
+
+    Returns
+    -------
+    (exit, wave, y, x) complex tensor
+        Columns of the scattering matrix: amplitudes of the plane waves kappa + G' in the order of the FFT.
+    """
+    nx, ny = grid.gpts
+    waves = torch.zeros_like(propagator)
+    waves[torch.arange(len(waves)), incident[:, 1] % ny, incident[:, 0] % nx] = 1
+    collected = []
+    for index in range(exit_slices[-1]):
+        real = torch.fft.ifft2(waves, norm="forward")
+        real *= transmission[index % len(transmission)]
+        waves = torch.fft.fft2(real, norm="forward")
+        waves *= propagator
+        collected.extend(waves.clone() for _ in range(exit_slices.count(index + 1)))
+    return torch.stack(collected)

@@ -1,0 +1,110 @@
+"""Evaluation of periodic series on the pixels of an image."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+from iphasenet.potential import ComplexArray, series_frequencies
+
+
+@dataclass(frozen=True)
+class Field:
+    """
+    Pixels of an image and how the crystal lies under them.
+
+    Attributes
+    ----------
+    pixels : int
+        Pixels along each side.
+    sampling : float
+        Pixel size [Å].
+    rotation_deg : float
+        Rotation gamma of the crystal about the beam, from x to y [degrees].
+    offset : (float, float)
+        Point of the crystal (x, y), in its own frame, that lies under the image's centre [Å].
+    """
+
+    pixels: int
+    sampling: float
+    rotation_deg: float = 0.0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.pixels < 1 or not self.sampling > 0:
+            raise InputError(f"image: {self.pixels} pixels of {self.sampling} Å; allowed: at least 1, above 0")
+
+    def lab_frequencies(self, shape: tuple[int, ...], lengths: tuple[float, ...]) -> tuple[Any, Any]:
+        """Frequencies (x, y) of a crystal's series, turned into the image's frame [1/Å]."""
+        gx, gy = series_frequencies(shape, lengths)
+        angle = math.radians(self.rotation_deg)
+        return math.cos(angle) * gx - math.sin(angle) * gy, math.sin(angle) * gx + math.cos(angle) * gy
+
+
+def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field) -> NDArray[np.float32]:
+    """
+    Evaluate real Fourier series at the pixels of an image.
+
+    Parameters
+    ----------
+    coefficients : (..., 2 my + 1, 2 mx + 1) complex array
+        Centred coefficients of series that are real.
+    lengths : (float, float)
+        Periods along x and y [Å].
+    field : Field
+        Pixels, rotation and offset.
+
+    Returns
+    -------
+    (..., y, x) float32 array
+        Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
+        edge count half, so that nothing is aliased.
+    """
+    shape = coefficients.shape[-2:]
+    gx, gy = series_frequencies(shape, lengths)
+    lab_x, lab_y = field.lab_frequencies(shape, lengths)
+    weight = _nyquist_weight(lab_x * field.sampling) * _nyquist_weight(lab_y * field.sampling)
+    # A real series needs one half-plane, twice, and the constant term once.
+    upper = np.arange(shape[0] * shape[1]).reshape(shape) - shape[0] * shape[1] // 2
+    weight = weight * np.where(upper > 0, 2.0, np.where(upper == 0, 1.0, 0.0))
+    keep = weight > 0
+    phase = np.exp(2j * np.pi * (gx * field.offset[0] + gy * field.offset[1]))
+    terms = (coefficients * (weight * phase))[..., keep].astype(np.complex64)
+
+    position = (np.arange(field.pixels) - (field.pixels - 1) / 2) * field.sampling
+    along_y = np.exp(2j * np.pi * position[:, None] * lab_y[keep]).astype(np.complex64)
+    along_x = np.exp(2j * np.pi * lab_x[keep][:, None] * position).astype(np.complex64)
+    return ((terms[..., None, :] * along_y) @ along_x).real
+
+
+def _nyquist_weight(cycles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 inside, 1/2 on and 0 beyond half a cycle a pixel."""
+    distance = np.abs(cycles) - 0.5
+    return np.where(np.abs(distance) < 1e-9, 0.5, np.where(distance < 0, 1.0, 0.0))
+
+
+def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, float]:
+    """
+    Tilt angles about the lab's axes of a crystal tilted in its own frame.
+
+    Parameters
+    ----------
+    tilt : (float, float)
+        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
+    rotation_deg : float
+        Rotation gamma about the beam [degrees].
+
+    Returns
+    -------
+    alpha, beta : float
+        The crystal is rotated by gamma, then by alpha about lab x, then by beta about lab y [degrees]: the zone
+        axis then points along (cos alpha sin beta, -sin alpha, cos alpha cos beta).
+    """
+    angle = math.radians(rotation_deg)
+    tx = math.cos(angle) * tilt[0] - math.sin(angle) * tilt[1]
+    ty = math.sin(angle) * tilt[0] + math.cos(angle) * tilt[1]
+    beta = math.atan(tx)
+    return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)

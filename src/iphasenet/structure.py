@@ -1,0 +1,267 @@
+"""Crystal structures: reading a CIF and cutting the orthogonal cell the beam runs through.
+
+The multislice code needs a cell with three right angles and the beam along +z; crystals come with whatever
+cell their symmetry gives them. Fractional coordinates and lattice indices are row vectors throughout: a
+lattice vector with indices ``n`` is ``n @ cell`` [Å].
+"""
+
+from collections.abc import Sequence
+from math import gcd
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+from ase.io import read
+from ase.neighborlist import neighbor_list
+
+from iphasenet.errors import InputError
+
+MIN_DISTANCE = 0.5
+"""Shortest distance allowed between two atoms, periodic images included [Å]."""
+
+MAX_INDEX = 8
+"""Largest lattice index tried for the two cell vectors perpendicular to the beam."""
+
+ANGLE_TOLERANCE = 1e-4
+"""Largest deviation from a right angle that still counts as orthogonal [rad]."""
+
+WRAP_TOLERANCE = 1e-6
+"""A fractional coordinate this close below 1 is moved to 0 [1]."""
+
+_OCCUPANCY_TOLERANCE = 1e-6
+
+_FloatArray = npt.NDArray[np.float64]
+_IntArray = npt.NDArray[np.int64]
+
+
+def read_structure(path: str | Path) -> Atoms:
+    """Read one fully occupied, fully periodic crystal structure from a CIF.
+
+    Parameters
+    ----------
+    path
+        The CIF, with exactly one structure in it.
+
+    Returns
+    -------
+    Atoms
+        All atoms of the cell the file gives, symmetry expanded: positions (n_atoms, 3) [Å], cell (3, 3) [Å],
+        periodic along all three axes.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no readable CIF, holds no or several structures, has partly occupied or
+        mixed sites, undefined positions or cell, or two atoms closer than `MIN_DISTANCE`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a CIF file is needed")
+    try:
+        images = read(path, index=":", format="cif", do_not_split_by_at_sign=True)
+    except Exception as error:  # a bad file makes the parser raise anything from AssertionError to TypeError
+        reason = " ".join(str(error).split()) or "no details given"
+        raise InputError(f"{path}: not a readable CIF ({type(error).__name__}: {reason})") from error
+    if len(images) != 1:
+        raise InputError(f"{path}: found {len(images)} structures with atoms, exactly one is allowed")
+    found = images[0]
+    _check_occupancy(found, str(path))
+    # Only what the simulation uses is kept: the reader's space-group notes would be wrong in any supercell.
+    atoms = Atoms(found.get_chemical_symbols(), positions=found.positions, cell=found.cell, pbc=True)
+    _check_structure(atoms, str(path))
+    return atoms
+
+
+def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -> Atoms:
+    """Cut the smallest orthogonal supercell with the beam direction as its third axis.
+
+    The third axis is the shortest vector along [uvw] among the integer combinations of the vectors of the
+    given cell, direction preserved; centring translations of a conventional cell are not used. The other two
+    are integer combinations with indices up to `MAX_INDEX`, perpendicular within `ANGLE_TOLERANCE`, of least
+    base area; ties go to the simplest indices, so a cell that is orthogonal already keeps its axes. A skew
+    within the tolerance is removed by keeping the fractional coordinates.
+
+    Parameters
+    ----------
+    atoms
+        A crystal with a three-dimensional cell: positions (n_atoms, 3) [Å], cell (3, 3) [Å].
+    zone_axis
+        Lattice direction [uvw] the beam runs along, as indices of the given cell.
+
+    Returns
+    -------
+    Atoms
+        The supercell, rotated so that a, b, c run along +x, +y, +z: cell (3, 3) diagonal [Å], positions
+        (m * n_atoms, 3) [Å] with fractional coordinates in [0, 1), periodic along all three axes.
+
+    Raises
+    ------
+    InputError
+        If `zone_axis` is not three integers or all zero, the structure is defective, or no such cell exists.
+    """
+    zone = _check_zone_axis(zone_axis)
+    _check_structure(atoms, "structure")
+    cell = np.asarray(atoms.cell[:], dtype=np.float64)
+    matrix = _orthogonal_combination(cell, zone)
+    cosets, multiplicity = _cosets(matrix)
+    scaled = np.linalg.solve(cell.T, atoms.positions.T).T @ np.linalg.inv(matrix)
+    fractional = _wrap((cosets[:, None, :] / multiplicity + scaled[None, :, :]).reshape(-1, 3))
+    lengths = np.linalg.norm(matrix @ cell, axis=1)
+    supercell = Atoms(
+        numbers=np.tile(atoms.numbers, multiplicity), positions=fractional * lengths, cell=lengths, pbc=True
+    )
+    _check_supercell(atoms, supercell)
+    return supercell
+
+
+def _check_occupancy(atoms: Atoms, name: str) -> None:
+    """Refuse partly occupied and mixed sites, which the reader reports but silently rounds to full atoms."""
+    for site in atoms.info.get("occupancy", {}).values():
+        if len(site) != 1 or abs(sum(site.values()) - 1.0) > _OCCUPANCY_TOLERANCE:
+            listed = ", ".join(f"{symbol} {value:g}" for symbol, value in site.items())
+            raise InputError(f"{name}: found a site occupied by {listed}; only one element with 1 is allowed")
+
+
+def _check_structure(atoms: Atoms, name: str) -> None:
+    """Refuse a structure without atoms, cell or defined positions, or with atoms on top of each other."""
+    if len(atoms) == 0:
+        raise InputError(f"{name}: found no atoms; at least one is needed")
+    cell = np.asarray(atoms.cell[:])
+    if not np.isfinite(cell).all() or np.linalg.matrix_rank(cell) < 3:
+        vectors = np.array2string(cell, separator=" ").replace("\n", "")
+        raise InputError(f"{name}: found the cell {vectors} Å; three independent finite vectors are needed")
+    bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+    if bad.size:
+        symbol = atoms.symbols[bad[0]]
+        raise InputError(
+            f"{name}: found an undefined position (atom {bad[0]}, {symbol}); only finite numbers are allowed"
+        )
+    periodic = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    i, j, distance = neighbor_list("ijd", periodic, MIN_DISTANCE)
+    if len(distance):
+        k = int(np.argmin(distance))
+        raise InputError(
+            f"{name}: found atoms {i[k]} ({atoms.symbols[i[k]]}) and {j[k]} ({atoms.symbols[j[k]]}) "
+            f"{distance[k]:.3f} Å apart; at least {MIN_DISTANCE} Å is allowed"
+        )
+
+
+def _check_zone_axis(zone_axis: Sequence[int]) -> _IntArray:
+    """Return the zone axis divided by its common factor, shape (3,)."""
+    values = tuple(zone_axis) if isinstance(zone_axis, Sequence | np.ndarray) else ()
+    whole = all(isinstance(value, Integral) and not isinstance(value, bool) for value in values)
+    if len(values) != 3 or not whole or not any(values):
+        raise InputError(f"zone axis: found {zone_axis}; three integers, not all zero, are allowed")
+    u, v, w = (int(value) for value in values)
+    return np.array([u, v, w], dtype=np.int64) // gcd(u, v, w)
+
+
+def _orthogonal_combination(cell: _FloatArray, zone: _IntArray) -> _IntArray:
+    """Find the integer rows (a, b, c) that make the smallest orthogonal cell with c along the zone axis.
+
+    Parameters
+    ----------
+    cell
+        Lattice vectors as rows, shape (3, 3) [Å].
+    zone
+        Indices of the third axis, shape (3,).
+
+    Returns
+    -------
+    ndarray
+        Indices of the three new axes as rows, shape (3, 3); right-handed as Cartesian vectors.
+    """
+    beam = zone @ cell / np.linalg.norm(zone @ cell)
+    span = np.arange(-MAX_INDEX, MAX_INDEX + 1)
+    indices = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 3)
+    indices = indices[np.gcd.reduce(indices, axis=1) == 1]
+    vectors = indices @ cell
+    lengths = np.linalg.norm(vectors, axis=1)
+    flat = np.abs(vectors @ beam) <= np.sin(ANGLE_TOLERANCE) * lengths
+    indices, vectors, lengths = indices[flat], vectors[flat], lengths[flat]
+    areas = np.outer(lengths, lengths)
+    right_handed = np.cross(vectors[:, None, :], vectors[None, :, :]) @ beam > 0
+    pairs = np.argwhere((np.abs(vectors @ vectors.T) <= np.sin(ANGLE_TOLERANCE) * areas) & right_handed)
+    if len(pairs) == 0:
+        raise InputError(
+            f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two "
+            f"lattice vectors with indices up to {MAX_INDEX} perpendicular to it and to each other within "
+            f"{ANGLE_TOLERANCE:g} rad"
+        )
+    area = areas[pairs[:, 0], pairs[:, 1]]
+    smallest = pairs[area <= area.min() * (1 + 1e-6)]
+
+    def simplicity(pair: _IntArray) -> tuple[int, ...]:
+        a, b = indices[pair[0]], indices[pair[1]]
+        return (int(abs(a).sum()), *(-a).tolist(), int(abs(b).sum()), *(-b).tolist())
+
+    best = min(smallest, key=simplicity)
+    return np.stack([indices[best[0]], indices[best[1]], zone])
+
+
+def _cosets(matrix: _IntArray) -> tuple[_IntArray, int]:
+    """List the cells of the old lattice that fill one cell of the new one.
+
+    Done in exact integers: two old lattice points are the same in the supercell when their new coordinates,
+    multiplied by the determinant, agree modulo the determinant. Floating-point tests on the cell faces are
+    what makes atoms appear twice or not at all.
+
+    Parameters
+    ----------
+    matrix
+        Indices of the new axes as rows, shape (3, 3).
+
+    Returns
+    -------
+    tuple
+        New coordinates of the old lattice points times the multiplicity, shape (multiplicity, 3), integers in
+        [0, multiplicity); and the multiplicity, the volume ratio of the two cells.
+    """
+    adjugate = np.stack([np.cross(matrix[(k + 1) % 3], matrix[(k + 2) % 3]) for k in range(3)], axis=1)
+    multiplicity = abs(int(matrix[0] @ adjugate[:, 0]))
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) @ matrix
+    ranges = [
+        np.arange(low, high + 1) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
+    ]
+    points = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    residues = np.unique(points @ adjugate % multiplicity, axis=0)
+    return residues, multiplicity
+
+
+def _wrap(fractional: _FloatArray) -> _FloatArray:
+    """Bring fractional coordinates, shape (n, 3), into [0, 1); what lies just below 1 becomes 0."""
+    wrapped = fractional - np.floor(fractional)
+    wrapped[wrapped > 1 - WRAP_TOLERANCE] = 0.0
+    return np.asarray(wrapped, dtype=np.float64)
+
+
+def _shortest_distance(atoms: Atoms, start: float = 3.0) -> float:
+    """Shortest distance between any two atoms, periodic images included [Å]."""
+    cutoff = start
+    while True:
+        distance = neighbor_list("d", atoms, cutoff)
+        if len(distance):
+            return float(distance.min())
+        cutoff *= 2
+
+
+def _check_supercell(before: Atoms, after: Atoms) -> None:
+    """Stop if the supercell lost, gained, exchanged or moved atoms: this module is wrong, not the input."""
+    ratio = after.cell.volume / before.cell.volume
+    same_count = abs(len(after) / len(before) - ratio) <= 1e-6 * ratio
+    kinds = np.unique(before.numbers)
+    counts = [[int((atoms.numbers == kind).sum()) for kind in kinds] for atoms in (before, after)]
+    same_composition = all(n * len(after) == m * len(before) for n, m in zip(*counts, strict=True))
+    right_angles = np.allclose(after.cell.angles(), 90.0, rtol=0, atol=1e-9)
+    crystal = Atoms(numbers=before.numbers, positions=before.positions, cell=before.cell, pbc=True)
+    shortest = _shortest_distance(crystal)
+    # Taking out a skew of ANGLE_TOLERANCE at each of three angles changes distances by up to that share.
+    change = abs(_shortest_distance(after, start=1.1 * shortest) - shortest)
+    same_distance = change <= 3 * ANGLE_TOLERANCE * shortest + 1e-6
+    if not (same_count and same_composition and right_angles and same_distance):
+        raise RuntimeError(
+            f"orthogonal cell is inconsistent: {len(before)} atoms became {len(after)} at a volume ratio of "
+            f"{ratio:.6f}, shortest distance changed by {change:.2e} Å"
+        )

@@ -1,0 +1,113 @@
+"""The Bloch-block scattering matrix against abTEM's Probe.scan of the same slices."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from iphasenet.images import Numerics, PeriodicImages, simulate_images, window_cells
+from iphasenet.multislice import CellGrid
+from iphasenet.potential import layer_potential
+from iphasenet.render import Field, render
+from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
+
+NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=15)
+
+
+def evaluate(images: PeriodicImages, positions: np.ndarray) -> np.ndarray:
+    """Segment signals (thickness, position, segment) at probe positions (x, y) [Å], at the first rotation."""
+    my, mx = images.coefficients.shape[-2] // 2, images.coefficients.shape[-1] // 2
+    phase_x = np.exp(2j * np.pi * np.outer(positions[:, 0] / images.lengths[0], np.arange(-mx, mx + 1)))
+    phase_y = np.exp(2j * np.pi * np.outer(positions[:, 1] / images.lengths[1], np.arange(-my, my + 1)))
+    return np.einsum("tsyx,py,px->tps", images.coefficients[:, 0], phase_y, phase_x).real
+
+
+@pytest.mark.parametrize("material", ["GaN", "KNbO3"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-6)])
+def test_equals_abtem_probe_scan(material: str, dtype: torch.dtype, tolerance: float) -> None:
+    """Largest difference as a share of the mean segment signal, at 10 nm and random positions."""
+    potential = potential_of(cell_of(material), NUMERICS.sampling_angstrom)
+    images = simulate_images(potential, MICROSCOPE, NUMERICS, [50.0, 100.0], dtype=dtype)
+    positions = np.random.default_rng(7).uniform(0, 15, (12, 2))
+    dz = potential.lengths[2] / potential.slice_count(NUMERICS.slice_thickness_angstrom)
+    for index, thickness in enumerate(images.thicknesses):
+        slices, extent = supercell_slices(potential, NUMERICS, round(thickness / dz))
+        reference = abtem_segments(slices, dz, extent, positions)
+        difference = np.abs(evaluate(images, positions)[index] - reference).max()
+        assert difference < tolerance * reference.mean()
+
+
+def test_rotation_equals_abtem_on_the_rotated_scan_and_detector() -> None:
+    """Rotating the crystal is scanning along turned axes with a turned detector."""
+    potential = potential_of(cell_of("GaN"), NUMERICS.sampling_angstrom)
+    gamma = 23.0
+    images = simulate_images(potential, MICROSCOPE, NUMERICS, [60.0], rotations=[gamma], dtype=torch.float64)
+    field = Field(pixels=5, sampling=0.3, rotation_deg=gamma, offset=(5.0, 6.0))
+    rendered = render(images.coefficients[0, 0], images.lengths, field)
+
+    position = (np.arange(5) - 2) * 0.3
+    x, y = (m.ravel() for m in np.meshgrid(position, position))
+    angle = np.deg2rad(gamma)
+    scan = np.stack([np.cos(angle) * x + np.sin(angle) * y + 5, -np.sin(angle) * x + np.cos(angle) * y + 6], axis=1)
+    dz = potential.lengths[2] / potential.slice_count(NUMERICS.slice_thickness_angstrom)
+    slices, extent = supercell_slices(potential, NUMERICS, round(images.thicknesses[0] / dz))
+    reference = abtem_segments(slices, dz, extent, scan, gamma)
+    # Rendering is float32 and leaves out the corner of the band beyond the pixel's Nyquist square.
+    np.testing.assert_allclose(rendered.reshape(4, -1).T, reference, atol=1e-4 * reference.mean())
+    np.testing.assert_allclose(evaluate(images, scan)[0], reference, atol=1e-6 * reference.mean())
+
+
+@pytest.mark.parametrize("angles", [(0.3, 0.0), (0.0, -0.7), (0.6, 0.8)])
+def test_tilt_equals_a_rotated_slab(angles: tuple[float, float]) -> None:
+    """Propagator tilt against atoms that were really rotated about lab x, then y: rms share of the contrast."""
+    numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=20)
+    atoms = cell_of("KNbO3")
+    potential = potential_of(atoms, numerics.sampling_angstrom)
+    alpha, beta = np.deg2rad(angles)
+    tilt = (np.tan(beta), -np.tan(alpha) / np.cos(beta))
+    thickness = 80.0
+    images = simulate_images(potential, MICROSCOPE, numerics, [thickness], tilt=tilt, dtype=torch.float64)
+    dz = potential.lengths[2] / potential.slice_count(numerics.slice_thickness_angstrom)
+    slices, extent = rotated_slices(atoms, alpha, beta, numerics, dz, round(thickness / dz))
+    positions = np.random.default_rng(3).uniform(6, 14, (40, 2))
+    reference = abtem_segments(slices, dz, extent, positions)
+    contrast = (reference - reference.mean(axis=0)).std()
+    error = np.sqrt(np.mean((evaluate(images, positions)[0] - reference) ** 2)) / contrast
+    untilted = simulate_images(potential, MICROSCOPE, numerics, [thickness], dtype=torch.float64)
+    without = np.sqrt(np.mean((evaluate(untilted, positions)[0] - reference) ** 2)) / contrast
+    assert error < 0.03
+    assert without > 5 * error
+
+
+def rotated_slices(
+    atoms: Atoms, alpha: float, beta: float, numerics: Numerics, dz: float, total: int
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Slices of a slab cut from a large crystal after a rotation about the middle of the window's entrance."""
+    lengths = atoms.cell.lengths()
+    cells = window_cells(tuple(lengths[:2]), numerics.window_angstrom)
+    extent = (cells[0] * lengths[0], cells[1] * lengths[1])
+    margin = 2
+    repeats = (cells[0] + 2 * margin, cells[1] + 2 * margin, int(np.ceil(total * dz / lengths[2])) + 2)
+    crystal = atoms.repeat(repeats)
+    origin = np.array([margin * lengths[0] + extent[0] / 2, margin * lengths[1] + extent[1] / 2, lengths[2]])
+    about_x = np.array(
+        [[1, 0, 0], [0, np.cos(alpha), -np.sin(alpha)], [0, np.sin(alpha), np.cos(alpha)]]
+    )
+    about_y = np.array([[np.cos(beta), 0, np.sin(beta)], [0, 1, 0], [-np.sin(beta), 0, np.cos(beta)]])
+    position = (crystal.positions - origin) @ (about_y @ about_x).T + [extent[0] / 2, extent[1] / 2, 0]
+    # Half a slice keeps crystal planes away from the slices' faces, however they lean.
+    index = np.floor(position[:, 2] / dz + 0.5).astype(int)
+    inside = (index >= 0) & (index < total)
+    for axis in (0, 1):
+        inside &= (position[:, axis] >= -0.01) & (position[:, axis] < extent[axis] - 0.01)
+    grid = CellGrid.from_sampling(tuple(lengths[:2]), numerics.sampling_angstrom)
+    gpts = (grid.gpts[0] * cells[0], grid.gpts[1] * cells[1])
+    slices = []
+    for number in range(total):
+        layer = crystal[inside & (index == number)]
+        layer.positions = position[inside & (index == number)]
+        layer.positions[:, 2] = 0
+        layer.set_cell([*extent, dz])
+        potential = layer_potential(layer, max(gpts[0] / extent[0], gpts[1] / extent[1]) / 2)
+        slices.append(potential.slices(1, gpts)[0])
+    return np.array(slices), extent

@@ -1,0 +1,58 @@
+"""Conventions pinned by physics: electrons are drawn towards nuclei."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from iphasenet.images import Numerics, simulate_images
+from iphasenet.optics import SEGMENTS
+from iphasenet.potential import layer_potential
+from iphasenet.render import Field, lab_tilt, render
+from tests.physics.conftest import MICROSCOPE
+
+SIDES = {
+    "left": [name.endswith("left") for name in SEGMENTS],
+    "right": [name.endswith("right") for name in SEGMENTS],
+    "top": [name.startswith("top") for name in SEGMENTS],
+    "bottom": [name.startswith("bottom") for name in SEGMENTS],
+}
+
+
+@pytest.mark.parametrize("gamma", [0.0, 90.0, 200.0])
+def test_probe_beside_a_column_lights_the_segments_on_the_columns_side(gamma: float) -> None:
+    """An isolated column at the image's centre, whatever the crystal's rotation."""
+    column = Atoms("Sr", positions=[[4, 4, 1]], cell=[8, 8, 2], pbc=True)
+    numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2, window_angstrom=8)
+    images = simulate_images(layer_potential(column, 5.0), MICROSCOPE, numerics, [4.0], rotations=[gamma])
+    field = Field(pixels=9, sampling=0.25, rotation_deg=gamma, offset=(4.0, 4.0))
+    image = render(images.coefficients[0, 0], images.lengths, field)
+    signal = {side: image[chosen].sum(axis=0) for side, chosen in SIDES.items()}
+    assert signal["right"][4, 2] > 1.1 * signal["left"][4, 2]
+    assert signal["left"][4, 6] > 1.1 * signal["right"][4, 6]
+    assert signal["bottom"][2, 4] > 1.1 * signal["top"][2, 4]
+    assert signal["top"][6, 4] > 1.1 * signal["bottom"][6, 4]
+
+
+def test_potential_and_image_lie_on_the_same_pixels() -> None:
+    """A rotated, shifted field shows the column of both at the same place, at its truth in the lab's frame."""
+    column = Atoms("Sr", positions=[[3, 5, 1]], cell=[8, 8, 2], pbc=True)
+    layers = layer_potential(column, 5.0)
+    field = Field(pixels=33, sampling=0.2, rotation_deg=30.0, offset=(2.2, 4.4))
+    truth = render(layers.projected(1, 1), layers.lengths[:2], field)
+    row, col = np.unravel_index(truth.argmax(), truth.shape)
+    angle, dx, dy = np.deg2rad(30.0), 0.8, 0.6
+    expected_x, expected_y = np.cos(angle) * dx - np.sin(angle) * dy, np.sin(angle) * dx + np.cos(angle) * dy
+    assert (col - 16) * 0.2 == pytest.approx(expected_x, abs=0.11)
+    assert (row - 16) * 0.2 == pytest.approx(expected_y, abs=0.11)
+
+
+@pytest.mark.parametrize(("alpha", "beta", "gamma"), [(0.4, -0.3, 0.0), (0.4, -0.3, 75.0)])
+def test_lab_tilt_turns_with_the_crystal(alpha: float, beta: float, gamma: float) -> None:
+    """Rotating by gamma, then alpha about x and beta about y, leans the zone axis as the tilt vector says."""
+    a, b, g = np.deg2rad([alpha, beta, gamma])
+    rotate_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    rotate_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    axis = rotate_y @ rotate_x @ np.array([0, 0, 1])
+    lab = axis[:2] / axis[2]
+    crystal = (np.cos(g) * lab[0] + np.sin(g) * lab[1], -np.sin(g) * lab[0] + np.cos(g) * lab[1])
+    assert lab_tilt(crystal, gamma) == pytest.approx((alpha, beta))
