@@ -1,0 +1,79 @@
+"""Shot noise and read-out noise of the segments."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Noise:
+    """
+    Noise model of the detector.
+
+    Attributes
+    ----------
+    training_dose : (float, float)
+        Range of the dose that training draws from, log-uniformly [e/Å²].
+    evaluation_doses : tuple of float
+        Doses of the fixed noisy images of the validation and test splits [e/Å²].
+    readout_electrons : float
+        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    """
+
+    training_dose: tuple[float, float]
+    evaluation_doses: tuple[float, ...]
+    readout_electrons: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "training_dose", tuple(float(d) for d in self.training_dose))
+        object.__setattr__(self, "evaluation_doses", tuple(float(d) for d in self.evaluation_doses))
+        low, high = self.training_dose
+        if not 0 < low <= high:
+            raise InputError(f"noise.training_dose: found [{low}, {high}]; allowed: 0 < lowest <= highest")
+
+    def draw_dose(self, rng: np.random.Generator) -> float:
+        """Draw a training dose [e/Å²]."""
+        low, high = np.log(self.training_dose)
+        return float(np.exp(rng.uniform(low, high)))
+
+
+def add_noise(
+    segments: NDArray[np.floating[Any]],
+    dose: float,
+    sampling: float,
+    readout_electrons: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """
+    Draw the image that a detector would record.
+
+    N = Poisson(I D p²) + Normal(0, s), returned as N / (D p²).
+
+    Parameters
+    ----------
+    segments : (..., segment, y, x) array
+        Noise-free images I, fractions of the beam current.
+    dose : float
+        Dose D [e/Å²].
+    sampling : float
+        Pixel size p [Å].
+    readout_electrons : float
+        Read-out noise s [electrons].
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (..., segment, y, x) float32 array
+        Noisy images, fractions of the beam current.
+    """
+    electrons = dose * sampling**2
+    # A Fourier series may undershoot zero by rounding, where no electrons arrive.
+    counts = rng.poisson(np.maximum(segments, 0) * electrons).astype(np.float64)
+    if readout_electrons:
+        counts += rng.normal(0.0, readout_electrons, counts.shape)
+    return (counts / electrons).astype(np.float32)

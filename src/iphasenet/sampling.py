@@ -1,0 +1,172 @@
+"""Which samples a data set holds: tilts, rotations, thicknesses, offsets and splits, all from seeds.
+
+Every random number comes from a SeedSequence keyed by (run seed, material, what it is for, indices): a sample is the
+same whatever else is in the run.
+"""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from iphasenet.errors import InputError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+_STREAMS = {name: index for index, name in enumerate(("tilt", "rotation", "offset", "split", "noise"))}
+
+
+def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
+    """
+    Random numbers of one purpose.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    material : str
+        Name of the material.
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise'}
+        What the numbers are for.
+    *indices : int
+        Which of them: tilt, rotation, thickness, dose, epoch.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A stream that no other key shares.
+    """
+    key = (seed, zlib.crc32(material.encode()), _STREAMS[stream], *indices)
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """
+    Thickness and orientation grid of every material.
+
+    Attributes
+    ----------
+    thickness_nm : tuple of float
+        Thicknesses, rising [nm].
+    tilts : int
+        Crystal tilts a material.
+    tilt_std_deg : float
+        Standard deviation of the tilt about each in-plane axis [degrees].
+    rotations : int
+        In-plane rotations a tilt, uniform in 0 to 360 degrees.
+    validation_share, test_share : float
+        Shares of the tilts in the validation and test splits; at least one tilt each.
+    """
+
+    thickness_nm: tuple[float, ...]
+    tilts: int
+    tilt_std_deg: float
+    rotations: int
+    validation_share: float
+    test_share: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
+        if list(self.thickness_nm) != sorted(set(self.thickness_nm)) or self.thickness_nm[0] <= 0:
+            raise InputError(f"grid.thickness_nm: found {list(self.thickness_nm)}; allowed: rising, above 0")
+        if self.split_counts["train"] < 1:
+            raise InputError(
+                f"grid.tilts: found {self.tilts} with validation_share {self.validation_share} and test_share "
+                f"{self.test_share}; allowed: at least one tilt in each of train, validation and test"
+            )
+
+    @property
+    def split_counts(self) -> dict[Split, int]:
+        """Tilts in each split."""
+        validation = max(1, round(self.tilts * self.validation_share))
+        test = max(1, round(self.tilts * self.test_share))
+        return {"train": self.tilts - validation - test, "validation": validation, "test": test}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """
+    One tilt of a crystal and its in-plane rotations.
+
+    Attributes
+    ----------
+    index : int
+        Number of the tilt; with the material, the group that is never divided between splits.
+    tilt : (float, float)
+        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
+    rotations_deg : tuple of float
+        In-plane rotations gamma [degrees].
+    split : {'train', 'validation', 'test'}
+        The split that the tilt belongs to.
+    """
+
+    index: int
+    tilt: tuple[float, float]
+    rotations_deg: tuple[float, ...]
+    split: Split
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    One image of the data set.
+
+    Attributes
+    ----------
+    sample_id : str
+        Stable name: material, tilt, rotation, thickness.
+    orientation : Orientation
+        Tilt group.
+    rotation_index, thickness_index : int
+        Which of the orientation's rotations and the grid's thicknesses.
+    thickness_nm : float
+        Nominal thickness [nm].
+    offset : (float, float)
+        Point of the cell under the image's centre, as fractions of its periods.
+    """
+
+    sample_id: str
+    orientation: Orientation
+    rotation_index: int
+    thickness_index: int
+    thickness_nm: float
+    offset: tuple[float, float]
+
+    @property
+    def gamma(self) -> float:
+        """In-plane rotation of the crystal [degrees]."""
+        return self.orientation.rotations_deg[self.rotation_index]
+
+
+def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
+    """Tilts of a material in the order of their numbers."""
+    counts = grid.split_counts
+    labels: list[Split] = [split for split in SPLITS for _ in range(counts[split])]
+    order = generator(seed, material, "split").permutation(grid.tilts)
+    split = {int(tilt): label for tilt, label in zip(order, labels, strict=True)}
+    result = []
+    for index in range(grid.tilts):
+        angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
+        rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, grid.rotations)
+        tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
+        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index]))
+    return result
+
+
+def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
+    """Samples of a material, by tilt, rotation and thickness."""
+    result = []
+    for orientation in orientations(seed, material, grid):
+        for rotation in range(grid.rotations):
+            for index, thickness in enumerate(grid.thickness_nm):
+                picometres = round(thickness * 1000)
+                offset = generator(seed, material, "offset", orientation.index, rotation, picometres).random(2)
+                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{thickness:g}nm"
+                result.append(
+                    Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))
+                )
+    return result
