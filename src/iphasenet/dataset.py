@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,9 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
-from iphasenet.images import PeriodicImages
 from iphasenet.noise import Noise, add_noise
 from iphasenet.optics import SEGMENTS
-from iphasenet.potential import LayerPotential
-from iphasenet.render import Field, lab_tilt, render
+from iphasenet.render import Rendered
 from iphasenet.sampling import SPLITS, Sample, Split, generator
 
 FORMAT_VERSION = "1"
@@ -32,7 +31,10 @@ SHARD_SAMPLES = 64
 _COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "sample_id": ("str", {"description": "material, tilt, rotation, thickness"}),
     "thickness_nm": ("float64", {"units": "nm", "description": "nominal thickness of the slab"}),
-    "slab_thickness": ("float64", {"units": "Å", "description": "thickness that was simulated, whole slices"}),
+    "slab_thickness": (
+        "float64",
+        {"units": "Å", "description": "thickness that was simulated, whole slices"},
+    ),
     "alpha": ("float64", {"units": "degrees", "description": "tilt about lab x, after gamma"}),
     "beta": ("float64", {"units": "degrees", "description": "tilt about lab y, after alpha"}),
     "gamma": ("float64", {"units": "degrees", "description": "rotation about the beam, from x to y"}),
@@ -41,81 +43,6 @@ _COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "offset_x": ("float64", {"units": "Å", "description": "crystal's point under the image's centre"}),
     "offset_y": ("float64", {"units": "Å", "description": "crystal's point under the image's centre"}),
 }
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """
-    One sample's arrays.
-
-    Attributes
-    ----------
-    segments : (4, y, x) float32 array
-        Noise-free images, fractions of the beam current.
-    potential : (y, x) float32 array
-        Projected potential [V Å].
-    metadata : dict
-        One value for each coordinate array.
-    """
-
-    segments: NDArray[np.float32]
-    potential: NDArray[np.float32]
-    metadata: dict[str, Any]
-
-
-def render_sample(
-    sample: Sample,
-    images: PeriodicImages,
-    layers: LayerPotential,
-    slices: int,
-    pixels: int,
-    sampling: float,
-) -> Rendered:
-    """
-    Render one sample's images and its truth on the same pixels.
-
-    Parameters
-    ----------
-    sample : Sample
-        What to render.
-    images : PeriodicImages
-        Series of the sample's tilt.
-    layers : LayerPotential
-        Potential of the cell.
-    slices : int
-        Slices of one cell in the multislice.
-    pixels : int
-        Pixels along each side.
-    sampling : float
-        Pixel size [Å].
-
-    Returns
-    -------
-    Rendered
-        Arrays and metadata.
-    """
-    thickness = float(images.thicknesses[sample.thickness_index])
-    offset = (sample.offset[0] * layers.lengths[0], sample.offset[1] * layers.lengths[1])
-    field = Field(pixels, sampling, sample.gamma, offset)
-    tilt = sample.orientation.tilt
-    slab = layers.projected(slices, round(thickness * slices / layers.lengths[2]), tilt)
-    alpha, beta = lab_tilt(tilt, sample.gamma)
-    return Rendered(
-        segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
-        potential=render(slab, layers.lengths[:2], field),
-        metadata={
-            "sample_id": sample.sample_id,
-            "thickness_nm": sample.thickness_nm,
-            "slab_thickness": thickness,
-            "alpha": alpha,
-            "beta": beta,
-            "gamma": sample.gamma,
-            "tilt": sample.orientation.index,
-            "split": SPLITS.index(sample.orientation.split),
-            "offset_x": offset[0],
-            "offset_y": offset[1],
-        },
-    )
 
 
 def write_material(
@@ -182,7 +109,14 @@ def write_material(
             rows = [row for row, index in enumerate(evaluated) if start <= index < start + len(shard)]
             if rows:
                 drawn = [
-                    _fixed_noise(shard[evaluated[row] - start], samples[evaluated[row]], noise, sampling, seed, material)
+                    _fixed_noise(
+                        shard[evaluated[row] - start],
+                        samples[evaluated[row]],
+                        noise,
+                        sampling,
+                        seed,
+                        material,
+                    )
                     for row in rows
                 ]
                 noisy[rows[0] : rows[-1] + 1] = np.stack(drawn)
@@ -215,8 +149,8 @@ def _fixed_noise(
 
 
 def _image_array(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dimensions: tuple[str, ...], **attributes: str
-) -> zarr.Array:
+    group: zarr.Group, name: str, shape: tuple[int, ...], dimensions: tuple[str, ...], **attributes: Any
+) -> zarr.Array[Any]:
     chunks = (1, *shape[1:])
     # Shards of equal size even for a short set: the file layout does not depend on the number of samples.
     return group.create_array(
@@ -226,12 +160,17 @@ def _image_array(
         chunks=chunks,
         shards=(SHARD_SAMPLES, *shape[1:]),
         dimension_names=dimensions,
-        attributes=attributes,
+        attributes=dict(attributes),
     )
 
 
 def _coordinate(
-    group: zarr.Group, name: str, values: Sequence[Any], dtype: str, dimension: str, attributes: Mapping[str, Any]
+    group: zarr.Group,
+    name: str,
+    values: Sequence[Any],
+    dtype: str,
+    dimension: str,
+    attributes: Mapping[str, Any],
 ) -> None:
     array = group.create_array(
         name,
@@ -299,6 +238,7 @@ class MaterialData:
     sampling: float
     coordinates: dict[str, NDArray[Any]]
 
+    @cached_property
     def metadata(self) -> NDArray[np.float32]:
         """Thickness [nm], alpha, beta and gamma [degrees] as a (sample, 4) array."""
         names = ("thickness_nm", "alpha", "beta", "gamma")
@@ -333,20 +273,26 @@ def read_split(path: str | Path, split: Split) -> list[MaterialData]:
     return [_read_material(name, group, split) for name, group in sorted(root.groups())]
 
 
+def _values(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Rows of an array along its first axis, or all of it."""
+    array: Any = group[name]
+    return np.asarray(array[:] if rows is None else array.oindex[rows])
+
+
 def _read_material(name: str, group: zarr.Group, split: Split) -> MaterialData:
-    coordinates = {key: np.asarray(group[key][:]) for key in _COORDINATES}
+    coordinates = {key: _values(group, key) for key in _COORDINATES}
     chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
     if not len(chosen):
         raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
-    evaluated = np.asarray(group["evaluation_sample"][:])
+    evaluated = _values(group, "evaluation_sample")
     rows = np.flatnonzero(np.isin(evaluated, chosen))
-    position = np.asarray(group["x"][:])
+    position = _values(group, "x")
     data = MaterialData(
         material=name,
-        segments=group["segments"].oindex[chosen],
-        potential=group["potential"].oindex[chosen],
-        noisy_segments=group["noisy_segments"].oindex[rows],
-        doses=np.asarray(group["dose"][:]),
+        segments=_values(group, "segments", chosen),
+        potential=_values(group, "potential", chosen),
+        noisy_segments=_values(group, "noisy_segments", rows),
+        doses=_values(group, "dose"),
         sampling=float(position[1] - position[0]),
         coordinates={key: values[chosen] for key, values in coordinates.items()},
     )

@@ -6,7 +6,7 @@ image is a few hundred coefficients, from which any rotation, offset, pixel and 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from iphasenet.files import atomic_file
 from iphasenet.multislice import CellGrid, propagators, scatter, smooth_size, transmission_functions
 from iphasenet.optics import SEGMENTS, Microscope
 from iphasenet.potential import LayerPotential
+from iphasenet.probe import Block, batches, probe_blocks, window_cells
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
@@ -80,98 +81,57 @@ class PeriodicImages:
         if self.coefficients.ndim != 5 or self.coefficients.shape[:3] != expected:
             raise ValueError(f"coefficients {self.coefficients.shape} do not begin with {expected}")
 
-    def save(self, path: str | Path) -> None:
-        """Write the series to an .npz file; the file appears whole or not at all."""
-        with atomic_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                lengths=self.lengths,
-                thicknesses=self.thicknesses,
-                rotations=self.rotations,
-                coefficients=self.coefficients,
-            )
 
-    @classmethod
-    def load(cls, path: str | Path) -> "PeriodicImages":
-        """Read what `save` wrote."""
-        with np.load(path) as data:
-            lengths = (float(data["lengths"][0]), float(data["lengths"][1]))
-            return cls(lengths, data["thicknesses"], data["rotations"], data["coefficients"])
-
-
-@dataclass(frozen=True)
-class Block:
+def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     """
-    Incident plane waves that share one kappa.
+    Write the series of several tilts of one crystal; the file appears whole or not at all.
 
-    Attributes
+    Parameters
     ----------
-    kappa : (2,) array
-        Fractional wave vector (x, y) [1/Å].
-    orders : (wave, 2) integer array
-        Orders (x, y) of the plane waves inside the aperture.
-    amplitudes : (wave,) array
-        Their amplitudes in the probe; the squares of all blocks sum to 1.
+    path : path
+        The .npz file to be made.
+    images : sequence of PeriodicImages
+        Series with equal periods and thicknesses.
     """
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            lengths=images[0].lengths,
+            thicknesses=images[0].thicknesses,
+            rotations=np.stack([series.rotations for series in images]),
+            coefficients=np.stack([series.coefficients for series in images]),
+        )
 
-    kappa: NDArray[np.float64]
-    orders: NDArray[np.int64]
-    amplitudes: NDArray[np.float64]
+
+def load_images(path: str | Path) -> list[PeriodicImages]:
+    """Read what `save_images` wrote."""
+    with np.load(path) as data:
+        lengths = (float(data["lengths"][0]), float(data["lengths"][1]))
+        pairs = zip(data["rotations"], data["coefficients"], strict=True)
+        return [PeriodicImages(lengths, data["thicknesses"], rotations, series) for rotations, series in pairs]
 
 
-def window_cells(lengths: tuple[float, float], window: float) -> tuple[int, int]:
-    """Whole cells along x and y that fill a window of at least `window` [Å]."""
-    return math.ceil(window / lengths[0] - 1e-9), math.ceil(window / lengths[1] - 1e-9)
-
-
-def probe_blocks(lengths: tuple[float, float], cells: tuple[int, int], microscope: Microscope) -> list[Block]:
+def potential_cutoff(lengths: tuple[float, float], sampling: float, image_sampling: float) -> float:
     """
-    Sort the probe's plane waves into blocks of one kappa.
+    Spatial frequency up to which a potential's coefficients are needed.
 
     Parameters
     ----------
     lengths : (float, float)
         Periods along x and y [Å].
-    cells : (int, int)
-        Cells of the window along x and y: the mesh of kappa.
-    microscope : Microscope
-        Aperture.
+    sampling : float
+        Largest pixel of the multislice grid [Å].
+    image_sampling : float
+        Pixel of the rendered images [Å]; turned by 45°, the corner of their Nyquist square lies on an axis.
 
     Returns
     -------
-    list of Block
-        Blocks with at least one wave.
+    float
+        Cutoff along each axis [1/Å].
     """
-    pixel = (1 / (cells[0] * lengths[0]), 1 / (cells[1] * lengths[1]))
-    reach = microscope.frequency(microscope.semiangle_mrad) + max(pixel)
-    nx, ny = math.ceil(reach / pixel[0]), math.ceil(reach / pixel[1])
-    index_x, index_y = (m.ravel() for m in np.meshgrid(np.arange(-nx, nx + 1), np.arange(-ny, ny + 1)))
-    amplitude = microscope.aperture(index_x * pixel[0], index_y * pixel[1], pixel)
-    amplitude /= np.sqrt((amplitude**2).sum())
-    blocks = []
-    for i in range(cells[0]):
-        for j in range(cells[1]):
-            # kappa in the half-open zone around 0 keeps kappa + G on the grid symmetric.
-            offset = (i - cells[0] * (2 * i >= cells[0]), j - cells[1] * (2 * j >= cells[1]))
-            member = (amplitude > 0) & (index_x % cells[0] == i) & (index_y % cells[1] == j)
-            if member.any():
-                orders = np.stack(
-                    [(index_x[member] - offset[0]) // cells[0], (index_y[member] - offset[1]) // cells[1]], axis=1
-                )
-                kappa = np.array([offset[0] * pixel[0], offset[1] * pixel[1]])
-                blocks.append(Block(kappa, orders, amplitude[member]))
-    return blocks
-
-
-def _batches(blocks: Sequence[Block], waves: int) -> Iterator[list[Block]]:
-    batch: list[Block] = []
-    for block in blocks:
-        if batch and sum(len(b.orders) for b in batch) + len(block.orders) > waves:
-            yield batch
-            batch = []
-        batch.append(block)
-    if batch:
-        yield batch
+    grid = CellGrid.from_sampling(lengths, sampling)
+    nyquist = max(n / (2 * length) for n, length in zip(grid.gpts, lengths, strict=True))
+    return max(nyquist, math.sqrt(0.5) / image_sampling)
 
 
 def _check_band(microscope: Microscope, grid: CellGrid) -> None:
@@ -285,7 +245,7 @@ def simulate_images(
     size = (smooth_size(2 * orders[0] + 1), smooth_size(2 * orders[1] + 1))
     total = torch.zeros(len(exits), 4 * len(rotations), size[1], size[0], dtype=torch.float64, device=device)
 
-    for batch in _batches(blocks, numerics.waves_per_batch):
+    for batch in batches(blocks, numerics.waves_per_batch):
         kappa = torch.as_tensor(np.stack([block.kappa for block in batch]), dtype=torch.float64, device=device)
         counts = torch.as_tensor([len(block.orders) for block in batch], device=device)
         propagator = propagators(grid, kappa, microscope.wavelength, c / slices, tilt).to(transmission.dtype)
@@ -311,7 +271,11 @@ def simulate_images(
 
 
 def _detector(
-    block: Block, grid: CellGrid, microscope: Microscope, pixel: tuple[float, float], rotations: Sequence[float]
+    block: Block,
+    grid: CellGrid,
+    microscope: Microscope,
+    pixel: tuple[float, float],
+    rotations: Sequence[float],
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Outgoing beams that reach the detector, and their weights (4 x rotations, beam)."""
     kx, ky = grid.frequencies(torch.as_tensor(block.kappa)[None])

@@ -166,7 +166,7 @@ def scatter(
     nx, ny = grid.gpts
     waves = torch.zeros_like(propagator)
     waves[torch.arange(len(waves)), incident[:, 1] % ny, incident[:, 0] % nx] = 1
-    collected = []
+    collected: list[Tensor] = []
     for index in range(exit_slices[-1]):
         real = torch.fft.ifft2(waves, norm="forward")
         real *= transmission[index % len(transmission)]

@@ -123,6 +123,4 @@ class Microscope:
         annulus = (radius >= inner) & (radius < outer)
         # sign(0) would belong to no segment: a point on an axis counts half on each side of it.
         half_x, half_y = np.sign(lab_x), np.sign(lab_y)
-        return np.stack(
-            [(annulus * (1 + sx * half_x) * (1 + sy * half_y)).mean(axis=(1, 2)) / 4 for sx, sy in _SIGNS]
-        )
+        return np.stack([(annulus * (1 + sx * half_x) * (1 + sy * half_y)).mean(axis=(1, 2)) / 4 for sx, sy in _SIGNS])

@@ -178,7 +178,8 @@ def series_on_grid(coefficients: ComplexArray, gpts: tuple[int, int]) -> FloatAr
     keep_x, keep_y = np.flatnonzero(weight_x), np.flatnonzero(weight_y)
     weighted = (coefficients * weight_y[:, None] * weight_x)[..., keep_y[:, None], keep_x]
     spectrum = np.zeros((*coefficients.shape[:-2], ny, nx), complex)
-    np.add.at(spectrum, (..., hy[keep_y][:, None] % ny, hx[keep_x] % nx), weighted)
+    place: Any = (..., hy[keep_y][:, None] % ny, hx[keep_x] % nx)
+    np.add.at(spectrum, place, weighted)
     return np.fft.ifft2(spectrum, norm="forward").real
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
-from iphasenet.potential import ComplexArray, series_frequencies
+from iphasenet.images import PeriodicImages
+from iphasenet.potential import ComplexArray, LayerPotential, series_frequencies
+from iphasenet.sampling import SPLITS, Sample
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,78 @@ def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, flo
     ty = math.sin(angle) * tilt[0] + math.cos(angle) * tilt[1]
     beta = math.atan(tx)
     return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """
+    One sample's arrays.
+
+    Attributes
+    ----------
+    segments : (4, y, x) float32 array
+        Noise-free images, fractions of the beam current.
+    potential : (y, x) float32 array
+        Projected potential [V Å].
+    metadata : dict
+        One value for each coordinate array.
+    """
+
+    segments: NDArray[np.float32]
+    potential: NDArray[np.float32]
+    metadata: dict[str, Any]
+
+
+def render_sample(
+    sample: Sample,
+    images: PeriodicImages,
+    layers: LayerPotential,
+    slices: int,
+    pixels: int,
+    sampling: float,
+) -> Rendered:
+    """
+    Render one sample's images and its truth on the same pixels.
+
+    Parameters
+    ----------
+    sample : Sample
+        What to render.
+    images : PeriodicImages
+        Series of the sample's tilt.
+    layers : LayerPotential
+        Potential of the cell.
+    slices : int
+        Slices of one cell in the multislice.
+    pixels : int
+        Pixels along each side.
+    sampling : float
+        Pixel size [Å].
+
+    Returns
+    -------
+    Rendered
+        Arrays and metadata.
+    """
+    thickness = float(images.thicknesses[sample.thickness_index])
+    offset = (sample.offset[0] * layers.lengths[0], sample.offset[1] * layers.lengths[1])
+    field = Field(pixels, sampling, sample.gamma, offset)
+    tilt = sample.orientation.tilt
+    slab = layers.projected(slices, round(thickness * slices / layers.lengths[2]), tilt)
+    alpha, beta = lab_tilt(tilt, sample.gamma)
+    return Rendered(
+        segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
+        potential=render(slab, layers.lengths[:2], field),
+        metadata={
+            "sample_id": sample.sample_id,
+            "thickness_nm": sample.thickness_nm,
+            "slab_thickness": thickness,
+            "alpha": alpha,
+            "beta": beta,
+            "gamma": sample.gamma,
+            "tilt": sample.orientation.index,
+            "split": SPLITS.index(sample.orientation.split),
+            "offset_x": offset[0],
+            "offset_y": offset[1],
+        },
+    )

@@ -16,7 +16,7 @@ from iphasenet.errors import InputError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-_STREAMS = {name: index for index, name in enumerate(("tilt", "rotation", "offset", "split", "noise"))}
+_STREAMS = {name: index for index, name in enumerate(("tilt", "rotation", "offset", "split", "noise", "training"))}
 
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
@@ -29,7 +29,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
         Seed of the run.
     material : str
         Name of the material.
-    stream : {'tilt', 'rotation', 'offset', 'split', 'noise'}
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training'}
         What the numbers are for.
     *indices : int
         Which of them: tilt, rotation, thickness, dose, epoch.
@@ -158,7 +158,7 @@ def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
 
 
 def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
-    """Samples of a material, by tilt, rotation and thickness."""
+    """Plan the samples of a material, by tilt, rotation and thickness."""
     result = []
     for orientation in orientations(seed, material, grid):
         for rotation in range(grid.rotations):

@@ -222,9 +222,7 @@ def _cosets(matrix: _IntArray) -> tuple[_IntArray, int]:
     adjugate = np.stack([np.cross(matrix[(k + 1) % 3], matrix[(k + 2) % 3]) for k in range(3)], axis=1)
     multiplicity = abs(int(matrix[0] @ adjugate[:, 0]))
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) @ matrix
-    ranges = [
-        np.arange(low, high + 1) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
-    ]
+    ranges = [np.arange(low, high + 1) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)]
     points = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     residues = np.unique(points @ adjugate % multiplicity, axis=0)
     return residues, multiplicity

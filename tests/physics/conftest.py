@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.images import Numerics, window_cells
+from iphasenet.images import Numerics
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope
 from iphasenet.potential import LayerPotential, layer_potential
+from iphasenet.probe import window_cells
 from iphasenet.structure import orthogonal_cell, read_structure
 
 with warnings.catch_warnings():
@@ -19,9 +20,7 @@ with warnings.catch_warnings():
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
 
-MICROSCOPE = Microscope(
-    energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50
-)
+MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)
 
 
 @pytest.fixture(autouse=True)
@@ -44,14 +43,16 @@ def potential_of(atoms: Atoms, sampling: float) -> LayerPotential:
 
 
 def abtem_segments(
-    slices: np.ndarray, slice_thickness: float, extent: tuple[float, float], positions: np.ndarray, gamma: float = 0.0
+    slices: np.ndarray,
+    slice_thickness: float,
+    extent: tuple[float, float],
+    positions: np.ndarray,
+    gamma: float = 0.0,
 ) -> np.ndarray:
     """Segment signals (position, segment) from abTEM's `Probe.scan` of slices given as (slice, y, x)."""
     array = np.ascontiguousarray(slices.transpose(0, 2, 1))
     potential = abtem.PotentialArray(array, slice_thickness=slice_thickness, extent=extent)
-    probe = abtem.Probe(
-        energy=MICROSCOPE.energy_kev * 1e3, semiangle_cutoff=MICROSCOPE.semiangle_mrad, soft=True
-    )
+    probe = abtem.Probe(energy=MICROSCOPE.energy_kev * 1e3, semiangle_cutoff=MICROSCOPE.semiangle_mrad, soft=True)
     probe.grid.match(potential)
     patterns = probe.scan(
         potential,

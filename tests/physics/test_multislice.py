@@ -5,9 +5,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from iphasenet.images import Numerics, PeriodicImages, simulate_images, window_cells
+from iphasenet.images import Numerics, PeriodicImages, simulate_images
 from iphasenet.multislice import CellGrid
 from iphasenet.potential import layer_potential
+from iphasenet.probe import window_cells
 from iphasenet.render import Field, render
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
@@ -90,9 +91,7 @@ def rotated_slices(
     repeats = (cells[0] + 2 * margin, cells[1] + 2 * margin, int(np.ceil(total * dz / lengths[2])) + 2)
     crystal = atoms.repeat(repeats)
     origin = np.array([margin * lengths[0] + extent[0] / 2, margin * lengths[1] + extent[1] / 2, lengths[2]])
-    about_x = np.array(
-        [[1, 0, 0], [0, np.cos(alpha), -np.sin(alpha)], [0, np.sin(alpha), np.cos(alpha)]]
-    )
+    about_x = np.array([[1, 0, 0], [0, np.cos(alpha), -np.sin(alpha)], [0, np.sin(alpha), np.cos(alpha)]])
     about_y = np.array([[np.cos(beta), 0, np.sin(beta)], [0, 1, 0], [-np.sin(beta), 0, np.cos(beta)]])
     position = (crystal.positions - origin) @ (about_y @ about_x).T + [extent[0] / 2, extent[1] / 2, 0]
     # Half a slice keeps crystal planes away from the slices' faces, however they lean.

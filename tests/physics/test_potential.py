@@ -1,5 +1,7 @@
 """The exact-phase potential against abTEM's projections and against published numbers."""
 
+from itertools import pairwise
+
 import abtem
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_abtem_approaches_it_off_the_grid_as_its_pixels_shrink() -> None:
         order = np.fft.fftfreq(PIXELS, 1 / PIXELS).astype(int)
         coarse = np.fft.ifft2(fine[np.ix_(order, order)]).real
         errors.append(np.sqrt(np.mean((coarse - reference) ** 2)) / reference.std())
-    assert all(later < earlier / 2 for earlier, later in zip(errors[:-1], errors[1:], strict=True))
+    assert all(later < earlier / 2 for earlier, later in pairwise(errors))
     assert errors[-1] < 0.01
 
 
@@ -99,9 +101,7 @@ def test_slab_is_the_sum_of_its_layers(tilt: tuple[float, float], total: int) ->
     # Kirkland, Advanced Computing in Electron Microscopy, 2nd ed., table C.1 (sigma there in rad / (kV Å)).
     [(100, 0.037014, 0.92440e-3), (200, 0.025079, 0.72884e-3), (300, 0.019687, 0.65262e-3)],
 )
-def test_wavelength_and_interaction_constant(
-    energy_kev: float, angstrom: float, rad_per_volt_angstrom: float
-) -> None:
+def test_wavelength_and_interaction_constant(energy_kev: float, angstrom: float, rad_per_volt_angstrom: float) -> None:
     assert wavelength(energy_kev) == pytest.approx(angstrom, abs=2e-6)
     assert interaction_constant(energy_kev) == pytest.approx(rad_per_volt_angstrom, rel=1e-4)
     assert wavelength(energy_kev) == pytest.approx(energy2wavelength(energy_kev * 1e3), rel=1e-6)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from iphasenet.idpc import idpc
 from iphasenet.images import Numerics, simulate_images
 from iphasenet.optics import SEGMENTS
 from iphasenet.potential import layer_potential
 from iphasenet.render import Field, lab_tilt, render
-from tests.physics.conftest import MICROSCOPE
+from tests.physics.conftest import MICROSCOPE, cell_of
 
 SIDES = {
     "left": [name.endswith("left") for name in SEGMENTS],
@@ -56,3 +57,21 @@ def test_lab_tilt_turns_with_the_crystal(alpha: float, beta: float, gamma: float
     lab = axis[:2] / axis[2]
     crystal = (np.cos(g) * lab[0] + np.sin(g) * lab[1], -np.sin(g) * lab[0] + np.cos(g) * lab[1])
     assert lab_tilt(crystal, gamma) == pytest.approx((alpha, beta))
+
+
+def test_idpc_of_a_thin_crystal_is_its_potential_seen_through_the_probe() -> None:
+    """A weak phase object, 0.5 nm of GaN: the centre of mass is the gradient of potential * probe intensity.
+
+    Four segments from 10 mrad on only approximate the centre of mass: 0.98 of correlation, not 1.
+    """
+    layers = layer_potential(cell_of("GaN"), 5.0)
+    numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=12)
+    images = simulate_images(layers, MICROSCOPE, numerics, [5.0])
+    field = Field(pixels=64, sampling=0.2, offset=(1.0, 2.0), rotation_deg=20)
+    # The transfer function of a round aperture: the overlap of two discs a distance G apart.
+    gx, gy = layers.frequencies
+    distance = np.clip(np.hypot(gx, gy) / (2 * MICROSCOPE.frequency(MICROSCOPE.semiangle_mrad)), 0, 1)
+    overlap = 2 / np.pi * (np.arccos(distance) - distance * np.sqrt(1 - distance**2))
+    potential = render(layers.projected(3, 3) * overlap, layers.lengths[:2], field)
+    phase = idpc(render(images.coefficients[0, 0], images.lengths, field), field.sampling)
+    assert np.corrcoef(phase.ravel(), potential.ravel())[0, 1] > 0.98

@@ -347,9 +347,7 @@ def test_path_given_as_text_or_with_at_sign(tmp_path):
     assert read_structure(str(path)) == load("GaN")
 
 
-@pytest.mark.parametrize(
-    "text", ["data_x\nloop_\n_cell_length_a\n", "\x00\x01 binary", "data_x\n_cell_length_a 4\n"]
-)
+@pytest.mark.parametrize("text", ["data_x\nloop_\n_cell_length_a\n", "\x00\x01 binary", "data_x\n_cell_length_a 4\n"])
 def test_unreadable_cif(tmp_path, text):
     path = tmp_path / "bad.cif"
     path.write_text(text)
@@ -382,9 +380,7 @@ def test_two_structures(tmp_path):
 
 def test_partial_occupancy(tmp_path):
     path = write_cif(tmp_path, "Na1 Na 0 0 0 0.5", "Cl1 Cl 0.5 0.5 0.5 1.0")
-    with pytest.raises(
-        InputError, match=r"bad\.cif: found a site occupied by Na 0\.5; only one element with 1"
-    ):
+    with pytest.raises(InputError, match=r"bad\.cif: found a site occupied by Na 0\.5; only one element with 1"):
         read_structure(path)
 
 
@@ -431,9 +427,7 @@ def test_undefined_position():
         orthogonal_cell(atoms)
 
 
-@pytest.mark.parametrize(
-    "cell", [[4, 4, 0], [[4, 0, 0], [0, 4, 0], [4, 4, 0]], [[np.nan, 0, 0], [0, 4, 0], [0, 0, 4]]]
-)
+@pytest.mark.parametrize("cell", [[4, 4, 0], [[4, 0, 0], [0, 4, 0], [4, 4, 0]], [[np.nan, 0, 0], [0, 4, 0], [0, 0, 4]]])
 def test_flat_or_undefined_cell(cell):
     with pytest.raises(InputError, match=r"structure: found the cell .* three independent finite vectors"):
         orthogonal_cell(Atoms("Na", cell=cell, pbc=True))

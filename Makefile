@@ -1,0 +1,42 @@
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+STAMP := .venv/.installed
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+
+.PHONY: demo report test lint clean-demo
+
+## demo: the whole chain in minutes on two cores
+demo: $(STAMP)
+	@$(SNAKEMAKE)
+	@echo
+	@echo "Report:   $(CURDIR)/results/demo/report.html"
+	@echo "Data set: $(CURDIR)/results/demo/dataset.zarr"
+
+## report: Snakemake's own report of the demo, with run times and provenance
+report: demo
+	@$(SNAKEMAKE) --report results/demo/snakemake-report.html
+
+## test: everything that continuous integration runs
+test: $(STAMP) lint
+	$(BIN)/pytest
+
+## lint: format, style, types, workflow
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+## clean-demo: forget the demo
+clean-demo:
+	rm -rf results/demo
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed; found ' + sys.version.split()[0])"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(STAMP)

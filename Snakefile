@@ -1,0 +1,44 @@
+from snakemake.utils import min_version
+
+min_version("9.13")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    run=f"results/{config['run']}",
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    material="|".join(MATERIALS),
+    batch=r"\d+",
+
+
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        dataset="<run>/dataset.zarr",
+        weights="<run>/model/weights.safetensors",
+        summary="<run>/evaluation/summary.json",
+        report="<run>/report.html",
+    localrule: True
+
+
+rule dataset:
+    input:
+        "<run>/dataset.zarr",
+    localrule: True

@@ -1,0 +1,144 @@
+"""The network and the iDPC baseline on the test split: predictions, a table of samples, a summary."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import torch
+import zarr
+from numpy.typing import NDArray
+
+from iphasenet.dataset import MaterialData, read_split
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_directory, atomic_file
+from iphasenet.idpc import fit_scale, idpc
+from iphasenet.metrics import METRICS, score
+from iphasenet.model import PotentialNetwork
+from iphasenet.weights import load_weights
+
+METHODS = ("model", "idpc")
+FloatImages = NDArray[np.float32]
+
+
+def predict(network: PotentialNetwork, data: MaterialData, batch_size: int = 8) -> FloatImages:
+    """
+    Predict every noisy image of a material.
+
+    Parameters
+    ----------
+    network : PotentialNetwork
+        Network in evaluation mode.
+    data : MaterialData
+        Validation or test split.
+    batch_size : int
+        Images predicted together.
+
+    Returns
+    -------
+    (sample, dose, y, x) float32 array
+        Projected potential [V Å].
+    """
+    device = next(network.parameters()).device
+    images = torch.from_numpy(data.noisy_segments).flatten(0, 1)
+    metadata = torch.from_numpy(data.metadata).repeat_interleave(len(data.doses), 0)
+    with torch.inference_mode():
+        batches = [
+            network.projected_potential(s.to(device), m.to(device)).cpu()
+            for s, m in zip(images.split(batch_size), metadata.split(batch_size), strict=True)
+        ]
+    predicted = torch.cat(batches).reshape(data.noisy_segments.shape[:2] + data.potential.shape[1:]).numpy()
+    if not np.isfinite(predicted).all():
+        raise InputError(f"{data.material}: the prediction holds NaN or infinity; no number is worth printing")
+    return predicted
+
+
+def baseline_scale(training: Sequence[MaterialData]) -> tuple[float, float]:
+    """Scale [V Å] and mean potential [V] of the iDPC baseline, fitted to noise-free training images."""
+    images = np.concatenate([idpc(data.segments, data.sampling) for data in training])
+    thickness = np.concatenate([10 * data.coordinates["thickness_nm"] for data in training])
+    return fit_scale(images, thickness, np.concatenate([data.potential for data in training]))
+
+
+def predict_idpc(data: MaterialData, scale: tuple[float, float]) -> FloatImages:
+    """Potential (sample, dose, y, x) [V Å] by iDPC with a fitted scale."""
+    mean = scale[1] * 10 * data.coordinates["thickness_nm"]
+    return (scale[0] * idpc(data.noisy_segments, data.sampling) + mean[:, None, None, None]).astype(np.float32)
+
+
+def sample_table(data: MaterialData, predictions: dict[str, FloatImages]) -> pandas.DataFrame:
+    """One row a sample, dose and method with its metadata and metrics."""
+    rows = []
+    for sample, truth in enumerate(torch.from_numpy(data.potential)):
+        names = ("sample_id", "thickness_nm", "alpha", "beta", "gamma", "tilt")
+        known = {name: data.coordinates[name][sample] for name in names}
+        for dose_index, dose in enumerate(data.doses):
+            for method, images in predictions.items():
+                numbers = score(torch.from_numpy(images[sample, dose_index]), truth)
+                rows.append({**known, "material": data.material, "dose": dose, "method": method, **numbers})
+    return pandas.DataFrame(rows)
+
+
+def summarise(table: pandas.DataFrame) -> dict[str, Any]:
+    """Mean of every metric by method, then the same by material."""
+
+    def by_method(rows: pandas.DataFrame) -> dict[str, Any]:
+        means = rows.groupby("method")[list(METRICS)].mean()
+        return {method: {name: float(means.loc[method, name]) for name in METRICS} for method in METHODS}
+
+    return {
+        **by_method(table),
+        "by_material": {str(name): by_method(rows) for name, rows in table.groupby("material")},
+        "samples": int(table["sample_id"].nunique()),
+        "doses": sorted(float(dose) for dose in table["dose"].unique()),
+    }
+
+
+def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summary: Path, device: str) -> None:
+    """
+    Evaluate the network and the baseline on the test split.
+
+    Parameters
+    ----------
+    dataset : path
+        Assembled store.
+    weights : path
+        Weights of the network.
+    predictions : path
+        Zarr store to be made: a group a material with `model` and `idpc` (sample, dose, y, x) [V Å].
+    table : path
+        CSV file to be made, one row a sample, dose and method.
+    summary : path
+        JSON file to be made: means by method, and by material.
+    device : str
+        Torch device.
+    """
+    network, _ = load_weights(weights)
+    network.to(device)
+    scale = baseline_scale(read_split(dataset, "train"))
+    tables = []
+    with atomic_directory(predictions) as temporary:
+        root = zarr.open_group(temporary, mode="w", zarr_format=3)
+        for data in read_split(dataset, "test"):
+            predicted = {"model": predict(network, data), "idpc": predict_idpc(data, scale)}
+            group = root.create_group(data.material)
+            for method, images in predicted.items():
+                group.create_array(
+                    method,
+                    data=images,
+                    chunks=(1, 1, *images.shape[2:]),
+                    shards=(len(images), *images.shape[1:]),
+                    dimension_names=("sample", "dose", "y", "x"),
+                    attributes={"units": "V Å"},
+                )
+            ids = group.create_array("sample_id", shape=(len(data.potential),), dtype=str, dimension_names=("sample",))
+            ids[:] = data.coordinates["sample_id"]
+            tables.append(sample_table(data, predicted))
+            root.attrs["doses"] = data.doses.tolist()
+    joined = pandas.concat(tables)
+    with atomic_file(table) as temporary:
+        joined.to_csv(temporary, index=False)
+    with atomic_file(summary) as temporary:
+        temporary.write_text(json.dumps(summarise(joined), indent=2) + "\n")

@@ -1,0 +1,181 @@
+"""The network: segments, thickness and angles in, mean potential out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from monai.networks.nets import SwinUNETR
+from torch import Tensor, nn
+
+from iphasenet.errors import InputError
+
+CHANNELS = (
+    *("top-left", "top-right", "bottom-left", "bottom-right"),
+    *("thickness / 100 nm", "alpha / 360°", "beta / 360°", "gamma / 360°"),
+)
+"""Input channels in the published order: four images, min-max scaled jointly, and four constant maps."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """
+    What a network's weights fit.
+
+    Attributes
+    ----------
+    feature_size : int
+        Width of the first stage; a multiple of 12.
+    norm : {'instance', 'batch', 'group'}
+        Normalisation of the convolutional path.
+    conditioning : {'maps', 'film'}
+        How metadata enter: as constant maps alone, or also as scale and shift of the encoder's features. Instance
+        norms nearly erase constant maps.
+    window_size : int
+        Side of an attention window; 8 divides the token grids of images whose sides divide by 128.
+    """
+
+    feature_size: int
+    norm: Literal["instance", "batch", "group"] = "instance"
+    conditioning: Literal["maps", "film"] = "film"
+    window_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.feature_size < 12 or self.feature_size % 12:
+            raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
+
+
+def encode(segments: Tensor, metadata: Tensor) -> Tensor:
+    """
+    Stack the eight input channels.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Fractions of the beam current.
+    metadata : (batch, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+
+    Returns
+    -------
+    (batch, 8, y, x) tensor
+        Channels in the order of `CHANNELS`.
+    """
+    low = segments.amin(dim=(1, 2, 3), keepdim=True)
+    high = segments.amax(dim=(1, 2, 3), keepdim=True)
+    scaled = (segments - low) / (high - low).clamp_min(torch.finfo(segments.dtype).tiny)
+    maps = metadata / metadata.new_tensor([100.0, 360.0, 360.0, 360.0])
+    return torch.cat([scaled, maps[:, :, None, None].expand(-1, -1, *segments.shape[2:])], dim=1)
+
+
+def describe(segments: Tensor, metadata: Tensor) -> Tensor:
+    """
+    Vector that conditions the encoder: metadata, and what min-max scaling throws away.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Fractions of the beam current.
+    metadata : (batch, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+
+    Returns
+    -------
+    (batch, 13) tensor
+        Thickness, tilt, sine and cosine of gamma; mean and standard deviation of each segment.
+    """
+    thickness, alpha, beta, gamma = metadata.unbind(dim=1)
+    angle = torch.deg2rad(gamma)
+    known = torch.stack([thickness / 100, alpha, beta, angle.sin(), angle.cos()], dim=1)
+    return torch.cat([known, 5 * segments.mean(dim=(2, 3)), 20 * segments.std(dim=(2, 3))], dim=1)
+
+
+class _Modulation(nn.Module):
+    """Scale and shift of feature maps by an embedding of the description."""
+
+    def __init__(self, channels: tuple[int, ...], width: int = 64) -> None:
+        super().__init__()
+        self.channels = channels
+        self.embedding = nn.Sequential(nn.Linear(13, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
+        heads = [nn.Linear(width, 2 * channel) for channel in channels]
+        for head in heads:
+            # Scale 1 and shift 0: training starts from the unconditioned network.
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, description: Tensor, features: list[Tensor]) -> list[Tensor]:
+        embedded = self.embedding(description)
+        modulated = []
+        for head, feature in zip(self.heads, features, strict=True):
+            scale, shift = head(embedded)[:, :, None, None].chunk(2, dim=1)
+            modulated.append(feature * (1 + scale) + shift)
+        return modulated
+
+
+class PotentialNetwork(nn.Module):
+    """
+    SwinUNETR from four segments and metadata to the mean potential.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Architecture.
+    output_scale : float
+        Mean potential that an output of 1 stands for [V].
+    """
+
+    def __init__(self, settings: ModelSettings, output_scale: float = 20.0) -> None:
+        super().__init__()
+        size = settings.feature_size
+        norm: str | tuple[str, dict[str, int]] = settings.norm
+        if settings.norm == "group":
+            norm = ("group", {"num_groups": size // 4})
+        self.output_scale = output_scale
+        self.network = SwinUNETR(
+            in_channels=len(CHANNELS),
+            out_channels=1,
+            feature_size=size,
+            norm_name=norm,
+            window_size=settings.window_size,
+            spatial_dims=2,
+        )
+        widths = (size, size, 2 * size, 4 * size, 8 * size, 16 * size)
+        self.modulation = _Modulation(widths) if settings.conditioning == "film" else None
+
+    def forward(self, segments: Tensor, metadata: Tensor) -> Tensor:
+        """
+        Predict the mean potential.
+
+        Parameters
+        ----------
+        segments : (batch, 4, y, x) tensor
+            Fractions of the beam current; sides divide by 32.
+        metadata : (batch, 4) tensor
+            Thickness [nm], alpha, beta, gamma [degrees].
+
+        Returns
+        -------
+        (batch, y, x) tensor
+            Projected potential divided by thickness [V].
+        """
+        net, x = self.network, encode(segments, metadata)
+        hidden = net.swinViT(x, net.normalize)
+        features = [
+            net.encoder1(x),
+            net.encoder2(hidden[0]),
+            net.encoder3(hidden[1]),
+            net.encoder4(hidden[2]),
+            hidden[3],
+            net.encoder10(hidden[4]),
+        ]
+        if self.modulation is not None:
+            features = self.modulation(describe(segments, metadata), features)
+        decoded = net.decoder5(features[5], features[4])
+        for decoder, feature in zip((net.decoder4, net.decoder3, net.decoder2), features[3:0:-1], strict=True):
+            decoded = decoder(decoded, feature)
+        output: Tensor = net.out(net.decoder1(decoded, features[0]))
+        return self.output_scale * output[:, 0].float()
+
+    def projected_potential(self, segments: Tensor, metadata: Tensor) -> Tensor:
+        """Predict the projected potential (batch, y, x) [V Å]; arguments as for `forward`."""
+        return self(segments, metadata) * 10 * metadata[:, :1, None]

@@ -1,0 +1,72 @@
+"""What every stage of the workflow shares: a version, a log, one line for bad input."""
+
+import logging
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from iphasenet.errors import InputError
+
+STAGE_VERSIONS = {
+    "potential": 1,
+    "images": 1,
+    "samples": 1,
+    "dataset": 1,
+    "model": 1,
+    "evaluation": 1,
+    "report": 1,
+}
+"""Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of this library and of those that results depend on."""
+    names = ("iphasenet", "abtem", "ase", "numpy", "torch", "monai", "zarr")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@contextmanager
+def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
+    """
+    Run one job of the workflow.
+
+    Parameters
+    ----------
+    name : str
+        What the job does.
+    log : path
+        Log file: versions, warnings, what was done and for how long.
+
+    Yields
+    ------
+    logging.Logger
+        Writes to the log.
+    """
+    logger = logging.getLogger("iphasenet")
+    handler = logging.FileHandler(log, mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    started = time.monotonic()
+    logger.info("%s; %s", name, ", ".join(f"{key} {value}" for key, value in library_versions().items()))
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, category, *_rest: logger.warning(
+                "%s: %s", category.__name__, message
+            )
+            yield logger
+    except InputError as error:
+        logger.error("%s", error)
+        sys.exit(f"{name}: {error}")
+    except BaseException:
+        logger.exception("%s failed", name)
+        raise
+    finally:
+        logger.info("ended after %.1f s", time.monotonic() - started)
+        logger.removeHandler(handler)
+        handler.close()

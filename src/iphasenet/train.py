@@ -1,0 +1,291 @@
+"""Training: one process or many, started by torchrun.
+
+torchrun --standalone --nproc-per-node=1 -m iphasenet.train --help
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchmetrics.functional import pearson_corrcoef
+
+from iphasenet.crops import Item, NoisyImages, TrainingCrops
+from iphasenet.dataset import MaterialData, read_split
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.losses import weighted_loss
+from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.noise import Noise
+from iphasenet.weights import save_weights
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """
+    How a network is trained.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of weights, crops and noise.
+    epochs : int
+        Passes over the training split.
+    crops_per_sample : int
+        Random crops of each sample in an epoch.
+    crop_pixels : int
+        Side of a crop: a multiple of 32, at least 64.
+    batch_size : int
+        Crops in a step, over all processes.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate rises over the first twentieth of the steps and falls as a cosine.
+    loss : mapping
+        Weights of `iphasenet.losses.weighted_loss`, on the mean potential in units of `output_scale_v`.
+    output_scale_v : float
+        Mean potential that a network output of 1 stands for [V].
+    precision : str
+        Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
+    """
+
+    seed: int
+    epochs: int
+    crops_per_sample: int
+    crop_pixels: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    loss: Mapping[str, float]
+    output_scale_v: float
+    precision: str
+
+    def __post_init__(self) -> None:
+        # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
+        if self.crop_pixels % 32 or self.crop_pixels < 64:
+            raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: 64, 96, 128, ...")
+        if not any(self.loss.values()):
+            raise InputError(f"training.loss: found {dict(self.loss)}; allowed: at least one weight above 0")
+
+
+class Training(lightning.LightningModule):
+    """The network with its loss, optimiser and validation metrics."""
+
+    def __init__(self, model: ModelSettings, settings: TrainingSettings, identity: str) -> None:
+        super().__init__()
+        self.network = PotentialNetwork(model, settings.output_scale_v)
+        self.settings, self.identity = settings, identity
+
+    def _loss(self, prediction: Tensor, metadata: Tensor, potential: Tensor) -> Tensor:
+        mean_potential = potential / (10 * metadata[:, :1, None])
+        scale = self.settings.output_scale_v
+        return weighted_loss(prediction / scale, mean_potential / scale, self.settings.loss)
+
+    def training_step(self, batch: Item, _index: int) -> Tensor:
+        """Loss of a batch of crops."""
+        segments, metadata, potential = batch
+        loss = self._loss(self.network(segments, metadata), metadata, potential)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Item, _index: int) -> None:
+        """Loss and mean Pearson correlation of a batch of whole images."""
+        segments, metadata, potential = batch
+        prediction = self.network(segments, metadata)
+        columns = prediction.flatten(1).T, potential.flatten(1).T
+        pearson = torch.atleast_1d(pearson_corrcoef(columns[0].squeeze(-1), columns[1].squeeze(-1))).mean()
+        loss = self._loss(prediction, metadata, potential)
+        size = len(segments)
+        self.log("validation_loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
+        self.log("validation_pearson", pearson, prog_bar=True, batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Build AdamW with a linear warm-up and a cosine to zero."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.settings.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.05,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Splits(lightning.LightningDataModule):
+    """Training crops, new every epoch, and validation images; both in memory."""
+
+    def __init__(
+        self,
+        train: Sequence[MaterialData],
+        validation: Sequence[MaterialData],
+        noise: Noise,
+        settings: TrainingSettings,
+        processes: int,
+    ) -> None:
+        super().__init__()
+        self.train, self.validation, self.noise = train, validation, noise
+        self.settings, self.processes = settings, processes
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Crops of the current epoch in an order that depends on seed and epoch alone."""
+        settings = self.settings
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        crops = TrainingCrops(
+            self.train, self.noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, epoch
+        )
+        order = torch.Generator().manual_seed(settings.seed + epoch)
+        batch = max(1, settings.batch_size // self.processes)
+        return DataLoader(crops, batch_size=batch, shuffle=True, generator=order, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        """Whole validation images with their fixed noise."""
+        return DataLoader(NoisyImages(self.validation), batch_size=4)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside, then rename."""
+        with atomic_file(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+def run_identity(train: Sequence[MaterialData], noise: Noise, model: ModelSettings, settings: TrainingSettings) -> str:
+    """Name of a run: only one with the same data, noise, model and settings may be resumed."""
+    checksum = 0
+    for data in train:
+        for array in (data.segments, data.potential):
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    described = json.dumps([checksum, asdict(noise), asdict(model), asdict(settings)], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:12]
+
+
+def fit(
+    dataset: Path,
+    weights: Path,
+    history: Path,
+    checkpoints: Path,
+    noise: Noise,
+    model: ModelSettings,
+    settings: TrainingSettings,
+) -> None:
+    """
+    Train, or go on training, and write the weights of the best epoch on the validation split.
+
+    Parameters
+    ----------
+    dataset : path
+        Assembled store.
+    weights : path
+        safetensors file to be made.
+    history : path
+        CSV file of losses and metrics to be made.
+    checkpoints : path
+        Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
+    noise : Noise
+        Noise model.
+    model : ModelSettings
+        Architecture.
+    settings : TrainingSettings
+        How to train.
+    """
+    lightning.seed_everything(settings.seed, verbose=False)
+    train, validation = read_split(dataset, "train"), read_split(dataset, "validation")
+    smallest = min(min(data.potential.shape[1:]) for data in train)
+    if settings.crop_pixels > smallest:
+        raise InputError(f"training.crop_pixels: found {settings.crop_pixels}; allowed: at most {smallest}")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    identity = run_identity(train, noise, model, settings)
+    folder = checkpoints / identity
+    best = ModelCheckpoint(
+        folder, "best", monitor="validation_pearson", mode="max", save_last=True, enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        num_nodes=processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        reload_dataloaders_every_n_epochs=1,
+        gradient_clip_val=1.0,
+        logger=[
+            # CSVLogger empties its folder when it starts: every start has one of its own.
+            CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+        ],
+        callbacks=[best, LearningRateMonitor(), TQDMProgressBar(refresh_rate=20)],
+        plugins=[AtomicCheckpoints()],
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        enable_model_summary=False,
+    )
+    module = Training(model, settings, identity)
+    last = folder / "last.ckpt"
+    data = Splits(train, validation, noise, settings, processes)
+    trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    if trainer.is_global_zero:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(state)
+        described = {
+            "sampling_angstrom": train[0].sampling,
+            "materials": [data.material for data in train],
+            "training": asdict(settings),
+            "noise": asdict(noise),
+            "validation_pearson": float(best.best_model_score or "nan"),
+        }
+        with atomic_file(history) as temporary:
+            pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
+        save_weights(weights, module.network, model, described)
+
+
+def _histories(folder: Path) -> list[Path]:
+    """CSV logs of a run, one a start, in their order."""
+    return sorted(folder.glob("history/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of a training process."""
+    parser = argparse.ArgumentParser(prog="iphasenet.train", description="Train the network on an assembled data set.")
+    parser.add_argument("--dataset", type=Path, required=True, help="assembled Zarr store")
+    parser.add_argument("--weights", type=Path, required=True, help="safetensors file to be made")
+    parser.add_argument("--history", type=Path, required=True, help="CSV file of losses and metrics to be made")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
+    options = parser.parse_args(arguments)
+    # Everything is in memory: the loader needs no worker processes.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    try:
+        fit(
+            options.dataset,
+            options.weights,
+            options.history,
+            options.checkpoints,
+            Noise(**options.settings["noise"]),
+            ModelSettings(**options.settings["model"]),
+            TrainingSettings(**options.settings["training"]),
+        )
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

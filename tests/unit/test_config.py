@@ -1,0 +1,71 @@
+"""One clear line for every wrong configuration."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from iphasenet.config import check_configuration, selected_materials
+from iphasenet.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def change(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(config: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            config = config[key]
+        config[path[-1]] = value
+
+    return apply
+
+
+def test_the_shipped_configuration_is_accepted() -> None:
+    check_configuration(SHIPPED, SCHEMA, ROOT)
+
+
+def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> None:
+    text = (ROOT / "config" / "README.md").read_text()
+
+    def keys(schema: dict[str, Any]) -> list[str]:
+        own = schema.get("properties", {})
+        nested = [s for s in [*own.values(), schema.get("additionalProperties")] if isinstance(s, dict)]
+        return [*own, *(key for child in nested for key in keys(child))]
+
+    missing = [key for key in keys(yaml.safe_load(SCHEMA.read_text())) if f"`{key}`" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("apply", "parts"),
+    [
+        (change("optics", "semiangle_mard", value=20), ["optics.semiangle_mard", "semiangle_mrad"]),
+        (change("grid", "thickness_nm", value=[20, -40]), ["grid.thickness_nm.1", "-40", "above 0"]),
+        (change("image", "pixels", value=100), ["image.pixels", "100", "multiple of 32"]),
+        (change("materials", "GaN", "cif", value="no.cif"), ["materials.GaN.cif", "no.cif", "CIF"]),
+        (change("select", value=["GaN", "Unobtainium"]), ["select", "Unobtainium", "GaN, LiCoO2"]),
+        (change("simulation", "device", value="tpu"), ["simulation.device", "tpu", "auto"]),
+        (change("materials", "GaN", value={"cif": "x.cif"}), ["materials.GaN.zone_axis", "required"]),
+        (change("optics", "detector_inner_mrad", value=60), ["detector_inner_mrad", "60", "inner < outer"]),
+        (change("noise", "training_dose", value=[1e6, 1e3]), ["noise.training_dose"]),
+        (change("seed", value="one"), ["seed", "'one'", "integer"]),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], None], parts: list[str]) -> None:
+    config = copy.deepcopy(SHIPPED)
+    apply(config)
+    with pytest.raises(InputError) as caught:
+        check_configuration(config, SCHEMA, ROOT)
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_selection_keeps_its_order_and_all_is_the_default() -> None:
+    assert selected_materials(SHIPPED) == ["GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3"]
+    assert selected_materials({**SHIPPED, "select": ["MoS2", "GaN"]}) == ["MoS2", "GaN"]

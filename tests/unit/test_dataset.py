@@ -1,0 +1,124 @@
+"""The store: layout, determinism, splits, xarray."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+from iphasenet.dataset import assemble, read_split, write_material
+from iphasenet.errors import InputError
+from iphasenet.noise import Noise
+from iphasenet.render import Rendered
+from iphasenet.sampling import SPLITS, Grid, Sample, samples
+
+GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
+NOISE = Noise((1e3, 1e6), (1e4, 1e6), 0.5)
+PIXELS, SAMPLING = 64, 0.2
+
+
+def rendered(planned: list[Sample]) -> Iterator[Rendered]:
+    """Arrays that tell which sample they belong to."""
+    for index, sample in enumerate(planned):
+        value = 0.01 + 0.001 * index
+        metadata = {
+            "sample_id": sample.sample_id,
+            "thickness_nm": sample.thickness_nm,
+            "slab_thickness": 10 * sample.thickness_nm + 0.3,
+            "alpha": 0.1,
+            "beta": 0.2,
+            "gamma": sample.gamma,
+            "tilt": sample.orientation.index,
+            "split": SPLITS.index(sample.orientation.split),
+            "offset_x": 0.0,
+            "offset_y": 0.0,
+        }
+        segments = np.full((4, PIXELS, PIXELS), value, np.float32)
+        yield Rendered(segments, np.full((PIXELS, PIXELS), 1000 * value, np.float32), metadata)
+
+
+def make(folder: Path, materials: tuple[str, ...] = ("GaN", "MoS2")) -> Path:
+    for name in materials:
+        planned = samples(7, name, GRID)
+        write_material(
+            folder / f"{name}.zarr", rendered(planned), planned, PIXELS, SAMPLING, NOISE, 7, name, {"zone_axis": [0, 0, 1]}
+        )
+    assemble(folder / "dataset.zarr", {n: folder / f"{n}.zarr" for n in materials}, {"title": "test", "seed": 7})
+    return folder / "dataset.zarr"
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_xarray_opens_it_with_dimensions_coordinates_and_units(tmp_path: Path) -> None:
+    tree = xarray.open_datatree(make(tmp_path), engine="zarr")
+    data = tree["GaN"]
+    assert data["segments"].dims == ("sample", "segment", "y", "x")
+    assert data["potential"].dims == ("sample", "y", "x")
+    assert data["noisy_segments"].dims == ("evaluation_sample", "dose", "segment", "y", "x")
+    assert data["potential"].attrs["units"] == "V Å"
+    assert data["thickness_nm"].attrs["units"] == "nm"
+    assert {"sample_id", "alpha", "beta", "gamma", "split", "tilt"} <= set(data.coords)
+    np.testing.assert_allclose(np.diff(data["x"]), SAMPLING)
+    assert list(data["segment"].values) == ["top-left", "top-right", "bottom-left", "bottom-right"]
+    assert tree.attrs["seed"] == 7
+    tree.close()
+
+
+def test_zarr_opens_one_sample_without_its_neighbours(tmp_path: Path) -> None:
+    array = zarr.open_group(make(tmp_path), mode="r")["GaN/segments"]
+    assert array.chunks == (1, 4, PIXELS, PIXELS)
+    assert array.shards[0] >= 20
+
+
+def test_no_tilt_is_in_two_splits_and_no_sample_is_lost(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    found: dict[tuple[str, int], set[str]] = {}
+    count = 0
+    for split in SPLITS:
+        for data in read_split(store, split):
+            count += len(data.potential)
+            for tilt in data.coordinates["tilt"]:
+                found.setdefault((data.material, int(tilt)), set()).add(split)
+    assert count == 2 * 5 * 2 * 2
+    assert all(len(splits) == 1 for splits in found.values())
+    assert len(found) == 10
+
+
+def test_samples_keep_their_arrays_and_noise(tmp_path: Path) -> None:
+    """Each noisy image belongs to its sample: its mean is the sample's value within the counting error."""
+    for data in read_split(make(tmp_path), "test"):
+        np.testing.assert_allclose(data.potential[:, 0, 0], 1000 * data.segments[:, 0, 0, 0], rtol=1e-6)
+        electrons = data.doses * SAMPLING**2
+        value = data.segments[:, 0, 0, 0][:, None]
+        sigma = np.sqrt((value * electrons + 0.25) / electrons**2 / (4 * PIXELS**2))
+        assert (np.abs(data.noisy_segments.mean(axis=(2, 3, 4)) - value) < 5 * sigma).all()
+        assert data.noisy_segments.shape[:2] == (len(data.potential), 2)
+    assert read_split(tmp_path / "dataset.zarr", "train")[0].noisy_segments.shape[0] == 0
+
+
+def test_bytes_do_not_depend_on_the_run_or_on_other_materials(tmp_path: Path) -> None:
+    both = checksums(make(tmp_path / "both"))
+    again = checksums(make(tmp_path / "again"))
+    alone = checksums(make(tmp_path / "alone", ("GaN",)))
+    assert both == again
+    group = {name for name in both if name.startswith("GaN/")}
+    assert {name: both[name] for name in group} == {name: alone[name] for name in group}
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing.zarr"):
+        read_split(tmp_path / "nothing.zarr", "train")
+    store = make(tmp_path)
+    zarr.open_group(store, mode="r+")["MoS2/potential"][0, 5, 5] = np.nan
+    planned = samples(7, "MoS2", GRID)
+    with pytest.raises(InputError, match=r"MoS2.*NaN"):
+        read_split(store, planned[0].orientation.split)

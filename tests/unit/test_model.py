@@ -1,0 +1,105 @@
+"""The network's inputs, its metadata and its weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from iphasenet.errors import InputError
+from iphasenet.losses import weighted_loss
+from iphasenet.model import ModelSettings, PotentialNetwork, encode
+from iphasenet.weights import load_weights, save_weights
+
+SETTINGS = ModelSettings(feature_size=12, norm="instance", conditioning="film", window_size=8)
+METADATA = torch.tensor([[40.0, 0.1, -0.2, 90.0], [60.0, 0.0, 0.3, 270.0]])
+
+
+def batch(pixels: int = 64) -> torch.Tensor:
+    return torch.rand(2, 4, pixels, pixels, generator=torch.Generator().manual_seed(0)) * 0.1
+
+
+def trained() -> PotentialNetwork:
+    """A network whose conditioning no longer is the identity that it starts as."""
+    torch.manual_seed(0)
+    network = PotentialNetwork(SETTINGS).eval()
+    assert network.modulation is not None
+    for head in network.modulation.heads:
+        torch.nn.init.normal_(head.weight, std=0.1)
+    return network
+
+
+def test_channels_have_the_published_order_and_scale() -> None:
+    segments = batch()
+    channels = encode(segments, METADATA)
+    assert channels.shape == (2, 8, 64, 64)
+    images = channels[:, :4].flatten(1)
+    torch.testing.assert_close(images.amin(1), torch.zeros(2))
+    torch.testing.assert_close(images.amax(1), torch.ones(2))
+    # Jointly scaled: the ratio of two segments' contrasts stays.
+    torch.testing.assert_close(
+        channels[:, 0].std() / channels[:, 1].std(), segments[:, 0].std() / segments[:, 1].std(), rtol=0.1, atol=0
+    )
+    expected = METADATA / torch.tensor([100.0, 360.0, 360.0, 360.0])
+    torch.testing.assert_close(channels[:, 4:], expected[:, :, None, None].expand(-1, -1, 64, 64))
+
+
+def test_a_flat_image_is_encoded_without_infinities() -> None:
+    assert torch.isfinite(encode(torch.full((1, 4, 32, 32), 0.05), METADATA[:1])).all()
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_every_number_of_the_metadata_reaches_the_output(column: int) -> None:
+    network, segments = trained(), batch()
+    changed = METADATA.clone()
+    changed[:, column] += torch.tensor([20.0, 0.3, 0.3, 60.0])[column]
+    with torch.no_grad():
+        difference = network(segments, changed) - network(segments, METADATA)
+    assert difference.abs().mean() > 1e-3
+
+
+def test_projected_potential_is_mean_potential_times_thickness() -> None:
+    network, segments = trained(), batch()
+    with torch.no_grad():
+        ratio = network.projected_potential(segments, METADATA) / network(segments, METADATA)
+    torch.testing.assert_close(ratio, torch.tensor([400.0, 600.0])[:, None, None].expand_as(ratio))
+
+
+def test_published_size() -> None:
+    """The published network has 25.1 million parameters."""
+    network = PotentialNetwork(ModelSettings(48, conditioning="maps", window_size=7))
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(25.1e6, rel=0.005)
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    network = trained()
+    save_weights(tmp_path / "w.safetensors", network, SETTINGS, {"materials": ["GaN"]})
+    loaded, described = load_weights(tmp_path / "w.safetensors")
+    assert described == {"materials": ["GaN"]}
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(batch(), METADATA), network(batch(), METADATA), rtol=0, atol=0)
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    for name in ("w.safetensors", "missing.safetensors"):
+        with pytest.raises(InputError, match=name):
+            load_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [0, 20])
+def test_feature_size_is_checked(size: int) -> None:
+    with pytest.raises(InputError, match="feature_size"):
+        ModelSettings(size)
+
+
+def test_loss_terms() -> None:
+    """A single wrong pixel: its size enters each term as its definition says."""
+    truth, prediction = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+    prediction[0, 3, 3] = 4.0
+    assert weighted_loss(prediction, truth, {"l1": 1}) == pytest.approx(4 / 64)
+    assert weighted_loss(prediction, truth, {"l2": 1}) == pytest.approx(16 / 64)
+    assert weighted_loss(prediction, truth, {"gradient_l1": 1}) == pytest.approx(2 * 8 / 56)
+    # The spectrum of a delta is flat: 4 / sqrt(64) everywhere.
+    assert weighted_loss(prediction, truth, {"spectral_l1": 1}) == pytest.approx(0.5)
+    mixed = weighted_loss(prediction, truth, {"l1": 2, "l2": 0.5, "spectral_l1": 0})
+    assert mixed == pytest.approx(8 / 64 + 8 / 64)

@@ -1,0 +1,65 @@
+"""Seeds, tilts, splits and sample names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from iphasenet.errors import InputError
+from iphasenet.sampling import Grid, generator, orientations, samples
+
+GRID = Grid((20, 40), tilts=20, tilt_std_deg=0.3, rotations=3, validation_share=0.15, test_share=0.2)
+
+
+def test_every_combination_is_there_once() -> None:
+    names = [sample.sample_id for sample in samples(1, "GaN", GRID)]
+    assert len(names) == len(set(names)) == 20 * 3 * 2
+
+
+def test_a_sample_is_the_same_whatever_else_is_in_the_run() -> None:
+    """More thicknesses, rotations and tilts, and another order, leave tilt, rotation and offset as they were."""
+    larger = replace(GRID, thickness_nm=(20, 30, 40, 60), rotations=5, tilts=25)
+    wanted = {s.sample_id: (s.orientation.tilt, s.gamma, s.offset) for s in samples(1, "GaN", GRID)}
+    found = {s.sample_id: (s.orientation.tilt, s.gamma, s.offset) for s in samples(1, "GaN", larger)}
+    assert wanted.items() <= found.items()
+
+
+def test_materials_and_seeds_differ() -> None:
+    tilts = [orientations(seed, name, GRID)[0].tilt for seed, name in [(1, "GaN"), (1, "MoS2"), (2, "GaN")]]
+    assert len(set(tilts)) == 3
+
+
+def test_a_tilt_lies_in_one_split() -> None:
+    split_of: dict[int, set[str]] = {}
+    for sample in samples(1, "GaN", GRID):
+        split_of.setdefault(sample.orientation.index, set()).add(sample.orientation.split)
+    assert all(len(splits) == 1 for splits in split_of.values())
+    counts = [split for splits in split_of.values() for split in splits]
+    assert {name: counts.count(name) for name in set(counts)} == {"train": 13, "validation": 3, "test": 4}
+
+
+def test_tilts_have_the_configured_spread_and_rotations_are_uniform() -> None:
+    planned = orientations(3, "GaN", replace(GRID, tilts=4000))
+    angles = np.degrees(np.arctan([o.tilt for o in planned]))
+    np.testing.assert_allclose(angles.std(axis=0), 0.3, rtol=0.05)
+    np.testing.assert_allclose(angles.mean(axis=0), 0.0, atol=0.02)
+    rotations = np.array([o.rotations_deg for o in planned]).ravel()
+    np.testing.assert_allclose(np.histogram(rotations, 4, (0, 360))[0], 3000, rtol=0.07)
+
+
+def test_streams_are_independent() -> None:
+    draws = [generator(1, "GaN", stream, 0).random() for stream in ("tilt", "rotation", "offset", "noise")]
+    assert len(set(draws)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"thickness_nm": (40, 20)}, "grid.thickness_nm"),
+        ({"thickness_nm": (-20, 20)}, "grid.thickness_nm"),
+        ({"tilts": 4, "validation_share": 0.5, "test_share": 0.5}, "grid.tilts"),
+    ],
+)
+def test_bad_grids_are_named(change: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        replace(GRID, **change)

@@ -1,0 +1,26 @@
+rule assemble_dataset:
+    input:
+        materials=expand("<run>/materials/{material}.zarr", material=MATERIALS),
+    output:
+        store=directory("<run>/dataset.zarr"),
+    log:
+        "<run>/logs/assemble_dataset.log",
+    benchmark:
+        "<run>/benchmarks/assemble_dataset.tsv"
+    params:
+        stage=STAGE_VERSIONS["dataset"],
+        materials=MATERIALS,
+        configuration={
+            key: config[key]
+            for key in ("run", "seed", "materials", "grid", "image", "optics", "simulation", "noise")
+        },
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    conda:
+        "../../envs/simulate.yaml"
+    message:
+        "Data set of {params.materials}"
+    script:
+        "../scripts/assemble_dataset.py"

@@ -1,0 +1,25 @@
+rule evaluate_model:
+    input:
+        dataset="<run>/dataset.zarr",
+        weights="<run>/model/weights.safetensors",
+    output:
+        predictions=directory("<run>/evaluation/predictions.zarr"),
+        samples="<run>/evaluation/samples.csv",
+        summary="<run>/evaluation/summary.json",
+    log:
+        "<run>/logs/evaluate_model.log",
+    benchmark:
+        "<run>/benchmarks/evaluate_model.tsv"
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+        device=lookup(within=config, dpath="simulation/device"),
+    threads: lookup(within=config, dpath="jobs/training_threads")
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    conda:
+        "../../envs/train.yaml"
+    message:
+        "Evaluation on the test split"
+    script:
+        "../scripts/evaluate_model.py"

@@ -1,0 +1,85 @@
+FIGURES = ("samples", "predictions", "scores", "loss")
+
+
+rule draw_figures:
+    input:
+        dataset="<run>/dataset.zarr",
+        predictions="<run>/evaluation/predictions.zarr",
+        samples="<run>/evaluation/samples.csv",
+        history="<run>/model/history.csv",
+    output:
+        samples=report(
+            "<run>/figures/samples.png",
+            caption="../report/samples.rst",
+            category="Data set",
+            labels={"figure": "Samples of every material"},
+        ),
+        predictions=report(
+            "<run>/figures/predictions.png",
+            caption="../report/predictions.rst",
+            category="Evaluation",
+            labels={"figure": "Predictions on held-out tilts"},
+        ),
+        scores=report(
+            "<run>/figures/scores.png",
+            caption="../report/scores.rst",
+            category="Evaluation",
+            labels={"figure": "Correlation by material and thickness"},
+        ),
+        loss=report(
+            "<run>/figures/loss.png",
+            caption="../report/loss.rst",
+            category="Training",
+            labels={"figure": "Loss curves"},
+        ),
+        vector=expand("<run>/figures/{figure}.svg", figure=FIGURES),
+    log:
+        "<run>/logs/draw_figures.log",
+    benchmark:
+        "<run>/benchmarks/draw_figures.tsv"
+    params:
+        stage=STAGE_VERSIONS["report"],
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    conda:
+        "../../envs/report.yaml"
+    message:
+        "Figures"
+    script:
+        "../scripts/draw_figures.py"
+
+
+rule write_report:
+    input:
+        dataset="<run>/dataset.zarr",
+        summary="<run>/evaluation/summary.json",
+        samples="<run>/evaluation/samples.csv",
+        figures=expand("<run>/figures/{figure}.png", figure=FIGURES),
+        captions=expand("workflow/report/{figure}.rst", figure=FIGURES),
+    output:
+        html=report(
+            "<run>/report.html",
+            caption="../report/workflow.rst",
+            category="Report",
+            labels={"figure": "Whole report"},
+        ),
+    log:
+        "<run>/logs/write_report.log",
+    benchmark:
+        "<run>/benchmarks/write_report.tsv"
+    params:
+        stage=STAGE_VERSIONS["report"],
+        names=FIGURES,
+        configuration=config,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    conda:
+        "../../envs/report.yaml"
+    message:
+        "Report"
+    script:
+        "../scripts/write_report.py"

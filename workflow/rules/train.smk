@@ -1,0 +1,30 @@
+rule train_model:
+    input:
+        dataset="<run>/dataset.zarr",
+    output:
+        weights="<run>/model/weights.safetensors",
+        history="<run>/model/history.csv",
+    log:
+        "<run>/logs/train_model.log",
+    benchmark:
+        "<run>/benchmarks/train_model.tsv"
+    params:
+        stage=STAGE_VERSIONS["model"],
+        settings=training_settings,
+        processes=lookup(within=config, dpath="jobs/training_processes"),
+        # Outside the outputs: Snakemake removes those before a job starts again.
+        checkpoints=f"results/{config['run']}/checkpoints",
+    threads: lookup(within=config, dpath="jobs/training_threads")
+    resources:
+        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=lookup(within=config, dpath="jobs/training_minutes"),
+        gpu=lookup(within=config, dpath="jobs/training_gpus"),
+    conda:
+        "../../envs/train.yaml"
+    message:
+        "Training, {params.processes} process(es)"
+    shell:
+        "OMP_NUM_THREADS=$(( ({threads} + {params.processes} - 1) / {params.processes} )) "
+        "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train "
+        "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
+        "--checkpoints {params.checkpoints} --settings {params.settings:q} 2>&1 | tee {log}"

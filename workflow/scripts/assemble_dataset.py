@@ -1,0 +1,16 @@
+from iphasenet.dataset import assemble
+from iphasenet.stage import library_versions, stage
+
+with stage("data set", snakemake.log[0]) as log:
+    stores = dict(zip(snakemake.params.materials, snakemake.input.materials, strict=True))
+    assemble(
+        snakemake.output.store,
+        stores,
+        {
+            "title": "Simulated four-quadrant STEM images and projected potentials",
+            "licence": "CC-BY-4.0",
+            "configuration": snakemake.params.configuration,
+            "versions": library_versions(),
+        },
+    )
+    log.info("materials: %s", ", ".join(stores))
