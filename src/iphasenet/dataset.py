@@ -20,7 +20,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.noise import Noise, add_noise
 from iphasenet.optics import SEGMENTS
-from iphasenet.render import Rendered
+from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Sample, Split, generator
 
 FORMAT_VERSION = "1"
@@ -49,8 +49,7 @@ def write_material(
     path: str | Path,
     rendered: Iterator[Rendered],
     samples: Sequence[Sample],
-    pixels: int,
-    sampling: float,
+    image: Image,
     noise: Noise,
     seed: int,
     material: str,
@@ -67,10 +66,8 @@ def write_material(
         The samples' arrays, in the order of `samples`.
     samples : sequence of Sample
         Samples of the material.
-    pixels : int
-        Pixels along each side.
-    sampling : float
-        Pixel size [Å].
+    image : Image
+        Pixels.
     noise : Noise
         Noise of the fixed noisy images of the validation and test splits.
     seed : int
@@ -80,94 +77,101 @@ def write_material(
     attributes : mapping
         Attributes of the group.
     """
-    evaluated = [index for index, sample in enumerate(samples) if sample.orientation.split != "train"]
-    doses = noise.evaluation_doses
-    image = (pixels, pixels)
+    evaluated = np.array([i for i, sample in enumerate(samples) if sample.orientation.split != "train"])
     with atomic_directory(path) as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
-        coordinates = " ".join(name for name in _COORDINATES)
-        group.attrs.update({"material": material, **attributes, "coordinates": coordinates})
-        segments = _image_array(
-            group, "segments", (len(samples), 4, *image), ("sample", "segment", "y", "x"),
-            units="1", description="fraction of the beam current, noise-free",
-        )  # fmt: skip
-        potential = _image_array(
-            group, "potential", (len(samples), *image), ("sample", "y", "x"),
-            units="V Å", description="projected electrostatic potential",
-        )  # fmt: skip
-        noisy = _image_array(
-            group, "noisy_segments", (len(evaluated), len(doses), 4, *image),
-            ("evaluation_sample", "dose", "segment", "y", "x"),
-            units="1", description="validation and test images with fixed noise",
-        )  # fmt: skip
+        group.attrs.update({"material": material, **attributes, "coordinates": " ".join(_COORDINATES)})
+        segments, potential, noisy = _create_images(group, len(samples), len(evaluated), noise, image)
         metadata: list[dict[str, Any]] = []
         for start in range(0, len(samples), SHARD_SAMPLES):
-            shard = [next(rendered) for _ in samples[start : start + SHARD_SAMPLES]]
-            segments[start : start + len(shard)] = np.stack([r.segments for r in shard])
-            potential[start : start + len(shard)] = np.stack([r.potential for r in shard])
+            stop = min(start + SHARD_SAMPLES, len(samples))
+            shard = [next(rendered) for _ in range(start, stop)]
+            segments[start:stop] = np.stack([r.segments for r in shard])
+            potential[start:stop] = np.stack([r.potential for r in shard])
             metadata += [r.metadata for r in shard]
-            rows = [row for row, index in enumerate(evaluated) if start <= index < start + len(shard)]
-            if rows:
-                drawn = [
-                    _fixed_noise(
-                        shard[evaluated[row] - start],
-                        samples[evaluated[row]],
-                        noise,
-                        sampling,
-                        seed,
-                        material,
-                    )
-                    for row in rows
-                ]
+            rows = np.flatnonzero((evaluated >= start) & (evaluated < stop))
+            if len(rows):
+                chosen = [(shard[i - start], samples[i]) for i in evaluated[rows]]
+                drawn = [_fixed_noise(r.segments, s, noise, image, seed, material) for r, s in chosen]
                 noisy[rows[0] : rows[-1] + 1] = np.stack(drawn)
-        for name, (dtype, attrs) in _COORDINATES.items():
-            _coordinate(group, name, [m[name] for m in metadata], dtype, "sample", attrs)
-        _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample",
-                    {"description": "index along sample of the images with fixed noise"})  # fmt: skip
-        _coordinate(group, "dose", list(doses), "float64", "dose", {"units": "e/Å²"})
-        _coordinate(group, "segment", list(SEGMENTS), "str", "segment", {"description": "as seen in the image"})
-        position = ((np.arange(pixels) - (pixels - 1) / 2) * sampling).tolist()
-        _coordinate(group, "x", position, "float64", "x", {"units": "Å", "description": "to the right"})
-        _coordinate(group, "y", position, "float64", "y", {"units": "Å", "description": "down; row 0 is the top"})
+        _write_coordinates(group, metadata, evaluated, noise, image)
 
 
 def _fixed_noise(
-    rendered: Rendered, sample: Sample, noise: Noise, sampling: float, seed: int, material: str
+    segments: NDArray[np.float32], sample: Sample, noise: Noise, image: Image, seed: int, material: str
 ) -> NDArray[np.float32]:
     """Noisy images (dose, segment, y, x) of one sample."""
-    picometres = round(sample.thickness_nm * 1000)
-    key = (sample.orientation.index, sample.rotation_index, picometres)
-    return np.stack(
-        [
-            add_noise(
-                rendered.segments, dose, sampling, noise.readout_electrons,
-                generator(seed, material, "noise", *key, round(dose * 1000)),
-            )
-            for dose in noise.evaluation_doses
-        ]
-    )  # fmt: skip
+    key = (sample.orientation.index, sample.rotation_index, round(sample.thickness_nm * 1000))
+    streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.evaluation_doses]
+    sampling, readout = image.sampling_angstrom, noise.readout_electrons
+    pairs = zip(noise.evaluation_doses, streams, strict=True)
+    return np.stack([add_noise(segments, dose, sampling, readout, rng) for dose, rng in pairs])
+
+
+def _create_images(
+    group: zarr.Group, samples: int, evaluated: int, noise: Noise, image: Image
+) -> tuple[zarr.Array[Any], zarr.Array[Any], zarr.Array[Any]]:
+    """Create the empty arrays segments, potential and noisy_segments."""
+    pixels, doses = (image.pixels, image.pixels), len(noise.evaluation_doses)
+    return (
+        _image_array(
+            group,
+            "segments",
+            {"sample": samples, "segment": 4, "y": pixels[0], "x": pixels[1]},
+            {"units": "1", "description": "fraction of the beam current, noise-free"},
+        ),
+        _image_array(
+            group,
+            "potential",
+            {"sample": samples, "y": pixels[0], "x": pixels[1]},
+            {"units": "V Å", "description": "projected electrostatic potential"},
+        ),
+        _image_array(
+            group,
+            "noisy_segments",
+            {"evaluation_sample": evaluated, "dose": doses, "segment": 4, "y": pixels[0], "x": pixels[1]},
+            {"units": "1", "description": "validation and test images with fixed noise"},
+        ),
+    )
 
 
 def _image_array(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dimensions: tuple[str, ...], **attributes: Any
+    group: zarr.Group, name: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]
 ) -> zarr.Array[Any]:
-    chunks = (1, *shape[1:])
-    # Shards of equal size even for a short set: the file layout does not depend on the number of samples.
+    shape = tuple(sizes.values())
     return group.create_array(
         name,
         shape=shape,
         dtype="float32",
-        chunks=chunks,
+        chunks=(1, *shape[1:]),
+        # Equal shards even for a short set: the layout does not depend on the number of samples.
         shards=(SHARD_SAMPLES, *shape[1:]),
-        dimension_names=dimensions,
+        dimension_names=tuple(sizes),
         attributes=dict(attributes),
     )
+
+
+def _write_coordinates(
+    group: zarr.Group,
+    metadata: Sequence[Mapping[str, Any]],
+    evaluated: NDArray[np.int64],
+    noise: Noise,
+    image: Image,
+) -> None:
+    for name, (dtype, attributes) in _COORDINATES.items():
+        _coordinate(group, name, [row[name] for row in metadata], dtype, "sample", attributes)
+    index = {"description": "index along sample of the images with fixed noise"}
+    _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample", index)
+    _coordinate(group, "dose", noise.evaluation_doses, "float64", "dose", {"units": "e/Å²"})
+    _coordinate(group, "segment", SEGMENTS, "str", "segment", {"description": "as seen in the image"})
+    for axis, direction in (("x", "to the right"), ("y", "down; row 0 is the top")):
+        _coordinate(group, axis, image.positions, "float64", axis, {"units": "Å", "description": direction})
 
 
 def _coordinate(
     group: zarr.Group,
     name: str,
-    values: Sequence[Any],
+    values: Any,
     dtype: str,
     dimension: str,
     attributes: Mapping[str, Any],

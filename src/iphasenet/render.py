@@ -14,30 +14,49 @@ from iphasenet.sampling import SPLITS, Sample
 
 
 @dataclass(frozen=True)
-class Field:
+class Image:
     """
-    Pixels of an image and how the crystal lies under them.
+    Pixels of an image.
 
     Attributes
     ----------
     pixels : int
         Pixels along each side.
-    sampling : float
+    sampling_angstrom : float
         Pixel size [Å].
+    """
+
+    pixels: int
+    sampling_angstrom: float
+
+    def __post_init__(self) -> None:
+        if self.pixels < 1 or not self.sampling_angstrom > 0:
+            raise InputError(f"image: {self.pixels} pixels of {self.sampling_angstrom} Å; allowed: at least 1, above 0")
+
+    @property
+    def positions(self) -> NDArray[np.floating[Any]]:
+        """Positions of the pixels along an axis, 0 at the image's centre [Å]."""
+        return (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.sampling_angstrom
+
+
+@dataclass(frozen=True)
+class Field:
+    """
+    An image and how the crystal lies under it.
+
+    Attributes
+    ----------
+    image : Image
+        Pixels.
     rotation_deg : float
         Rotation gamma of the crystal about the beam, from x to y [degrees].
     offset : (float, float)
         Point of the crystal (x, y), in its own frame, that lies under the image's centre [Å].
     """
 
-    pixels: int
-    sampling: float
+    image: Image
     rotation_deg: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        if self.pixels < 1 or not self.sampling > 0:
-            raise InputError(f"image: {self.pixels} pixels of {self.sampling} Å; allowed: at least 1, above 0")
 
     def lab_frequencies(self, shape: tuple[int, ...], lengths: tuple[float, ...]) -> tuple[Any, Any]:
         """Frequencies (x, y) of a crystal's series, turned into the image's frame [1/Å]."""
@@ -68,7 +87,8 @@ def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field)
     shape = coefficients.shape[-2:]
     gx, gy = series_frequencies(shape, lengths)
     lab_x, lab_y = field.lab_frequencies(shape, lengths)
-    weight = _nyquist_weight(lab_x * field.sampling) * _nyquist_weight(lab_y * field.sampling)
+    sampling, position = field.image.sampling_angstrom, field.image.positions
+    weight = _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
     # A real series needs one half-plane, twice, and the constant term once.
     upper = np.arange(shape[0] * shape[1]).reshape(shape) - shape[0] * shape[1] // 2
     weight = weight * np.where(upper > 0, 2.0, np.where(upper == 0, 1.0, 0.0))
@@ -76,7 +96,6 @@ def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field)
     phase = np.exp(2j * np.pi * (gx * field.offset[0] + gy * field.offset[1]))
     terms = (coefficients * (weight * phase))[..., keep].astype(np.complex64)
 
-    position = (np.arange(field.pixels) - (field.pixels - 1) / 2) * field.sampling
     along_y = np.exp(2j * np.pi * position[:, None] * lab_y[keep]).astype(np.complex64)
     along_x = np.exp(2j * np.pi * lab_x[keep][:, None] * position).astype(np.complex64)
     return ((terms[..., None, :] * along_y) @ along_x).real
@@ -137,8 +156,7 @@ def render_sample(
     images: PeriodicImages,
     layers: LayerPotential,
     slices: int,
-    pixels: int,
-    sampling: float,
+    image: Image,
 ) -> Rendered:
     """
     Render one sample's images and its truth on the same pixels.
@@ -153,10 +171,8 @@ def render_sample(
         Potential of the cell.
     slices : int
         Slices of one cell in the multislice.
-    pixels : int
-        Pixels along each side.
-    sampling : float
-        Pixel size [Å].
+    image : Image
+        Pixels.
 
     Returns
     -------
@@ -165,7 +181,7 @@ def render_sample(
     """
     thickness = float(images.thicknesses[sample.thickness_index])
     offset = (sample.offset[0] * layers.lengths[0], sample.offset[1] * layers.lengths[1])
-    field = Field(pixels, sampling, sample.gamma, offset)
+    field = Field(image, sample.gamma, offset)
     tilt = sample.orientation.tilt
     slab = layers.projected(slices, round(thickness * slices / layers.lengths[2]), tilt)
     alpha, beta = lab_tilt(tilt, sample.gamma)

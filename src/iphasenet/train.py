@@ -159,6 +159,14 @@ class Splits(lightning.LightningDataModule):
         return DataLoader(NoisyImages(self.validation), batch_size=4)
 
 
+class ProgressBar(TQDMProgressBar):
+    """Losses and metrics, without the logger's version number."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
+        """Items to be shown."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole or not at all."""
 
@@ -232,7 +240,7 @@ def fit(
             CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        callbacks=[best, LearningRateMonitor(), TQDMProgressBar(refresh_rate=20)],
+        callbacks=[best, LearningRateMonitor(), ProgressBar(refresh_rate=20)],
         plugins=[AtomicCheckpoints()],
         num_sanity_val_steps=0,
         log_every_n_steps=20,

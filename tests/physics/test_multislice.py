@@ -9,7 +9,7 @@ from iphasenet.images import Numerics, PeriodicImages, simulate_images
 from iphasenet.multislice import CellGrid
 from iphasenet.potential import layer_potential
 from iphasenet.probe import window_cells
-from iphasenet.render import Field, render
+from iphasenet.render import Field, Image, render
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=15)
@@ -43,7 +43,7 @@ def test_rotation_equals_abtem_on_the_rotated_scan_and_detector() -> None:
     potential = potential_of(cell_of("GaN"), NUMERICS.sampling_angstrom)
     gamma = 23.0
     images = simulate_images(potential, MICROSCOPE, NUMERICS, [60.0], rotations=[gamma], dtype=torch.float64)
-    field = Field(pixels=5, sampling=0.3, rotation_deg=gamma, offset=(5.0, 6.0))
+    field = Field(Image(5, 0.3), rotation_deg=gamma, offset=(5.0, 6.0))
     rendered = render(images.coefficients[0, 0], images.lengths, field)
 
     position = (np.arange(5) - 2) * 0.3

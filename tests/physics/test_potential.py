@@ -11,7 +11,7 @@ from ase import Atoms
 
 from iphasenet.electron import interaction_constant, wavelength
 from iphasenet.potential import LayerPotential, layer_potential
-from iphasenet.render import Field, render
+from iphasenet.render import Field, Image, render
 from tests.physics.conftest import cell_of
 
 PIXELS, SAMPLING = 48, 0.1
@@ -27,7 +27,7 @@ def ours(atoms: Atoms, pixels: int, sampling: float) -> np.ndarray:
     """Projected potential (y, x) on the grid whose first point is the origin."""
     potential = layer_potential(atoms, 0.5 / sampling)
     corner = (pixels - 1) / 2 * sampling
-    field = Field(pixels, sampling, offset=(corner, corner))
+    field = Field(Image(pixels, sampling), offset=(corner, corner))
     return render(potential.projected(1, 1), potential.lengths[:2], field)
 
 

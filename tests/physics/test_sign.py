@@ -8,7 +8,7 @@ from iphasenet.idpc import idpc
 from iphasenet.images import Numerics, simulate_images
 from iphasenet.optics import SEGMENTS
 from iphasenet.potential import layer_potential
-from iphasenet.render import Field, lab_tilt, render
+from iphasenet.render import Field, Image, lab_tilt, render
 from tests.physics.conftest import MICROSCOPE, cell_of
 
 SIDES = {
@@ -25,7 +25,7 @@ def test_probe_beside_a_column_lights_the_segments_on_the_columns_side(gamma: fl
     column = Atoms("Sr", positions=[[4, 4, 1]], cell=[8, 8, 2], pbc=True)
     numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2, window_angstrom=8)
     images = simulate_images(layer_potential(column, 5.0), MICROSCOPE, numerics, [4.0], rotations=[gamma])
-    field = Field(pixels=9, sampling=0.25, rotation_deg=gamma, offset=(4.0, 4.0))
+    field = Field(Image(9, 0.25), rotation_deg=gamma, offset=(4.0, 4.0))
     image = render(images.coefficients[0, 0], images.lengths, field)
     signal = {side: image[chosen].sum(axis=0) for side, chosen in SIDES.items()}
     assert signal["right"][4, 2] > 1.1 * signal["left"][4, 2]
@@ -38,7 +38,7 @@ def test_potential_and_image_lie_on_the_same_pixels() -> None:
     """A rotated, shifted field shows the column of both at the same place, at its truth in the lab's frame."""
     column = Atoms("Sr", positions=[[3, 5, 1]], cell=[8, 8, 2], pbc=True)
     layers = layer_potential(column, 5.0)
-    field = Field(pixels=33, sampling=0.2, rotation_deg=30.0, offset=(2.2, 4.4))
+    field = Field(Image(33, 0.2), rotation_deg=30.0, offset=(2.2, 4.4))
     truth = render(layers.projected(1, 1), layers.lengths[:2], field)
     row, col = np.unravel_index(truth.argmax(), truth.shape)
     angle, dx, dy = np.deg2rad(30.0), 0.8, 0.6
@@ -67,11 +67,11 @@ def test_idpc_of_a_thin_crystal_is_its_potential_seen_through_the_probe() -> Non
     layers = layer_potential(cell_of("GaN"), 5.0)
     numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=12)
     images = simulate_images(layers, MICROSCOPE, numerics, [5.0])
-    field = Field(pixels=64, sampling=0.2, offset=(1.0, 2.0), rotation_deg=20)
+    field = Field(Image(64, 0.2), offset=(1.0, 2.0), rotation_deg=20)
     # The transfer function of a round aperture: the overlap of two discs a distance G apart.
     gx, gy = layers.frequencies
     distance = np.clip(np.hypot(gx, gy) / (2 * MICROSCOPE.frequency(MICROSCOPE.semiangle_mrad)), 0, 1)
     overlap = 2 / np.pi * (np.arccos(distance) - distance * np.sqrt(1 - distance**2))
     potential = render(layers.projected(3, 3) * overlap, layers.lengths[:2], field)
-    phase = idpc(render(images.coefficients[0, 0], images.lengths, field), field.sampling)
+    phase = idpc(render(images.coefficients[0, 0], images.lengths, field), field.image.sampling_angstrom)
     assert np.corrcoef(phase.ravel(), potential.ravel())[0, 1] > 0.98

@@ -15,9 +15,10 @@ import zarr
 from matplotlib.figure import Figure
 
 from iphasenet import figures, metrics
-from iphasenet.dataset import Rendered, assemble, read_split, write_material
+from iphasenet.dataset import assemble, read_split, write_material
 from iphasenet.errors import InputError
 from iphasenet.noise import Noise
+from iphasenet.render import Image, Rendered
 from iphasenet.report import METRICS, write_report
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 
@@ -49,7 +50,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise, rng = Noise((1e3, 1e5), DOSES, 0.3), np.random.default_rng(0)
     for name in MATERIALS:
         planned = samples(1, name, GRID)
-        write_material(folder / name, rendered(planned, rng), planned, PIXELS, SAMPLING, noise, 1, name, {})
+        write_material(folder / name, rendered(planned, rng), planned, Image(PIXELS, SAMPLING), noise, 1, name, {})
     assemble(folder / "dataset.zarr", {name: folder / name for name in MATERIALS}, {})
     return folder / "dataset.zarr"
 

@@ -41,7 +41,7 @@ rule draw_figures:
         stage=STAGE_VERSIONS["report"],
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=10,
     conda:
         "../../envs/report.yaml"

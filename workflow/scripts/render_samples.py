@@ -2,31 +2,28 @@ from iphasenet.dataset import write_material
 from iphasenet.images import load_images
 from iphasenet.noise import Noise
 from iphasenet.potential import LayerPotential
-from iphasenet.render import render_sample
+from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples
 from iphasenet.stage import stage
 
 params, material = snakemake.params, snakemake.wildcards.material
-pixels, sampling = params.image["pixels"], params.image["sampling_angstrom"]
 
 with stage(f"samples of {material}", snakemake.log[0]) as log:
+    image = Image(**params.image)
     layers = LayerPotential.load(snakemake.input.layers)
     images = [series for path in snakemake.input.images for series in load_images(path)]
     planned = samples(params.seed, material, Grid(**params.grid))
     slices = layers.slice_count(params.slice_thickness)
-    rendered = (
-        render_sample(sample, images[sample.orientation.index], layers, slices, pixels, sampling) for sample in planned
-    )
+    rendered = (render_sample(sample, images[sample.orientation.index], layers, slices, image) for sample in planned)
     attributes = {"zone_axis": list(params.zone_axis)}
     write_material(
         snakemake.output.store,
         rendered,
         planned,
-        pixels,
-        sampling,
+        image,
         Noise(**params.noise),
         params.seed,
         material,
         attributes,
     )
-    log.info("%d samples of %d x %d px", len(planned), pixels, pixels)
+    log.info("%d samples of %d x %d px", len(planned), image.pixels, image.pixels)

@@ -1,0 +1,129 @@
+"""Crops, and a training process that is killed and started again."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from iphasenet.crops import NoisyImages, TrainingCrops
+from iphasenet.dataset import MaterialData
+from iphasenet.errors import InputError
+from iphasenet.noise import Noise
+from iphasenet.train import TrainingSettings
+from tests.unit.test_dataset import make
+
+NOISE = Noise((1e9, 1e9), (1e5,), 0.0)
+SETTINGS = {
+    "noise": {"training_dose": [1e4, 1e6], "evaluation_doses": [1e4, 1e6], "readout_electrons": 0.5},
+    "model": {"feature_size": 12, "norm": "instance", "conditioning": "film", "window_size": 8},
+    "training": {
+        "seed": 3,
+        "epochs": 3,
+        "crops_per_sample": 1,
+        "crop_pixels": 64,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "loss": {"l1": 1.0, "l2": 0.0, "gradient_l1": 0.1, "spectral_l1": 0.1},
+        "output_scale_v": 20,
+        "precision": "32-true",
+    },
+}
+
+
+def material(samples: int = 3) -> MaterialData:
+    """Potential = 10,000 times the first segment, so that a crop's alignment shows."""
+    rng = np.random.default_rng(0)
+    segments = rng.random((samples, 4, 96, 96), np.float32) * 0.1 + 0.01
+    names = ("thickness_nm", "alpha", "beta", "gamma")
+    return MaterialData(
+        material="GaN",
+        segments=segments,
+        potential=1e4 * segments[:, 0],
+        noisy_segments=np.repeat(segments[:, None], 2, axis=1),
+        doses=np.array([1e4, 1e6]),
+        sampling=0.2,
+        coordinates={name: np.arange(samples) + 10.0 * i for i, name in enumerate(names)},
+    )
+
+
+def crops(epoch: int) -> TrainingCrops:
+    return TrainingCrops([material()], NOISE, crop_pixels=64, crops_per_sample=2, seed=1, epoch=epoch)
+
+
+def test_images_and_truth_are_cut_from_the_same_place() -> None:
+    for segments, _, potential in crops(0):
+        assert segments.shape == (4, 64, 64) and potential.shape == (64, 64)
+        torch.testing.assert_close(1e4 * segments[0], potential, rtol=0.01, atol=0)
+
+
+def test_an_epoch_is_the_same_again_and_the_next_one_is_not() -> None:
+    first, again, later = (crops(epoch)[4][0] for epoch in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_every_sample_comes_as_often_as_asked() -> None:
+    thickness = [float(metadata[0]) for _, metadata, _ in crops(0)]
+    assert sorted(thickness) == [0, 0, 1, 1, 2, 2]
+
+
+def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
+    images = NoisyImages([material()])
+    assert len(images) == 3 * 2
+    torch.testing.assert_close(images[5][0], images[4][0])
+    assert images[5][1][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"crop_pixels": 32}, "crop_pixels"), ({"crop_pixels": 100}, "crop_pixels"), ({"loss": {"l1": 0}}, "loss")],
+)
+def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        replace(TrainingSettings(**SETTINGS["training"]), **change)
+
+
+def command(folder: Path, dataset: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"),
+        *("-m", "iphasenet.train", "--dataset", str(dataset), "--settings", json.dumps(SETTINGS)),
+        *("--weights", str(folder / "weights.safetensors"), "--history", str(folder / "history.csv")),
+        *("--checkpoints", str(folder / "checkpoints")),
+    ]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """SIGKILL after the first checkpoint, then the same command: the weights of an uninterrupted run, bit for bit."""
+    dataset = make(tmp_path / "data")
+    subprocess.run(command(tmp_path / "whole", dataset), check=True, capture_output=True, timeout=300)
+
+    process = subprocess.Popen(
+        command(tmp_path / "killed", dataset), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "killed").glob("checkpoints/*/last.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)
+    for child in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split():
+        subprocess.run(["kill", "-KILL", child], check=False)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+
+    resumed = subprocess.run(command(tmp_path / "killed", dataset), check=True, capture_output=True, timeout=300)
+    assert b"Restored all states" in resumed.stdout + resumed.stderr
+    whole, killed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    history = pandas.read_csv(tmp_path / "killed" / "history.csv")
+    assert set(history["epoch"].dropna()) >= {1, 2}

@@ -1,0 +1,160 @@
+"""The workflow as its users run it."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import xarray
+import yaml
+
+from iphasenet.metrics import METRICS
+from iphasenet.weights import load_weights
+from tests.workflow.conftest import snakemake
+
+
+def planned_jobs(output: str) -> list[str]:
+    """Messages of the jobs that a dry run lists."""
+    return sorted(set(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE)))
+
+
+def test_everything_is_made(finished_run: Path) -> None:
+    results = finished_run / "results" / "tiny"
+    tree = xarray.open_datatree(results / "dataset.zarr", engine="zarr")
+    assert sorted(tree.children) == ["GaN", "KNbO3"]
+    for group in tree.children.values():
+        segments, potential = group["segments"].values, group["potential"].values
+        assert segments.shape == (3 * 2 * 2, 4, 64, 64)
+        assert np.isfinite(segments).all() and (segments.min() > 0) and (segments.sum(axis=1).max() < 1)
+        mean = potential.mean(axis=(1, 2)) / (10 * group["thickness_nm"].values)
+        assert mean.min() > 10 and mean.max() < 30
+    assert tree.attrs["configuration"]["grid"]["tilts"] == 3
+    tree.close()
+    _, described = load_weights(results / "model" / "weights.safetensors")
+    assert described["materials"] == ["GaN", "KNbO3"]
+    assert (results / "report.html").read_text().count("data:image/png;base64") >= 4
+
+
+def test_the_summary_is_the_mean_of_the_table(finished_run: Path) -> None:
+    evaluation = finished_run / "results" / "tiny" / "evaluation"
+    summary = json.loads((evaluation / "summary.json").read_text())
+    table = pandas.read_csv(evaluation / "samples.csv")
+    assert len(table) == 2 * 4 * 2
+    for method in ("model", "idpc"):
+        assert set(summary[method]) == set(METRICS)
+        rows = table[table["method"] == method]
+        for name in METRICS:
+            assert summary[method][name] == pytest.approx(rows[name].mean())
+            of_gan = rows[rows["material"] == "GaN"][name].mean()
+            assert summary["by_material"]["GaN"][method][name] == pytest.approx(of_gan)
+
+
+def test_logs_say_what_was_done_and_with_which_versions(finished_run: Path) -> None:
+    for log in (finished_run / "results" / "tiny" / "logs").rglob("*.log"):
+        if log.name != "train_model.log":
+            text = log.read_text()
+            assert "torch 2" in text and "ended after" in text
+
+
+def test_a_second_run_does_nothing(finished_run: Path) -> None:
+    assert "Nothing to be done" in snakemake(finished_run).stdout
+
+
+def test_a_changed_cif_reruns_its_material_alone(finished_copy: Path) -> None:
+    cif = finished_copy / "resources" / "structures" / "GaN.cif"
+    cif.write_text(cif.read_text().replace("0.377", "0.376"))
+    jobs = planned_jobs(snakemake(finished_copy, "-n").stdout)
+    assert "Potential of GaN" in jobs and "Samples of GaN" in jobs
+    assert {"Evaluation on the test split", "Figures", "Report", "Training, 1 process(es)"} <= set(jobs)
+    assert not [job for job in jobs if "KNbO3" in job and not job.startswith("Data set")]
+
+
+def test_a_changed_zone_axis_reruns_its_material_alone(finished_copy: Path) -> None:
+    path = finished_copy / "config" / "tiny.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["materials"] = {"KNbO3": {"zone_axis": [1, 1, 0]}}
+    path.write_text(yaml.safe_dump(config))
+    jobs = planned_jobs(snakemake(finished_copy, "-n").stdout)
+    assert "Potential of KNbO3" in jobs
+    assert len([job for job in jobs if job.startswith("Multislice of KNbO3")]) == 2
+    assert not [job for job in jobs if "GaN" in job and not job.startswith("Data set")]
+
+
+def test_training_settings_leave_the_data_set_alone(finished_copy: Path) -> None:
+    path = finished_copy / "config" / "tiny.yaml"
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    jobs = planned_jobs(snakemake(finished_copy, "-n").stdout)
+    assert not [job for job in jobs if re.match("Potential|Multislice|Samples", job)]
+    assert "Training, 1 process(es)" in jobs
+
+
+def test_one_material_alone(workflow: Path) -> None:
+    result = snakemake(workflow, "results/tiny/materials/KNbO3.zarr")
+    assert result.returncode == 0, result.stdout[-3000:]
+    made = sorted(path.name for path in (workflow / "results" / "tiny" / "materials").iterdir())
+    assert made == ["KNbO3.zarr"]
+    assert not (workflow / "results" / "tiny" / "images" / "GaN").exists()
+    with xarray.open_zarr(workflow / "results" / "tiny" / "materials" / "KNbO3.zarr", consolidated=False) as data:
+        assert data["segments"].sizes["sample"] == math.prod((3, 2, 2))
+
+
+def test_a_new_material_needs_a_cif_and_three_lines(workflow: Path) -> None:
+    cif = (workflow / "resources" / "structures" / "KNbO3.cif").read_text()
+    (workflow / "mine.cif").write_text(cif.replace("Nb", "Ta"))
+    with (workflow / "config" / "tiny.yaml").open("a") as stream:
+        stream.write("materials:\n  KTaO3:\n    cif: mine.cif\n    zone_axis: [0, 0, 1]\n")
+    path = workflow / "config" / "tiny.yaml"
+    path.write_text(path.read_text().replace("select: [GaN, KNbO3]\n", ""))
+    jobs = planned_jobs(snakemake(workflow, "-n").stdout)
+    assert "Potential of KTaO3" in jobs and "Potential of PVSK" in jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("optics: {semiangle_mard: 20}", ["optics.semiangle_mard", "semiangle_mrad"]),
+        ("grid: {thickness_nm: [-20]}", ["grid.thickness_nm.0", "-20", "above 0"]),
+        ("image: {pixels: 100}", ["image.pixels", "100", "multiple of 32"]),
+        ("materials: {GaN: {cif: none.cif}}", ["materials.GaN.cif", "none.cif", "CIF"]),
+        ("select: [Kryptonite]", ["select", "Kryptonite", "GaN"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(workflow: Path, text: str, parts: list[str]) -> None:
+    (workflow / "config" / "bad.yaml").write_text(text)
+    result = snakemake(workflow, "-n", config="config/bad.yaml")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    line = next(line for line in result.stdout.splitlines() if line.startswith("configuration:"))
+    for part in parts:
+        assert part in line
+    assert not (workflow / "results").exists()
+
+
+def test_a_structure_that_cannot_be_simulated_is_one_line(workflow: Path) -> None:
+    """Two atoms in one place: named in the log and on the terminal, and no output is left."""
+    cif = workflow / "resources" / "structures" / "GaN.cif"
+    cif.write_text(cif.read_text().replace("0.377", "0.001"))
+    result = snakemake(workflow, "results/tiny/materials/GaN.zarr")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    assert re.search(r"^potential of GaN: .*GaN\.cif.*allowed", result.stdout, re.MULTILINE)
+    assert not list((workflow / "results" / "tiny" / "potential").glob("*.npz"))
+
+
+def test_snakemakes_report_holds_the_figures(finished_copy: Path) -> None:
+    result = snakemake(finished_copy, "--report", "report.zip")
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert (finished_copy / "report.zip").stat().st_size > 100_000
+
+
+def test_the_full_grid_is_planned(workflow: Path) -> None:
+    """5 materials, 43 tilts each, 6,020 samples."""
+    result = snakemake(workflow, "-n", config="config/config.yaml")
+    assert result.returncode == 0
+    assert len([job for job in planned_jobs(result.stdout) if job.startswith("Multislice")]) == 5 * 43
+    config = yaml.safe_load((workflow / "config" / "config.yaml").read_text())
+    grid = config["grid"]
+    assert 5 * grid["tilts"] * grid["rotations"] * len(grid["thickness_nm"]) >= 6000
