@@ -56,6 +56,13 @@ def selected_materials(config: Mapping[str, Any]) -> list[str]:
     return list(config.get("select", config["materials"]))
 
 
+def sorted_keys(value: Any) -> Any:
+    """Copy of a configuration with its keys in order: jobs must not run again because keys were moved."""
+    if isinstance(value, Mapping):
+        return {key: sorted_keys(value[key]) for key in sorted(value)}
+    return value
+
+
 def _one_line(error: jsonschema.ValidationError) -> str:
     path = [str(part) for part in error.absolute_path]
     if error.validator == "additionalProperties":

@@ -95,6 +95,7 @@ def write_material(
                 drawn = [_fixed_noise(r.segments, s, noise, image, seed, material) for r, s in chosen]
                 noisy[rows[0] : rows[-1] + 1] = np.stack(drawn)
         _write_coordinates(group, metadata, evaluated, noise, image)
+        _consolidate(temporary)
 
 
 def _fixed_noise(
@@ -205,10 +206,15 @@ def assemble(path: str | Path, materials: Mapping[str, str | Path], attributes: 
         root.attrs.update(json.loads(json.dumps({"format_version": FORMAT_VERSION, **attributes})))
         for name, source in materials.items():
             shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(".snakemake_timestamp"))
-        with warnings.catch_warnings():
-            # One metadata file makes opening fast; readers that do not know the extension ignore it.
-            warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-            zarr.consolidate_metadata(temporary, zarr_format=3)
+        _consolidate(temporary)
+
+
+def _consolidate(path: Path) -> None:
+    """Gather a store's metadata in one file: opening is fast, and Snakemake's time stamp is no part of the store."""
+    with warnings.catch_warnings():
+        # An extension that readers may ignore.
+        warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
+        zarr.consolidate_metadata(path, zarr_format=3)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import zarr
 from iphasenet.dataset import assemble, read_split, write_material
 from iphasenet.errors import InputError
 from iphasenet.noise import Noise
-from iphasenet.render import Rendered
+from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 
 GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
@@ -47,8 +47,7 @@ def make(folder: Path, materials: tuple[str, ...] = ("GaN", "MoS2")) -> Path:
             folder / f"{name}.zarr",
             rendered(planned),
             planned,
-            PIXELS,
-            SAMPLING,
+            Image(PIXELS, SAMPLING),
             NOISE,
             7,
             name,

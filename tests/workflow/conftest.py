@@ -30,7 +30,7 @@ def copy_workflow(folder: Path) -> Path:
 
 def snakemake(folder: Path, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess[str]:
     """Run Snakemake in a folder; the output holds stdout and stderr."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900

@@ -97,7 +97,7 @@ def test_one_material_alone(workflow: Path) -> None:
     made = sorted(path.name for path in (workflow / "results" / "tiny" / "materials").iterdir())
     assert made == ["KNbO3.zarr"]
     assert not (workflow / "results" / "tiny" / "images" / "GaN").exists()
-    with xarray.open_zarr(workflow / "results" / "tiny" / "materials" / "KNbO3.zarr", consolidated=False) as data:
+    with xarray.open_zarr(workflow / "results" / "tiny" / "materials" / "KNbO3.zarr") as data:
         assert data["segments"].sizes["sample"] == math.prod((3, 2, 2))
 
 

@@ -2,7 +2,7 @@ import json
 import math
 import sys
 
-from iphasenet.config import check_configuration, selected_materials
+from iphasenet.config import check_configuration, selected_materials, sorted_keys
 from iphasenet.errors import InputError
 from iphasenet.stage import STAGE_VERSIONS
 
@@ -10,6 +10,10 @@ try:
     check_configuration(config, workflow.source_path("../schemas/config.schema.yaml"))
 except InputError as error:
     sys.exit(str(error))
+
+ordered = sorted_keys(config)
+config.clear()
+config.update(ordered)
 
 MATERIALS = selected_materials(config)
 BATCHES = range(math.ceil(config["grid"]["tilts"] / config["jobs"]["tilts_per_job"]))

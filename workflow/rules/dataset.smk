@@ -7,19 +7,28 @@ rule assemble_dataset:
         "<run>/logs/assemble_dataset.log",
     benchmark:
         "<run>/benchmarks/assemble_dataset.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         stage=STAGE_VERSIONS["dataset"],
         materials=MATERIALS,
         configuration={
             key: config[key]
-            for key in ("run", "seed", "materials", "grid", "image", "optics", "simulation", "noise")
+            for key in (
+                "run",
+                "seed",
+                "materials",
+                "grid",
+                "image",
+                "optics",
+                "simulation",
+                "noise",
+            )
         },
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    conda:
-        "../../envs/simulate.yaml"
     message:
         "Data set of {params.materials}"
     script:

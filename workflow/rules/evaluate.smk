@@ -10,15 +10,15 @@ rule evaluate_model:
         "<run>/logs/evaluate_model.log",
     benchmark:
         "<run>/benchmarks/evaluate_model.tsv"
-    params:
-        stage=STAGE_VERSIONS["evaluation"],
-        device=lookup(within=config, dpath="simulation/device"),
+    conda:
+        "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/training_threads")
     resources:
         mem_mb=6000,
         runtime=60,
-    conda:
-        "../../envs/train.yaml"
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+        device=lookup(within=config, dpath="simulation/device"),
     message:
         "Evaluation on the test split"
     script:

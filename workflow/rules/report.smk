@@ -37,14 +37,14 @@ rule draw_figures:
         "<run>/logs/draw_figures.log",
     benchmark:
         "<run>/benchmarks/draw_figures.tsv"
-    params:
-        stage=STAGE_VERSIONS["report"],
+    conda:
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=10,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        stage=STAGE_VERSIONS["report"],
     message:
         "Figures"
     script:
@@ -69,16 +69,16 @@ rule write_report:
         "<run>/logs/write_report.log",
     benchmark:
         "<run>/benchmarks/write_report.tsv"
-    params:
-        stage=STAGE_VERSIONS["report"],
-        names=FIGURES,
-        configuration=config,
+    conda:
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=5,
-    conda:
-        "../../envs/report.yaml"
+    params:
+        stage=STAGE_VERSIONS["report"],
+        names=FIGURES,
+        configuration=config,
     message:
         "Report"
     script:

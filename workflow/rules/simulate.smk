@@ -7,18 +7,18 @@ rule compute_potential:
         "<run>/logs/compute_potential/{material}.log",
     benchmark:
         "<run>/benchmarks/compute_potential/{material}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
     params:
         stage=STAGE_VERSIONS["potential"],
         zone_axis=zone_axis_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
         image_sampling=lookup(within=config, dpath="image/sampling_angstrom"),
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    conda:
-        "../../envs/simulate.yaml"
     message:
         "Potential of {wildcards.material}"
     script:
@@ -34,6 +34,12 @@ rule simulate_images:
         "<run>/logs/simulate_images/{material}-batch{batch}.log",
     benchmark:
         "<run>/benchmarks/simulate_images/{material}-batch{batch}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
     params:
         stage=STAGE_VERSIONS["images"],
         seed=lookup(within=config, dpath="seed"),
@@ -42,12 +48,6 @@ rule simulate_images:
         multislice=lookup(within=config, dpath="simulation/multislice"),
         device=lookup(within=config, dpath="simulation/device"),
         tilts=batch_tilts,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=120,
-    conda:
-        "../../envs/simulate.yaml"
     message:
         "Multislice of {wildcards.material}, tilts {params.tilts}"
     script:
@@ -64,6 +64,12 @@ rule render_samples:
         "<run>/logs/render_samples/{material}.log",
     benchmark:
         "<run>/benchmarks/render_samples/{material}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         stage=STAGE_VERSIONS["samples"],
         seed=lookup(within=config, dpath="seed"),
@@ -74,12 +80,6 @@ rule render_samples:
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),
         zone_axis=zone_axis_of,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    conda:
-        "../../envs/simulate.yaml"
     message:
         "Samples of {wildcards.material}"
     script:

@@ -8,19 +8,19 @@ rule train_model:
         "<run>/logs/train_model.log",
     benchmark:
         "<run>/benchmarks/train_model.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: lookup(within=config, dpath="jobs/training_threads")
+    resources:
+        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=lookup(within=config, dpath="jobs/training_minutes"),
+        gpu=lookup(within=config, dpath="jobs/training_gpus"),
     params:
         stage=STAGE_VERSIONS["model"],
         settings=training_settings,
         processes=lookup(within=config, dpath="jobs/training_processes"),
         # Outside the outputs: Snakemake removes those before a job starts again.
         checkpoints=f"results/{config['run']}/checkpoints",
-    threads: lookup(within=config, dpath="jobs/training_threads")
-    resources:
-        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
-        runtime=lookup(within=config, dpath="jobs/training_minutes"),
-        gpu=lookup(within=config, dpath="jobs/training_gpus"),
-    conda:
-        "../../envs/train.yaml"
     message:
         "Training, {params.processes} process(es)"
     shell:
