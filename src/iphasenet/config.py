@@ -9,8 +9,8 @@ import jsonschema
 import yaml
 
 from iphasenet.errors import InputError
-from iphasenet.noise import Noise
-from iphasenet.optics import Microscope
+from iphasenet.noise import FixedNoise, TrainingNoise
+from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import Grid
 
 
@@ -33,22 +33,85 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
         One line that names the key, what was found and what is allowed.
     """
     rules = yaml.safe_load(Path(schema).read_text())
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rules).iter_errors(dict(config)))
+    names = _text_keys(config)
+    if names:
+        raise InputError(f"configuration: {names[0]}: found a key that is no text; allowed: text, in quotes if need be")
+    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(dict(config)))
     if error is not None:
         raise InputError(_one_line(error))
+    _check_materials(config, Path(folder))
+    grid = Grid(**config["grid"])
+    FixedNoise(config["noise"]["evaluation_doses"], config["noise"]["readout_electrons"])
+    TrainingNoise(config["noise"]["training_dose"], config["noise"]["readout_electrons"])
+    _check_multislice(config, grid, Microscope(**config["optics"]))
+    _check_training(config)
+
+
+# JSON counts 3.0 as an integer, Python does not.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _text_keys(value: Any, path: str = "") -> list[str]:
+    """Paths of keys that are no text: YAML reads `NO:` as false and `12:` as a number."""
+    if not isinstance(value, Mapping):
+        return []
+    found = [f"{path}{key}" for key in value if not isinstance(key, str)]
+    return found + [name for key, child in value.items() for name in _text_keys(child, f"{path}{key}.")]
+
+
+def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
     for name, material in config["materials"].items():
-        if not (Path(folder) / material["cif"]).is_file():
+        if not (folder / material["cif"]).is_file():
             raise InputError(
                 f"configuration: materials.{name}.cif: found {material['cif']!r}, which does not exist; "
                 "allowed: path of a CIF file"
             )
+        if not any(material["zone_axis"]):
+            raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
     unknown = sorted(set(config.get("select", [])) - set(config["materials"]))
     if unknown:
         allowed = ", ".join(config["materials"])
         raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
-    Grid(**config["grid"])
-    Noise(**config["noise"])
-    Microscope(**config["optics"])
+
+
+def _check_multislice(config: Mapping[str, Any], grid: Grid, microscope: Microscope) -> None:
+    numerics = config["simulation"]["multislice"]
+    pixel = numerics["sampling_angstrom"]
+    key = "configuration: simulation.multislice"
+    limit = sampling_limit(microscope.frequency(max(microscope.detector_outer_mrad, microscope.semiangle_mrad)))
+    if pixel > limit:
+        raise InputError(
+            f"{key}.sampling_angstrom: found {pixel}; allowed: at most {limit:.4f}, so that its "
+            f"band limit holds optics.detector_outer_mrad {microscope.detector_outer_mrad} and optics.semiangle_mrad "
+            f"{microscope.semiangle_mrad}"
+        )
+    if numerics["slice_thickness_angstrom"] > 10 * grid.thickness_nm[0]:
+        raise InputError(
+            f"{key}.slice_thickness_angstrom: found {numerics['slice_thickness_angstrom']}; allowed: at most the "
+            f"smallest grid.thickness_nm, {grid.thickness_nm[0]:g} nm"
+        )
+
+
+def _check_training(config: Mapping[str, Any]) -> None:
+    training, pixels = config["training"], config["image"]["pixels"]
+    if training["crop_pixels"] > pixels:
+        raise InputError(
+            f"configuration: training.crop_pixels: found {training['crop_pixels']}; allowed: at most "
+            f"image.pixels, {pixels}"
+        )
+    if not any(training["loss"].values()):
+        raise InputError("configuration: training.loss: found only zeros; allowed: at least one weight above 0")
+    processes = config["jobs"]["training_processes"]
+    if training["batch_size"] % processes:
+        raise InputError(
+            f"configuration: training.batch_size: found {training['batch_size']}; allowed: a multiple of "
+            f"jobs.training_processes, {processes}"
+        )
 
 
 def selected_materials(config: Mapping[str, Any]) -> list[str]:
@@ -87,6 +150,7 @@ _ALLOWED = {
     "multipleOf": "a multiple of {}",
     "minItems": "at least {} entries",
     "maxItems": "at most {} entries",
+    "uniqueItems": "each entry once",
     "minProperties": "at least {} entries",
     "pattern": "text that matches {}",
 }

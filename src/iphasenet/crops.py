@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from iphasenet.dataset import MaterialData
-from iphasenet.noise import Noise, add_noise
+from iphasenet.noise import TrainingNoise, add_noise
 from iphasenet.sampling import generator
 
 Item = tuple[Tensor, Tensor, Tensor]
@@ -25,7 +25,7 @@ class TrainingCrops(Dataset[Item]):
     ----------
     data : sequence of MaterialData
         Training split.
-    noise : Noise
+    noise : TrainingNoise
         Noise model.
     crop_pixels : int
         Side of a crop.
@@ -38,7 +38,7 @@ class TrainingCrops(Dataset[Item]):
     def __init__(
         self,
         data: Sequence[MaterialData],
-        noise: Noise,
+        noise: TrainingNoise,
         crop_pixels: int,
         crops_per_sample: int,
         seed: int,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
-from iphasenet.noise import Noise, add_noise
+from iphasenet.noise import FixedNoise, add_noise
 from iphasenet.optics import SEGMENTS
 from iphasenet.render import Image, Rendered
-from iphasenet.sampling import SPLITS, Sample, Split, generator
+from iphasenet.sampling import SPLITS, Sample, Split, generator, picometres
 
 FORMAT_VERSION = "1"
 
@@ -50,7 +50,7 @@ def write_material(
     rendered: Iterator[Rendered],
     samples: Sequence[Sample],
     image: Image,
-    noise: Noise,
+    noise: FixedNoise,
     seed: int,
     material: str,
     attributes: Mapping[str, Any],
@@ -68,8 +68,8 @@ def write_material(
         Samples of the material.
     image : Image
         Pixels.
-    noise : Noise
-        Noise of the fixed noisy images of the validation and test splits.
+    noise : FixedNoise
+        Noise of the noisy images of the validation and test splits.
     seed : int
         Seed of the run.
     material : str
@@ -99,21 +99,21 @@ def write_material(
 
 
 def _fixed_noise(
-    segments: NDArray[np.float32], sample: Sample, noise: Noise, image: Image, seed: int, material: str
+    segments: NDArray[np.float32], sample: Sample, noise: FixedNoise, image: Image, seed: int, material: str
 ) -> NDArray[np.float32]:
     """Noisy images (dose, segment, y, x) of one sample."""
-    key = (sample.orientation.index, sample.rotation_index, round(sample.thickness_nm * 1000))
-    streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.evaluation_doses]
+    key = (sample.orientation.index, sample.rotation_index, picometres(sample.thickness_nm))
+    streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.doses]
     sampling, readout = image.sampling_angstrom, noise.readout_electrons
-    pairs = zip(noise.evaluation_doses, streams, strict=True)
+    pairs = zip(noise.doses, streams, strict=True)
     return np.stack([add_noise(segments, dose, sampling, readout, rng) for dose, rng in pairs])
 
 
 def _create_images(
-    group: zarr.Group, samples: int, evaluated: int, noise: Noise, image: Image
+    group: zarr.Group, samples: int, evaluated: int, noise: FixedNoise, image: Image
 ) -> tuple[zarr.Array[Any], zarr.Array[Any], zarr.Array[Any]]:
     """Create the empty arrays segments, potential and noisy_segments."""
-    pixels, doses = (image.pixels, image.pixels), len(noise.evaluation_doses)
+    pixels, doses = (image.pixels, image.pixels), len(noise.doses)
     return (
         _image_array(
             group,
@@ -156,14 +156,14 @@ def _write_coordinates(
     group: zarr.Group,
     metadata: Sequence[Mapping[str, Any]],
     evaluated: NDArray[np.int64],
-    noise: Noise,
+    noise: FixedNoise,
     image: Image,
 ) -> None:
     for name, (dtype, attributes) in _COORDINATES.items():
         _coordinate(group, name, [row[name] for row in metadata], dtype, "sample", attributes)
     index = {"description": "index along sample of the images with fixed noise"}
     _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample", index)
-    _coordinate(group, "dose", noise.evaluation_doses, "float64", "dose", {"units": "e/Å²"})
+    _coordinate(group, "dose", noise.doses, "float64", "dose", {"units": "e/Å²"})
     _coordinate(group, "segment", SEGMENTS, "str", "segment", {"description": "as seen in the image"})
     for axis, direction in (("x", "to the right"), ("y", "down; row 0 is the top")):
         _coordinate(group, axis, image.positions, "float64", axis, {"units": "Å", "description": direction})
@@ -263,9 +263,9 @@ def open_dataset(path: str | Path) -> zarr.Group:
         raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
 
 
-def read_split(path: str | Path, split: Split) -> list[MaterialData]:
+def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
     """
-    Read one split of every material into memory.
+    Read one split into memory, material by material.
 
     Parameters
     ----------
@@ -274,13 +274,13 @@ def read_split(path: str | Path, split: Split) -> list[MaterialData]:
     split : {'train', 'validation', 'test'}
         Which samples.
 
-    Returns
-    -------
-    list of MaterialData
+    Yields
+    ------
+    MaterialData
         One a material, in the order of their names.
     """
-    root = open_dataset(path)
-    return [_read_material(name, group, split) for name, group in sorted(root.groups())]
+    for name, group in sorted(open_dataset(path).groups()):
+        yield _read_material(name, group, split)
 
 
 def _values(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:

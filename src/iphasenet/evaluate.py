@@ -1,7 +1,7 @@
 """The network and the iDPC baseline on the test split: predictions, a table of samples, a summary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iphasenet.dataset import MaterialData, read_split
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
-from iphasenet.idpc import fit_scale, idpc
+from iphasenet.idpc import ScaleFit, idpc
 from iphasenet.metrics import METRICS, score
 from iphasenet.model import PotentialNetwork
 from iphasenet.weights import load_weights
@@ -55,11 +55,14 @@ def predict(network: PotentialNetwork, data: MaterialData, batch_size: int = 8) 
     return predicted
 
 
-def baseline_scale(training: Sequence[MaterialData]) -> tuple[float, float]:
+def baseline_scale(training: Iterable[MaterialData]) -> tuple[float, float]:
     """Scale [V Å] and mean potential [V] of the iDPC baseline, fitted to noise-free training images."""
-    images = np.concatenate([idpc(data.segments, data.sampling) for data in training])
-    thickness = np.concatenate([10 * data.coordinates["thickness_nm"] for data in training])
-    return fit_scale(images, thickness, np.concatenate([data.potential for data in training]))
+    fit = ScaleFit()
+    for data in training:
+        thicknesses = 10 * data.coordinates["thickness_nm"]
+        for segments, potential, thickness in zip(data.segments, data.potential, thicknesses, strict=True):
+            fit.add(idpc(segments, data.sampling), float(thickness), potential)
+    return fit.solve()
 
 
 def predict_idpc(data: MaterialData, scale: tuple[float, float]) -> FloatImages:

@@ -50,10 +50,10 @@ def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    split = read_split(dataset, "test")
+    materials = len(list(open_dataset(dataset).group_keys()))
     with style.context(STYLE):
-        figure = Figure(figsize=(WIDTH, len(split) * ROW))
-        for row, data in enumerate(split):
+        figure = Figure(figsize=(WIDTH, materials * ROW))
+        for row, data in enumerate(read_split(dataset, "test")):
             sample = _middle_sample(data)
             segments = dict(zip([name.capitalize() for name in SEGMENTS], data.segments[sample], strict=True))
             _row_label(figure, row, data, sample)
@@ -75,10 +75,10 @@ def draw_predictions(dataset: Path, predictions: Path, outputs: Sequence[Path]) 
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    split, root = read_split(dataset, "test"), open_dataset(predictions)
+    root, materials = open_dataset(predictions), len(list(open_dataset(dataset).group_keys()))
     with style.context(STYLE):
-        figure = Figure(figsize=(WIDTH, len(split) * ROW))
-        for row, data in enumerate(split):
+        figure = Figure(figsize=(WIDTH, materials * ROW))
+        for row, data in enumerate(read_split(dataset, "test")):
             _prediction_row(figure, row, data, root, predictions)
         _save(figure, outputs)
 

@@ -89,26 +89,32 @@ def idpc(segments: FloatArray, sampling: float) -> FloatArray:
     return integrate(gradient_x, gradient_y, sampling)
 
 
-def fit_scale(images: FloatArray, thickness: FloatArray, potential: FloatArray) -> tuple[float, float]:
-    """
-    Fit potential = scale image + mean thickness on training samples.
+class ScaleFit:
+    """Least-squares fit of potential = scale image + mean thickness, one training image after the other."""
 
-    Parameters
-    ----------
-    images : (sample, y, x) array
-        iDPC images.
-    thickness : (sample,) array
-        Thickness [Å].
-    potential : (sample, y, x) array
-        Projected potential [V Å].
+    def __init__(self) -> None:
+        self._matrix = np.zeros((2, 2))
+        self._vector = np.zeros(2)
 
-    Returns
-    -------
-    scale : float
-        Projected potential for a unit of iDPC [V Å].
-    mean : float
-        Mean potential [V].
-    """
-    columns = np.stack([images.ravel(), np.broadcast_to(thickness[:, None, None], images.shape).ravel()], axis=1)
-    scale, mean = np.linalg.lstsq(columns, potential.ravel(), rcond=None)[0]
-    return float(scale), float(mean)
+    def add(self, image: FloatArray, thickness: float, potential: FloatArray) -> None:
+        """
+        Add an image to the fit.
+
+        Parameters
+        ----------
+        image : (y, x) array
+            iDPC image.
+        thickness : float
+            Thickness [Å].
+        potential : (y, x) array
+            Projected potential [V Å].
+        """
+        columns = np.stack([image.ravel(), np.full(image.size, thickness)]).astype(np.float64)
+        self._matrix += columns @ columns.T
+        self._vector += columns @ potential.ravel()
+
+    def solve(self) -> tuple[float, float]:
+        """Projected potential for a unit of iDPC [V Å], and mean potential [V]."""
+        # lstsq, not solve: images without contrast leave the scale open, and 0 is the answer then.
+        scale, mean = np.linalg.lstsq(self._matrix, self._vector, rcond=None)[0]
+        return float(scale), float(mean)

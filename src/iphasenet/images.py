@@ -19,11 +19,14 @@ from torch import Tensor
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.multislice import CellGrid, propagators, scatter, smooth_size, transmission_functions
-from iphasenet.optics import SEGMENTS, Microscope
+from iphasenet.optics import SEGMENTS, Microscope, sampling_limit
 from iphasenet.potential import LayerPotential
 from iphasenet.probe import Block, batches, probe_blocks, window_cells
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
+
+_BEAMS = 256
+"""Outgoing beams whose images are computed together: bounds memory, changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,13 @@ def potential_cutoff(lengths: tuple[float, float], sampling: float, image_sampli
 
 
 def _check_band(microscope: Microscope, grid: CellGrid) -> None:
-    outer = microscope.frequency(microscope.detector_outer_mrad)
-    if outer > grid.band_limit:
-        angle = 1e3 * grid.band_limit * microscope.wavelength
+    reach = microscope.frequency(max(microscope.detector_outer_mrad, microscope.semiangle_mrad))
+    if reach > grid.full_transmission:
+        angle = 1e3 * grid.full_transmission * microscope.wavelength
         raise InputError(
-            f"detector_outer_mrad is {microscope.detector_outer_mrad}, beyond the band limit of {angle:.1f} mrad; "
-            f"allowed: sampling_angstrom at most {1 / (3 * outer):.4f}"
+            f"detector_outer_mrad {microscope.detector_outer_mrad} and semiangle_mrad {microscope.semiangle_mrad}: "
+            f"found a band limit of {angle:.1f} mrad; allowed: a multislice sampling_angstrom of at most "
+            f"{sampling_limit(reach):.4f}"
         )
 
 
@@ -153,38 +157,35 @@ def exit_planes(thicknesses: Sequence[float], slice_thickness: float) -> list[in
     return [round(thickness / slice_thickness) for thickness in thicknesses]
 
 
-def block_intensity(
-    matrix: Tensor, block: Block, weights: Tensor, size: tuple[int, int], beams: tuple[Tensor, Tensor]
-) -> Tensor:
+def block_intensity(columns: Tensor, block: Block, weights: Tensor, size: tuple[int, int]) -> Tensor:
     """
     Segment intensities that one block adds, at the positions of a small grid over the cell.
 
     Parameters
     ----------
-    matrix : (exit, wave, y, x) complex tensor
-        Columns of the scattering matrix.
+    columns : (exit, wave, beam) complex tensor
+        Columns of the scattering matrix, in the outgoing beams that reach the detector.
     block : Block
         Incident waves.
     weights : (detector, beam) tensor
         Share of each outgoing beam that falls on each detector.
     size : (int, int)
         Grid points along x and y, above twice the range of the orders.
-    beams : two (beam,) index tensors
-        Rows (y) and columns (x) of the outgoing beams in `matrix`.
 
     Returns
     -------
     (exit, detector, y, x) tensor
         Intensity at R = (x a / size, y b / size).
     """
-    outgoing = matrix[..., beams[0], beams[1]]
-    amplitude = torch.as_tensor(block.amplitudes, dtype=weights.dtype, device=matrix.device)
-    spectrum = outgoing.new_zeros(outgoing.shape[0], outgoing.shape[2], size[1], size[0])
-    orders = torch.as_tensor(block.orders, device=matrix.device)
-    columns = (outgoing * amplitude[:, None]).transpose(1, 2)
-    spectrum[..., orders[:, 1] % size[1], orders[:, 0] % size[0]] = columns
-    intensity = torch.fft.fft2(spectrum).abs().square()
-    return torch.einsum("db,ebyx->edyx", weights, intensity)
+    amplitude = torch.as_tensor(block.amplitudes, dtype=weights.dtype, device=columns.device)
+    orders = torch.as_tensor(block.orders, device=columns.device)
+    total = weights.new_zeros(len(columns), len(weights), size[1], size[0])
+    for part, share in zip(columns.split(_BEAMS, dim=2), weights.split(_BEAMS, dim=1), strict=True):
+        spectrum = part.new_zeros(len(part), part.shape[2], size[1], size[0])
+        spectrum[..., orders[:, 1] % size[1], orders[:, 0] % size[0]] = (part * amplitude[:, None]).transpose(1, 2)
+        intensity = torch.fft.fft2(spectrum).abs().square()
+        total += torch.einsum("db,ebyx->edyx", share, intensity)
+    return total
 
 
 def simulate_images(
@@ -234,40 +235,64 @@ def simulate_images(
     exits = exit_planes(thicknesses, c / slices)
     cells = window_cells((a, b), numerics.window_angstrom)
     pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
-    blocks = probe_blocks((a, b), cells, microscope)
-    transmission = transmission_functions(
-        torch.as_tensor(potential.slices(slices, grid.gpts), dtype=dtype, device=device),
-        grid,
-        microscope.interaction_constant,
-    )
-    reach = 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel)
-    orders = (math.floor(reach * a), math.floor(reach * b))
-    size = (smooth_size(2 * orders[0] + 1), smooth_size(2 * orders[1] + 1))
+    potential_slices = torch.as_tensor(potential.slices(slices, grid.gpts), dtype=dtype, device=device)
+    transmission = transmission_functions(potential_slices, grid, microscope.interaction_constant)
+    orders, size = _image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
     total = torch.zeros(len(exits), 4 * len(rotations), size[1], size[0], dtype=torch.float64, device=device)
 
-    for batch in batches(blocks, numerics.waves_per_batch):
+    for batch in batches(probe_blocks((a, b), cells, microscope), numerics.waves_per_batch):
         kappa = torch.as_tensor(np.stack([block.kappa for block in batch]), dtype=torch.float64, device=device)
-        counts = torch.as_tensor([len(block.orders) for block in batch], device=device)
         propagator = propagators(grid, kappa, microscope.wavelength, c / slices, tilt).to(transmission.dtype)
-        incident = torch.as_tensor(np.concatenate([block.orders for block in batch]), device=device)
-        matrix = scatter(incident, transmission, propagator.repeat_interleave(counts, 0), exits, grid)
-        for block, columns in zip(batch, matrix.split(counts.tolist(), dim=1), strict=True):
-            beams, weights = _detector(block, grid, microscope, pixel, rotations)
-            total += block_intensity(columns, block, weights.to(device, dtype), size, beams)
+        detected = [_detector(block, grid, microscope, pixel, rotations) for block in batch]
+        beams = [beam for beam, _ in detected]
+        columns = _columns(batch, beams, transmission, propagator, exits, grid, numerics.waves_per_batch)
+        for block, column, (_, weights) in zip(batch, columns, detected, strict=True):
+            total += block_intensity(column, block, weights.to(device, dtype), size)
         if progress is not None:
-            progress(int(counts.sum()))
+            progress(sum(len(block.orders) for block in batch))
 
-    coefficients = torch.fft.fftshift(torch.fft.fft2(total, norm="forward"), dim=(-2, -1)).cpu().numpy()
-    cy, cx = size[1] // 2, size[0] // 2
-    coefficients = coefficients[..., cy - orders[1] : cy + orders[1] + 1, cx - orders[0] : cx + orders[0] + 1]
-    shape = (len(exits), len(rotations), len(SEGMENTS), *coefficients.shape[-2:])
-    precision = np.complex128 if dtype == torch.float64 else np.complex64
-    return PeriodicImages(
-        (a, b),
-        np.array(exits) * (c / slices),
-        np.array(rotations, float),
-        coefficients.reshape(shape).astype(precision),
+    coefficients = _centred_coefficients(total, orders).reshape(
+        len(exits), len(rotations), len(SEGMENTS), 2 * orders[1] + 1, 2 * orders[0] + 1
     )
+    precision = np.complex128 if dtype == torch.float64 else np.complex64
+    thickness = np.array(exits) * (c / slices)
+    return PeriodicImages((a, b), thickness, np.array(rotations, float), coefficients.astype(precision))
+
+
+def _image_grid(lengths: tuple[float, float], band: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Highest orders (x, y) of images limited to `band` [1/Å], and a grid that holds them."""
+    orders = (math.floor(band * lengths[0]), math.floor(band * lengths[1]))
+    return orders, (smooth_size(2 * orders[0] + 1), smooth_size(2 * orders[1] + 1))
+
+
+def _centred_coefficients(values: Tensor, orders: tuple[int, int]) -> ComplexArray:
+    """Fourier coefficients of values on a grid, orders -m..m, zero order central."""
+    coefficients = torch.fft.fftshift(torch.fft.fft2(values, norm="forward"), dim=(-2, -1)).cpu().numpy()
+    cy, cx = values.shape[-2] // 2, values.shape[-1] // 2
+    return coefficients[..., cy - orders[1] : cy + orders[1] + 1, cx - orders[0] : cx + orders[0] + 1]
+
+
+def _columns(
+    batch: Sequence[Block],
+    beams: Sequence[tuple[Tensor, Tensor]],
+    transmission: Tensor,
+    propagator: Tensor,
+    exits: Sequence[int],
+    grid: CellGrid,
+    waves: int,
+) -> list[Tensor]:
+    """Columns (exit, wave, beam) of each block's scattering matrix, carrying at most `waves` waves at a time."""
+    device = transmission.device
+    incident = torch.as_tensor(np.concatenate([block.orders for block in batch]), device=device)
+    owner = torch.repeat_interleave(torch.tensor([len(block.orders) for block in batch])).to(device)
+    parts: list[list[Tensor]] = [[] for _ in batch]
+    for start in range(0, len(incident), waves):
+        owners = owner[start : start + waves]
+        matrix = scatter(incident[start : start + waves], transmission, propagator[owners], exits, grid)
+        for index in owners.unique().tolist():
+            rows, columns = beams[index]
+            parts[index].append(matrix[:, owners == index][..., rows, columns])
+    return [torch.cat(part, dim=1) for part in parts]
 
 
 def _detector(

@@ -35,7 +35,7 @@ def score(prediction: Tensor, truth: Tensor) -> dict[str, float]:
     Returns
     -------
     dict
-        pearson : Pearson correlation of the pixels.
+        pearson : Pearson correlation of the pixels; 0 for a constant prediction, where it is not defined.
         mae : mean absolute error [V Å].
         mae_share_of_max : mae / max(truth).
         psnr_own_range : PSNR with the range max(truth) - min(truth) [dB].
@@ -49,8 +49,9 @@ def score(prediction: Tensor, truth: Tensor) -> dict[str, float]:
     count = max(1, round(PEAK_SHARE * truth.numel()))
     peaks, where = truth.flatten().topk(count)
     images = prediction[None, None], truth[None, None]
+    varies = bool(prediction.max() > prediction.min())
     return {
-        "pearson": float(pearson_corrcoef(prediction.flatten(), truth.flatten())),
+        "pearson": float(pearson_corrcoef(prediction.flatten(), truth.flatten())) if varies else 0.0,
         "mae": mae,
         "mae_share_of_max": mae / float(truth.max()),
         "psnr_own_range": float(peak_signal_noise_ratio(prediction, truth, data_range=span)),

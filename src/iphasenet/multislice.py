@@ -59,6 +59,15 @@ class CellGrid:
         """Largest spatial frequency that the multislice keeps, two thirds of Nyquist's [1/Å]."""
         return (2 / 3) / (2 * max(length / n for length, n in zip(self.lengths, self.gpts, strict=True)))
 
+    @property
+    def full_transmission(self) -> float:
+        """Spatial frequency up to which the band limit's soft edge leaves waves alone [1/Å]."""
+        return self.band_limit - self._taper
+
+    @property
+    def _taper(self) -> float:
+        return 0.01 / max(length / n for length, n in zip(self.lengths, self.gpts, strict=True))
+
     def frequencies(self, kappa: Tensor) -> tuple[Tensor, Tensor]:
         """
         Spatial frequencies kappa + G in the order of the FFT.
@@ -80,9 +89,8 @@ class CellGrid:
 
     def antialias(self, k: Tensor) -> Tensor:
         """Band limit with the cosine edge that abTEM puts on it (0.01 / pixel wide)."""
-        taper = 0.01 / max(length / n for length, n in zip(self.lengths, self.gpts, strict=True))
-        edge = 0.5 * (1 + torch.cos(math.pi * (k - self.band_limit + taper) / taper))
-        return torch.where(k > self.band_limit, 0.0, torch.where(k > self.band_limit - taper, edge, 1.0))
+        edge = 0.5 * (1 + torch.cos(math.pi * (k - self.full_transmission) / self._taper))
+        return torch.where(k > self.band_limit, 0.0, torch.where(k > self.full_transmission, edge, 1.0))
 
 
 def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant: float) -> Tensor:

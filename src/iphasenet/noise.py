@@ -10,34 +10,52 @@ from iphasenet.errors import InputError
 
 
 @dataclass(frozen=True)
-class Noise:
+class FixedNoise:
     """
-    Noise model of the detector.
+    Noise that validation and test images carry.
 
     Attributes
     ----------
-    training_dose : (float, float)
-        Range of the dose that training draws from, log-uniformly [e/Å²].
-    evaluation_doses : tuple of float
-        Doses of the fixed noisy images of the validation and test splits [e/Å²].
+    doses : tuple of float
+        Doses, each different [e/Å²].
     readout_electrons : float
         Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
     """
 
-    training_dose: tuple[float, float]
-    evaluation_doses: tuple[float, ...]
+    doses: tuple[float, ...]
     readout_electrons: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "training_dose", tuple(float(d) for d in self.training_dose))
-        object.__setattr__(self, "evaluation_doses", tuple(float(d) for d in self.evaluation_doses))
-        low, high = self.training_dose
+        object.__setattr__(self, "doses", tuple(float(d) for d in self.doses))
+        if len(set(self.doses)) != len(self.doses) or not all(d > 0 for d in self.doses):
+            raise InputError(f"noise.evaluation_doses: found {list(self.doses)}; allowed: above 0, each once")
+
+
+@dataclass(frozen=True)
+class TrainingNoise:
+    """
+    Noise that is drawn anew for every crop.
+
+    Attributes
+    ----------
+    dose : (float, float)
+        Range of the dose, drawn log-uniformly [e/Å²].
+    readout_electrons : float
+        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    """
+
+    dose: tuple[float, float]
+    readout_electrons: float
+
+    def __post_init__(self) -> None:
+        low, high = (float(d) for d in self.dose)
+        object.__setattr__(self, "dose", (low, high))
         if not 0 < low <= high:
-            raise InputError(f"noise.training_dose: found [{low}, {high}]; allowed: 0 < lowest <= highest")
+            raise InputError(f"noise.training_dose: found [{low:g}, {high:g}]; allowed: 0 < lowest <= highest")
 
     def draw_dose(self, rng: np.random.Generator) -> float:
-        """Draw a training dose [e/Å²]."""
-        low, high = np.log(self.training_dose)
+        """Draw a dose [e/Å²]."""
+        low, high = np.log(self.dose)
         return float(np.exp(rng.uniform(low, high)))
 
 

@@ -18,6 +18,23 @@ SEGMENTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 _SIGNS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 
 
+def sampling_limit(frequency: float) -> float:
+    """
+    Coarsest multislice pixel that carries a spatial frequency unharmed.
+
+    Parameters
+    ----------
+    frequency : float
+        Spatial frequency [1/Å].
+
+    Returns
+    -------
+    float
+        Pixel size [Å]: the band limit is 1/3 of the sampling frequency, less a soft edge of 1/100.
+    """
+    return (1 / 3 - 0.01) / frequency
+
+
 @dataclass(frozen=True)
 class Microscope:
     """

@@ -33,7 +33,7 @@ class LayerPotential:
     lengths : (float, float, float)
         Cell lengths along x, y and the beam z [Å].
     heights : (layer,) array
-        Height of each layer above the entrance surface, in [0, c) [Å].
+        Height of each layer above the entrance surface, from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
     coefficients : (layer, 2 my + 1, 2 mx + 1) complex array
         Fourier coefficients V_G of V(x, y) = sum_G V_G exp(2 pi i G.r) [V Å], orders -m..m, zero order central.
     """
@@ -125,6 +125,7 @@ class LayerPotential:
 
 def _repeat(shift: FloatArray, count: int) -> ComplexArray:
     """Sum of exp(-2 pi i shift n) over n = 0 .. count - 1."""
+    shift = shift - np.round(shift)
     phases = np.exp(-2j * np.pi * shift)
     step = 1 - phases
     # Below 1e-6 the quotient loses digits, and the terms are equal to count * 1e-6 or better.
@@ -212,7 +213,10 @@ def layer_potential(atoms: Any, cutoff: float, parametrization: str = "lobato") 
 
     heights: list[float] = []
     layers: list[ComplexArray] = []
-    for symbol, (x, y, z) in sorted(zip(atoms.symbols, atoms.positions, strict=True), key=lambda atom: atom[1][2]):
+    positions = atoms.positions.copy()
+    # An atom a rounding error below the top of the cell is one at its bottom: slices begin just below layers.
+    positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
+    for symbol, (x, y, z) in sorted(zip(atoms.symbols, positions, strict=True), key=lambda atom: atom[1][2]):
         if not heights or z - heights[-1] > HEIGHT_TOLERANCE:
             heights.append(float(z))
             layers.append(np.zeros((2 * my + 1, 2 * mx + 1), complex))

@@ -71,8 +71,10 @@ class Grid:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
-        if list(self.thickness_nm) != sorted(set(self.thickness_nm)) or self.thickness_nm[0] <= 0:
-            raise InputError(f"grid.thickness_nm: found {list(self.thickness_nm)}; allowed: rising, above 0")
+        keys = [picometres(t) if math.isfinite(t) else 0 for t in self.thickness_nm]
+        if keys != sorted(set(keys)) or keys[0] <= 0:
+            found = list(self.thickness_nm)
+            raise InputError(f"grid.thickness_nm: found {found}; allowed: finite, above 0, rising by 0.001 or more")
         if self.split_counts["train"] < 1:
             raise InputError(
                 f"grid.tilts: found {self.tilts} with validation_share {self.validation_share} and test_share "
@@ -142,6 +144,11 @@ class Sample:
         return self.orientation.rotations_deg[self.rotation_index]
 
 
+def picometres(thickness_nm: float) -> int:
+    """Thickness as a key of random numbers and names [pm]."""
+    return round(thickness_nm * 1000)
+
+
 def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
     """Tilts of a material in the order of their numbers."""
     counts = grid.split_counts
@@ -163,9 +170,9 @@ def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
     for orientation in orientations(seed, material, grid):
         for rotation in range(grid.rotations):
             for index, thickness in enumerate(grid.thickness_nm):
-                picometres = round(thickness * 1000)
-                offset = generator(seed, material, "offset", orientation.index, rotation, picometres).random(2)
-                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{thickness:g}nm"
+                key = picometres(thickness)
+                offset = generator(seed, material, "offset", orientation.index, rotation, key).random(2)
+                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
                 result.append(
                     Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))
                 )

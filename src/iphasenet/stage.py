@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 from iphasenet.errors import InputError
@@ -25,9 +25,10 @@ STAGE_VERSIONS = {
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of this library and of those that results depend on."""
+    """Versions of this library and of those that results depend on, as far as this environment has them."""
     names = ("iphasenet", "abtem", "ase", "numpy", "torch", "monai", "zarr")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    present = {distribution.name.lower() for distribution in distributions() if distribution.name}
+    return {"python": platform.python_version(), **{name: version(name) for name in names if name in present}}
 
 
 @contextmanager

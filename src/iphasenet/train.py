@@ -6,6 +6,7 @@ torchrun --standalone --nproc-per-node=1 -m iphasenet.train --help
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 import warnings
@@ -32,7 +33,8 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.losses import weighted_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Noise
+from iphasenet.noise import TrainingNoise
+from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.weights import save_weights
 
 
@@ -82,6 +84,14 @@ class TrainingSettings:
             raise InputError(f"training.loss: found {dict(self.loss)}; allowed: at least one weight above 0")
 
 
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Learning rate as a share of the highest: a linear rise over a twentieth of the steps, then a cosine to zero."""
+    warm_up = math.ceil(steps / 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
 class Training(lightning.LightningModule):
     """The network with its loss, optimiser and validation metrics."""
 
@@ -107,7 +117,9 @@ class Training(lightning.LightningModule):
         segments, metadata, potential = batch
         prediction = self.network(segments, metadata)
         columns = prediction.flatten(1).T, potential.flatten(1).T
-        pearson = torch.atleast_1d(pearson_corrcoef(columns[0].squeeze(-1), columns[1].squeeze(-1))).mean()
+        pearson = torch.atleast_1d(pearson_corrcoef(columns[0].squeeze(-1), columns[1].squeeze(-1)))
+        # The correlation of a constant prediction is not defined: it is worth nothing.
+        pearson = pearson.nan_to_num(0.0).mean()
         loss = self._loss(prediction, metadata, potential)
         size = len(segments)
         self.log("validation_loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
@@ -118,13 +130,8 @@ class Training(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            self.settings.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.05,
-            cycle_momentum=False,
-        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -135,7 +142,7 @@ class Splits(lightning.LightningDataModule):
         self,
         train: Sequence[MaterialData],
         validation: Sequence[MaterialData],
-        noise: Noise,
+        noise: TrainingNoise,
         settings: TrainingSettings,
         processes: int,
     ) -> None:
@@ -151,8 +158,10 @@ class Splits(lightning.LightningDataModule):
             self.train, self.noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, epoch
         )
         order = torch.Generator().manual_seed(settings.seed + epoch)
-        batch = max(1, settings.batch_size // self.processes)
-        return DataLoader(crops, batch_size=batch, shuffle=True, generator=order, drop_last=True)
+        batch = settings.batch_size // self.processes
+        # A last short batch would be a noisy step; in a set smaller than a batch it is all there is.
+        drop = len(crops) >= settings.batch_size
+        return DataLoader(crops, batch_size=batch, shuffle=True, generator=order, drop_last=drop)
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Whole validation images with their fixed noise."""
@@ -176,13 +185,35 @@ class AtomicCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
-def run_identity(train: Sequence[MaterialData], noise: Noise, model: ModelSettings, settings: TrainingSettings) -> str:
-    """Name of a run: only one with the same data, noise, model and settings may be resumed."""
+def run_identity(
+    data: Sequence[MaterialData], noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
+) -> str:
+    """
+    Name a run: only one with the same data, code stage, noise, model and settings may be resumed.
+
+    Parameters
+    ----------
+    data : sequence of MaterialData
+        Training and validation splits.
+    noise : TrainingNoise
+        Noise model.
+    model : ModelSettings
+        Architecture.
+    settings : TrainingSettings
+        How to train.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+    """
     checksum = 0
-    for data in train:
-        for array in (data.segments, data.potential):
+    for part in data:
+        for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
             checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    described = json.dumps([checksum, asdict(noise), asdict(model), asdict(settings)], sort_keys=True)
+    names = [part.material for part in data]
+    settled = [asdict(noise), asdict(model), asdict(settings)]
+    described = json.dumps([checksum, names, STAGE_VERSIONS["model"], *settled], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:12]
 
 
@@ -191,7 +222,7 @@ def fit(
     weights: Path,
     history: Path,
     checkpoints: Path,
-    noise: Noise,
+    noise: TrainingNoise,
     model: ModelSettings,
     settings: TrainingSettings,
 ) -> None:
@@ -208,7 +239,7 @@ def fit(
         CSV file of losses and metrics to be made.
     checkpoints : path
         Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
-    noise : Noise
+    noise : TrainingNoise
         Noise model.
     model : ModelSettings
         Architecture.
@@ -216,12 +247,16 @@ def fit(
         How to train.
     """
     lightning.seed_everything(settings.seed, verbose=False)
-    train, validation = read_split(dataset, "train"), read_split(dataset, "validation")
+    train, validation = list(read_split(dataset, "train")), list(read_split(dataset, "validation"))
     smallest = min(min(data.potential.shape[1:]) for data in train)
     if settings.crop_pixels > smallest:
         raise InputError(f"training.crop_pixels: found {settings.crop_pixels}; allowed: at most {smallest}")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    identity = run_identity(train, noise, model, settings)
+    if settings.batch_size % processes:
+        raise InputError(
+            f"training.batch_size: found {settings.batch_size}; allowed: a multiple of {processes} processes"
+        )
+    identity = run_identity([*train, *validation], noise, model, settings)
     folder = checkpoints / identity
     best = ModelCheckpoint(
         folder, "best", monitor="validation_pearson", mode="max", save_last=True, enable_version_counter=False
@@ -251,7 +286,7 @@ def fit(
     data = Splits(train, validation, noise, settings, processes)
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
         described = {
             "sampling_angstrom": train[0].sampling,
@@ -287,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.weights,
             options.history,
             options.checkpoints,
-            Noise(**options.settings["noise"]),
+            TrainingNoise(**options.settings["noise"]),
             ModelSettings(**options.settings["model"]),
             TrainingSettings(**options.settings["training"]),
         )

@@ -12,7 +12,7 @@ from iphasenet.probe import window_cells
 from iphasenet.render import Field, Image, render
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
-NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=15)
+NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=14)
 
 
 def evaluate(images: PeriodicImages, positions: np.ndarray) -> np.ndarray:
@@ -23,13 +23,21 @@ def evaluate(images: PeriodicImages, positions: np.ndarray) -> np.ndarray:
     return np.einsum("tsyx,py,px->tps", images.coefficients[:, 0], phase_y, phase_x).real
 
 
-@pytest.mark.parametrize("material", ["GaN", "KNbO3"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-6)])
-def test_equals_abtem_probe_scan(material: str, dtype: torch.dtype, tolerance: float) -> None:
-    """Largest difference as a share of the mean segment signal, at 10 nm and random positions."""
-    potential = potential_of(cell_of(material), NUMERICS.sampling_angstrom)
-    images = simulate_images(potential, MICROSCOPE, NUMERICS, [50.0, 100.0], dtype=dtype)
-    positions = np.random.default_rng(7).uniform(0, 15, (12, 2))
+@pytest.mark.parametrize(
+    ("material", "zone_axis"),
+    [("GaN", (0, 0, 1)), ("LiCoO2", (1, 0, 0)), ("PVSK", (0, 0, 1)), ("MoS2", (0, 0, 1)), ("KNbO3", (0, 0, 1))],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-4), (torch.float64, 1e-6)])
+def test_equals_abtem_probe_scan(
+    material: str, zone_axis: tuple[int, int, int], dtype: torch.dtype, tolerance: float
+) -> None:
+    """Largest difference as a share of the mean segment signal, at 10 and 40 nm and random positions.
+
+    Measured: 8e-5 in float32; 2e-7 in float64, where the two use physical constants of different years.
+    """
+    potential = potential_of(cell_of(material, zone_axis), NUMERICS.sampling_angstrom)
+    images = simulate_images(potential, MICROSCOPE, NUMERICS, [100.0, 400.0], dtype=dtype)
+    positions = np.random.default_rng(7).uniform(0, 14, (8, 2))
     dz = potential.lengths[2] / potential.slice_count(NUMERICS.slice_thickness_angstrom)
     for index, thickness in enumerate(images.thicknesses):
         slices, extent = supercell_slices(potential, NUMERICS, round(thickness / dz))

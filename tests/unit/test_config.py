@@ -16,7 +16,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 
-def change(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+def change(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     def apply(config: dict[str, Any]) -> None:
         for key in path[:-1]:
             config = config[key]
@@ -54,6 +54,18 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("optics", "detector_inner_mrad", value=60), ["detector_inner_mrad", "60", "inner < outer"]),
         (change("noise", "training_dose", value=[1e6, 1e3]), ["noise.training_dose"]),
         (change("seed", value="one"), ["seed", "'one'", "integer"]),
+        (change("grid", "tilts", value=43.0), ["grid.tilts", "43.0", "integer"]),
+        (change("grid", "thickness_nm", value=[20, 20.0001]), ["grid.thickness_nm", "20.0001", "rising"]),
+        (change("grid", "thickness_nm", value=[20, float("inf")]), ["grid.thickness_nm.1", "inf"]),
+        (change("noise", "evaluation_doses", value=[1e5, 1e5]), ["noise.evaluation_doses", "once"]),
+        (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
+        (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
+        (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
+        (change("optics", "detector_outer_mrad", value=90), ["multislice.sampling_angstrom", "0.1", "90"]),
+        (change("optics", "semiangle_mrad", value=95), ["multislice.sampling_angstrom", "0.1", "95"]),
+        (change("materials", "GaN", "zone_axis", value=[0, 0, 0]), ["materials.GaN.zone_axis", "direction"]),
+        (change("run", value=".."), ["run", "'..'"]),
+        (change("materials", False, value={}), ["materials.False", "text"]),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], None], parts: list[str]) -> None:

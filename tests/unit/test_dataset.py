@@ -11,12 +11,12 @@ import zarr
 
 from iphasenet.dataset import assemble, read_split, write_material
 from iphasenet.errors import InputError
-from iphasenet.noise import Noise
+from iphasenet.noise import FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 
 GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
-NOISE = Noise((1e3, 1e6), (1e4, 1e6), 0.5)
+NOISE = FixedNoise((1e4, 1e6), 0.5)
 PIXELS, SAMPLING = 64, 0.2
 
 
@@ -109,7 +109,7 @@ def test_samples_keep_their_arrays_and_noise(tmp_path: Path) -> None:
         sigma = np.sqrt((value * electrons + 0.25) / electrons**2 / (4 * PIXELS**2))
         assert (np.abs(data.noisy_segments.mean(axis=(2, 3, 4)) - value) < 5 * sigma).all()
         assert data.noisy_segments.shape[:2] == (len(data.potential), 2)
-    assert read_split(tmp_path / "dataset.zarr", "train")[0].noisy_segments.shape[0] == 0
+    assert next(read_split(tmp_path / "dataset.zarr", "train")).noisy_segments.shape[0] == 0
 
 
 def test_bytes_do_not_depend_on_the_run_or_on_other_materials(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_bytes_do_not_depend_on_the_run_or_on_other_materials(tmp_path: Path) ->
 
 def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.zarr"):
-        read_split(tmp_path / "nothing.zarr", "train")
+        list(read_split(tmp_path / "nothing.zarr", "train"))
     store = make(tmp_path)
     zarr.open_group(store, mode="r+")["MoS2/potential"][0, 5, 5] = np.nan
     planned = samples(7, "MoS2", GRID)
     with pytest.raises(InputError, match=r"MoS2.*NaN"):
-        read_split(store, planned[0].orientation.split)
+        list(read_split(store, planned[0].orientation.split))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.noise import Noise, add_noise
+from iphasenet.noise import FixedNoise, TrainingNoise, add_noise
 
 SEGMENTS = np.broadcast_to(np.array([0.02, 0.05, 0.1, 0.2], np.float32)[:, None, None], (4, 200, 200))
 
@@ -42,11 +42,14 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_training_doses_are_log_uniform() -> None:
     rng = np.random.default_rng(1)
-    noise = Noise((1e3, 1e6), (1e5,), 0.0)
+    noise = TrainingNoise((1e3, 1e6), 0.0)
     decades = np.log10([noise.draw_dose(rng) for _ in range(6000)])
     np.testing.assert_allclose(np.histogram(decades, 3, (3, 6))[0], 2000, rtol=0.1)
 
 
 def test_bad_doses_are_named() -> None:
     with pytest.raises(InputError, match="training_dose"):
-        Noise((1e6, 1e3), (1e5,), 0.0)
+        TrainingNoise((1e6, 1e3), 0.0)
+    for doses in ((1e5, 1e5), (0.0,)):
+        with pytest.raises(InputError, match="evaluation_doses"):
+            FixedNoise(doses, 0.0)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from iphasenet import figures, metrics
 from iphasenet.dataset import assemble, read_split, write_material
 from iphasenet.errors import InputError
-from iphasenet.noise import Noise
+from iphasenet.noise import FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.report import METRICS, write_report
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
@@ -47,7 +47,7 @@ def rendered(planned: list[Sample], rng: np.random.Generator) -> Iterator[Render
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
-    noise, rng = Noise((1e3, 1e5), DOSES, 0.3), np.random.default_rng(0)
+    noise, rng = FixedNoise(DOSES, 0.3), np.random.default_rng(0)
     for name in MATERIALS:
         planned = samples(1, name, GRID)
         write_material(folder / name, rendered(planned, rng), planned, Image(PIXELS, SAMPLING), noise, 1, name, {})
@@ -130,7 +130,7 @@ def test_truth_and_prediction_share_a_scale_and_the_difference_is_symmetric(
     dataset: Path, predictions: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
     figures.draw_predictions(dataset, predictions, [tmp_path / "predictions.png"])
-    data, axes = read_split(dataset, "test")[0], drawn[0].axes
+    data, axes = next(read_split(dataset, "test")), drawn[0].axes
     images = {a.get_title().split(",")[0]: a.images[0] for a in reversed(axes) if a.images}
     truth = data.potential[MIDDLE]
     assert images["Truth"].get_clim() == images["Prediction"].get_clim() == (truth.min(), truth.max())
@@ -144,7 +144,7 @@ def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
     dataset: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
     figures.draw_samples(dataset, [tmp_path / "samples.png"])
-    data = read_split(dataset, "test")[1]
+    data = list(read_split(dataset, "test"))[1]
     row = [axes.images[0] for axes in drawn[0].axes if axes.images][5:]
     assert all(np.array_equal(row[i].get_array(), data.segments[MIDDLE, i]) for i in range(4))
     assert len({image.get_clim() for image in row[:4]}) == 1

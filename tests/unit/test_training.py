@@ -17,13 +17,15 @@ from safetensors.torch import load_file
 from iphasenet.crops import NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
-from iphasenet.noise import Noise
-from iphasenet.train import TrainingSettings
+from iphasenet.model import ModelSettings
+from iphasenet.noise import TrainingNoise
+from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.train import TrainingSettings, learning_rate_factor, run_identity
 from tests.unit.test_dataset import make
 
-NOISE = Noise((1e9, 1e9), (1e5,), 0.0)
+NOISE = TrainingNoise((1e9, 1e9), 0.0)
 SETTINGS = {
-    "noise": {"training_dose": [1e4, 1e6], "evaluation_doses": [1e4, 1e6], "readout_electrons": 0.5},
+    "noise": {"dose": [1e4, 1e6], "readout_electrons": 0.5},
     "model": {"feature_size": 12, "norm": "instance", "conditioning": "film", "window_size": 8},
     "training": {
         "seed": 3,
@@ -91,6 +93,40 @@ def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
 def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         replace(TrainingSettings(**SETTINGS["training"]), **change)
+
+
+def identity(data: MaterialData, **change: object) -> str:
+    settings = replace(TrainingSettings(**SETTINGS["training"]), **change)
+    return run_identity([data], NOISE, ModelSettings(**SETTINGS["model"]), settings)
+
+
+def test_only_the_same_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything that changes the weights changes the name under which checkpoints are looked for."""
+    data = material()
+    turned = {**data.coordinates, "gamma": data.coordinates["gamma"] + 1}
+    names = [
+        identity(data),
+        identity(replace(data, material="MoS2")),
+        identity(replace(data, coordinates=turned)),
+        identity(replace(data, noisy_segments=data.noisy_segments + 0.1)),
+        identity(data, epochs=4),
+    ]
+    monkeypatch.setitem(STAGE_VERSIONS, "model", 99)
+    names.append(identity(data))
+    assert len(set(names)) == len(names)
+    monkeypatch.undo()
+    assert identity(material()) == names[0]
+
+
+@pytest.mark.parametrize("steps", [2, 19, 20, 21, 400])
+def test_learning_rate_rises_and_falls(steps: int) -> None:
+    factors = [learning_rate_factor(step, steps) for step in range(steps + 1)]
+    assert max(factors) == pytest.approx(1)
+    assert factors[-1] == pytest.approx(0, abs=1e-12)
+    peak = factors.index(max(factors))
+    assert peak <= max(1, steps / 20)
+    assert sorted(factors[: peak + 1]) == factors[: peak + 1]
+    assert sorted(factors[peak:], reverse=True) == factors[peak:]
 
 
 def command(folder: Path, dataset: Path) -> list[str]:

@@ -53,7 +53,9 @@ def test_the_summary_is_the_mean_of_the_table(finished_run: Path) -> None:
 
 
 def test_logs_say_what_was_done_and_with_which_versions(finished_run: Path) -> None:
-    for log in (finished_run / "results" / "tiny" / "logs").rglob("*.log"):
+    logs = list((finished_run / "results" / "tiny" / "logs").rglob("*.log"))
+    assert len(logs) == 2 * 4 + 5
+    for log in logs:
         if log.name != "train_model.log":
             text = log.read_text()
             assert "torch 2" in text and "ended after" in text
@@ -81,6 +83,24 @@ def test_a_changed_zone_axis_reruns_its_material_alone(finished_copy: Path) -> N
     assert "Potential of KNbO3" in jobs
     assert len([job for job in jobs if job.startswith("Multislice of KNbO3")]) == 2
     assert not [job for job in jobs if "GaN" in job and not job.startswith("Data set")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("rotations: 2", "rotations: 2\n  test_share: 0.3", "Potential|Multislice"),
+        ("sampling_angstrom: 0.2", "sampling_angstrom: 0.25", "Potential|Multislice"),
+        ("device: cpu", "device: auto", "(?!Report)"),
+        ("noise:", "noise:\n  training_dose: [1.0e+2, 1.0e+4]", "Potential|Multislice|Samples|Data set"),
+        ("tilts: 3", "tilts: 4", "Potential|Multislice of .*batch 0"),
+    ],
+)
+def test_what_a_change_does_not_touch_is_kept(finished_copy: Path, old: str, new: str, kept: str) -> None:
+    path = finished_copy / "config" / "tiny.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    jobs = planned_jobs(snakemake(finished_copy, "-n").stdout)
+    assert not [job for job in jobs if re.match(kept, job)]
 
 
 def test_training_settings_leave_the_data_set_alone(finished_copy: Path) -> None:

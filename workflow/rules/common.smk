@@ -4,6 +4,7 @@ import sys
 
 from iphasenet.config import check_configuration, selected_materials, sorted_keys
 from iphasenet.errors import InputError
+from iphasenet.sampling import Grid, orientations
 from iphasenet.stage import STAGE_VERSIONS
 
 try:
@@ -27,14 +28,40 @@ def zone_axis_of(wildcards):
     return config["materials"][wildcards.material]["zone_axis"]
 
 
-def batch_tilts(wildcards):
-    """Numbers of the tilts that one simulation job does."""
+def batch_orientations(wildcards):
+    """Tilts and rotations of one simulation job: all that it needs to know of the grid and the seed."""
     size = config["jobs"]["tilts_per_job"]
     first = int(wildcards.batch) * size
-    return list(range(first, min(first + size, config["grid"]["tilts"])))
+    planned = orientations(config["seed"], wildcards.material, Grid(**config["grid"]))
+    return [
+        {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
+        for o in planned[first : first + size]
+    ]
 
 
 def training_settings(wildcards):
     """What the training process is told, as JSON."""
-    keys = ("noise", "model", "training")
-    return json.dumps({key: config[key] for key in keys})
+    noise = {
+        "dose": config["noise"]["training_dose"],
+        "readout_electrons": config["noise"]["readout_electrons"],
+    }
+    return json.dumps(
+        {"noise": noise, "model": config["model"], "training": config["training"]}
+    )
+
+
+def recorded_configuration():
+    """The part of the configuration that the data set depends on."""
+    keys = ("run", "seed", "grid", "image", "optics")
+    noise, simulation = config["noise"], config["simulation"]
+    multislice = dict(simulation["multislice"])
+    del multislice["waves_per_batch"]
+    return {
+        **{key: config[key] for key in keys},
+        "materials": {name: config["materials"][name] for name in MATERIALS},
+        "simulation": {
+            "parametrization": simulation["parametrization"],
+            "multislice": multislice,
+        },
+        "noise": {key: noise[key] for key in ("evaluation_doses", "readout_electrons")},
+    }

@@ -16,19 +16,7 @@ rule assemble_dataset:
     params:
         stage=STAGE_VERSIONS["dataset"],
         materials=MATERIALS,
-        configuration={
-            key: config[key]
-            for key in (
-                "run",
-                "seed",
-                "materials",
-                "grid",
-                "image",
-                "optics",
-                "simulation",
-                "noise",
-            )
-        },
+        configuration=recorded_configuration(),
     message:
         "Data set of {params.materials}"
     script:

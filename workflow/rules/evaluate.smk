@@ -14,11 +14,11 @@ rule evaluate_model:
         "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/training_threads")
     resources:
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=240,
+        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
     params:
         stage=STAGE_VERSIONS["evaluation"],
-        device=lookup(within=config, dpath="simulation/device"),
     message:
         "Evaluation on the test split"
     script:

@@ -18,7 +18,8 @@ rule compute_potential:
         zone_axis=zone_axis_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
-        image_sampling=lookup(within=config, dpath="image/sampling_angstrom"),
+        # Enough for images of 0.1 Å and coarser ones: a change among those remakes nothing here.
+        image_sampling=min(0.1, config["image"]["sampling_angstrom"]),
     message:
         "Potential of {wildcards.material}"
     script:
@@ -40,16 +41,19 @@ rule simulate_images:
     resources:
         mem_mb=2000,
         runtime=120,
+        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
     params:
         stage=STAGE_VERSIONS["images"],
-        seed=lookup(within=config, dpath="seed"),
-        grid=lookup(within=config, dpath="grid"),
+        orientations=batch_orientations,
+        thickness_nm=lookup(within=config, dpath="grid/thickness_nm"),
         optics=lookup(within=config, dpath="optics"),
-        multislice=lookup(within=config, dpath="simulation/multislice"),
-        device=lookup(within=config, dpath="simulation/device"),
-        tilts=batch_tilts,
+        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
+        slice_thickness=lookup(
+            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
+        ),
+        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
     message:
-        "Multislice of {wildcards.material}, tilts {params.tilts}"
+        "Multislice of {wildcards.material}, batch {wildcards.batch}"
     script:
         "../scripts/simulate_images.py"
 
@@ -75,7 +79,8 @@ rule render_samples:
         seed=lookup(within=config, dpath="seed"),
         grid=lookup(within=config, dpath="grid"),
         image=lookup(within=config, dpath="image"),
-        noise=lookup(within=config, dpath="noise"),
+        doses=lookup(within=config, dpath="noise/evaluation_doses"),
+        readout_electrons=lookup(within=config, dpath="noise/readout_electrons"),
         slice_thickness=lookup(
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),

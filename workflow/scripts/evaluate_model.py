@@ -15,5 +15,5 @@ with stage("evaluation", snakemake.log[0]):
         Path(snakemake.output.predictions),
         Path(snakemake.output.samples),
         Path(snakemake.output.summary),
-        choose_device(snakemake.params.device),
+        choose_device(snakemake.config["simulation"]["device"]),
     )

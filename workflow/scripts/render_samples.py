@@ -1,6 +1,6 @@
 from iphasenet.dataset import write_material
 from iphasenet.images import load_images
-from iphasenet.noise import Noise
+from iphasenet.noise import FixedNoise
 from iphasenet.potential import LayerPotential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples
@@ -21,7 +21,7 @@ with stage(f"samples of {material}", snakemake.log[0]) as log:
         rendered,
         planned,
         image,
-        Noise(**params.noise),
+        FixedNoise(params.doses, params.readout_electrons),
         params.seed,
         material,
         attributes,

@@ -4,28 +4,24 @@ from iphasenet.devices import choose_device
 from iphasenet.images import Numerics, save_images, simulate_images
 from iphasenet.optics import Microscope
 from iphasenet.potential import LayerPotential
-from iphasenet.sampling import Grid, orientations
 from iphasenet.stage import stage
 
 params, material = snakemake.params, snakemake.wildcards.material
+# Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
+settings = snakemake.config["simulation"]
 torch.set_num_threads(snakemake.threads)
 
-with stage(f"images of {material}, tilts {params.tilts}", snakemake.log[0]) as log:
-    grid = Grid(**params.grid)
-    planned = orientations(params.seed, material, grid)
-    device = choose_device(params.device)
+with stage(f"images of {material}", snakemake.log[0]) as log:
+    layers = LayerPotential.load(snakemake.input.layers)
+    device = choose_device(settings["device"])
+    waves = settings["multislice"]["waves_per_batch"]
+    numerics = Numerics(params.sampling, params.slice_thickness, params.window, waves)
+    thicknesses = [10 * thickness for thickness in params.thickness_nm]
     images = []
-    for index in params.tilts:
+    for orientation in params.orientations:
+        tilt, rotations = orientation["tilt"], orientation["rotations_deg"]
         images.append(
-            simulate_images(
-                LayerPotential.load(snakemake.input.layers),
-                Microscope(**params.optics),
-                Numerics(**params.multislice),
-                [10 * thickness for thickness in grid.thickness_nm],
-                planned[index].tilt,
-                planned[index].rotations_deg,
-                device,
-            )
+            simulate_images(layers, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device)
         )
-        log.info("tilt %d done on %s", index, device)
+        log.info("tilt %d done on %s", orientation["index"], device)
     save_images(snakemake.output.images, images)

@@ -1,0 +1,77 @@
+"""Predictions belong to their images, whatever the number of doses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+import zarr
+
+from iphasenet.dataset import read_split
+from iphasenet.errors import InputError
+from iphasenet.evaluate import baseline_scale, evaluate, predict, predict_idpc, summarise
+from iphasenet.metrics import METRICS
+from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.weights import save_weights
+from tests.unit.test_dataset import make
+from tests.unit.test_training import material
+
+SETTINGS = ModelSettings(feature_size=12)
+
+
+class Echo(PotentialNetwork):
+    """Answers with the first segment plus the rotation: what it was asked shows in what it says."""
+
+    def forward(self, segments: torch.Tensor, metadata: torch.Tensor) -> torch.Tensor:
+        return segments[:, 0] + metadata[:, 3, None, None]
+
+
+def test_predictions_pair_images_and_metadata() -> None:
+    data = material(samples=5)
+    noisy = data.noisy_segments
+    noisy[:, 1] += 1
+    predicted = predict(Echo(SETTINGS), data, batch_size=3)
+    thickness, gamma = (data.coordinates[name][:, None, None, None] for name in ("thickness_nm", "gamma"))
+    np.testing.assert_allclose(predicted, 10 * thickness * (noisy[:, :, 0] + gamma), rtol=1e-5)
+
+
+def test_a_prediction_that_is_not_a_number_is_refused() -> None:
+    data = material()
+    data.noisy_segments[1, 0, 0, 3, 3] = np.nan
+    with pytest.raises(InputError, match="GaN"):
+        predict(Echo(SETTINGS), data)
+
+
+def test_the_baseline_has_the_fitted_mean_and_scale() -> None:
+    data = material()
+    data.coordinates["thickness_nm"] += 10
+    thickness = 10 * data.coordinates["thickness_nm"]
+    images = predict_idpc(data, (0.0, 12.0))
+    np.testing.assert_allclose(images, np.broadcast_to(12 * thickness[:, None, None, None], images.shape), rtol=1e-6)
+    bright = predict_idpc(data, (5.0, 12.0)) - images
+    np.testing.assert_allclose(predict_idpc(data, (10.0, 12.0)) - images, 2 * bright, atol=1e-2)
+    scale, mean = baseline_scale([data])
+    assert mean == pytest.approx(float(data.potential.mean() / thickness.mean()), rel=0.2)
+    assert np.isfinite(scale)
+
+
+def test_evaluation_of_a_store(tmp_path: Path) -> None:
+    """Two doses, two materials: a row for each image and method, and a summary that is their mean."""
+    dataset, weights = make(tmp_path), tmp_path / "w.safetensors"
+    torch.manual_seed(0)
+    save_weights(weights, PotentialNetwork(SETTINGS), SETTINGS, {})
+    outputs = (tmp_path / "p.zarr", tmp_path / "t.csv", tmp_path / "s.json")
+    evaluate(dataset, weights, *outputs, device="cpu")
+    table = pandas.read_csv(outputs[1])
+    test = {data.material: list(data.coordinates["sample_id"]) for data in read_split(dataset, "test")}
+    assert len(table) == sum(len(ids) for ids in test.values()) * 2 * 2
+    root = zarr.open_group(outputs[0], mode="r")
+    for name, ids in test.items():
+        assert list(root[name]["sample_id"][:]) == ids
+        assert root[name]["model"].shape == (len(ids), 2, 64, 64)
+    summary = json.loads(outputs[2].read_text())
+    assert summary == json.loads(json.dumps(summarise(table))) or summary["doses"] == [1e4, 1e6]
+    means = table[table["method"] == "idpc"][list(METRICS)].mean()
+    assert summary["idpc"]["mae"] == pytest.approx(means["mae"])
