@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray
 import zarr
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -118,6 +119,30 @@ def _pearson(image: FloatImage, truth: FloatImage) -> str:
         return "r undefined"
     r = np.corrcoef(image.ravel().astype(float), truth.ravel().astype(float))[0, 1]
     return _text("r = {:z.3f}", r)
+
+
+def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None:
+    """
+    Draw the segments and the potential of one simulation, one row a thickness.
+
+    Parameters
+    ----------
+    simulation : xarray.Dataset
+        segments (thickness, segment, y, x) and potential (thickness, y, x), with the coordinate x [Å].
+    outputs : sequence of Path
+        Figures to write, PNG or SVG by their endings.
+    """
+    sampling = float(simulation["x"][1] - simulation["x"][0])
+    with style.context(STYLE):
+        figure = Figure(figsize=(WIDTH, simulation.sizes["thickness"] * ROW))
+        for row, thickness in enumerate(simulation["thickness"].values):
+            data = simulation.isel(thickness=row)
+            level = 1 - (row * ROW + 0.26) / figure.get_figheight()
+            figure.text(SIDE / WIDTH, level, _text("{:.2f} nm", thickness), weight="bold", size=12)
+            segments = dict(zip([name.capitalize() for name in SEGMENTS], data["segments"].values, strict=True))
+            _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), sampling)
+            _panels(figure, row, 4, {"Projected potential": data["potential"].values}, POTENTIAL, "viridis")
+        _save(figure, outputs)
 
 
 def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:

@@ -197,7 +197,7 @@ def simulate_images(
     rotations: Sequence[float] = (0.0,),
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> PeriodicImages:
     """
     Four-segment images of a crystal at all thicknesses and rotations, from one multislice pass.
@@ -221,7 +221,7 @@ def simulate_images(
     dtype : torch.dtype
         float32 or float64; sums over blocks are float64 in both.
     progress : callable, optional
-        Called with the number of plane waves done since the last call.
+        Called with the number of plane waves done so far and that of all.
 
     Returns
     -------
@@ -240,7 +240,9 @@ def simulate_images(
     orders, size = _image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
     total = torch.zeros(len(exits), 4 * len(rotations), size[1], size[0], dtype=torch.float64, device=device)
 
-    for batch in batches(probe_blocks((a, b), cells, microscope), numerics.waves_per_batch):
+    blocks = probe_blocks((a, b), cells, microscope)
+    done, waves = 0, sum(len(block.orders) for block in blocks)
+    for batch in batches(blocks, numerics.waves_per_batch):
         kappa = torch.as_tensor(np.stack([block.kappa for block in batch]), dtype=torch.float64, device=device)
         propagator = propagators(grid, kappa, microscope.wavelength, c / slices, tilt).to(transmission.dtype)
         detected = [_detector(block, grid, microscope, pixel, rotations) for block in batch]
@@ -248,8 +250,9 @@ def simulate_images(
         columns = _columns(batch, beams, transmission, propagator, exits, grid, numerics.waves_per_batch)
         for block, column, (_, weights) in zip(batch, columns, detected, strict=True):
             total += block_intensity(column, block, weights.to(device, dtype), size)
+        done += sum(len(block.orders) for block in batch)
         if progress is not None:
-            progress(sum(len(block.orders) for block in batch))
+            progress(done, waves)
 
     coefficients = _centred_coefficients(total, orders).reshape(
         len(exits), len(rotations), len(SEGMENTS), 2 * orders[1] + 1, 2 * orders[0] + 1

@@ -131,6 +131,28 @@ def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, flo
     return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)
 
 
+def crystal_tilt(alpha: float, beta: float, rotation_deg: float) -> tuple[float, float]:
+    """
+    Tilt in the crystal's frame of a crystal tilted about the lab's axes: the inverse of `lab_tilt`.
+
+    Parameters
+    ----------
+    alpha, beta : float
+        The crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
+    rotation_deg : float
+        Rotation gamma about the beam [degrees].
+
+    Returns
+    -------
+    (float, float)
+        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
+    """
+    angle = math.radians(rotation_deg)
+    tx = math.tan(math.radians(beta))
+    ty = -math.tan(math.radians(alpha)) / math.cos(math.radians(beta))
+    return math.cos(angle) * tx + math.sin(angle) * ty, -math.sin(angle) * tx + math.cos(angle) * ty
+
+
 @dataclass(frozen=True)
 class Rendered:
     """

@@ -313,7 +313,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--history", type=Path, required=True, help="CSV file of losses and metrics to be made")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
+    # In the process, not by OMP_NUM_THREADS: Snakemake also sets MKL_NUM_THREADS, and two libraries that count
+    # differently put twice as many threads on the cores, twenty times slower.
+    torch.set_num_threads(max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     # Everything is in memory: the loader needs no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     try:

@@ -24,7 +24,6 @@ rule train_model:
     message:
         "Training, {params.processes} process(es)"
     shell:
-        "OMP_NUM_THREADS=$(( ({threads} + {params.processes} - 1) / {params.processes} )) "
-        "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train "
+        "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
         "--checkpoints {params.checkpoints} --settings {params.settings:q} 2>&1 | tee {log}"

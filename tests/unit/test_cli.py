@@ -1,0 +1,78 @@
+"""The command line of one simulation."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+
+from iphasenet.cli import main
+from iphasenet.render import crystal_tilt, lab_tilt
+
+STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
+SMALL = ["--pixels", "32", "--sampling", "0.3", "--window", "6", "--multislice-sampling", "0.15"]
+
+
+def run(folder: Path, *arguments: str, cif: Path = STRUCTURES / "GaN.cif") -> xarray.Dataset:
+    main(["simulate", str(cif), "--output", str(folder / "out.zarr"), *SMALL, *arguments])
+    return xarray.open_zarr(folder / "out.zarr", consolidated=False)
+
+
+def test_a_simulation_has_dimensions_coordinates_and_units(tmp_path: Path) -> None:
+    data = run(tmp_path, "--thickness", "1", "2", "--tilt", "0.3", "-0.1", "--preview", str(tmp_path / "p.png"))
+    assert dict(data.sizes) == {"thickness": 2, "segment": 4, "y": 32, "x": 32}
+    assert data["potential"].attrs["units"] == "V Å"
+    np.testing.assert_allclose(data["thickness"], [1, 2], atol=0.1)
+    mean = data["potential"].mean(("y", "x")) / (10 * data["thickness"])
+    np.testing.assert_allclose(mean, 19.5, rtol=0.05)
+    assert 0 < float(data["segments"].sum("segment").max()) < 1
+    assert data.attrs["tilt_deg"] == [0.3, -0.1]
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_thicknesses_do_not_depend_on_each_other(tmp_path: Path) -> None:
+    both = run(tmp_path / "both", "--thickness", "1", "2")
+    alone = run(tmp_path / "alone", "--thickness", "2")
+    np.testing.assert_allclose(both["segments"][1], alone["segments"][0], atol=1e-6)
+
+
+def test_half_a_turn_turns_image_and_segments(tmp_path: Path) -> None:
+    """Rotating the crystal by 180° and the tilt with it reverses the image and exchanges opposite segments."""
+    first = run(tmp_path / "0", "--thickness", "1", "--tilt", "0.4", "-0.2")
+    turned = run(tmp_path / "180", "--thickness", "1", "--tilt", "-0.4", "0.2", "--rotation", "180")
+    np.testing.assert_allclose(turned["segments"].values[:, ::-1, ::-1, ::-1], first["segments"], atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 130.0])
+def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
+    assert lab_tilt(crystal_tilt(0.7, -1.1, gamma), gamma) == pytest.approx((0.7, -1.1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--thickness", "2", "1"], ["--thickness", "rising"]),
+        (["--thickness", "0.05"], ["0.05 nm", "one slice"]),
+        (["--thickness", "2", "--tilt", "5", "0"], ["--tilt", "5.0", "-2 to 2"]),
+        (["--thickness", "2", "--detector", "10", "70"], ["70", "sampling_angstrom of at most"]),
+        (["--thickness", "2", "--zone-axis", "1", "1", "1"], ["cannot be made orthogonal"]),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, *arguments)
+    message = str(caught.value.code)
+    assert message.startswith("iphasenet: ") and "\n" not in message
+    for part in parts:
+        assert part in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_names_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["iphasenet", "simulate", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    text = capsys.readouterr().out
+    for unit in ("[nm]", "[degrees", "[mrad]", "[keV]", "[Å]"):
+        assert unit in text
