@@ -20,6 +20,9 @@ from iphasenet.potential import LayerPotential, layer_potential
 from iphasenet.render import Field, Image, crystal_tilt, render
 from iphasenet.structure import orthogonal_cell, read_structure
 
+_RECORDED = ("zone_axis", "rotation", "tilt", "offset", "energy", "semiangle", "detector", "window")
+"""Options that the store keeps as attributes, in the units of the command line."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends it with one line and exit code 1."""
@@ -54,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     crystal.add_argument("--rotation", type=float, default=0.0, metavar="DEG",
                          help="rotation of the crystal about the beam, from x to y [degrees]")  # fmt: skip
     crystal.add_argument("--tilt", type=float, nargs=2, default=(0.0, 0.0), metavar=("ALPHA", "BETA"),
-                         help="tilt about x, then y, in the image's frame, after the rotation [degrees, up to 2]")  # fmt: skip
+                         help="tilt about x, then y, in the image's frame, after the rotation [degrees]")  # fmt: skip
     crystal.add_argument("--offset", type=float, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"),
                          help="crystal's point under the image's centre, as shares of the cell")  # fmt: skip
 
@@ -90,7 +93,8 @@ def simulate(options: argparse.Namespace) -> None:
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), numerics.sampling_angstrom, image.sampling_angstrom)
     layers = layer_potential(cell, cutoff, options.parametrization)
-    tilt = crystal_tilt(*options.tilt, options.rotation)
+    alpha, beta = options.tilt
+    tilt = crystal_tilt(alpha, beta, options.rotation)
     with tqdm(desc="multislice", unit=" waves") as bar:
 
         def progress(done: int, waves: int) -> None:
@@ -104,9 +108,7 @@ def simulate(options: argparse.Namespace) -> None:
     field = Field(image, options.rotation, (options.offset[0] * a, options.offset[1] * b))
     slices = layers.slice_count(numerics.slice_thickness_angstrom)
     data = simulation_dataset(images, layers, slices, tilt, field)
-    data.attrs |= {"structure": options.cif.name, "zone_axis": list(options.zone_axis), "rotation_deg": options.rotation,
-                   "tilt_deg": list(options.tilt), "energy_kev": options.energy, "semiangle_mrad": options.semiangle,
-                   "detector_mrad": list(options.detector)}  # fmt: skip
+    data.attrs |= {"structure": options.cif.name, **{name: vars(options)[name] for name in _RECORDED}}
     with atomic_directory(options.output) as temporary:
         data.to_zarr(temporary, zarr_format=3, consolidated=False)
     if options.preview is not None:

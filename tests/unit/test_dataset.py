@@ -22,6 +22,7 @@ PIXELS, SAMPLING = 64, 0.2
 
 def rendered(planned: list[Sample]) -> Iterator[Rendered]:
     """Arrays that tell which sample they belong to."""
+    ramp = 1 + 0.1 * np.add.outer(np.zeros(PIXELS), np.arange(PIXELS))
     for index, sample in enumerate(planned):
         value = 0.01 + 0.001 * index
         metadata = {
@@ -37,7 +38,7 @@ def rendered(planned: list[Sample]) -> Iterator[Rendered]:
             "offset_y": 0.0,
         }
         segments = np.full((4, PIXELS, PIXELS), value, np.float32)
-        yield Rendered(segments, np.full((PIXELS, PIXELS), 1000 * value, np.float32), metadata)
+        yield Rendered(segments, (1000 * value * ramp).astype(np.float32), metadata)
 
 
 def make(folder: Path, materials: tuple[str, ...] = ("GaN", "MoS2")) -> Path:
