@@ -1,7 +1,6 @@
 from pathlib import Path
 
 from iphasenet.report import write_report
-
 from iphasenet.stage import stage
 
 
