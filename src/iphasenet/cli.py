@@ -20,7 +20,7 @@ from iphasenet.potential import LayerPotential, layer_potential
 from iphasenet.render import Field, Image, crystal_tilt, render
 from iphasenet.structure import orthogonal_cell, read_structure
 
-_RECORDED = ("zone_axis", "rotation", "tilt", "offset", "energy", "semiangle", "detector", "window")
+_RECORDED = ("zone_axis", "rotation", "tilt", "offset", "energy", "semiangle", "detector", "source_size", "window")
 """Options that the store keeps as attributes, in the units of the command line."""
 
 
@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     crystal.add_argument("--offset", type=float, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"),
                          help="crystal's point under the image's centre, as shares of the cell")  # fmt: skip
 
+    crystal.add_argument("--rms-displacement", type=_displacement, nargs="+", default=[], metavar="Ga=0.06",
+                         help="thermal displacement along one axis by element [Å]; at rest if not given")  # fmt: skip
+
     image = command.add_argument_group("image and microscope")
     image.add_argument("--pixels", type=int, default=256, help="pixels along each side")
     image.add_argument("--sampling", type=float, default=0.1, metavar="Å", help="pixel size [Å]")
@@ -68,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--semiangle", type=float, default=20.0, metavar="MRAD", help="probe's semiangle [mrad]")
     image.add_argument("--detector", type=float, nargs=2, default=(10.0, 50.0), metavar=("INNER", "OUTER"),
                        help="collection angles of the four segments [mrad]")  # fmt: skip
+
+    image.add_argument("--source-size", type=float, default=0.0, metavar="Å",
+                       help="standard deviation of the Gaussian source on the specimen [Å]")  # fmt: skip
 
     numerics = command.add_argument_group("accuracy")
     numerics.add_argument("--multislice-sampling", type=float, default=0.1, metavar="Å", help="largest pixel [Å]")
@@ -79,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _displacement(text: str) -> tuple[str, float]:
+    """Element and displacement of an argument such as Ga=0.06."""
+    element, _, value = text.partition("=")
+    return element, float(value)
+
+
 def simulate(options: argparse.Namespace) -> None:
     """Simulate one crystal as the command line says."""
     if options.thickness != sorted(set(options.thickness)) or options.thickness[0] <= 0:
@@ -86,13 +98,14 @@ def simulate(options: argparse.Namespace) -> None:
     if max(abs(angle) for angle in options.tilt) > 2:
         raise InputError(f"--tilt: found {list(options.tilt)}; allowed: -2 to 2 degrees, small tilts of a zone axis")
     image = Image(options.pixels, options.sampling)
-    microscope = Microscope(options.energy, options.semiangle, *options.detector)
+    inner, outer = options.detector
+    microscope = Microscope(options.energy, options.semiangle, inner, outer, options.source_size)
     numerics = Numerics(options.multislice_sampling, options.slice_thickness, options.window)
     device = choose_device(options.device)
     cell = orthogonal_cell(read_structure(options.cif), tuple(options.zone_axis))
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), numerics.sampling_angstrom, image.sampling_angstrom)
-    layers = layer_potential(cell, cutoff, options.parametrization)
+    layers = layer_potential(cell, cutoff, options.parametrization, dict(options.rms_displacement))
     alpha, beta = options.tilt
     tilt = crystal_tilt(alpha, beta, options.rotation)
     with tqdm(desc="multislice", unit=" waves") as bar:
@@ -109,6 +122,7 @@ def simulate(options: argparse.Namespace) -> None:
     slices = layers.slice_count(numerics.slice_thickness_angstrom)
     data = simulation_dataset(images, layers, slices, tilt, field)
     data.attrs |= {"structure": options.cif.name, **{name: vars(options)[name] for name in _RECORDED}}
+    data.attrs["rms_displacement"] = [f"{element}={value:g}" for element, value in options.rms_displacement]
     with atomic_directory(options.output) as temporary:
         data.to_zarr(temporary, zarr_format=3, consolidated=False)
     if options.preview is not None:

@@ -20,7 +20,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.multislice import CellGrid, propagators, scatter, smooth_size, transmission_functions
 from iphasenet.optics import SEGMENTS, Microscope, sampling_limit
-from iphasenet.potential import LayerPotential
+from iphasenet.potential import LayerPotential, series_frequencies
 from iphasenet.probe import Block, batches, probe_blocks, window_cells
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -257,6 +257,9 @@ def simulate_images(
     coefficients = _centred_coefficients(total, orders).reshape(
         len(exits), len(rotations), len(SEGMENTS), 2 * orders[1] + 1, 2 * orders[0] + 1
     )
+    # Probe positions that the source blurs are an incoherent sum: a product in the images' Fourier series.
+    gx, gy = series_frequencies(coefficients.shape[-2:], (a, b))
+    coefficients = coefficients * np.exp(-2 * (np.pi * microscope.source_size_angstrom) ** 2 * (gx**2 + gy**2))
     precision = np.complex128 if dtype == torch.float64 else np.complex64
     thickness = np.array(exits) * (c / slices)
     return PeriodicImages((a, b), thickness, np.array(rotations, float), coefficients.astype(precision))

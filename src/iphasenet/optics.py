@@ -48,18 +48,23 @@ class Microscope:
         Probe convergence semiangle [mrad].
     detector_inner_mrad, detector_outer_mrad : float
         Collection angles of the annular detector [mrad].
+    source_size_angstrom : float
+        Standard deviation of the Gaussian source, as its image on the specimen [Å].
     """
 
     energy_kev: float
     semiangle_mrad: float
     detector_inner_mrad: float
     detector_outer_mrad: float
+    source_size_angstrom: float = 0.0
 
     def __post_init__(self) -> None:
         if self.energy_kev <= 0 or self.semiangle_mrad <= 0:
             raise InputError(
                 f"optics: energy_kev {self.energy_kev}, semiangle_mrad {self.semiangle_mrad}; allowed: above 0"
             )
+        if not self.source_size_angstrom >= 0:
+            raise InputError(f"optics: source_size_angstrom {self.source_size_angstrom}; allowed: from 0")
         if not 0 <= self.detector_inner_mrad < self.detector_outer_mrad:
             raise InputError(
                 f"optics: detector_inner_mrad {self.detector_inner_mrad}, detector_outer_mrad "

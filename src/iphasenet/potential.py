@@ -6,6 +6,7 @@ any thickness and small tilt are both sums of layers.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,12 @@ def series_on_grid(coefficients: ComplexArray, gpts: tuple[int, int]) -> FloatAr
     return np.fft.ifft2(spectrum, norm="forward").real
 
 
-def layer_potential(atoms: Any, cutoff: float, parametrization: str = "lobato") -> LayerPotential:
+def layer_potential(
+    atoms: Any,
+    cutoff: float,
+    parametrization: str = "lobato",
+    rms_displacements: Mapping[str, float] | None = None,
+) -> LayerPotential:
     """
     Layers of the independent-atom potential of an orthogonal cell.
 
@@ -197,6 +203,9 @@ def layer_potential(atoms: Any, cutoff: float, parametrization: str = "lobato") 
     parametrization : {'lobato', 'kirkland'}
         Electron scattering factors, taken from abTEM. Lobato & Van Dyck, Acta Cryst. A70, 636 (2014); Kirkland,
         Advanced Computing in Electron Microscopy, appendix C.
+    rms_displacements : mapping, optional
+        Thermal displacement u along one axis for elements [Å]: damps f(G) by the Debye-Waller factor
+        exp(-2 pi² u² G²) = exp(-B s²), B = 8 pi² u², s = G / 2. An element that is not named stays at rest.
 
     Returns
     -------
@@ -209,7 +218,16 @@ def layer_potential(atoms: Any, cutoff: float, parametrization: str = "lobato") 
     mx, my = math.ceil(cutoff * a), math.ceil(cutoff * b)
     gx, gy = series_frequencies((2 * my + 1, 2 * mx + 1), (a, b))
     factors = validate_parametrization(parametrization)
-    form = {s: factors.projected_scattering_factor(s)(gx**2 + gy**2) / (a * b) for s in set(atoms.symbols)}
+    displacements = rms_displacements or {}
+    unknown = sorted(set(displacements) - set(atoms.symbols))
+    if unknown:
+        present = ", ".join(sorted(set(atoms.symbols)))
+        raise InputError(f"rms_displacement: found {unknown[0]!r}; allowed: elements of the structure, {present}")
+    g2 = gx**2 + gy**2
+    form = {}
+    for symbol in set(atoms.symbols):
+        damping = np.exp(-2 * (np.pi * displacements.get(symbol, 0.0)) ** 2 * g2)
+        form[symbol] = factors.projected_scattering_factor(symbol)(g2) * damping / (a * b)
 
     heights: list[float] = []
     layers: list[ComplexArray] = []

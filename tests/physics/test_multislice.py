@@ -1,5 +1,7 @@
 """The Bloch-block scattering matrix against abTEM's Probe.scan of the same slices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,23 @@ def test_tilt_equals_a_rotated_slab(angles: tuple[float, float], thickness: floa
     without = np.sqrt(np.mean((evaluate(untilted, positions)[0] - reference) ** 2)) / contrast
     assert error < tolerance
     assert without > 5 * error
+
+
+def test_source_size_averages_over_probe_positions() -> None:
+    """Against a sum over a lattice of positions, weighted by the Gaussian source (to 3.5 standard deviations)."""
+    potential = potential_of(cell_of("GaN"), NUMERICS.sampling_angstrom)
+    sharp = simulate_images(potential, MICROSCOPE, NUMERICS, [50.0])
+    blurred = simulate_images(potential, replace(MICROSCOPE, source_size_angstrom=0.4), NUMERICS, [50.0])
+    positions = np.random.default_rng(5).uniform(0, 10, (6, 2))
+    shift = np.arange(-14, 15) * 0.1
+    weight = np.exp(-np.add.outer(shift**2, shift**2) / (2 * 0.4**2))
+    shifts = np.stack(np.meshgrid(shift, shift), axis=-1).reshape(-1, 2)
+    averages = [
+        np.average(evaluate(sharp, position + shifts)[0], axis=0, weights=weight.ravel()) for position in positions
+    ]
+    signal = evaluate(blurred, positions)[0]
+    np.testing.assert_allclose(signal, averages, atol=1e-3 * signal.mean())
+    assert np.abs(signal - evaluate(sharp, positions)[0]).max() > 0.05 * signal.mean()
 
 
 def rotated_slices(

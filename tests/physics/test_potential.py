@@ -10,6 +10,7 @@ from abtem.integrals import sinc
 from ase import Atoms
 
 from iphasenet.electron import interaction_constant, wavelength
+from iphasenet.errors import InputError
 from iphasenet.potential import LayerPotential, layer_potential
 from iphasenet.render import Field, Image, render
 from tests.physics.conftest import cell_of
@@ -74,6 +75,26 @@ def test_does_not_depend_on_the_position_relative_to_the_pixels() -> None:
     gx, gy = first.frequencies
     phase = np.exp(-2j * np.pi * (gx * shift[0] + gy * shift[1]))
     np.testing.assert_allclose(second.coefficients, first.coefficients * phase, atol=1e-9)
+
+
+def test_debye_waller_factor_equals_abtems() -> None:
+    """abTEM damps its scattering factors by the same Gaussian when it is given standard deviations."""
+    atoms, displacements = atoms_on_grid(), {"Ga": 0.06, "N": 0.08, "O": 0.11}
+    thermal = abtem.parametrizations.LobatoParametrization(sigmas=displacements)
+    potential = abtem.Potential(atoms, gpts=PIXELS, slice_thickness=2.0, projection="infinite", parametrization=thermal)
+    reference = potential.build().compute().project().array
+    reference = np.fft.ifft2(np.fft.fft2(reference) * sinc((PIXELS, PIXELS), (SAMPLING, SAMPLING)) / SAMPLING**2).real
+    layers = layer_potential(atoms, 0.5 / SAMPLING, rms_displacements=displacements)
+    corner = (PIXELS - 1) / 2 * SAMPLING
+    field = Field(Image(PIXELS, SAMPLING), offset=(corner, corner))
+    damped = render(layers.projected(1, 1), layers.lengths[:2], field)
+    np.testing.assert_allclose(damped, reference.T, atol=2e-6 * reference.max())
+    assert damped.max() < 0.8 * ours(atoms, PIXELS, SAMPLING).max()
+
+
+def test_displacements_of_absent_elements_are_refused() -> None:
+    with pytest.raises(InputError, match=r"'Xe'.*Ga, N, O"):
+        layer_potential(atoms_on_grid(), 1.0, rms_displacements={"Xe": 0.1})
 
 
 def tilted_sum(potential: LayerPotential, total: int, slices: int, tilt: tuple[float, float]) -> np.ndarray:

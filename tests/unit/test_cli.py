@@ -57,6 +57,7 @@ def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
         (["--thickness", "0.05"], ["0.05 nm", "one slice"]),
         (["--thickness", "2", "--tilt", "5", "0"], ["--tilt", "5.0", "-2 to 2"]),
         (["--thickness", "2", "--detector", "10", "70"], ["70", "sampling_angstrom of at most"]),
+        (["--thickness", "2", "--rms-displacement", "Xe=0.1"], ["'Xe'", "Ga, N"]),
         (["--thickness", "2", "--zone-axis", "1", "1", "1"], ["cannot be made orthogonal"]),
     ],
 )

@@ -103,6 +103,14 @@ def test_what_a_change_does_not_touch_is_kept(finished_copy: Path, old: str, new
     assert not [job for job in jobs if re.match(kept, job)]
 
 
+def test_thermal_displacements_rerun_their_material_alone(finished_copy: Path) -> None:
+    with (finished_copy / "config" / "tiny.yaml").open("a") as stream:
+        stream.write("materials:\n  GaN:\n    rms_displacement_angstrom: {Ga: 0.06}\n")
+    jobs = planned_jobs(snakemake(finished_copy, "-n").stdout)
+    assert "Potential of GaN" in jobs
+    assert not [job for job in jobs if "KNbO3" in job and not job.startswith("Data set")]
+
+
 def test_training_settings_leave_the_data_set_alone(finished_copy: Path) -> None:
     path = finished_copy / "config" / "tiny.yaml"
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))

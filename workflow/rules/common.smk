@@ -28,6 +28,11 @@ def zone_axis_of(wildcards):
     return config["materials"][wildcards.material]["zone_axis"]
 
 
+def displacements_of(wildcards):
+    """Thermal displacements of a material's elements; none is an element at rest."""
+    return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
+
+
 def batch_orientations(wildcards):
     """Tilts and rotations of one simulation job: all that it needs to know of the grid and the seed."""
     size = config["jobs"]["tilts_per_job"]

@@ -16,6 +16,7 @@ rule compute_potential:
     params:
         stage=STAGE_VERSIONS["potential"],
         zone_axis=zone_axis_of,
+        displacements=displacements_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
         # Enough for images of 0.1 Å and coarser ones: a change among those remakes nothing here.

@@ -8,6 +8,6 @@ with stage(f"potential of {snakemake.wildcards.material}", snakemake.log[0]) as 
     a, b, c = cell.cell.lengths()
     log.info("cell %.3f x %.3f x %.3f Å, %d atoms", a, b, c, len(cell))
     cutoff = potential_cutoff((a, b), snakemake.params.sampling, snakemake.params.image_sampling)
-    layers = layer_potential(cell, cutoff, snakemake.params.parametrization)
+    layers = layer_potential(cell, cutoff, snakemake.params.parametrization, snakemake.params.displacements)
     log.info("%d layers, spatial frequencies to %.2f 1/Å", len(layers.heights), cutoff)
     layers.save(snakemake.output.layers)

@@ -1,0 +1,114 @@
+"""Cost of one published sample: abTEM three ways, and this engine, on this machine in one run.
+
+GaN [001], 200 kV, 20 mrad, 256 x 256 px at 0.1 Å, segments from 10 to 50 mrad, seven thicknesses from 20 to 150 nm, a
+window of 25.6 Å. abTEM's times are measured on a few probes or waves and slices and scaled: its cost is linear in both.
+"""
+
+import math
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from iphasenet.images import Numerics, potential_cutoff, simulate_images, window_cells
+from iphasenet.multislice import CellGrid
+from iphasenet.optics import Microscope
+from iphasenet.potential import LayerPotential, layer_potential
+from iphasenet.render import Field, Image, render
+from iphasenet.structure import orthogonal_cell, read_structure
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import abtem
+
+STRUCTURE = Path(__file__).parents[1] / "resources" / "structures" / "GaN.cif"
+MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)
+NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=25.6)
+THICKNESSES = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
+IMAGE = Image(pixels=256, sampling_angstrom=0.1)
+PROBES, SLICES = 64, 30
+REPEATS = 3
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Median wall time of a few runs after a warm-up [s]."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[REPEATS // 2]
+
+
+def supercell(layers: LayerPotential, slices: int) -> abtem.PotentialArray:
+    """First slices of the window's supercell, as abTEM takes them."""
+    lengths = layers.lengths[:2]
+    grid = CellGrid.from_sampling(lengths, NUMERICS.sampling_angstrom)
+    count = layers.slice_count(NUMERICS.slice_thickness_angstrom)
+    cells = window_cells(lengths, NUMERICS.window_angstrom)
+    cell = layers.slices(count, grid.gpts)
+    array = np.tile(np.stack([cell[i % count] for i in range(slices)]), (1, cells[1], cells[0])).transpose(0, 2, 1)
+    extent = (cells[0] * lengths[0], cells[1] * lengths[1])
+    return abtem.PotentialArray(
+        np.ascontiguousarray(array, np.float32), slice_thickness=layers.lengths[2] / count, extent=extent
+    )
+
+
+def engine(layers: LayerPotential) -> None:
+    """All seven thicknesses: simulate, then render the four segments on the pixels."""
+    images = simulate_images(layers, MICROSCOPE, NUMERICS, THICKNESSES, rotations=[17.0])
+    render(images.coefficients[:, 0], images.lengths, Field(IMAGE, 17.0))
+
+
+def probe_scan(potential: abtem.PotentialArray, probes: int) -> None:
+    """AbTEM's Probe.scan at some positions."""
+    probe = abtem.Probe(energy=200e3, semiangle_cutoff=20)
+    probe.grid.match(potential)
+    positions = np.random.default_rng(0).uniform(0, 25, (probes, 2))
+    detector = abtem.SegmentedDetector(inner=10, outer=50, nbins_radial=1, nbins_azimuthal=4)
+    probe.scan(potential, scan=abtem.CustomScan(positions), detectors=detector).compute()
+
+
+def scattering_matrix(potential: abtem.PotentialArray) -> abtem.SMatrixArray:
+    """AbTEM's scattering matrix without interpolation."""
+    return abtem.SMatrix(potential=potential, energy=200e3, semiangle_cutoff=20, interpolation=1).build().compute()
+
+
+def main() -> None:
+    """Measure, scale, print a table."""
+    abtem.config.set({"diagnostics.progress_bar": False})
+    cell = orthogonal_cell(read_structure(STRUCTURE))
+    a, b, _ = (float(length) for length in cell.cell.lengths())
+    layers = layer_potential(cell, potential_cutoff((a, b), 0.1, 0.1))
+    total = round(THICKNESSES[-1] * layers.slice_count(2.1) / layers.lengths[2])
+    nyquist = math.ceil(25.6 / (MICROSCOPE.wavelength / (4 * 20e-3))) ** 2
+    potential, fraction = supercell(layers, SLICES), total / SLICES
+    own = timed(lambda: engine(layers))
+    probe = timed(lambda: probe_scan(potential, PROBES)) / PROBES * fraction
+    matrix = timed(lambda: scattering_matrix(potential)) * fraction
+    thin = scattering_matrix(supercell(layers, 1))
+    scan = abtem.CustomScan(np.random.default_rng(0).uniform(0, 25, (PROBES, 2)))
+    detector = abtem.SegmentedDetector(inner=10, outer=50, nbins_radial=1, nbins_azimuthal=4)
+    reduction = timed(lambda: thin.scan(scan=scan, detectors=detector).compute()) / PROBES
+    rows = [
+        ("(a) abTEM `Probe.scan`, 65,536 probes", probe * IMAGE.pixels**2),
+        (f"(b) abTEM `Probe.scan` at Nyquist sampling, {nyquist:,} probes", probe * nyquist),
+        (f"(c) abTEM `SMatrix`, no interpolation, one thickness, {nyquist:,} probes", matrix + reduction * nyquist),
+        ("(c') the same, its multislice alone", matrix),
+        ("(d) this engine, seven thicknesses", own),
+    ]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
+    print(f"abTEM {abtem.__version__}; {total} slices, abTEM measured on {SLICES} slices and {PROBES} probes\n")
+    print("| | time | over (d) |\n|---|---|---|")
+    for name, seconds in rows:
+        print(f"| {name} | {seconds:,.1f} s | {seconds / own:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()
