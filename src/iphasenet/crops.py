@@ -1,11 +1,11 @@
 """Training crops with fresh noise, and evaluation images with the stored one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from iphasenet.dataset import MaterialData
 from iphasenet.noise import TrainingNoise, add_noise
@@ -16,10 +16,11 @@ Item = tuple[Tensor, Tensor, Tensor]
 
 class TrainingCrops(Dataset[Item]):
     """
-    Random crops of one epoch.
+    Random crops of every epoch.
 
     An item is (segments (4, y, x), metadata (4,), potential (y, x) [V Å]). Position, dose and noise are keyed by
-    (seed, material, epoch, item): an epoch is the same on any number of processes and after a resume.
+    (seed, material, epoch, crop): an epoch is the same on any number of processes and after a resume. Items are
+    numbered through all epochs: item = epoch x crops of an epoch + crop.
 
     Parameters
     ----------
@@ -31,8 +32,8 @@ class TrainingCrops(Dataset[Item]):
         Side of a crop.
     crops_per_sample : int
         Crops of each sample in an epoch.
-    seed, epoch : int
-        Keys of the random numbers.
+    seed : int
+        Key of the random numbers.
     """
 
     def __init__(
@@ -42,10 +43,8 @@ class TrainingCrops(Dataset[Item]):
         crop_pixels: int,
         crops_per_sample: int,
         seed: int,
-        epoch: int,
     ) -> None:
-        self.data, self.noise, self.crop = data, noise, crop_pixels
-        self.seed, self.epoch = seed, epoch
+        self.data, self.noise, self.crop, self.seed = data, noise, crop_pixels, seed
         index = [(m, s) for m, material in enumerate(data) for s in range(len(material.potential))]
         self.index = index * crops_per_sample
 
@@ -53,9 +52,10 @@ class TrainingCrops(Dataset[Item]):
         return len(self.index)
 
     def __getitem__(self, item: int) -> Item:
-        material_index, sample = self.index[item]
+        epoch, crop = divmod(item, len(self.index))
+        material_index, sample = self.index[crop]
         data = self.data[material_index]
-        rng = generator(self.seed, data.material, "training", self.epoch, item)
+        rng = generator(self.seed, data.material, "training", epoch, crop)
         rows, columns = data.potential.shape[1:]
         top, left = rng.integers(0, rows - self.crop + 1), rng.integers(0, columns - self.crop + 1)
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
@@ -64,6 +64,43 @@ class TrainingCrops(Dataset[Item]):
         noisy = add_noise(segments, dose, data.sampling, self.noise.readout_electrons, rng)
         potential = np.ascontiguousarray(data.potential[(sample, *window)])
         return torch.from_numpy(noisy), torch.from_numpy(data.metadata[sample]), torch.from_numpy(potential)
+
+
+class EpochSampler(Sampler[int]):
+    """
+    Items of one epoch for one process, in an order that depends on seed and epoch alone.
+
+    A global batch is the same set of crops on any number of processes; each process takes its share of it.
+
+    Parameters
+    ----------
+    crops : int
+        Crops of an epoch.
+    batch_size : int
+        Crops in a global batch, a multiple of `processes`. A last short batch is left out, unless it is the only one.
+    seed : int
+        Key of the order.
+    process, processes : int
+        Number of this process, and of all.
+    """
+
+    def __init__(self, crops: int, batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
+        self.crops, self.seed, self.epoch = crops, seed, 0
+        self.process, self.share = process, min(batch_size, crops) // processes
+        self.batch, self.batches = self.share * processes, crops // min(batch_size, crops)
+
+    def __len__(self) -> int:
+        return self.batches * self.share
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this when one begins, after a resume too."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = generator(self.seed, "", "order", self.epoch).permutation(self.crops)
+        for batch in range(self.batches):
+            start = batch * self.batch + self.process * self.share
+            yield from (self.epoch * self.crops + order[start : start + self.share]).tolist()
 
 
 class NoisyImages(Dataset[Item]):

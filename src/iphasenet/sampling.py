@@ -16,7 +16,7 @@ from iphasenet.errors import InputError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-_STREAMS = {name: index for index, name in enumerate(("tilt", "rotation", "offset", "split", "noise", "training"))}
+_STREAMS = ("tilt", "rotation", "offset", "split", "noise", "training", "order")
 
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
@@ -29,7 +29,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
         Seed of the run.
     material : str
         Name of the material.
-    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training'}
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order'}
         What the numbers are for.
     *indices : int
         Which of them: tilt, rotation, thickness, dose, epoch.
@@ -39,7 +39,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     numpy.random.Generator
         A stream that no other key shares.
     """
-    key = (seed, zlib.crc32(material.encode()), _STREAMS[stream], *indices)
+    key = (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
     return np.random.default_rng(np.random.SeedSequence(key))
 
 

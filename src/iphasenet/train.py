@@ -24,10 +24,10 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQ
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 from torchmetrics.functional import pearson_corrcoef
 
-from iphasenet.crops import Item, NoisyImages, TrainingCrops
+from iphasenet.crops import EpochSampler, Item, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData, read_split
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
@@ -136,7 +136,7 @@ class Training(lightning.LightningModule):
 
 
 class Splits(lightning.LightningDataModule):
-    """Training crops, new every epoch, and validation images; both in memory."""
+    """Training crops, new every epoch, and validation images; all in memory."""
 
     def __init__(
         self,
@@ -151,21 +151,20 @@ class Splits(lightning.LightningDataModule):
         self.settings, self.processes = settings, processes
 
     def train_dataloader(self) -> DataLoader[Item]:
-        """Crops of the current epoch in an order that depends on seed and epoch alone."""
+        """Crops of the current epoch; the sampler knows which it is."""
         settings = self.settings
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        crops = TrainingCrops(
-            self.train, self.noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, epoch
-        )
-        order = torch.Generator().manual_seed(settings.seed + epoch)
-        batch = settings.batch_size // self.processes
-        # A last short batch would be a noisy step; in a set smaller than a batch it is all there is.
-        drop = len(crops) >= settings.batch_size
-        return DataLoader(crops, batch_size=batch, shuffle=True, generator=order, drop_last=drop)
+        crops = TrainingCrops(self.train, self.noise, settings.crop_pixels, settings.crops_per_sample, settings.seed)
+        process = self.trainer.global_rank if self.trainer is not None else 0
+        sampler = EpochSampler(len(crops), settings.batch_size, settings.seed, process, self.processes)
+        return DataLoader(crops, batch_size=sampler.share, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Item]:
-        """Whole validation images with their fixed noise."""
-        return DataLoader(NoisyImages(self.validation), batch_size=4)
+        """Whole validation images with their fixed noise, shared among the processes."""
+        images = NoisyImages(self.validation)
+        sampler: Sampler[int] | None = None
+        if self.processes > 1:
+            sampler = DistributedSampler(images, shuffle=False)
+        return DataLoader(images, batch_size=4, sampler=sampler)
 
 
 class ProgressBar(TQDMProgressBar):
@@ -258,9 +257,9 @@ def fit(
         )
     identity = run_identity([*train, *validation], noise, model, settings)
     folder = checkpoints / identity
-    best = ModelCheckpoint(
-        folder, "best", monitor="validation_pearson", mode="max", save_last=True, enable_version_counter=False
-    )
+    best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
+    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
+    newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
@@ -268,14 +267,14 @@ def fit(
         strategy="ddp" if processes > 1 else "auto",
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
-        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
         gradient_clip_val=1.0,
         logger=[
             # CSVLogger empties its folder when it starts: every start has one of its own.
             CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        callbacks=[best, LearningRateMonitor(), ProgressBar(refresh_rate=20)],
+        callbacks=[best, newest, LearningRateMonitor(), ProgressBar(refresh_rate=20)],
         plugins=[AtomicCheckpoints()],
         num_sanity_val_steps=0,
         log_every_n_steps=20,

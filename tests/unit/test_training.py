@@ -1,6 +1,7 @@
 """Crops, and a training process that is killed and started again."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from iphasenet.crops import NoisyImages, TrainingCrops
+from iphasenet.crops import EpochSampler, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings
@@ -58,25 +59,48 @@ def material(samples: int = 3) -> MaterialData:
     )
 
 
-def crops(epoch: int) -> TrainingCrops:
-    return TrainingCrops([material()], NOISE, crop_pixels=64, crops_per_sample=2, seed=1, epoch=epoch)
+def crops() -> TrainingCrops:
+    return TrainingCrops([material()], NOISE, crop_pixels=64, crops_per_sample=2, seed=1)
+
+
+def epoch_of(sampler: EpochSampler, epoch: int) -> list[int]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
 
 
 def test_images_and_truth_are_cut_from_the_same_place() -> None:
-    for segments, _, potential in crops(0):
+    data = crops()
+    for segments, _, potential in (data[item] for item in range(2 * len(data))):
         assert segments.shape == (4, 64, 64) and potential.shape == (64, 64)
         torch.testing.assert_close(1e4 * segments[0], potential, rtol=0.01, atol=0)
 
 
 def test_an_epoch_is_the_same_again_and_the_next_one_is_not() -> None:
-    first, again, later = (crops(epoch)[4][0] for epoch in (0, 0, 1))
+    first, again, later = (crops()[item][0] for item in (4, 4, 4 + len(crops())))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
 
 
 def test_every_sample_comes_as_often_as_asked() -> None:
-    thickness = [float(metadata[0]) for _, metadata, _ in crops(0)]
-    assert sorted(thickness) == [0, 0, 1, 1, 2, 2]
+    data = crops()
+    for epoch in (0, 5):
+        items = epoch_of(EpochSampler(len(data), batch_size=3, seed=1), epoch)
+        assert sorted(float(data[item][1][0]) for item in items) == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_global_batch_is_the_same_on_any_number_of_processes() -> None:
+    alone = epoch_of(EpochSampler(21, batch_size=6, seed=1), 2)
+    shares = [epoch_of(EpochSampler(21, 6, 1, process, 3), 2) for process in range(3)]
+    for batch in range(3):
+        together = [item for share in shares for item in share[2 * batch : 2 * batch + 2]]
+        assert sorted(together) == sorted(alone[6 * batch : 6 * batch + 6])
+    assert len(set(alone)) == 18 and {item // 21 for item in alone} == {2}
+    assert alone != epoch_of(EpochSampler(21, batch_size=6, seed=1), 3)
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
+    sampler = EpochSampler(5, batch_size=8, seed=1)
+    assert len(sampler) == len(list(sampler)) == 5 == sampler.share
 
 
 def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
@@ -138,28 +162,45 @@ def command(folder: Path, dataset: Path) -> list[str]:
     ]
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    """SIGKILL after the first checkpoint, then the same command: the weights of an uninterrupted run, bit for bit."""
+def kill_after_checkpoint(folder: Path, dataset: Path, epoch: int) -> None:
+    """Start a training and kill all of its processes as soon as it has finished an epoch."""
+    process = subprocess.Popen(
+        command(folder, dataset),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while not any(
+        torch.load(path, weights_only=True)["epoch"] >= epoch for path in folder.glob("checkpoints/*/last.ckpt")
+    ):
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.01)
+    # torchrun gives each worker a session of its own.
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    for pid in [*map(int, workers.split()), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: int) -> None:
+    """SIGKILL after an epoch's checkpoint, then the same command: an uninterrupted run's weights, bit for bit.
+
+    Weights of the last epoch, not of the best: those may come from before the kill.
+    """
     dataset = make(tmp_path / "data")
     subprocess.run(command(tmp_path / "whole", dataset), check=True, capture_output=True, timeout=300)
-
-    process = subprocess.Popen(
-        command(tmp_path / "killed", dataset), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 200
-    while not list((tmp_path / "killed").glob("checkpoints/*/last.ckpt")):
-        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
-    for child in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split():
-        subprocess.run(["kill", "-KILL", child], check=False)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_after_checkpoint(tmp_path / "killed", dataset, epoch)
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
-
     resumed = subprocess.run(command(tmp_path / "killed", dataset), check=True, capture_output=True, timeout=300)
     assert b"Restored all states" in resumed.stdout + resumed.stderr
-    whole, killed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    whole, killed = (
+        torch.load(next((tmp_path / name).glob("checkpoints/*/last.ckpt")), weights_only=True)["state_dict"]
+        for name in ("whole", "killed")
+    )
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    published = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")]
+    assert all(torch.equal(published[0][name], published[1][name]) for name in published[0])
     history = pandas.read_csv(tmp_path / "killed" / "history.csv")
-    assert set(history["epoch"].dropna()) >= {1, 2}
+    assert set(history["epoch"].dropna()) == {0, 1, 2}
