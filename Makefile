@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo report test lint clean-demo
+.PHONY: demo report test lint bench clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -29,6 +29,10 @@ lint: $(STAMP)
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+
+## bench: one published sample by abTEM and by this engine; leave the machine alone meanwhile
+bench: $(STAMP)
+	$(BIN)/python benchmarks/published_sample.py
 
 ## clean-demo: forget the demo
 clean-demo:

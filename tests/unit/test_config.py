@@ -25,8 +25,18 @@ def change(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     return apply
 
 
-def test_the_shipped_configuration_is_accepted() -> None:
+def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """What Snakemake makes of config.yaml and a file that overrides some of its keys."""
+    both = {key: merged(base[key], change[key]) for key in base if isinstance(change.get(key), dict)}
+    return {**base, **change, **both}
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "../tests/workflow/tiny.yaml"])
+def test_shipped_configurations_are_accepted(name: str) -> None:
     check_configuration(SHIPPED, SCHEMA, ROOT)
+    config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text()))
+    check_configuration(config, SCHEMA, ROOT)
+    assert config["image"] != SHIPPED["image"]
 
 
 def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> None:
