@@ -155,7 +155,7 @@ def simulation_dataset(
         segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
     lengths = layers.lengths[:2]
-    totals = [round(t * slices / layers.lengths[2]) for t in images.thicknesses]
+    totals = [layers.slab_slices(thickness, slices) for thickness in images.thicknesses]
     slabs = np.stack([layers.projected(slices, total, tilt) for total in totals])
     position = {"units": "Å"}
     return xarray.Dataset(

@@ -18,6 +18,26 @@ SEGMENTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 _SIGNS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 
 
+def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
+    """
+    Turn vectors about the beam.
+
+    Parameters
+    ----------
+    x, y : float or array
+        Components.
+    rotation_deg : float
+        Angle from x to y [degrees]: gamma takes the crystal's frame to the lab's, -gamma back.
+
+    Returns
+    -------
+    x, y : float or array
+        Turned components.
+    """
+    angle = math.radians(rotation_deg)
+    return math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
+
+
 def sampling_limit(frequency: float) -> float:
     """
     Coarsest multislice pixel that carries a spatial frequency unharmed.
@@ -137,9 +157,7 @@ class Microscope:
         offsets = (np.arange(subpixels) + 0.5) / subpixels - 0.5
         fx = kx[:, None, None] + offsets * pixel[0]
         fy = ky[:, None, None] + offsets[:, None] * pixel[1]
-        angle = math.radians(rotation_deg)
-        lab_x = math.cos(angle) * fx - math.sin(angle) * fy
-        lab_y = math.sin(angle) * fx + math.cos(angle) * fy
+        lab_x, lab_y = rotate(fx, fy, rotation_deg)
         radius = np.hypot(fx, fy)
         inner, outer = self.frequency(self.detector_inner_mrad), self.frequency(self.detector_outer_mrad)
         annulus = (radius >= inner) & (radius < outer)

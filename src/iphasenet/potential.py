@@ -59,6 +59,10 @@ class LayerPotential:
         """Count equal slices of one cell, each at most `slice_thickness` [Å]."""
         return max(1, math.ceil(self.lengths[2] / slice_thickness - 1e-9))
 
+    def slab_slices(self, thickness: float, slices: int) -> int:
+        """Slices nearest to a thickness [Å], where the cell is cut into `slices` equal ones."""
+        return round(thickness * slices / self.lengths[2])
+
     def layer_slices(self, slices: int) -> NDArray[np.int64]:
         """Index of the slice that holds each layer when the cell is cut into `slices` equal ones."""
         thickness = self.lengths[2] / slices

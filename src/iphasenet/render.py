@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.images import PeriodicImages
+from iphasenet.optics import rotate
 from iphasenet.potential import ComplexArray, LayerPotential, series_frequencies
 from iphasenet.sampling import SPLITS, Sample
 
@@ -58,12 +59,6 @@ class Field:
     rotation_deg: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
 
-    def lab_frequencies(self, shape: tuple[int, ...], lengths: tuple[float, ...]) -> tuple[Any, Any]:
-        """Frequencies (x, y) of a crystal's series, turned into the image's frame [1/Å]."""
-        gx, gy = series_frequencies(shape, lengths)
-        angle = math.radians(self.rotation_deg)
-        return math.cos(angle) * gx - math.sin(angle) * gy, math.sin(angle) * gx + math.cos(angle) * gy
-
 
 def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field) -> NDArray[np.float32]:
     """
@@ -86,7 +81,7 @@ def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field)
     """
     shape = coefficients.shape[-2:]
     gx, gy = series_frequencies(shape, lengths)
-    lab_x, lab_y = field.lab_frequencies(shape, lengths)
+    lab_x, lab_y = rotate(gx, gy, field.rotation_deg)
     sampling, position = field.image.sampling_angstrom, field.image.positions
     weight = _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
     # A real series needs one half-plane, twice, and the constant term once.
@@ -124,9 +119,7 @@ def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, flo
         The crystal is rotated by gamma, then by alpha about lab x, then by beta about lab y [degrees]: the zone
         axis then points along (cos alpha sin beta, -sin alpha, cos alpha cos beta).
     """
-    angle = math.radians(rotation_deg)
-    tx = math.cos(angle) * tilt[0] - math.sin(angle) * tilt[1]
-    ty = math.sin(angle) * tilt[0] + math.cos(angle) * tilt[1]
+    tx, ty = rotate(*tilt, rotation_deg)
     beta = math.atan(tx)
     return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)
 
@@ -147,10 +140,9 @@ def crystal_tilt(alpha: float, beta: float, rotation_deg: float) -> tuple[float,
     (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     """
-    angle = math.radians(rotation_deg)
     tx = math.tan(math.radians(beta))
     ty = -math.tan(math.radians(alpha)) / math.cos(math.radians(beta))
-    return math.cos(angle) * tx + math.sin(angle) * ty, -math.sin(angle) * tx + math.cos(angle) * ty
+    return rotate(tx, ty, -rotation_deg)
 
 
 @dataclass(frozen=True)
@@ -205,7 +197,7 @@ def render_sample(
     offset = (sample.offset[0] * layers.lengths[0], sample.offset[1] * layers.lengths[1])
     field = Field(image, sample.gamma, offset)
     tilt = sample.orientation.tilt
-    slab = layers.projected(slices, round(thickness * slices / layers.lengths[2]), tilt)
+    slab = layers.projected(slices, layers.slab_slices(thickness, slices), tilt)
     alpha, beta = lab_tilt(tilt, sample.gamma)
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),

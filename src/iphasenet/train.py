@@ -95,10 +95,10 @@ def learning_rate_factor(step: int, steps: int) -> float:
 class Training(lightning.LightningModule):
     """The network with its loss, optimiser and validation metrics."""
 
-    def __init__(self, model: ModelSettings, settings: TrainingSettings, identity: str) -> None:
+    def __init__(self, model: ModelSettings, settings: TrainingSettings) -> None:
         super().__init__()
         self.network = PotentialNetwork(model, settings.output_scale_v)
-        self.settings, self.identity = settings, identity
+        self.settings = settings
 
     def _loss(self, prediction: Tensor, metadata: Tensor, potential: Tensor) -> Tensor:
         mean_potential = potential / (10 * metadata[:, :1, None])
@@ -255,8 +255,7 @@ def fit(
         raise InputError(
             f"training.batch_size: found {settings.batch_size}; allowed: a multiple of {processes} processes"
         )
-    identity = run_identity([*train, *validation], noise, model, settings)
-    folder = checkpoints / identity
+    folder = checkpoints / run_identity([*train, *validation], noise, model, settings)
     best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
     # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
     newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
@@ -280,7 +279,7 @@ def fit(
         log_every_n_steps=20,
         enable_model_summary=False,
     )
-    module = Training(model, settings, identity)
+    module = Training(model, settings)
     last = folder / "last.ckpt"
     data = Splits(train, validation, noise, settings, processes)
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
