@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from iphasenet.images import Numerics, potential_cutoff, simulate_images, window_cells
+from iphasenet.images import potential_cutoff, simulate_images, window_cells
 from iphasenet.multislice import CellGrid
+from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
-from iphasenet.potential import LayerPotential, layer_potential
+from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.render import Field, Image, render
 from iphasenet.structure import orthogonal_cell, read_structure
 
@@ -46,23 +47,23 @@ def timed(work: Callable[[], object]) -> float:
     return sorted(times)[REPEATS // 2]
 
 
-def supercell(layers: LayerPotential, slices: int) -> abtem.PotentialArray:
+def supercell(potential: CrystalPotential, slices: int) -> abtem.PotentialArray:
     """First slices of the window's supercell, as abTEM takes them."""
-    lengths = layers.lengths[:2]
+    lengths = potential.lengths[:2]
     grid = CellGrid.from_sampling(lengths, NUMERICS.sampling_angstrom)
-    count = layers.slice_count(NUMERICS.slice_thickness_angstrom)
+    count = potential.slice_count(NUMERICS.slice_thickness_angstrom)
     cells = window_cells(lengths, NUMERICS.window_angstrom)
-    cell = layers.slices(count, grid.gpts)
+    cell = potential.slices(count, grid.gpts)
     array = np.tile(np.stack([cell[i % count] for i in range(slices)]), (1, cells[1], cells[0])).transpose(0, 2, 1)
     extent = (cells[0] * lengths[0], cells[1] * lengths[1])
     return abtem.PotentialArray(
-        np.ascontiguousarray(array, np.float32), slice_thickness=layers.lengths[2] / count, extent=extent
+        np.ascontiguousarray(array, np.float32), slice_thickness=potential.lengths[2] / count, extent=extent
     )
 
 
-def engine(layers: LayerPotential) -> None:
+def engine(potential: CrystalPotential) -> None:
     """All seven thicknesses: simulate, then render the four segments on the pixels."""
-    images = simulate_images(layers, MICROSCOPE, NUMERICS, THICKNESSES, rotations=[17.0])
+    images = simulate_images(potential, MICROSCOPE, NUMERICS, THICKNESSES, rotations=[17.0])
     render(images.coefficients[:, 0], images.lengths, Field(IMAGE, 17.0))
 
 
@@ -85,14 +86,14 @@ def main() -> None:
     abtem.config.set({"diagnostics.progress_bar": False})
     cell = orthogonal_cell(read_structure(STRUCTURE))
     a, b, _ = (float(length) for length in cell.cell.lengths())
-    layers = layer_potential(cell, potential_cutoff((a, b), 0.1, 0.1))
-    total = round(THICKNESSES[-1] * layers.slice_count(2.1) / layers.lengths[2])
+    potential = crystal_potential(cell, potential_cutoff((a, b), 0.1, 0.1))
+    total = round(THICKNESSES[-1] * potential.slice_count(2.1) / potential.lengths[2])
     nyquist = math.ceil(25.6 / (MICROSCOPE.wavelength / (4 * 20e-3))) ** 2
-    potential, fraction = supercell(layers, SLICES), total / SLICES
-    own = timed(lambda: engine(layers))
+    potential, fraction = supercell(potential, SLICES), total / SLICES
+    own = timed(lambda: engine(potential))
     probe = timed(lambda: probe_scan(potential, PROBES)) / PROBES * fraction
     matrix = timed(lambda: scattering_matrix(potential)) * fraction
-    thin = scattering_matrix(supercell(layers, 1))
+    thin = scattering_matrix(supercell(potential, 1))
     scan = abtem.CustomScan(np.random.default_rng(0).uniform(0, 25, (PROBES, 2)))
     detector = abtem.SegmentedDetector(inner=10, outer=50, nbins_radial=1, nbins_azimuthal=4)
     # `SMatrixArray.scan` of abTEM 1.0.11 passes an argument that `reduce` does not know.

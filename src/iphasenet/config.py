@@ -83,7 +83,7 @@ def _check_multislice(config: Mapping[str, Any], grid: Grid, microscope: Microsc
     numerics = config["simulation"]["multislice"]
     pixel = numerics["sampling_angstrom"]
     key = "configuration: simulation.multislice"
-    limit = sampling_limit(microscope.frequency(max(microscope.detector_outer_mrad, microscope.semiangle_mrad)))
+    limit = sampling_limit(microscope.reach)
     if pixel > limit:
         raise InputError(
             f"{key}.sampling_angstrom: found {pixel}; allowed: at most {limit:.4f}, so that its "

@@ -16,10 +16,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.noise import FixedNoise, add_noise
-from iphasenet.optics import SEGMENTS
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Sample, Split, generator, picometres
 

@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
-from iphasenet.optics import SEGMENTS
 
 # The defaults first: the bytes do not depend on the user's own matplotlib settings.
 STYLE: list[Any] = ["default", {"font.size": 10, "axes.titlesize": 10, "svg.hashsalt": "iphasenet"}]
@@ -139,7 +139,9 @@ def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None
             data = simulation.isel(thickness=row)
             level = 1 - (row * ROW + 0.26) / figure.get_figheight()
             figure.text(SIDE / WIDTH, level, _text("{:.2f} nm", thickness), weight="bold", size=12)
-            segments = dict(zip([name.capitalize() for name in SEGMENTS], data["segments"].values, strict=True))
+            # A row has room for four; of more segments, the first four.
+            names = [str(name).capitalize() for name in data["segment"].values[:4]]
+            segments = dict(zip(names, data["segments"].values[:4], strict=True))
             _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), sampling)
             _panels(figure, row, 4, {"Projected potential": data["potential"].values}, POTENTIAL, "viridis")
         _save(figure, outputs)

@@ -14,11 +14,13 @@ from torch import Tensor
 _SMOOTH = (2, 3, 5, 7)
 
 
-def smooth_size(minimum: float) -> int:
-    """Smallest even integer from `minimum` up whose prime factors are at most 7 (fast Fourier transforms)."""
-    size = max(2, math.ceil(minimum))
-    while size % 2 or not _is_smooth(size):
-        size += 1
+def smooth_size(minimum: float, multiple: int = 2) -> int:
+    """Smallest multiple of `multiple` from `minimum` up whose prime factors are at most 7 (fast Fourier transforms)."""
+    if not _is_smooth(multiple):
+        raise ValueError(f"multiple {multiple}: allowed are numbers with no prime factor above 7")
+    size = multiple * max(1, math.ceil(minimum / multiple))
+    while not _is_smooth(size):
+        size += multiple
     return size
 
 
@@ -50,9 +52,15 @@ class CellGrid:
             raise ValueError(f"grid points {self.gpts}: allowed are numbers with no prime factor above 7")
 
     @classmethod
-    def from_sampling(cls, lengths: tuple[float, float], sampling: float) -> "CellGrid":
-        """Grid with pixels of at most `sampling` [Å]."""
-        return cls(lengths, (smooth_size(lengths[0] / sampling), smooth_size(lengths[1] / sampling)))
+    def from_sampling(
+        cls, lengths: tuple[float, float], sampling: float, multiples: tuple[int, int] = (1, 1)
+    ) -> "CellGrid":
+        """Grid with pixels of at most `sampling` [Å] and even numbers of points that `multiples` divide."""
+        x, y = (
+            smooth_size(length / sampling - 1e-9, math.lcm(2, multiple))
+            for length, multiple in zip(lengths, multiples, strict=True)
+        )
+        return cls(lengths, (x, y))
 
     @property
     def band_limit(self) -> float:
@@ -95,7 +103,7 @@ class CellGrid:
 
 def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant: float) -> Tensor:
     """
-    Band-limited transmission functions exp(i sigma V).
+    Fourier coefficients of the band-limited transmission functions exp(i sigma V).
 
     Parameters
     ----------
@@ -109,11 +117,11 @@ def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant:
     Returns
     -------
     (slice, y, x) complex tensor
-        Transmission functions.
+        Coefficients t_G of t(r) = sum_G t_G exp(2 pi i G.r), in the order of the FFT.
     """
     kx, ky = grid.frequencies(torch.zeros(1, 2, dtype=slices.dtype, device=slices.device))
     exact = torch.exp(1j * interaction_constant * slices)
-    return torch.fft.ifft2(torch.fft.fft2(exact) * grid.antialias(torch.hypot(kx, ky)))
+    return torch.fft.fft2(exact, norm="forward") * grid.antialias(torch.hypot(kx, ky))
 
 
 def propagators(
@@ -158,7 +166,7 @@ def scatter(
     incident : (wave, 2) integer tensor
         Orders (x, y) of each incident plane wave G.
     transmission : (slice, y, x) complex tensor
-        Transmission functions of one cell; they repeat along the beam.
+        Transmission functions of one cell on the grid; they repeat along the beam.
     propagator : (wave, y, x) complex tensor
         Propagator over one slice for each wave.
     exit_slices : sequence of int, rising

@@ -1,21 +1,19 @@
-"""Probe-forming aperture and segmented detector on a mesh of spatial frequencies."""
+"""Probe-forming optics and segmented detectors on a mesh of spatial frequencies."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet.aberrations import aberration_function, is_round, polar_coefficients
+from iphasenet.detector import Detector
 from iphasenet.electron import interaction_constant, wavelength
 from iphasenet.errors import InputError
 
 FloatArray = NDArray[np.floating[Any]]
-
-SEGMENTS = ("top-left", "top-right", "bottom-left", "bottom-right")
-"""Detector segments in the order of every array, as seen in the image frame (x to the right, y down)."""
-
-_SIGNS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 
 
 def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
@@ -58,7 +56,7 @@ def sampling_limit(frequency: float) -> float:
 @dataclass(frozen=True)
 class Microscope:
     """
-    Aberration-free probe and annular detector in four segments.
+    Probe and detectors.
 
     Attributes
     ----------
@@ -67,9 +65,20 @@ class Microscope:
     semiangle_mrad : float
         Probe convergence semiangle [mrad].
     detector_inner_mrad, detector_outer_mrad : float
-        Collection angles of the annular detector [mrad].
+        Collection angles of the segmented detector [mrad].
     source_size_angstrom : float
         Standard deviation of the Gaussian source, as its image on the specimen [Å].
+    focal_spread_angstrom : float
+        Standard deviation of the Gaussian spread of defocus, chromatic aberration times energy spread [Å].
+    aberrations : mapping
+        abTEM's polar coefficients C_nm or `defocus` (-C10), `Cs`, `astigmatism`, `coma` [Å], and angles phi_nm or
+        `astigmatism_angle`, `coma_angle` in the lab's frame, from x to y [degrees].
+    detector_segments : int
+        Segments of the detector, 1 to 16.
+    detector_rotation_deg : float
+        Rotation of the detector in the lab, from x to y [degrees].
+    dark_field_mrad : (float, float), optional
+        Inner and outer angle of an annular dark-field detector in the same pass [mrad].
     """
 
     energy_kev: float
@@ -77,19 +86,50 @@ class Microscope:
     detector_inner_mrad: float
     detector_outer_mrad: float
     source_size_angstrom: float = 0.0
+    focal_spread_angstrom: float = 0.0
+    aberrations: Mapping[str, float] = field(default_factory=dict)
+    detector_segments: int = 4
+    detector_rotation_deg: float = 0.0
+    dark_field_mrad: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.energy_kev <= 0 or self.semiangle_mrad <= 0:
+        if not (0 < self.energy_kev < math.inf and 0 < self.semiangle_mrad < math.inf):
             raise InputError(
                 f"optics: energy_kev {self.energy_kev}, semiangle_mrad {self.semiangle_mrad}; allowed: above 0"
             )
-        if not self.source_size_angstrom >= 0:
-            raise InputError(f"optics: source_size_angstrom {self.source_size_angstrom}; allowed: from 0")
-        if not 0 <= self.detector_inner_mrad < self.detector_outer_mrad:
-            raise InputError(
-                f"optics: detector_inner_mrad {self.detector_inner_mrad}, detector_outer_mrad "
-                f"{self.detector_outer_mrad}; allowed: 0 <= inner < outer"
-            )
+        for name in ("source_size_angstrom", "focal_spread_angstrom"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"optics: {name} {getattr(self, name)}; allowed: from 0")
+        polar_coefficients(self.aberrations)
+        _ = self.detectors
+
+    @property
+    def detectors(self) -> tuple[Detector, ...]:
+        """The segmented detector, and the annular dark-field detector where there is one."""
+        segmented = Detector(
+            self.detector_inner_mrad, self.detector_outer_mrad, self.detector_segments, self.detector_rotation_deg
+        )
+        return (segmented,) if self.dark_field_mrad is None else (segmented, Detector(*self.dark_field_mrad, 1))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the images that one scan gives: the segments of every detector."""
+        return tuple(name for detector in self.detectors for name in detector.names)
+
+    @property
+    def reach(self) -> float:
+        """Largest spatial frequency that the probe or a detector holds [1/Å]."""
+        return max(self.frequency(self.semiangle_mrad), self.detector_reach)
+
+    @property
+    def detector_reach(self) -> float:
+        """Largest spatial frequency that a detector holds [1/Å]."""
+        return self.frequency(max(detector.outer_mrad for detector in self.detectors))
+
+    @property
+    def is_round(self) -> bool:
+        """Whether no aberration has a direction."""
+        return is_round(polar_coefficients(self.aberrations))
 
     @property
     def wavelength(self) -> float:
@@ -127,7 +167,49 @@ class Microscope:
         edge = (self.frequency(self.semiangle_mrad) - k) / np.where(k == 0, 1.0, width) + 0.5
         return np.where(k == 0, 1.0, np.clip(edge, 0.0, 1.0))
 
-    def segments(
+    def foci(self) -> list[tuple[float, float]]:
+        """
+        Foci of an incoherent sum over the focal spread.
+
+        Returns
+        -------
+        list of (float, float)
+            Change of C10 [Å] and its share: Gauss-Hermite nodes, more of them where the phase varies more.
+        """
+        spread = self.focal_spread_angstrom
+        if spread == 0:
+            return [(0.0, 1.0)]
+        phase = math.pi * self.wavelength * self.frequency(self.semiangle_mrad) ** 2 * spread
+        nodes, weights = np.polynomial.hermite_e.hermegauss(7 + 4 * math.ceil(phase))
+        return [(spread * float(x), float(w)) for x, w in zip(nodes, weights / weights.sum(), strict=True)]
+
+    def aberration_phase(
+        self, kx: FloatArray, ky: FloatArray, rotation_deg: float = 0.0, focus: float = 0.0
+    ) -> NDArray[np.complexfloating[Any, Any]]:
+        """
+        Phase factor exp(-i chi) of the probe's plane waves.
+
+        Parameters
+        ----------
+        kx, ky : array
+            Spatial frequencies in the crystal's frame [1/Å].
+        rotation_deg : float
+            Rotation gamma of the crystal about the beam, from x to y [degrees]; the lenses stand still.
+        focus : float
+            Change of C10 [Å].
+
+        Returns
+        -------
+        complex array
+            Of modulus 1 (`iphasenet.aberrations`).
+        """
+        lab_x, lab_y = rotate(kx, ky, rotation_deg)
+        coefficients = polar_coefficients(self.aberrations)
+        coefficients["C10"] = coefficients.get("C10", 0.0) + focus
+        alpha, phi = np.hypot(kx, ky) * self.wavelength, np.arctan2(lab_y, lab_x)
+        return np.exp(-1j * aberration_function(coefficients, alpha, phi, self.wavelength))
+
+    def detector_weights(
         self,
         kx: FloatArray,
         ky: FloatArray,
@@ -147,20 +229,16 @@ class Microscope:
         rotation_deg : float
             Rotation gamma of the crystal about the beam, from x to y [degrees]; the detector stands still.
         subpixels : int
-            Points a pixel along each axis on which the share is counted.
+            Points a pixel along each axis on which the share is counted; 1 gives hard edges.
 
         Returns
         -------
-        (4, n) array
-            Weights between 0 and 1, segments in the order of `SEGMENTS`.
+        (channel, n) array
+            Weights between 0 and 1, in the order of `channels`.
         """
+        scale = 1e3 * self.wavelength
         offsets = (np.arange(subpixels) + 0.5) / subpixels - 0.5
-        fx = kx[:, None, None] + offsets * pixel[0]
-        fy = ky[:, None, None] + offsets[:, None] * pixel[1]
-        lab_x, lab_y = rotate(fx, fy, rotation_deg)
-        radius = np.hypot(fx, fy)
-        inner, outer = self.frequency(self.detector_inner_mrad), self.frequency(self.detector_outer_mrad)
-        annulus = (radius >= inner) & (radius < outer)
-        # sign(0) would belong to no segment: a point on an axis counts half on each side of it.
-        half_x, half_y = np.sign(lab_x), np.sign(lab_y)
-        return np.stack([(annulus * (1 + sx * half_x) * (1 + sy * half_y)).mean(axis=(1, 2)) / 4 for sx, sy in _SIGNS])
+        x = scale * (kx[:, None, None] + offsets * pixel[0])
+        y = scale * (ky[:, None, None] + offsets[:, None] * pixel[1])
+        lab_x, lab_y = rotate(x, y, rotation_deg)
+        return np.concatenate([detector.weights(lab_x, lab_y) for detector in self.detectors])

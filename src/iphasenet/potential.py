@@ -1,12 +1,12 @@
 """Electrostatic potential of a crystal as Fourier coefficients with exact phases.
 
-Every atom enters as f(G) exp(-2 pi i G.r), so nothing depends on where it lies relative to a pixel. Atoms that
-share a height along the beam form one layer; slices for the multislice and the projected potential of a slab of
-any thickness and small tilt are both sums of layers.
+Every atom enters as f(G) exp(-2 pi i G.r), so nothing depends on where it lies relative to a pixel. Slices for the
+multislice and the projected potential of a slab of any thickness and small tilt are both sums over the same atoms. The
+phases of x and y separate: a sum over many atoms is one matrix product.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,44 +16,54 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.structure import lateral_translations
 
 HEIGHT_TOLERANCE = 1e-3
-"""Atoms closer than this along the beam share a layer [Å]."""
+"""An atom this close below a slice belongs to it: rounding must not split an atomic layer [Å]."""
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class LayerPotential:
+class CrystalPotential:
     """
-    Projected potential of each atomic layer of an orthogonal cell.
+    Potential of the atoms of an orthogonal cell.
 
     Attributes
     ----------
     lengths : (float, float, float)
         Cell lengths along x, y and the beam z [Å].
-    heights : (layer,) array
-        Height of each layer above the entrance surface, from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
-    coefficients : (layer, 2 my + 1, 2 mx + 1) complex array
-        Fourier coefficients V_G of V(x, y) = sum_G V_G exp(2 pi i G.r) [V Å], orders -m..m, zero order central.
+    positions : (atom, 3) array
+        Positions; heights above the entrance surface from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
+    elements : (atom,) integer array
+        Index of each atom's element in `form_factors`.
+    form_factors : (element, 2 my + 1, 2 mx + 1) array
+        Fourier coefficients of the projected potential of one atom at the origin [V Å], orders -m..m, zero order
+        central.
+    translations : sequence of (int, int, int)
+        Lateral translations (u, v, n), by u / n and v / n of the cell, that leave the crystal unchanged
+        (`iphasenet.structure.lateral_translations`).
     """
 
     lengths: tuple[float, float, float]
-    heights: FloatArray
-    coefficients: ComplexArray
+    positions: FloatArray
+    elements: IntArray
+    form_factors: FloatArray
+    translations: Sequence[tuple[int, int, int]] = ()
 
     def __post_init__(self) -> None:
-        layers, ny, nx = self.coefficients.shape
-        if len(self.heights) != layers or ny % 2 == 0 or nx % 2 == 0:
-            raise ValueError(f"layers {len(self.heights)} do not fit coefficients {self.coefficients.shape}")
-        if not np.isfinite(self.coefficients).all():
-            raise InputError("the potential has non-finite Fourier coefficients; allowed: finite numbers only")
+        _, ny, nx = self.form_factors.shape
+        if self.positions.shape != (len(self.elements), 3) or ny % 2 == 0 or nx % 2 == 0:
+            raise ValueError(f"atoms {self.positions.shape} do not fit form factors {self.form_factors.shape}")
+        if not (np.isfinite(self.form_factors).all() and np.isfinite(self.positions).all()):
+            raise InputError("the potential has non-finite numbers; allowed: finite numbers only")
 
     @property
     def frequencies(self) -> tuple[FloatArray, FloatArray]:
         """Spatial frequencies Gx (1, nx) and Gy (ny, 1) of the coefficients [1/Å]."""
-        return series_frequencies(self.coefficients.shape[-2:], self.lengths[:2])
+        return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
 
     def slice_count(self, slice_thickness: float) -> int:
         """Count equal slices of one cell, each at most `slice_thickness` [Å]."""
@@ -63,10 +73,10 @@ class LayerPotential:
         """Slices nearest to a thickness [Å], where the cell is cut into `slices` equal ones."""
         return round(thickness * slices / self.lengths[2])
 
-    def layer_slices(self, slices: int) -> NDArray[np.int64]:
-        """Index of the slice that holds each layer when the cell is cut into `slices` equal ones."""
+    def atom_slices(self, slices: int) -> IntArray:
+        """Index of the slice that holds each atom when the cell is cut into `slices` equal ones."""
         thickness = self.lengths[2] / slices
-        return np.floor((self.heights + HEIGHT_TOLERANCE) / thickness).astype(np.int64) % slices
+        return np.floor((self.positions[:, 2] + HEIGHT_TOLERANCE) / thickness).astype(np.int64) % slices
 
     def slices(self, slices: int, gpts: tuple[int, int]) -> FloatArray:
         """
@@ -84,9 +94,8 @@ class LayerPotential:
         (slices, y, x) array
             Projected potential of each slice on the grid [V Å].
         """
-        coefficients = np.zeros((slices, *self.coefficients.shape[1:]), complex)
-        np.add.at(coefficients, self.layer_slices(slices), self.coefficients)
-        return series_on_grid(coefficients, gpts)
+        owner = self.atom_slices(slices)
+        return np.stack([series_on_grid(self._sum(owner == index), gpts) for index in range(slices)])
 
     def projected(self, slices: int, total_slices: int, tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
         """
@@ -105,27 +114,46 @@ class LayerPotential:
         Returns
         -------
         (2 my + 1, 2 mx + 1) complex array
-            Coefficients [V Å], in the order of `coefficients`.
+            Coefficients [V Å].
         """
         gx, gy = self.frequencies
-        shear = gx * tilt[0] + gy * tilt[1]
-        repeats = (total_slices - self.layer_slices(slices) + slices - 1) // slices
-        total = np.zeros(self.coefficients.shape[1:], complex)
-        for height, count, layer in zip(self.heights, repeats, self.coefficients, strict=True):
-            total += layer * np.exp(-2j * np.pi * shear * height) * _repeat(shear * self.lengths[2], int(count))
+        shear = (gx * tilt[0] + gy * tilt[1]) * self.lengths[2]
+        repeats = (total_slices - self.atom_slices(slices) + slices - 1) // slices
+        total = np.zeros(self.form_factors.shape[1:], complex)
+        for count in np.unique(repeats):
+            total += self._sum(repeats == count, tilt) * _repeat(shear, int(count))
+        return total
+
+    def _sum(self, chosen: NDArray[np.bool_], tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
+        """Coefficients of some atoms' projected potential, each shifted by tilt times its height [V Å]."""
+        gx, gy = self.frequencies
+        total = np.zeros(self.form_factors.shape[1:], complex)
+        for element in np.unique(self.elements[chosen]):
+            x, y, z = self.positions[chosen & (self.elements == element)].T
+            along_x = np.exp(-2j * np.pi * (x + tilt[0] * z)[:, None] * gx)
+            along_y = np.exp(-2j * np.pi * gy * (y + tilt[1] * z))
+            total += self.form_factors[element] * (along_y @ along_x)
         return total
 
     def save(self, path: str | Path) -> None:
-        """Write the layers to an .npz file; the file appears whole or not at all."""
+        """Write the potential to an .npz file; the file appears whole or not at all."""
         with atomic_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, lengths=self.lengths, heights=self.heights, coefficients=self.coefficients)
+            np.savez(
+                stream,
+                lengths=self.lengths,
+                positions=self.positions,
+                elements=self.elements,
+                form_factors=self.form_factors,
+                translations=np.array(self.translations, dtype=np.int64).reshape(-1, 3),
+            )
 
     @classmethod
-    def load(cls, path: str | Path) -> "LayerPotential":
+    def load(cls, path: str | Path) -> "CrystalPotential":
         """Read what `save` wrote."""
         with np.load(path) as data:
             a, b, c = (float(length) for length in data["lengths"])
-            return cls((a, b, c), data["heights"], data["coefficients"])
+            translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
+            return cls((a, b, c), data["positions"], data["elements"], data["form_factors"], translations)
 
 
 def _repeat(shift: FloatArray, count: int) -> ComplexArray:
@@ -189,14 +217,14 @@ def series_on_grid(coefficients: ComplexArray, gpts: tuple[int, int]) -> FloatAr
     return np.fft.ifft2(spectrum, norm="forward").real
 
 
-def layer_potential(
+def crystal_potential(
     atoms: Any,
     cutoff: float,
     parametrization: str = "lobato",
     rms_displacements: Mapping[str, float] | None = None,
-) -> LayerPotential:
+) -> CrystalPotential:
     """
-    Layers of the independent-atom potential of an orthogonal cell.
+    Independent-atom potential of an orthogonal cell.
 
     Parameters
     ----------
@@ -213,34 +241,38 @@ def layer_potential(
 
     Returns
     -------
-    LayerPotential
-        One layer for each height along the beam.
+    CrystalPotential
+        The cell's atoms and their form factors.
     """
     from abtem.parametrizations import validate_parametrization
 
     a, b, c = (float(length) for length in atoms.cell.lengths())
-    mx, my = math.ceil(cutoff * a), math.ceil(cutoff * b)
-    gx, gy = series_frequencies((2 * my + 1, 2 * mx + 1), (a, b))
+    gx, gy = series_frequencies((2 * math.ceil(cutoff * b) + 1, 2 * math.ceil(cutoff * a) + 1), (a, b))
     factors = validate_parametrization(parametrization)
-    displacements = rms_displacements or {}
-    unknown = sorted(set(displacements) - set(atoms.symbols))
-    if unknown:
-        present = ", ".join(sorted(set(atoms.symbols)))
-        raise InputError(f"rms_displacement: found {unknown[0]!r}; allowed: elements of the structure, {present}")
+    symbols = sorted(set(atoms.symbols))
+    displacements = check_displacements(rms_displacements, symbols)
     g2 = gx**2 + gy**2
-    form = {}
-    for symbol in set(atoms.symbols):
-        damping = np.exp(-2 * (np.pi * displacements.get(symbol, 0.0)) ** 2 * g2)
-        form[symbol] = factors.projected_scattering_factor(symbol)(g2) * damping / (a * b)
-
-    heights: list[float] = []
-    layers: list[ComplexArray] = []
+    form_factors = [
+        factors.projected_scattering_factor(symbol)(g2)
+        * np.exp(-2 * (np.pi * displacements.get(symbol, 0.0)) ** 2 * g2)
+        / (a * b)
+        for symbol in symbols
+    ]
     positions = atoms.positions.copy()
-    # An atom a rounding error below the top of the cell is one at its bottom: slices begin just below layers.
+    # An atom a rounding error below the top of the cell is one at its bottom.
     positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
-    for symbol, (x, y, z) in sorted(zip(atoms.symbols, positions, strict=True), key=lambda atom: atom[1][2]):
-        if not heights or z - heights[-1] > HEIGHT_TOLERANCE:
-            heights.append(float(z))
-            layers.append(np.zeros((2 * my + 1, 2 * mx + 1), complex))
-        layers[-1] += form[symbol] * np.exp(-2j * np.pi * gx * x) * np.exp(-2j * np.pi * gy * y)
-    return LayerPotential((a, b, c), np.array(heights), np.array(layers))
+    elements = np.array([symbols.index(symbol) for symbol in atoms.symbols], dtype=np.int64)
+    return CrystalPotential((a, b, c), positions, elements, np.array(form_factors), lateral_translations(atoms))
+
+
+def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:
+    """Refuse thermal displacements that are no lengths, or of elements that are not there."""
+    found = dict(displacements or {})
+    for symbol, value in found.items():
+        if symbol not in symbols:
+            raise InputError(
+                f"rms_displacement: found {symbol!r}; allowed: elements of the structure, {', '.join(symbols)}"
+            )
+        if not 0 <= value < math.inf:
+            raise InputError(f"rms_displacement: found {value} for {symbol}; allowed: from 0 [Å]")
+    return found

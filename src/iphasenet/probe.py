@@ -3,22 +3,27 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.optics import Microscope
 
+Translations = Sequence[tuple[int, int, int]]
+
 
 @dataclass(frozen=True)
 class Block:
     """
-    Incident plane waves that share one kappa.
+    Incident plane waves that the crystal couples with the same beams.
 
     Attributes
     ----------
     kappa : (2,) array
         Fractional wave vector (x, y) [1/Å].
+    parity : tuple of int
+        (u h + v k) mod n of their orders for each lateral translation (u, v, n) of the crystal.
     orders : (wave, 2) integer array
         Orders (x, y) of the plane waves inside the aperture.
     amplitudes : (wave,) array
@@ -26,6 +31,7 @@ class Block:
     """
 
     kappa: NDArray[np.float64]
+    parity: tuple[int, ...]
     orders: NDArray[np.int64]
     amplitudes: NDArray[np.float64]
 
@@ -35,9 +41,16 @@ def window_cells(lengths: tuple[float, float], window: float) -> tuple[int, int]
     return math.ceil(window / lengths[0] - 1e-9), math.ceil(window / lengths[1] - 1e-9)
 
 
-def probe_blocks(lengths: tuple[float, float], cells: tuple[int, int], microscope: Microscope) -> list[Block]:
+def parities(h: Any, k: Any, translations: Translations) -> Any:
+    """(u h + v k) mod n of orders (h, k) for each translation (u, v, n), along a new last axis."""
+    return np.stack([(u * h + v * k) % n for u, v, n in translations] or [0 * (h + k)], axis=-1)
+
+
+def probe_blocks(
+    lengths: tuple[float, float], cells: tuple[int, int], microscope: Microscope, translations: Translations = ()
+) -> list[Block]:
     """
-    Sort the probe's plane waves into blocks of one kappa.
+    Sort the probe's plane waves into blocks.
 
     Parameters
     ----------
@@ -47,6 +60,8 @@ def probe_blocks(lengths: tuple[float, float], cells: tuple[int, int], microscop
         Cells of the window along x and y: the mesh of kappa.
     microscope : Microscope
         Aperture.
+    translations : sequence of (u, v, n)
+        Lateral translations that leave the crystal unchanged: n of them divide a block of one kappa into n.
 
     Returns
     -------
@@ -56,23 +71,21 @@ def probe_blocks(lengths: tuple[float, float], cells: tuple[int, int], microscop
     pixel = (1 / (cells[0] * lengths[0]), 1 / (cells[1] * lengths[1]))
     reach = microscope.frequency(microscope.semiangle_mrad) + max(pixel)
     nx, ny = math.ceil(reach / pixel[0]), math.ceil(reach / pixel[1])
-    index_x, index_y = (m.ravel() for m in np.meshgrid(np.arange(-nx, nx + 1), np.arange(-ny, ny + 1)))
-    amplitude = microscope.aperture(index_x * pixel[0], index_y * pixel[1], pixel)
+    index = np.stack(np.meshgrid(np.arange(-nx, nx + 1), np.arange(-ny, ny + 1)), axis=-1).reshape(-1, 2)
+    amplitude = microscope.aperture(index[:, 0] * pixel[0], index[:, 1] * pixel[1], pixel)
     amplitude /= np.sqrt((amplitude**2).sum())
-    blocks = []
-    for i in range(cells[0]):
-        for j in range(cells[1]):
-            # kappa in the half-open zone around 0 keeps kappa + G on the grid symmetric.
-            offset = (i - cells[0] * (2 * i >= cells[0]), j - cells[1] * (2 * j >= cells[1]))
-            member = (amplitude > 0) & (index_x % cells[0] == i) & (index_y % cells[1] == j)
-            if member.any():
-                orders = np.stack(
-                    [(index_x[member] - offset[0]) // cells[0], (index_y[member] - offset[1]) // cells[1]],
-                    axis=1,
-                )
-                kappa = np.array([offset[0] * pixel[0], offset[1] * pixel[1]])
-                blocks.append(Block(kappa, orders, amplitude[member]))
-    return blocks
+    index, amplitude = index[amplitude > 0], amplitude[amplitude > 0]
+    # kappa in the half-open zone around 0 keeps kappa + G on the grid symmetric.
+    offset = index % cells
+    offset -= cells * (2 * offset >= cells)
+    orders = (index - offset) // cells
+    parity = parities(orders[:, 0], orders[:, 1], translations)
+    keys, owner = np.unique(np.concatenate([offset, parity], axis=1), axis=0, return_inverse=True)
+    owner = owner.ravel()
+    return [
+        Block(key[:2] * pixel, tuple(key[2:].tolist()), orders[owner == number], amplitude[owner == number])
+        for number, key in enumerate(keys)
+    ]
 
 
 def batches(blocks: Sequence[Block], waves: int) -> Iterator[list[Block]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from iphasenet.errors import InputError
 from iphasenet.images import PeriodicImages
 from iphasenet.optics import rotate
-from iphasenet.potential import ComplexArray, LayerPotential, series_frequencies
+from iphasenet.potential import ComplexArray, CrystalPotential, series_frequencies
 from iphasenet.sampling import SPLITS, Sample
 
 
@@ -168,7 +168,7 @@ class Rendered:
 def render_sample(
     sample: Sample,
     images: PeriodicImages,
-    layers: LayerPotential,
+    potential: CrystalPotential,
     slices: int,
     image: Image,
 ) -> Rendered:
@@ -181,7 +181,7 @@ def render_sample(
         What to render.
     images : PeriodicImages
         Series of the sample's tilt.
-    layers : LayerPotential
+    potential : CrystalPotential
         Potential of the cell.
     slices : int
         Slices of one cell in the multislice.
@@ -194,14 +194,14 @@ def render_sample(
         Arrays and metadata.
     """
     thickness = float(images.thicknesses[sample.thickness_index])
-    offset = (sample.offset[0] * layers.lengths[0], sample.offset[1] * layers.lengths[1])
+    offset = (sample.offset[0] * potential.lengths[0], sample.offset[1] * potential.lengths[1])
     field = Field(image, sample.gamma, offset)
     tilt = sample.orientation.tilt
-    slab = layers.projected(slices, layers.slab_slices(thickness, slices), tilt)
+    slab = potential.projected(slices, potential.slab_slices(thickness, slices), tilt)
     alpha, beta = lab_tilt(tilt, sample.gamma)
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
-        potential=render(slab, layers.lengths[:2], field),
+        potential=render(slab, potential.lengths[:2], field),
         metadata={
             "sample_id": sample.sample_id,
             "thickness_nm": sample.thickness_nm,

@@ -13,8 +13,8 @@ from pathlib import Path
 from iphasenet.errors import InputError
 
 STAGE_VERSIONS = {
-    "potential": 1,
-    "images": 1,
+    "potential": 2,
+    "images": 2,
     "samples": 1,
     "dataset": 1,
     "model": 1,

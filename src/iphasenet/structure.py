@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ase import Atoms
 from ase.io import read
 from ase.neighborlist import neighbor_list
+from scipy.spatial import cKDTree
 
 from iphasenet.errors import InputError
 
@@ -29,6 +30,9 @@ ANGLE_TOLERANCE = 1e-4
 
 WRAP_TOLERANCE = 1e-6
 """A fractional coordinate this close below 1 is moved to 0 [1]."""
+
+TRANSLATION_TOLERANCE = 1e-6
+"""Atoms this close to where a translation puts them obey it [Å]."""
 
 _OCCUPANCY_TOLERANCE = 1e-6
 
@@ -114,6 +118,54 @@ def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -
     )
     _check_supercell(atoms, supercell)
     return supercell
+
+
+def lateral_translations(atoms: Atoms) -> list[tuple[int, int, int]]:
+    """Find the translations across the beam, shorter than the cell, that leave an orthogonal cell unchanged.
+
+    A plane wave only scatters between beams whose orders (h, k) have the same (u h + v k) mod n for each of them.
+
+    Parameters
+    ----------
+    atoms
+        Orthogonal cell with the beam along z: positions (n_atoms, 3) [Å].
+
+    Returns
+    -------
+    list of (u, v, n)
+        Translations by u / n of the first axis and v / n of the second, to `TRANSLATION_TOLERANCE`.
+    """
+    lengths = atoms.cell.lengths()
+    positions = _wrapped(atoms.positions, lengths)
+    tree = cKDTree(positions, boxsize=lengths)
+    alike = _smallest_layer(atoms, positions)
+    found = []
+    for shift in positions[alike[1:]] - positions[alike[0]]:
+        shift[2] = 0.0
+        distance, image = tree.query(_wrapped(positions + shift, lengths))
+        if distance.max() < TRANSLATION_TOLERANCE and (atoms.numbers[image] == atoms.numbers).all():
+            # Repeated, it closes within the layer's atoms.
+            order = next(n for n in range(2, len(alike) + 1) if _is_whole(n * shift[:2] / lengths[:2], lengths[:2]))
+            u, v = np.rint(order * shift[:2] / lengths[:2]).astype(int) % order
+            found.append((int(u), int(v), order))
+    return sorted(found)
+
+
+def _wrapped(positions: _FloatArray, lengths: _FloatArray) -> _FloatArray:
+    """Positions in [0, length): a remainder may round up to the length itself, which a periodic tree refuses."""
+    remainder = np.mod(positions, lengths)
+    return np.where(remainder >= lengths, 0.0, remainder)
+
+
+def _smallest_layer(atoms: Atoms, positions: _FloatArray) -> _IntArray:
+    """Find the fewest atoms of one element at one height, as indices."""
+    layers = np.stack([atoms.numbers, np.rint(positions[:, 2] / TRANSLATION_TOLERANCE)], axis=1)
+    _, layer, counts = np.unique(layers, axis=0, return_inverse=True, return_counts=True)
+    return np.flatnonzero(layer.ravel() == np.argmin(counts))
+
+
+def _is_whole(fractions: _FloatArray, lengths: _FloatArray) -> bool:
+    return bool((np.abs(fractions - np.rint(fractions)) * lengths < 10 * TRANSLATION_TOLERANCE).all())
 
 
 def _check_occupancy(atoms: Atoms, name: str) -> None:

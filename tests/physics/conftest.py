@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.images import Numerics
-from iphasenet.multislice import CellGrid
+from iphasenet.numerics import Numerics, cell_grid, potential_cutoff
 from iphasenet.optics import Microscope
-from iphasenet.potential import LayerPotential, layer_potential
+from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.probe import window_cells
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -35,11 +34,11 @@ def cell_of(material: str, zone_axis: tuple[int, int, int] = (0, 0, 1)) -> Atoms
     return orthogonal_cell(read_structure(STRUCTURES / f"{material}.cif"), zone_axis)
 
 
-def potential_of(atoms: Atoms, sampling: float) -> LayerPotential:
-    """Layers that reach the Nyquist frequency of the grid."""
-    grid = CellGrid.from_sampling(tuple(atoms.cell.lengths()[:2]), sampling)
-    cutoff = max(n / 2 / length for n, length in zip(grid.gpts, grid.lengths, strict=True))
-    return layer_potential(atoms, cutoff)
+def potential_of(atoms: Atoms, sampling: float) -> CrystalPotential:
+    """Potential that reaches the Nyquist frequency of the grid."""
+    lengths = (float(atoms.cell.lengths()[0]), float(atoms.cell.lengths()[1]))
+    # Images coarser than the grid ask for nothing more.
+    return crystal_potential(atoms, potential_cutoff(lengths, lateral_translations(atoms), sampling, 2 * sampling))
 
 
 def abtem_segments(
@@ -48,11 +47,18 @@ def abtem_segments(
     extent: tuple[float, float],
     positions: np.ndarray,
     gamma: float = 0.0,
+    microscope: Microscope = MICROSCOPE,
+    **aberrations: float,
 ) -> np.ndarray:
-    """Segment signals (position, segment) from abTEM's `Probe.scan` of slices given as (slice, y, x)."""
+    """Signals (position, channel) from abTEM's `Probe.scan` of slices given as (slice, y, x).
+
+    Aberrations are abTEM's own, with angles in radians in the crystal's frame.
+    """
     array = np.ascontiguousarray(slices.transpose(0, 2, 1))
     potential = abtem.PotentialArray(array, slice_thickness=slice_thickness, extent=extent)
-    probe = abtem.Probe(energy=MICROSCOPE.energy_kev * 1e3, semiangle_cutoff=MICROSCOPE.semiangle_mrad, soft=True)
+    probe = abtem.Probe(
+        energy=microscope.energy_kev * 1e3, semiangle_cutoff=microscope.semiangle_mrad, soft=True, **aberrations
+    )
     probe.grid.match(potential)
     patterns = probe.scan(
         potential,
@@ -64,17 +70,17 @@ def abtem_segments(
     kx = np.fft.fftshift(np.fft.fftfreq(nx, extent[0] / nx))
     ky = np.fft.fftshift(np.fft.fftfreq(ny, extent[1] / ny))
     mesh_x, mesh_y = (m.ravel() for m in np.meshgrid(kx, ky, indexing="ij"))
-    weights = MICROSCOPE.segments(mesh_x, mesh_y, pixel, gamma)
+    weights = microscope.detector_weights(mesh_x, mesh_y, pixel, gamma)
     intensity = patterns.array.reshape(len(positions), -1)
     return intensity @ weights.T
 
 
 def supercell_slices(
-    potential: LayerPotential, numerics: Numerics, total_slices: int
+    potential: CrystalPotential, numerics: Numerics, total_slices: int
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Slices (slice, y, x) of the window's supercell, and its extent [Å]."""
     lengths = potential.lengths[:2]
-    grid = CellGrid.from_sampling(lengths, numerics.sampling_angstrom)
+    grid = cell_grid(lengths, numerics.sampling_angstrom, potential.translations)
     count = potential.slice_count(numerics.slice_thickness_angstrom)
     cells = window_cells(lengths, numerics.window_angstrom)
     cell = potential.slices(count, grid.gpts)

@@ -1,14 +1,19 @@
 """Aperture and detector against geometry, and samples against sums over rotated atoms."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 
+from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.images import Numerics, simulate_images
-from iphasenet.optics import SEGMENTS, Microscope
-from iphasenet.potential import layer_potential
+from iphasenet.images import simulate_images
+from iphasenet.numerics import Numerics
+from iphasenet.optics import Microscope
+from iphasenet.potential import crystal_potential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Orientation, Sample
 from tests.physics.conftest import MICROSCOPE, cell_of, potential_of
@@ -22,7 +27,7 @@ def test_segments_are_quadrants_of_the_annulus(gamma: float) -> None:
     pixel = 0.02
     axis = np.arange(-120, 121) * pixel
     kx, ky = (m.ravel() for m in np.meshgrid(axis, axis))
-    weights = MICROSCOPE.segments(kx, ky, (pixel, pixel), gamma)
+    weights = MICROSCOPE.detector_weights(kx, ky, (pixel, pixel), gamma)
     inner, outer = 10e-3 / MICROSCOPE.wavelength, 50e-3 / MICROSCOPE.wavelength
     np.testing.assert_allclose(weights.sum(axis=1) * pixel**2, np.pi * (outer**2 - inner**2) / 4, rtol=1e-3)
     radius = np.hypot(kx, ky)
@@ -46,22 +51,66 @@ def test_a_thickness_below_one_slice_is_refused() -> None:
         simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, NUMERICS, [1.0])
 
 
-def test_the_number_of_waves_carried_together_changes_nothing() -> None:
+def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a single block holds more waves than that."""
-    potential = potential_of(cell_of("GaN"), 0.12)
-    images = [
-        simulate_images(
-            potential, MICROSCOPE, Numerics(0.12, 2.1, 8, waves), [20.0, 40.0], tilt=(0.004, 0.002), dtype=torch.float64
+    potential = potential_of(cell_of("PVSK"), 0.12)
+    images = []
+    for waves in (7, 1000):
+        monkeypatch.setattr("iphasenet.memory._CACHED_WAVES", waves)
+        images.append(
+            simulate_images(
+                potential, MICROSCOPE, NUMERICS, [20.0, 40.0], tilt=(0.004, 0.002), dtype=torch.float64
+            ).coefficients
         )
-        for waves in (7, 1000)
-    ]
-    np.testing.assert_allclose(images[0].coefficients, images[1].coefficients, atol=1e-13)
+    np.testing.assert_allclose(images[0], images[1], atol=1e-13)
+
+
+def test_a_simulation_beyond_its_memory_is_refused_with_the_number() -> None:
+    with pytest.raises(InputError, match=r"needs [\d.]+ MB; allowed: memory_mb 0.2;"):
+        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.1, 2.1, 8, 0.2), [40.0])
+
+
+@pytest.mark.parametrize("undefined", [{"tilt": (np.nan, 0.0)}, {"rotations": [np.inf]}])
+def test_undefined_angles_are_refused(undefined: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="undefined angle"):
+        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, NUMERICS, [40.0], **undefined)
+
+
+@pytest.mark.parametrize("segments", [1, 2, 3, 8, 16])
+def test_sectors_share_the_annulus_from_where_they_begin(segments: int) -> None:
+    """Equal areas; each sector's mean direction is its middle, from +x towards +y, turned with the detector."""
+    pixel, turn = 0.02, 10.0
+    axis = np.arange(-120, 121) * pixel
+    kx, ky = (m.ravel() for m in np.meshgrid(axis, axis))
+    microscope = replace(MICROSCOPE, detector_segments=segments, detector_rotation_deg=turn)
+    weights = microscope.detector_weights(kx, ky, (pixel, pixel))
+    assert len(weights) == segments == len(microscope.channels)
+    inner, outer = (microscope.frequency(angle) for angle in (10, 50))
+    np.testing.assert_allclose(weights.sum(axis=1) * pixel**2, np.pi * (outer**2 - inner**2) / segments, rtol=2e-3)
+    if segments > 1:
+        middle = np.degrees(np.arctan2((weights * ky).sum(axis=1), (weights * kx).sum(axis=1)))
+        expected = turn + (np.arange(segments) + 0.5) * 360 / segments
+        np.testing.assert_allclose((middle - expected + 180) % 360 - 180, 0, atol=0.1)
+
+
+def test_dark_field_comes_from_the_same_pass() -> None:
+    """An annulus divided in four, summed, is the annulus; the four segments stay what they were."""
+    potential = potential_of(cell_of("GaN"), 0.09)
+    numerics = Numerics(0.09, 2.1, 8)
+    both = replace(MICROSCOPE, dark_field_mrad=(55.0, 70.0))
+    alone = replace(MICROSCOPE, detector_inner_mrad=55.0, detector_outer_mrad=70.0)
+    series = simulate_images(potential, both, numerics, [20.0]).coefficients[0, 0]
+    quarters = simulate_images(potential, alone, numerics, [20.0]).coefficients[0, 0]
+    segments = simulate_images(potential, MICROSCOPE, numerics, [20.0]).coefficients[0, 0]
+    scale = np.abs(series[4]).max()
+    np.testing.assert_allclose(series[4], quarters.sum(axis=0), atol=1e-5 * scale)
+    np.testing.assert_allclose(series[:4], segments, atol=1e-5 * np.abs(segments).max())
 
 
 def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
     """Truth of a rotated, tilted, shifted slab against a direct sum over its atoms, and its metadata."""
     atoms = Atoms("SrO", positions=[[1, 2, 0.5], [3, 1, 2.5]], cell=[4, 5, 4], pbc=True)
-    layers = layer_potential(atoms, 4.0)
+    potential = crystal_potential(atoms, 4.0)
     alpha, beta, gamma = np.deg2rad([0.8, -1.5, 40.0])
     lean = np.array([np.tan(beta), -np.tan(alpha) / np.cos(beta)])
     turn = np.array([[np.cos(gamma), -np.sin(gamma)], [np.sin(gamma), np.cos(gamma)]])
@@ -70,16 +119,16 @@ def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
     sample = Sample("x", orientation, 0, 1, 4.0, (0.3, 0.6))
     numerics = Numerics(0.2, 2.0, 8)
     soft = Microscope(energy_kev=200, semiangle_mrad=10, detector_inner_mrad=5, detector_outer_mrad=30)
-    series = simulate_images(layers, soft, numerics, [20.0, 40.0], orientation.tilt, orientation.rotations_deg)
+    series = simulate_images(potential, soft, numerics, [20.0, 40.0], orientation.tilt, orientation.rotations_deg)
     image = Image(32, 0.3)
-    rendered = render_sample(sample, series, layers, 2, image)
+    rendered = render_sample(sample, series, potential, 2, image)
 
     # The same atoms, placed in the lab one by one, each with the Fourier transform of its own potential.
     frequency = np.fft.fftfreq(160, 9.6 * 5 / 160)
     fx, fy = np.meshgrid(frequency, frequency)
     keep = (np.abs(fx) < 0.5 / 0.3) & (np.abs(fy) < 0.5 / 0.3)
     form = {
-        s: layer_potential(Atoms(s, positions=[[0, 0, 0]], cell=[48, 48, 4], pbc=True), 2.0).coefficients[0]
+        s: crystal_potential(Atoms(s, positions=[[0, 0, 0]], cell=[48, 48, 4], pbc=True), 2.0).projected(1, 1)
         for s in ("Sr", "O")
     }
     order = np.rint(frequency * 48).astype(int)

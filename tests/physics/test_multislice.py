@@ -7,11 +7,13 @@ import pytest
 import torch
 from ase import Atoms
 
-from iphasenet.images import Numerics, PeriodicImages, simulate_images
+from iphasenet.images import PeriodicImages, simulate_images
 from iphasenet.multislice import CellGrid
-from iphasenet.potential import layer_potential
+from iphasenet.numerics import Numerics, cell_grid
+from iphasenet.potential import crystal_potential
 from iphasenet.probe import window_cells
 from iphasenet.render import Field, Image, render
+from iphasenet.transfer import best_passage
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=14)
@@ -66,6 +68,70 @@ def test_rotation_equals_abtem_on_the_rotated_scan_and_detector() -> None:
     # Rendering is float32 and leaves out the corner of the band beyond the pixel's Nyquist square.
     np.testing.assert_allclose(rendered.reshape(4, -1).T, reference, atol=1e-4 * reference.mean())
     np.testing.assert_allclose(evaluate(images, scan)[0], reference, atol=1e-6 * reference.mean())
+
+
+@pytest.mark.parametrize("gamma", [0.0, 40.0])
+def test_aberrations_equal_abtems(gamma: float) -> None:
+    """Defocus, Cs, two-fold astigmatism and coma, fixed in the lab: largest difference over the mean signal."""
+    polar = {"C10": -60.0, "C30": 1.2e5, "C12": 35.0, "C21": 900.0}
+    angles = {"phi12": 25.0, "phi21": -70.0}
+    microscope = replace(MICROSCOPE, aberrations=polar | angles)
+    potential = potential_of(cell_of("GaN"), NUMERICS.sampling_angstrom)
+    images = simulate_images(potential, microscope, NUMERICS, [60.0], rotations=[gamma], dtype=torch.float64)
+    positions = np.random.default_rng(2).uniform(0, 14, (6, 2))
+    dz = potential.lengths[2] / potential.slice_count(NUMERICS.slice_thickness_angstrom)
+    slices, extent = supercell_slices(potential, NUMERICS, round(images.thicknesses[0] / dz))
+    # Seen from the crystal, lab directions turn back by gamma.
+    turned = {name: np.deg2rad(angle - gamma) for name, angle in angles.items()}
+    reference = abtem_segments(slices, dz, extent, positions, gamma, **polar, **turned)
+    signal = evaluate(images, positions)[0]
+    assert np.abs(signal - reference).max() < 1e-6 * reference.mean()
+    plain = simulate_images(potential, MICROSCOPE, NUMERICS, [60.0], rotations=[gamma])
+    assert np.abs(signal - evaluate(plain, positions)[0]).max() > 0.2 * reference.mean()
+
+
+def test_focal_spread_averages_over_defocus() -> None:
+    """Against a trapezium sum over abTEM's names for defocus, from -4 to 4 standard deviations."""
+    potential = potential_of(cell_of("GaN"), NUMERICS.sampling_angstrom)
+    spread = 40.0
+    blurred = simulate_images(potential, replace(MICROSCOPE, focal_spread_angstrom=spread), NUMERICS, [50.0])
+    foci = np.linspace(-4, 4, 33)
+    weight = np.exp(-(foci**2) / 2)
+    series = [
+        simulate_images(potential, replace(MICROSCOPE, aberrations={"defocus": focus * spread}), NUMERICS, [50.0])
+        for focus in foci
+    ]
+    average = np.average([images.coefficients for images in series], axis=0, weights=weight)
+    scale = np.abs(average).max()
+    np.testing.assert_allclose(blurred.coefficients, average, atol=1e-4 * scale)
+    assert np.abs(series[16].coefficients - average).max() > 0.01 * scale
+
+
+@pytest.mark.parametrize("material", ["GaN", "LiCoO2"])
+def test_lateral_translations_divide_the_work_and_change_nothing(material: str) -> None:
+    potential = potential_of(cell_of(material, (1, 0, 0) if material == "LiCoO2" else (0, 0, 1)), 0.12)
+    numerics = Numerics(0.12, 2.1, 9)
+    grid = cell_grid(potential.lengths[:2], 0.12, potential.translations)
+    assert cell_grid(potential.lengths[:2], 0.12, ()) == grid
+    whole = replace(potential, translations=())
+    first, second = (
+        simulate_images(p, MICROSCOPE, numerics, [30.0], tilt=(0.005, -0.002), dtype=torch.float64).coefficients
+        for p in (potential, whole)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-12)
+
+
+def test_matrix_powers_equal_fourier_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit planes inside a cell and on its end, through powers of the transfer matrix and slice by slice."""
+    potential = potential_of(cell_of("GaN"), 0.12)
+    thicknesses = [potential.lengths[2] / 3 * slices for slices in (2, 3, 22, 60)]
+    numerics, found = Numerics(0.12, 2.1, 9), []
+    for cost in (0.0, 1e9):
+        monkeypatch.setattr("iphasenet.transfer._FFT_COST", cost)
+        images = simulate_images(potential, MICROSCOPE, numerics, thicknesses, tilt=(0.004, 0.002), dtype=torch.float64)
+        found.append(images.coefficients)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+    assert best_passage([2, 3, 22, 60], 3, 200, 20, CellGrid((3.0, 5.0), (30, 50))).products < 60
 
 
 @pytest.mark.parametrize(
@@ -142,6 +208,6 @@ def rotated_slices(
         layer.positions = position[inside & (index == number)]
         layer.positions[:, 2] = 0
         layer.set_cell([*extent, dz])
-        potential = layer_potential(layer, max(gpts[0] / extent[0], gpts[1] / extent[1]) / 2)
+        potential = crystal_potential(layer, max(gpts[0] / extent[0], gpts[1] / extent[1]) / 2)
         slices.append(potential.slices(1, gpts)[0])
     return np.array(slices), extent

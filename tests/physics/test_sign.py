@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from iphasenet.detector import SEGMENTS
 from iphasenet.idpc import idpc
-from iphasenet.images import Numerics, simulate_images
-from iphasenet.optics import SEGMENTS
-from iphasenet.potential import layer_potential
+from iphasenet.images import simulate_images
+from iphasenet.numerics import Numerics
+from iphasenet.potential import crystal_potential
 from iphasenet.render import Field, Image, lab_tilt, render
 from tests.physics.conftest import MICROSCOPE, cell_of
 
@@ -24,7 +25,7 @@ def test_probe_beside_a_column_lights_the_segments_on_the_columns_side(gamma: fl
     """An isolated column at the image's centre, whatever the crystal's rotation."""
     column = Atoms("Sr", positions=[[4, 4, 1]], cell=[8, 8, 2], pbc=True)
     numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2, window_angstrom=8)
-    images = simulate_images(layer_potential(column, 5.0), MICROSCOPE, numerics, [4.0], rotations=[gamma])
+    images = simulate_images(crystal_potential(column, 5.0), MICROSCOPE, numerics, [4.0], rotations=[gamma])
     field = Field(Image(9, 0.25), rotation_deg=gamma, offset=(4.0, 4.0))
     image = render(images.coefficients[0, 0], images.lengths, field)
     signal = {side: image[chosen].sum(axis=0) for side, chosen in SIDES.items()}
@@ -37,9 +38,9 @@ def test_probe_beside_a_column_lights_the_segments_on_the_columns_side(gamma: fl
 def test_potential_and_image_lie_on_the_same_pixels() -> None:
     """A rotated, shifted field shows the column of both at the same place, at its truth in the lab's frame."""
     column = Atoms("Sr", positions=[[3, 5, 1]], cell=[8, 8, 2], pbc=True)
-    layers = layer_potential(column, 5.0)
+    potential = crystal_potential(column, 5.0)
     field = Field(Image(33, 0.2), rotation_deg=30.0, offset=(2.2, 4.4))
-    truth = render(layers.projected(1, 1), layers.lengths[:2], field)
+    truth = render(potential.projected(1, 1), potential.lengths[:2], field)
     row, col = np.unravel_index(truth.argmax(), truth.shape)
     angle, dx, dy = np.deg2rad(30.0), 0.8, 0.6
     expected_x, expected_y = np.cos(angle) * dx - np.sin(angle) * dy, np.sin(angle) * dx + np.cos(angle) * dy
@@ -64,14 +65,14 @@ def test_idpc_of_a_thin_crystal_is_its_potential_seen_through_the_probe() -> Non
 
     Four segments from 10 mrad on only approximate the centre of mass: 0.98 of correlation, not 1.
     """
-    layers = layer_potential(cell_of("GaN"), 5.0)
+    potential = crystal_potential(cell_of("GaN"), 5.0)
     numerics = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=2.1, window_angstrom=12)
-    images = simulate_images(layers, MICROSCOPE, numerics, [5.0])
+    images = simulate_images(potential, MICROSCOPE, numerics, [5.0])
     field = Field(Image(64, 0.2), offset=(1.0, 2.0), rotation_deg=20)
     # The transfer function of a round aperture: the overlap of two discs a distance G apart.
-    gx, gy = layers.frequencies
+    gx, gy = potential.frequencies
     distance = np.clip(np.hypot(gx, gy) / (2 * MICROSCOPE.frequency(MICROSCOPE.semiangle_mrad)), 0, 1)
     overlap = 2 / np.pi * (np.arccos(distance) - distance * np.sqrt(1 - distance**2))
-    potential = render(layers.projected(3, 3) * overlap, layers.lengths[:2], field)
+    potential = render(potential.projected(3, 3) * overlap, potential.lengths[:2], field)
     phase = idpc(render(images.coefficients[0, 0], images.lengths, field), field.image.sampling_angstrom)
     assert np.corrcoef(phase.ravel(), potential.ravel())[0, 1] > 0.98

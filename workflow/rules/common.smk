@@ -60,7 +60,7 @@ def recorded_configuration():
     keys = ("run", "seed", "grid", "image", "optics")
     noise, simulation = config["noise"], config["simulation"]
     multislice = dict(simulation["multislice"])
-    del multislice["waves_per_batch"]
+    del multislice["memory_mb"]
     return {
         **{key: config[key] for key in keys},
         "materials": {name: config["materials"][name] for name in MATERIALS},

@@ -2,7 +2,7 @@ rule compute_potential:
     input:
         cif=cif_of,
     output:
-        layers="<run>/potential/{material}.npz",
+        potential="<run>/potential/{material}.npz",
     log:
         "<run>/logs/compute_potential/{material}.log",
     benchmark:
@@ -29,7 +29,7 @@ rule compute_potential:
 
 rule simulate_images:
     input:
-        layers="<run>/potential/{material}.npz",
+        potential="<run>/potential/{material}.npz",
     output:
         images="<run>/images/{material}/batch{batch}.npz",
     log:
@@ -40,7 +40,8 @@ rule simulate_images:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        # Python and torch take about 600 MB before the first wave.
+        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
         runtime=120,
         gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
     params:
@@ -61,7 +62,7 @@ rule simulate_images:
 
 rule render_samples:
     input:
-        layers="<run>/potential/{material}.npz",
+        potential="<run>/potential/{material}.npz",
         images=expand("<run>/images/{{material}}/batch{batch}.npz", batch=BATCHES),
     output:
         store=directory("<run>/materials/{material}.zarr"),

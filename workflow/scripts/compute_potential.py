@@ -1,13 +1,14 @@
-from iphasenet.images import potential_cutoff
-from iphasenet.potential import layer_potential
+from iphasenet.numerics import potential_cutoff
+from iphasenet.potential import crystal_potential
 from iphasenet.stage import stage
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
 
 with stage(f"potential of {snakemake.wildcards.material}", snakemake.log[0]) as log:
     cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(snakemake.params.zone_axis))
     a, b, c = cell.cell.lengths()
     log.info("cell %.3f x %.3f x %.3f Å, %d atoms", a, b, c, len(cell))
-    cutoff = potential_cutoff((a, b), snakemake.params.sampling, snakemake.params.image_sampling)
-    layers = layer_potential(cell, cutoff, snakemake.params.parametrization, snakemake.params.displacements)
-    log.info("%d layers, spatial frequencies to %.2f 1/Å", len(layers.heights), cutoff)
-    layers.save(snakemake.output.layers)
+    translations = lateral_translations(cell)
+    cutoff = potential_cutoff((a, b), translations, snakemake.params.sampling, snakemake.params.image_sampling)
+    potential = crystal_potential(cell, cutoff, snakemake.params.parametrization, snakemake.params.displacements)
+    log.info("spatial frequencies to %.2f 1/Å", cutoff)
+    potential.save(snakemake.output.potential)

@@ -1,7 +1,7 @@
 from iphasenet.dataset import write_material
 from iphasenet.images import load_images
 from iphasenet.noise import FixedNoise
-from iphasenet.potential import LayerPotential
+from iphasenet.potential import CrystalPotential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples
 from iphasenet.stage import stage
@@ -10,11 +10,11 @@ params, material = snakemake.params, snakemake.wildcards.material
 
 with stage(f"samples of {material}", snakemake.log[0]) as log:
     image = Image(**params.image)
-    layers = LayerPotential.load(snakemake.input.layers)
+    potential = CrystalPotential.load(snakemake.input.potential)
     images = [series for path in snakemake.input.images for series in load_images(path)]
     planned = samples(params.seed, material, Grid(**params.grid))
-    slices = layers.slice_count(params.slice_thickness)
-    rendered = (render_sample(sample, images[sample.orientation.index], layers, slices, image) for sample in planned)
+    slices = potential.slice_count(params.slice_thickness)
+    rendered = (render_sample(sample, images[sample.orientation.index], potential, slices, image) for sample in planned)
     attributes = {"zone_axis": list(params.zone_axis)}
     write_material(
         snakemake.output.store,

@@ -1,9 +1,10 @@
 import torch
 
 from iphasenet.devices import choose_device
-from iphasenet.images import Numerics, save_images, simulate_images
+from iphasenet.images import save_images, simulate_images
+from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
-from iphasenet.potential import LayerPotential
+from iphasenet.potential import CrystalPotential
 from iphasenet.stage import stage
 
 params, material = snakemake.params, snakemake.wildcards.material
@@ -12,16 +13,16 @@ settings = snakemake.config["simulation"]
 torch.set_num_threads(snakemake.threads)
 
 with stage(f"images of {material}", snakemake.log[0]) as log:
-    layers = LayerPotential.load(snakemake.input.layers)
+    potential = CrystalPotential.load(snakemake.input.potential)
     device = choose_device(settings["device"])
-    waves = settings["multislice"]["waves_per_batch"]
-    numerics = Numerics(params.sampling, params.slice_thickness, params.window, waves)
+    memory = settings["multislice"]["memory_mb"]
+    numerics = Numerics(params.sampling, params.slice_thickness, params.window, memory)
     thicknesses = [10 * thickness for thickness in params.thickness_nm]
     images = []
     for orientation in params.orientations:
         tilt, rotations = orientation["tilt"], orientation["rotations_deg"]
         images.append(
-            simulate_images(layers, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device)
+            simulate_images(potential, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device)
         )
         log.info("tilt %d done on %s", orientation["index"], device)
     save_images(snakemake.output.images, images)

@@ -1,0 +1,110 @@
+"""What a simulation's accuracy, cost and memory depend on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iphasenet.errors import InputError
+from iphasenet.multislice import CellGrid
+from iphasenet.optics import Microscope, sampling_limit
+from iphasenet.probe import Translations
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """
+    Settings of a multislice simulation.
+
+    Attributes
+    ----------
+    sampling_angstrom : float
+        Largest pixel of the multislice grid [Å].
+    slice_thickness_angstrom : float
+        Largest slice thickness [Å].
+    window_angstrom : float
+        Smallest side of the window, a whole number of cells, in which a probe is periodic [Å].
+    memory_mb : float
+        Memory for the waves and all that they need [MB]: as many are carried together as fit.
+    """
+
+    sampling_angstrom: float
+    slice_thickness_angstrom: float
+    window_angstrom: float
+    memory_mb: float = 2000.0
+
+    def __post_init__(self) -> None:
+        for name in ("sampling_angstrom", "slice_thickness_angstrom", "window_angstrom", "memory_mb"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"simulation: {name} is {getattr(self, name)}; allowed: above 0")
+
+
+def cell_grid(lengths: tuple[float, float], sampling: float, translations: Translations) -> CellGrid:
+    """
+    Multislice grid of a cell.
+
+    Parameters
+    ----------
+    lengths : (float, float)
+        Periods along x and y [Å].
+    sampling : float
+        Largest pixel [Å].
+    translations : sequence of (u, v, n)
+        Lateral translations of the crystal: the grid has whole points in each, so that aliases obey them too.
+
+    Returns
+    -------
+    CellGrid
+        7-smooth, even numbers of points.
+    """
+    x = math.lcm(1, *(n // math.gcd(u, n) for u, _, n in translations))
+    y = math.lcm(1, *(n // math.gcd(v, n) for _, v, n in translations))
+    return CellGrid.from_sampling(lengths, sampling, (x, y))
+
+
+def potential_cutoff(
+    lengths: tuple[float, float], translations: Translations, sampling: float, image_sampling: float
+) -> float:
+    """
+    Spatial frequency up to which a potential's coefficients are needed.
+
+    Parameters
+    ----------
+    lengths : (float, float)
+        Periods along x and y [Å].
+    translations : sequence of (u, v, n)
+        Lateral translations of the crystal.
+    sampling : float
+        Largest pixel of the multislice grid [Å].
+    image_sampling : float
+        Pixel of the rendered images [Å]; turned by 45°, the corner of their Nyquist square lies on an axis.
+
+    Returns
+    -------
+    float
+        Cutoff along each axis [1/Å].
+    """
+    grid = cell_grid(lengths, sampling, translations)
+    nyquist = max(n / (2 * length) for n, length in zip(grid.gpts, lengths, strict=True))
+    return max(nyquist, math.sqrt(0.5) / image_sampling)
+
+
+def check_band(microscope: Microscope, grid: CellGrid) -> None:
+    """Refuse a probe or detector that reaches beyond the grid's band limit."""
+    if microscope.reach > grid.full_transmission:
+        asked = 1e3 * microscope.reach * microscope.wavelength
+        angle = 1e3 * grid.full_transmission * microscope.wavelength
+        raise InputError(
+            f"detector_outer_mrad and semiangle_mrad: found angles up to {asked:g} mrad and a band limit of "
+            f"{angle:.1f} mrad; allowed: a multislice sampling_angstrom of at most "
+            f"{sampling_limit(microscope.reach):.4f}"
+        )
+
+
+def exit_planes(thicknesses: Sequence[float], slice_thickness: float) -> list[int]:
+    """Slices nearest to each thickness [Å]; InputError where one is below a slice, not rising or no number."""
+    found = [thickness / 10 for thickness in thicknesses]
+    if not found or not all(math.isfinite(t) for t in found) or found != sorted(set(found)):
+        raise InputError(f"thickness: found {found} nm; allowed: finite, rising")
+    if thicknesses[0] < slice_thickness:
+        raise InputError(f"thickness {found[0]:g} nm is below one slice; allowed: from {slice_thickness / 10:.3g} nm")
+    return [round(thickness / slice_thickness) for thickness in thicknesses]

@@ -1,0 +1,246 @@
+"""One simulation of one crystal: of its small cell where it has one, else of a slab of atoms."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray
+from ase import Atoms
+from numpy.dtypes import StringDType
+
+from iphasenet.errors import InputError
+from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
+from iphasenet.numerics import Numerics, potential_cutoff
+from iphasenet.optics import Microscope
+from iphasenet.potential import CrystalPotential, crystal_potential
+from iphasenet.render import Field, Image, crystal_tilt, render
+from iphasenet.slab import cut_slab, frozen_phonons, slab_side
+from iphasenet.structure import lateral_translations
+
+Progress = Callable[[int, int], object]
+
+SMALL_TILT = 2.0
+"""Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """
+    A crystal and how it stands in the beam.
+
+    Attributes
+    ----------
+    cell : ase.Atoms
+        Orthogonal cell, beam along z.
+    thicknesses : tuple of float
+        Thicknesses, rising [Å].
+    tilt : (float, float)
+        alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
+    rotation_deg : float
+        gamma [degrees].
+    offset : (float, float)
+        Point of the cell under the image's centre, as shares of its periods.
+    rms_displacements : mapping
+        Thermal displacement along one axis for elements [Å].
+    phonons : int
+        Frozen-phonon configurations; 0 takes Debye-Waller factors instead.
+    seed : int
+        Seed of the configurations.
+    """
+
+    cell: Atoms
+    thicknesses: tuple[float, ...]
+    tilt: tuple[float, float] = (0.0, 0.0)
+    rotation_deg: float = 0.0
+    offset: tuple[float, float] = (0.0, 0.0)
+    rms_displacements: Mapping[str, float] | None = None
+    phonons: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        angles = (*self.tilt, self.rotation_deg, *self.offset)
+        if not all(math.isfinite(angle) for angle in angles):
+            raise InputError(f"tilt, rotation, offset: found {list(angles)}; allowed: finite numbers")
+        if self.phonons < 0:
+            raise InputError(f"frozen phonons: found {self.phonons} configurations; allowed: from 0")
+
+    @property
+    def has_small_cell(self) -> bool:
+        """Whether the cell's periods hold: atoms at their sites, tilted little."""
+        return self.phonons == 0 and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
+
+    @property
+    def point(self) -> tuple[float, float]:
+        """Point of the crystal under the image's centre [Å]."""
+        a, b, _ = self.cell.cell.lengths()
+        return float(self.offset[0] * a), float(self.offset[1] * b)
+
+
+def simulate_specimen(
+    specimen: Specimen,
+    microscope: Microscope,
+    numerics: Numerics,
+    image: Image,
+    parametrization: str = "lobato",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """
+    Simulate the images and the projected potential of a specimen at all thicknesses.
+
+    Parameters
+    ----------
+    specimen : Specimen
+        Crystal and orientation.
+    microscope : Microscope
+        Probe and detectors.
+    numerics : Numerics
+        Grid, slices, window and memory.
+    image : Image
+        Pixels.
+    parametrization : {'lobato', 'kirkland'}
+        Scattering factors.
+    device : str
+        Torch device.
+    progress : callable, optional
+        Called with the number of plane waves done so far and that of all.
+
+    Returns
+    -------
+    xarray.Dataset
+        segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
+    """
+    simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
+    images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
+    return simulation_dataset(images, slabs, microscope, field)
+
+
+def _potential(
+    cell: Atoms,
+    numerics: Numerics,
+    image: Image,
+    parametrization: str,
+    rms_displacements: Mapping[str, float] | None = None,
+) -> CrystalPotential:
+    a, b, _ = (float(length) for length in cell.cell.lengths())
+    translations = lateral_translations(cell)
+    cutoff = potential_cutoff((a, b), translations, numerics.sampling_angstrom, image.sampling_angstrom)
+    return crystal_potential(cell, cutoff, parametrization, rms_displacements)
+
+
+def _projected(
+    potential: CrystalPotential, numerics: Numerics, images: PeriodicImages, tilt: tuple[float, float]
+) -> ComplexArray:
+    """Projected potential (thickness, ...) of what the waves of `images` passed."""
+    slices = potential.slice_count(numerics.slice_thickness_angstrom)
+    totals = [potential.slab_slices(thickness, slices) for thickness in images.thicknesses]
+    return np.stack([potential.projected(slices, total, tilt) for total in totals])
+
+
+def _simulate_cell(
+    specimen: Specimen,
+    microscope: Microscope,
+    numerics: Numerics,
+    image: Image,
+    parametrization: str,
+    device: str,
+    progress: Progress | None,
+) -> tuple[PeriodicImages, ComplexArray, Field]:
+    potential = _potential(specimen.cell, numerics, image, parametrization, specimen.rms_displacements)
+    tilt = crystal_tilt(*specimen.tilt, specimen.rotation_deg)
+    images = simulate_images(
+        potential, microscope, numerics, specimen.thicknesses, tilt, [specimen.rotation_deg], device, progress=progress
+    )
+    field = Field(image, specimen.rotation_deg, specimen.point)
+    return images, _projected(potential, numerics, images, tilt), field
+
+
+def _simulate_slab(
+    specimen: Specimen,
+    microscope: Microscope,
+    numerics: Numerics,
+    image: Image,
+    parametrization: str,
+    device: str,
+    progress: Progress | None,
+) -> tuple[PeriodicImages, ComplexArray, Field]:
+    """One kappa, and the slab as the cell; the mean over thermal configurations."""
+    side = slab_side(
+        image.pixels * image.sampling_angstrom,
+        specimen.thicknesses[-1],
+        microscope.semiangle_mrad,
+        numerics.window_angstrom,
+    )
+    dz = numerics.slice_thickness_angstrom
+    # Whole slices of the thickness asked for, so that the slab's slices are the numerics'.
+    thickness = max(1, round(specimen.thicknesses[-1] / dz)) * dz
+    angles = (*specimen.tilt, specimen.rotation_deg)
+    slab = cut_slab(specimen.cell, angles, thickness, side, specimen.point, lead=dz / 2)
+    count = max(1, specimen.phonons)
+    damping = None if specimen.phonons else specimen.rms_displacements
+    snapshots = (
+        frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed) if specimen.phonons else [slab]
+    )
+    series, projected = [], []
+    for index, atoms in enumerate(snapshots):
+
+        def advance(done: int, waves: int, index: int = index) -> None:
+            if progress is not None:
+                progress(index * waves + done, count * waves)
+
+        potential = _potential(atoms, numerics, image, parametrization, damping)
+        series.append(
+            simulate_images(potential, microscope, numerics, specimen.thicknesses, device=device, progress=advance)
+        )
+        projected.append(_projected(potential, numerics, series[-1], (0.0, 0.0)))
+    mean = replace(series[0], coefficients=np.mean([images.coefficients for images in series], axis=0))
+    return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
+
+
+def simulation_dataset(
+    images: PeriodicImages, slabs: ComplexArray, microscope: Microscope, field: Field
+) -> xarray.Dataset:
+    """
+    Render all thicknesses of one simulation.
+
+    Parameters
+    ----------
+    images : PeriodicImages
+        Series at one rotation.
+    slabs : (thickness, 2 my + 1, 2 mx + 1) complex array
+        Fourier coefficients of the slabs' projected potential [V Å].
+    microscope : Microscope
+        Names of the channels; annular dark field, where there is one, becomes an array of its own.
+    field : Field
+        Image and how the crystal lies under it.
+
+    Returns
+    -------
+    xarray.Dataset
+        segments (thickness, segment, y, x), dark_field (thickness, y, x), fractions of the beam current; potential
+        (thickness, y, x) [V Å].
+    """
+    rendered = render(images.coefficients[:, 0], images.lengths, field)
+    names = microscope.detectors[0].names
+    current = {"units": "1", "description": "fraction of the beam current"}
+    position = {"units": "Å"}
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {
+        "segments": (("thickness", "segment", "y", "x"), rendered[:, : len(names)], current),
+        "potential": (
+            ("thickness", "y", "x"),
+            render(slabs, images.lengths, field),
+            {"units": "V Å", "description": "projected electrostatic potential"},
+        ),
+    }
+    if microscope.dark_field_mrad is not None:
+        arrays["dark_field"] = (("thickness", "y", "x"), rendered[:, -1], current)
+    return xarray.Dataset(
+        arrays,
+        coords={
+            "thickness": ("thickness", images.thicknesses / 10, {"units": "nm", "description": "whole slices"}),
+            "segment": ("segment", np.array(names, dtype=StringDType())),
+            "y": ("y", field.image.positions, position),
+            "x": ("x", field.image.positions, position),
+        },
+    )

@@ -1,0 +1,139 @@
+"""Slabs of atoms that have no small cell: any orientation, thermal displacements, one configuration at a time."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+from iphasenet.potential import check_displacements
+
+MAX_ATOMS = 2_000_000
+"""Largest slab that is cut [atoms]."""
+
+
+def rotation_matrix(alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
+    """
+    Rotation of a crystal in the lab.
+
+    Parameters
+    ----------
+    alpha, beta, gamma : float
+        The crystal is rotated by gamma about the beam (x to y), then by alpha about lab x, then by beta about lab y
+        [degrees, any].
+
+    Returns
+    -------
+    (3, 3) array
+        Matrix that takes positions in the crystal's frame to the lab's.
+    """
+    a, b, g = np.deg2rad([alpha, beta, gamma])
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    about_z = np.array([[np.cos(g), -np.sin(g), 0], [np.sin(g), np.cos(g), 0], [0, 0, 1]])
+    return about_y @ about_x @ about_z
+
+
+def slab_side(field_of_view: float, thickness: float, semiangle_mrad: float, window: float) -> float:
+    """Side of a slab that holds a field of view and the cone of a probe at its edge, at least a window [Å]."""
+    return max(window, field_of_view + 2 * thickness * math.tan(1e-3 * semiangle_mrad))
+
+
+def cut_slab(
+    cell: Atoms,
+    angles: tuple[float, float, float],
+    thickness: float,
+    side: float,
+    point: tuple[float, float] = (0.0, 0.0),
+    lead: float = 0.0,
+) -> Atoms:
+    """
+    Cut a slab from a rotated crystal.
+
+    Parameters
+    ----------
+    cell : ase.Atoms
+        Crystal, in the orientation that all angles zero mean.
+    angles : (float, float, float)
+        alpha, beta, gamma of `rotation_matrix` [degrees].
+    thickness : float
+        Thickness along the beam [Å].
+    side : float
+        Length of the slab along x and y [Å].
+    point : (float, float)
+        Point (x, y) of the crystal, in its own frame, that lies at the middle of the entrance surface [Å].
+    lead : float
+        Height by which the entrance surface lies above that point [Å]: half a slice keeps a lattice plane in one slice.
+
+    Returns
+    -------
+    ase.Atoms
+        Atoms in a box of side x side x thickness, entrance surface at z = 0.
+    """
+    density = len(cell) / cell.get_volume()
+    expected = density * side**2 * thickness
+    if expected > MAX_ATOMS:
+        raise InputError(
+            f"slab: found {expected:,.0f} atoms in {side:.0f} x {side:.0f} x {thickness:.0f} Å; allowed: at most "
+            f"{MAX_ATOMS:,}, a smaller field of view or thickness"
+        )
+    matrix = rotation_matrix(*angles)
+    centre = np.array([side / 2, side / 2, lead])
+    corners = np.array([[x, y, z] for x in (0, side) for y in (0, side) for z in (0, thickness)])
+    # The box's corners in units of the crystal's cell say which cells can reach into it.
+    crystal_corners = (corners - centre) @ matrix + [*point, 0.0]
+    reached = np.linalg.solve(cell.cell[:].T, crystal_corners.T).T
+    low, high = np.floor(reached.min(axis=0)).astype(int) - 1, np.ceil(reached.max(axis=0)).astype(int) + 1
+    kept, numbers = [], []
+    for first in range(low[0], high[0] + 1):
+        mesh = np.meshgrid([first], np.arange(low[1], high[1] + 1), np.arange(low[2], high[2] + 1), indexing="ij")
+        shifts = np.stack(mesh, axis=-1).reshape(-1, 3) @ cell.cell[:]
+        crystal = (shifts[:, None] + cell.positions).reshape(-1, 3)
+        lab = (crystal - [*point, 0.0]) @ matrix.T + centre
+        inside = ((lab >= 0) & (lab < [side, side, thickness])).all(axis=1)
+        kept.append(lab[inside])
+        numbers.append(np.tile(cell.numbers, len(shifts))[inside])
+    return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=[side, side, thickness], pbc=True)
+
+
+def frozen_phonons(
+    slab: Atoms, configurations: int, rms_displacements: Mapping[str, float], seed: int
+) -> Iterator[Atoms]:
+    """
+    Displace the atoms of a slab thermally, independently of each other (Einstein model, from abTEM).
+
+    Parameters
+    ----------
+    slab : ase.Atoms
+        Atoms at rest.
+    configurations : int
+        Number of snapshots.
+    rms_displacements : mapping
+        Displacement along one axis for each element [Å].
+    seed : int
+        Seed of the displacements.
+
+    Yields
+    ------
+    ase.Atoms
+        One snapshot after another.
+    """
+    symbols = sorted(set(slab.symbols))
+    sigmas = check_displacements(rms_displacements, symbols)
+    missing = [symbol for symbol in symbols if symbol not in sigmas]
+    if missing:
+        raise InputError(
+            f"frozen phonons: found no rms displacement for {missing[0]}; allowed: one for each of {', '.join(symbols)}"
+        )
+    if configurations < 1:
+        raise InputError(f"frozen phonons: found {configurations} configurations; allowed: at least 1")
+    from abtem import FrozenPhonons
+
+    for index in range(configurations):
+        # One generator each: a snapshot does not depend on how many are made.
+        displaced = FrozenPhonons(slab, 1, sigmas, seed=(seed + index,)).randomize(slab)
+        # Displaced out of the slab at its entrance or exit, an atom stays in the outermost slice.
+        displaced.positions[:, 2] = np.clip(displaced.positions[:, 2], 0, slab.cell[2, 2] - 1e-2)
+        yield displaced

@@ -1,0 +1,142 @@
+"""Slabs of atoms: any orientation and frozen phonons, against abTEM and against the periodic path."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.io import write
+
+from iphasenet.errors import InputError
+from iphasenet.images import simulate_images
+from iphasenet.numerics import Numerics
+from iphasenet.optics import Microscope
+from iphasenet.render import Field, Image, render
+from iphasenet.simulation import Specimen, simulate_specimen
+from iphasenet.slab import cut_slab, frozen_phonons, rotation_matrix
+from iphasenet.structure import orthogonal_cell, read_structure
+from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
+
+NUMERICS = Numerics(sampling_angstrom=0.125, slice_thickness_angstrom=2.0, window_angstrom=10)
+SOFT = Microscope(energy_kev=200, semiangle_mrad=15, detector_inner_mrad=8, detector_outer_mrad=40)
+
+
+def test_a_slab_is_the_rotated_crystal() -> None:
+    """Density, and every atom where the rotation of a lattice site puts it, for angles far from any zone axis."""
+    cell, angles, point = cell_of("KNbO3"), (63.0, 141.0, 275.0), (1.1, 2.3)
+    slab = cut_slab(cell, angles, 30.0, 30.0, point)
+    assert len(slab) == pytest.approx(5 / cell.get_volume() * 30**3, rel=0.03)
+    back = (slab.positions - [15, 15, 0]) @ rotation_matrix(*angles) + [*point, 0]
+    fractional = back / cell.cell.lengths()
+    for symbol in ("K", "Nb"):
+        site = cell[cell.symbols == symbol].get_scaled_positions()[0]
+        offset = fractional[slab.symbols == symbol] - site
+        np.testing.assert_allclose(offset, np.rint(offset), atol=1e-9)
+
+
+def test_an_oriented_slab_equals_abtem_probe_scan() -> None:
+    """One kappa and the slab as the cell: the same slices through `Probe.scan`, as in the periodic path."""
+    slab = cut_slab(cell_of("GaN"), (31.0, -78.0, 200.0), 24.0, 10.0)
+    potential = potential_of(slab, NUMERICS.sampling_angstrom)
+    images = simulate_images(potential, MICROSCOPE, NUMERICS, [12.0, 24.0], dtype=torch.float64)
+    positions = np.random.default_rng(1).uniform(0, 10, (5, 2))
+    for index, count in enumerate((6, 12)):
+        slices, extent = supercell_slices(potential, NUMERICS, count)
+        reference = abtem_segments(slices, 2.0, extent, positions)
+        my, mx = (n // 2 for n in images.coefficients.shape[-2:])
+        phase_x = np.exp(2j * np.pi * np.outer(positions[:, 0] / 10, np.arange(-mx, mx + 1)))
+        phase_y = np.exp(2j * np.pi * np.outer(positions[:, 1] / 10, np.arange(-my, my + 1)))
+        signal = np.einsum("syx,py,px->ps", images.coefficients[index, 0], phase_y, phase_x).real
+        assert np.abs(signal - reference).max() < 1e-6 * reference.mean()
+
+
+def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Euler angles and small tilts mean the same, gamma, offset and truth included: rms share of the contrast.
+
+    3 %: the slab's lattice planes lean through the slices; 5 % of the potential: limited to the image's band, columns
+    ring, and beyond the slab's sides there are none.
+    """
+    specimen = Specimen(cell_of("KNbO3"), (40.0,), (0.9, -0.6), 33.0, (0.3, 0.6))
+    image = Image(16, 0.3)
+    periodic = simulate_specimen(specimen, SOFT, Numerics(0.125, 2.1, 16), image)
+    monkeypatch.setattr("iphasenet.simulation.SMALL_TILT", 0.0)
+    slab = simulate_specimen(specimen, SOFT, Numerics(0.125, 4.029 / 2, 16), image)
+    for name, tolerance in (("segments", 0.03), ("potential", 0.05)):
+        difference = float(np.sqrt(((slab[name] - periodic[name]) ** 2).mean()))
+        contrast = float(np.sqrt(((periodic[name] - periodic[name].mean(("y", "x"))) ** 2).mean()))
+        assert difference < tolerance * contrast
+
+
+def test_frozen_phonons_displace_atoms_and_average_to_debye_waller_factors() -> None:
+    """Mean potential of snapshots against the damped crystal's; the same seed gives the same snapshots."""
+    cell, displacements = cell_of("KNbO3"), {"K": 0.1, "Nb": 0.08, "O": 0.1}
+    slab = cell.repeat((2, 2, 2))
+    snapshots = list(frozen_phonons(slab, 60, displacements, seed=5))
+    again = next(iter(frozen_phonons(slab, 1, displacements, seed=5)))
+    np.testing.assert_array_equal(again.positions, snapshots[0].positions)
+    niobium = slab.symbols == "Nb"
+    moved = np.array([atoms.positions[niobium, :2] - slab.positions[niobium, :2] for atoms in snapshots])
+    assert moved.std() == pytest.approx(0.08, rel=0.05)
+    field = Field(Image(40, 0.2), offset=(4.0, 4.0))
+    mean = np.mean([render(p.projected(1, 1), p.lengths[:2], field) for p in map(fine, snapshots)], axis=0)
+    rest, damped = (render(p.projected(1, 1), p.lengths[:2], field) for p in (fine(slab), fine(slab, displacements)))
+    assert np.abs(mean - damped).max() < 0.25 * np.abs(rest - damped).max()
+
+
+def fine(atoms: Atoms, displacements: dict[str, float] | None = None):
+    """Potential to 4 cycles/Å."""
+    from iphasenet.potential import crystal_potential
+
+    return crystal_potential(atoms, 4.0, rms_displacements=displacements)
+
+
+def test_frozen_phonons_are_simulated_as_a_slab_and_scatter_further_out() -> None:
+    """Thermal displacements move intensity into an annular dark field; Debye-Waller factors alone lose it."""
+    microscope = Microscope(200, 15, 8, 25, dark_field_mrad=(28, 40))
+    displacements = dict.fromkeys(("K", "Nb", "O"), 0.12)
+    image = Image(8, 0.5)
+    damped, snapshots = (
+        simulate_specimen(
+            Specimen(cell_of("KNbO3"), (60.0,), rms_displacements=displacements, phonons=phonons, seed=1),
+            microscope, Numerics(0.15, 2.1, 8), image,
+        )
+        for phonons in (0, 2)
+    )  # fmt: skip
+    assert float(snapshots["dark_field"].mean()) > 1.1 * float(damped["dark_field"].mean())
+
+
+def test_a_supercell_with_a_defect_is_simulated_as_its_own_cell(tmp_path: Path) -> None:
+    """An orthogonal supercell's CIF: without the defect it is the crystal, with a vacancy it differs there alone."""
+    cell = cell_of("KNbO3")
+    perfect = cell.repeat((3, 3, 2))
+    vacancy = perfect.copy()
+    niobium = np.flatnonzero(vacancy.symbols == "Nb")
+    middle = niobium[np.argmin(np.hypot(*(vacancy.positions[niobium, :2] - 6.04).T))]
+    del vacancy[middle]
+    images = {}
+    for name, atoms in {"unit": cell, "perfect": perfect, "vacancy": vacancy}.items():
+        write(tmp_path / f"{name}.cif", atoms)
+        read = orthogonal_cell(read_structure(tmp_path / f"{name}.cif"))
+        data = simulate_specimen(Specimen(read, (8.0,)), SOFT, Numerics(0.15, 2.1, 12), Image(60, 0.2))
+        images[name] = data["potential"].values[0]
+    # A CIF gives 6 decimals.
+    np.testing.assert_allclose(images["perfect"], images["unit"], atol=1e-3 * images["unit"].max())
+    changed = np.abs(images["vacancy"] - images["unit"]) > 0.1 * images["unit"].max()
+    assert 0 < changed.mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phonons": 2, "rms_displacements": {"K": 0.1}}, "no rms displacement for Nb"),
+        ({"phonons": 2, "rms_displacements": dict.fromkeys(("K", "Nb", "O"), float("nan"))}, "found nan"),
+        ({"tilt": (float("nan"), 0.0)}, "finite"),
+        ({"tilt": (20.0, 0.0), "thicknesses": (1e6,)}, "atoms in"),
+        ({"tilt": (20.0, 0.0)}, r"needs [\d,.]+ MB"),
+    ],
+)
+def test_what_cannot_be_simulated_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        specimen = Specimen(**{"cell": cell_of("KNbO3"), "thicknesses": (20.0,), **change})
+        simulate_specimen(specimen, MICROSCOPE, Numerics(0.1, 2.1, 30, 100), Image(8, 0.5))
