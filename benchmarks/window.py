@@ -2,8 +2,8 @@
 
     python benchmarks/window.py results.csv [MATERIAL ...]
 
-Images in windows of 25.6 to 76.8 Å against one of 102.4 Å, all thicknesses, five crystals tilted by 0.3 degrees. Pixels of
-0.15 Å: the window's error hardly depends on them, its cost does.
+Images in windows of 25.6 to 76.8 Å against one of 102.4 Å, all thicknesses, five crystals tilted by 0.3 degrees.
+Pixels of 0.15 Å: the window's error hardly depends on them, its cost does.
 """
 
 import csv
@@ -21,7 +21,7 @@ from iphasenet.optics import Microscope
 from iphasenet.probe import window_cells
 
 WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 76.8), 102.4
-SAMPLING, SLICE = 0.15, 2.1
+SAMPLING, SLICE = 0.15, 0.3
 
 
 class HardEdges(Microscope):

@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     numerics = command.add_argument_group("accuracy")
     numerics.add_argument("--multislice-sampling", type=float, default=0.1, metavar="Å", help="largest pixel [Å]")
-    numerics.add_argument("--slice-thickness", type=float, default=2.1, metavar="Å", help="largest slice [Å]")
+    numerics.add_argument("--slice-thickness", type=float, default=0.3, metavar="Å",
+                          help="layers this close are one slice [Å]; in slabs, 1 Å at least")  # fmt: skip
     numerics.add_argument("--window", type=float, default=25.6, metavar="Å",
                           help="smallest side of the window in which a probe is periodic [Å]")  # fmt: skip
     numerics.add_argument("--parametrization", choices=("lobato", "kirkland"), default="lobato")
@@ -130,7 +131,7 @@ def simulate(options: argparse.Namespace) -> None:
         options.seed,
     )
     device = choose_device(options.device)
-    with tqdm(desc="multislice", unit=" waves") as bar:
+    with tqdm(desc="multislice", unit=" waves", delay=0.5) as bar:
 
         def progress(done: int, waves: int) -> None:
             bar.total = waves

@@ -126,13 +126,13 @@ def simulate_images(
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
     """
-    a, b, c = potential.lengths
+    a, b, _ = potential.lengths
     if not np.isfinite([*tilt, *rotations]).all():
         raise InputError(f"tilt {tilt}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
     grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
     check_band(microscope, grid)
-    slices = potential.slice_count(numerics.slice_thickness_angstrom)
-    exits = exit_planes(thicknesses, c / slices)
+    slicing = potential.slicing(numerics.slice_thickness_angstrom)
+    exits = exit_planes(thicknesses, slicing)
     cells = window_cells((a, b), numerics.window_angstrom)
     pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
     orders, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
@@ -141,11 +141,15 @@ def simulate_images(
     reach = microscope.detector_reach + max(pixel)
     # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
     beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
-    waves = waves_together(numerics.memory_mb, grid, slices, len(exits), blocks, beams, math.prod(shape), dtype, device)
+    waves = waves_together(
+        numerics.memory_mb, grid, slicing.count, len(exits), blocks, beams, math.prod(shape), dtype, device
+    )
 
-    potential_slices = torch.as_tensor(potential.slices(slices, grid.gpts), dtype=dtype, device=device)
+    potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
     coefficients = transmission_functions(potential_slices, grid, microscope.interaction_constant)
-    crystal = Crystal(grid, coefficients, c / slices, microscope.wavelength, tilt, potential.translations)
+    crystal = Crystal(
+        grid, coefficients, slicing.thicknesses.tolist(), microscope.wavelength, tilt, potential.translations
+    )
     total = torch.zeros(shape, dtype=torch.float64, device=device)
     done, every = 0, sum(len(block.orders) for block in blocks)
     for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves):
@@ -160,5 +164,5 @@ def simulate_images(
     gx, gy = series_frequencies(series.shape[-2:], (a, b))
     series = series * np.exp(-2 * (np.pi * microscope.source_size_angstrom) ** 2 * (gx**2 + gy**2))
     precision = np.complex128 if dtype == torch.float64 else np.complex64
-    thickness = np.array(exits) * (c / slices)
+    thickness = np.array([slicing.depth(total) for total in exits])
     return PeriodicImages((a, b), thickness, np.array(rotations, float), series.astype(precision))

@@ -156,7 +156,12 @@ def propagators(
 
 
 def scatter(
-    incident: Tensor, transmission: Tensor, propagator: Tensor, exit_slices: Sequence[int], grid: CellGrid
+    incident: Tensor,
+    owner: Tensor,
+    transmission: Tensor,
+    propagator: Sequence[Tensor],
+    exit_slices: Sequence[int],
+    grid: CellGrid,
 ) -> Tensor:
     """
     Send plane waves through a slab and collect them at its exit planes.
@@ -165,10 +170,12 @@ def scatter(
     ----------
     incident : (wave, 2) integer tensor
         Orders (x, y) of each incident plane wave G.
+    owner : (wave,) integer tensor
+        Block of each wave.
     transmission : (slice, y, x) complex tensor
         Transmission functions of one cell on the grid; they repeat along the beam.
-    propagator : (wave, y, x) complex tensor
-        Propagator over one slice for each wave.
+    propagator : sequence of (block, y, x) complex tensor
+        Propagators of the blocks after each slice of one cell.
     exit_slices : sequence of int, rising
         Numbers of slices after which the waves are collected.
     grid : CellGrid
@@ -180,13 +187,16 @@ def scatter(
         Columns of the scattering matrix: amplitudes of the plane waves kappa + G' in the order of the FFT.
     """
     nx, ny = grid.gpts
-    waves = torch.zeros_like(propagator)
+    # Waves of a single block share its propagator, which then stays in the cache.
+    single = bool((owner == owner[0]).all())
+    spread = {id(phases): phases[owner[0]] if single else phases[owner] for phases in propagator}
+    waves = transmission.new_zeros(len(incident), ny, nx)
     waves[torch.arange(len(waves)), incident[:, 1] % ny, incident[:, 0] % nx] = 1
     collected: list[Tensor] = []
     for index in range(exit_slices[-1]):
         real = torch.fft.ifft2(waves, norm="forward")
         real *= transmission[index % len(transmission)]
         waves = torch.fft.fft2(real, norm="forward")
-        waves *= propagator
+        waves *= spread[id(propagator[index % len(propagator)])]
         collected.extend(waves.clone() for _ in range(exit_slices.count(index + 1)))
     return torch.stack(collected)

@@ -8,6 +8,7 @@ from iphasenet.errors import InputError
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.probe import Translations
+from iphasenet.slicing import Slicing
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Numerics:
     sampling_angstrom : float
         Largest pixel of the multislice grid [Å].
     slice_thickness_angstrom : float
-        Largest slice thickness [Å].
+        Atoms up to this far above the lowest of a slice belong to it [Å] (`iphasenet.slicing`).
     window_angstrom : float
         Smallest side of the window, a whole number of cells, in which a probe is periodic [Å].
     memory_mb : float
@@ -100,11 +101,9 @@ def check_band(microscope: Microscope, grid: CellGrid) -> None:
         )
 
 
-def exit_planes(thicknesses: Sequence[float], slice_thickness: float) -> list[int]:
+def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
     """Slices nearest to each thickness [Å]; InputError where one is below a slice, not rising or no number."""
     found = [thickness / 10 for thickness in thicknesses]
     if not found or not all(math.isfinite(t) for t in found) or found != sorted(set(found)):
         raise InputError(f"thickness: found {found} nm; allowed: finite, rising")
-    if thicknesses[0] < slice_thickness:
-        raise InputError(f"thickness {found[0]:g} nm is below one slice; allowed: from {slice_thickness / 10:.3g} nm")
-    return [round(thickness / slice_thickness) for thickness in thicknesses]
+    return [slicing.nearest(thickness) for thickness in thicknesses]

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.slicing import Slicing, layer_slicing
 from iphasenet.structure import lateral_translations
 
 HEIGHT_TOLERANCE = 1e-3
-"""An atom this close below a slice belongs to it: rounding must not split an atomic layer [Å]."""
+"""An atom this close to the top of the cell is one at its bottom [Å]."""
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
@@ -36,7 +37,7 @@ class CrystalPotential:
     lengths : (float, float, float)
         Cell lengths along x, y and the beam z [Å].
     positions : (atom, 3) array
-        Positions; heights above the entrance surface from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
+        Positions; heights from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
     elements : (atom,) integer array
         Index of each atom's element in `form_factors`.
     form_factors : (element, 2 my + 1, 2 mx + 1) array
@@ -65,47 +66,39 @@ class CrystalPotential:
         """Spatial frequencies Gx (1, nx) and Gy (ny, 1) of the coefficients [1/Å]."""
         return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
 
-    def slice_count(self, slice_thickness: float) -> int:
-        """Count equal slices of one cell, each at most `slice_thickness` [Å]."""
-        return max(1, math.ceil(self.lengths[2] / slice_thickness - 1e-9))
+    def slicing(self, thickness: float) -> Slicing:
+        """Cut the cell between its atomic layers; those within `thickness` [Å] are one slice."""
+        ny, nx = self.form_factors.shape[-2:]
+        weights = self.form_factors[self.elements, ny // 2, nx // 2]
+        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], thickness)
 
-    def slab_slices(self, thickness: float, slices: int) -> int:
-        """Slices nearest to a thickness [Å], where the cell is cut into `slices` equal ones."""
-        return round(thickness * slices / self.lengths[2])
-
-    def atom_slices(self, slices: int) -> IntArray:
-        """Index of the slice that holds each atom when the cell is cut into `slices` equal ones."""
-        thickness = self.lengths[2] / slices
-        return np.floor((self.positions[:, 2] + HEIGHT_TOLERANCE) / thickness).astype(np.int64) % slices
-
-    def slices(self, slices: int, gpts: tuple[int, int]) -> FloatArray:
+    def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> FloatArray:
         """
         Project the cell's potential slice by slice.
 
         Parameters
         ----------
-        slices : int
-            Number of equal slices of the cell.
+        slicing : Slicing
+            Slices of the cell.
         gpts : (int, int)
             Grid points along x and y.
 
         Returns
         -------
-        (slices, y, x) array
+        (slice, y, x) array
             Projected potential of each slice on the grid [V Å].
         """
-        owner = self.atom_slices(slices)
-        return np.stack([series_on_grid(self._sum(owner == index), gpts) for index in range(slices)])
+        return np.stack([series_on_grid(self._sum(slicing.owner == n), gpts) for n in range(slicing.count)])
 
-    def projected(self, slices: int, total_slices: int, tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
+    def projected(self, slicing: Slicing, total: int, tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
         """
         Fourier coefficients of a slab's projected potential.
 
         Parameters
         ----------
-        slices : int
-            Number of equal slices of the cell.
-        total_slices : int
+        slicing : Slicing
+            Slices of the cell.
+        total : int
             Number of slices of the slab: the atoms are those that the multislice passes.
         tilt : (float, float)
             Lateral shift of an atomic column per depth, (x, y) in the crystal's frame; column positions are
@@ -118,20 +111,24 @@ class CrystalPotential:
         """
         gx, gy = self.frequencies
         shear = (gx * tilt[0] + gy * tilt[1]) * self.lengths[2]
-        repeats = (total_slices - self.atom_slices(slices) + slices - 1) // slices
-        total = np.zeros(self.form_factors.shape[1:], complex)
+        repeats = (total - slicing.owner + slicing.count - 1) // slicing.count
+        coefficients = np.zeros(self.form_factors.shape[1:], complex)
         for count in np.unique(repeats):
-            total += self._sum(repeats == count, tilt) * _repeat(shear, int(count))
-        return total
+            atoms = self._sum(repeats == count, tilt, slicing.origin)
+            coefficients += atoms * _repeat(shear, int(count))
+        return coefficients
 
-    def _sum(self, chosen: NDArray[np.bool_], tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
-        """Coefficients of some atoms' projected potential, each shifted by tilt times its height [V Å]."""
+    def _sum(
+        self, chosen: NDArray[np.bool_], tilt: tuple[float, float] = (0.0, 0.0), origin: float = 0.0
+    ) -> ComplexArray:
+        """Coefficients of some atoms' projected potential, each shifted by tilt times its depth [V Å]."""
         gx, gy = self.frequencies
         total = np.zeros(self.form_factors.shape[1:], complex)
         for element in np.unique(self.elements[chosen]):
             x, y, z = self.positions[chosen & (self.elements == element)].T
-            along_x = np.exp(-2j * np.pi * (x + tilt[0] * z)[:, None] * gx)
-            along_y = np.exp(-2j * np.pi * gy * (y + tilt[1] * z))
+            depth = z - origin
+            along_x = np.exp(-2j * np.pi * (x + tilt[0] * depth)[:, None] * gx)
+            along_y = np.exp(-2j * np.pi * gy * (y + tilt[1] * depth))
             total += self.form_factors[element] * (along_y @ along_x)
         return total
 

@@ -12,6 +12,7 @@ from iphasenet.images import PeriodicImages
 from iphasenet.optics import rotate
 from iphasenet.potential import ComplexArray, CrystalPotential, series_frequencies
 from iphasenet.sampling import SPLITS, Sample
+from iphasenet.slicing import Slicing
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def render_sample(
     sample: Sample,
     images: PeriodicImages,
     potential: CrystalPotential,
-    slices: int,
+    slicing: Slicing,
     image: Image,
 ) -> Rendered:
     """
@@ -183,8 +184,8 @@ def render_sample(
         Series of the sample's tilt.
     potential : CrystalPotential
         Potential of the cell.
-    slices : int
-        Slices of one cell in the multislice.
+    slicing : Slicing
+        Slices of the cell in the multislice.
     image : Image
         Pixels.
 
@@ -197,7 +198,7 @@ def render_sample(
     offset = (sample.offset[0] * potential.lengths[0], sample.offset[1] * potential.lengths[1])
     field = Field(image, sample.gamma, offset)
     tilt = sample.orientation.tilt
-    slab = potential.projected(slices, potential.slab_slices(thickness, slices), tilt)
+    slab = potential.projected(slicing, slicing.nearest(thickness), tilt)
     alpha, beta = lab_tilt(tilt, sample.gamma)
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),

@@ -31,8 +31,8 @@ class Crystal:
         Grid of one cell.
     coefficients : (slice, y, x) complex tensor
         Fourier coefficients of the transmission functions of one cell (`multislice.transmission_functions`).
-    slice_thickness : float
-        Slice thickness [Å].
+    thicknesses : sequence of float
+        Distance that waves travel after each slice [Å].
     wavelength : float
         Electron wavelength [Å].
     tilt : (float, float)
@@ -43,7 +43,7 @@ class Crystal:
 
     grid: CellGrid
     coefficients: Tensor
-    slice_thickness: float
+    thicknesses: Sequence[float]
     wavelength: float
     tilt: tuple[float, float]
     translations: Translations
@@ -53,11 +53,17 @@ class Crystal:
         """Transmission functions on the grid."""
         return torch.fft.ifft2(self.coefficients, norm="forward")
 
-    def propagator(self, block: Block) -> Tensor:
-        """Propagator (y, x) of a block over one slice."""
-        kappa = torch.as_tensor(block.kappa[None], dtype=torch.float64, device=self.coefficients.device)
-        phases = propagators(self.grid, kappa, self.wavelength, self.slice_thickness, self.tilt)
-        return phases[0].to(self.coefficients.dtype)
+    def propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
+        """Propagators (block, y, x) after each slice; slices of one thickness share theirs."""
+        kappa = np.stack([block.kappa for block in blocks])
+        vectors = torch.as_tensor(kappa, dtype=torch.float64, device=self.coefficients.device)
+        # Equal but for rounding is equal.
+        keys = [round(thickness, 9) for thickness in self.thicknesses]
+        phases = {
+            key: propagators(self.grid, vectors, self.wavelength, key, self.tilt).to(self.coefficients.dtype)
+            for key in set(keys)
+        }
+        return [phases[key] for key in keys]
 
     def beams(self, block: Block, reach: float) -> Orders:
         """Orders (beam, 2) below a spatial frequency [1/Å] that the crystal couples with a block's waves."""
@@ -112,7 +118,7 @@ def _by_matrices(
     k = block.kappa + inside / (a, b)
     detected = np.hypot(k[:, 0], k[:, 1]) < reach
     nx, ny = crystal.grid.gpts
-    propagator = crystal.propagator(block)[inside[:, 1] % ny, inside[:, 0] % nx]
+    propagator = [phases[0, inside[:, 1] % ny, inside[:, 0] % nx] for phases in crystal.propagators([block])]
     matrix = transfer_columns(
         torch.as_tensor(block.orders, device=device),
         torch.as_tensor(inside, device=device),
@@ -130,13 +136,14 @@ def _by_transforms(
 ) -> Iterator[tuple[Block, Orders, Tensor]]:
     device, (nx, ny) = crystal.coefficients.device, crystal.grid.gpts
     beams = [crystal.beams(block, reach) for block in batch]
-    propagator = torch.stack([crystal.propagator(block) for block in batch])
+    propagator = crystal.propagators(batch)
     incident = torch.as_tensor(np.concatenate([block.orders for block in batch]), device=device)
     owner = torch.repeat_interleave(torch.tensor([len(block.orders) for block in batch])).to(device)
     parts: list[list[Tensor]] = [[] for _ in batch]
     for start in range(0, len(incident), waves):
         owners = owner[start : start + waves]
-        passed = scatter(incident[start : start + waves], crystal.transmission, propagator[owners], exits, crystal.grid)
+        together = incident[start : start + waves]
+        passed = scatter(together, owners, crystal.transmission, propagator, exits, crystal.grid)
         for index in owners.unique().tolist():
             parts[index].append(passed[:, owners == index][..., beams[index][:, 1] % ny, beams[index][:, 0] % nx])
     for block, orders, part in zip(batch, beams, parts, strict=True):

@@ -23,6 +23,9 @@ Progress = Callable[[int, int], object]
 SMALL_TILT = 2.0
 """Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
 
+SLAB_SLICE = 1.0
+"""Thinnest slices of a slab [Å]."""
+
 
 @dataclass(frozen=True)
 class Specimen:
@@ -133,9 +136,9 @@ def _projected(
     potential: CrystalPotential, numerics: Numerics, images: PeriodicImages, tilt: tuple[float, float]
 ) -> ComplexArray:
     """Projected potential (thickness, ...) of what the waves of `images` passed."""
-    slices = potential.slice_count(numerics.slice_thickness_angstrom)
-    totals = [potential.slab_slices(thickness, slices) for thickness in images.thicknesses]
-    return np.stack([potential.projected(slices, total, tilt) for total in totals])
+    slicing = potential.slicing(numerics.slice_thickness_angstrom)
+    totals = [slicing.nearest(thickness) for thickness in images.thicknesses]
+    return np.stack([potential.projected(slicing, total, tilt) for total in totals])
 
 
 def _simulate_cell(
@@ -172,11 +175,12 @@ def _simulate_slab(
         microscope.semiangle_mrad,
         numerics.window_angstrom,
     )
+    # A slab's atoms lie at all heights.
+    numerics = replace(numerics, slice_thickness_angstrom=max(SLAB_SLICE, numerics.slice_thickness_angstrom))
     dz = numerics.slice_thickness_angstrom
-    # Whole slices of the thickness asked for, so that the slab's slices are the numerics'.
     thickness = max(1, round(specimen.thicknesses[-1] / dz)) * dz
     angles = (*specimen.tilt, specimen.rotation_deg)
-    slab = cut_slab(specimen.cell, angles, thickness, side, specimen.point, lead=dz / 2)
+    slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead=dz / 2)
     count = max(1, specimen.phonons)
     damping = None if specimen.phonons else specimen.rms_displacements
     snapshots = (

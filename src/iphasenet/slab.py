@@ -45,7 +45,7 @@ def cut_slab(
     cell: Atoms,
     angles: tuple[float, float, float],
     thickness: float,
-    side: float,
+    side: tuple[float, float],
     point: tuple[float, float] = (0.0, 0.0),
     lead: float = 0.0,
 ) -> Atoms:
@@ -60,8 +60,8 @@ def cut_slab(
         alpha, beta, gamma of `rotation_matrix` [degrees].
     thickness : float
         Thickness along the beam [Å].
-    side : float
-        Length of the slab along x and y [Å].
+    side : (float, float)
+        Lengths of the slab along x and y [Å].
     point : (float, float)
         Point (x, y) of the crystal, in its own frame, that lies at the middle of the entrance surface [Å].
     lead : float
@@ -70,18 +70,18 @@ def cut_slab(
     Returns
     -------
     ase.Atoms
-        Atoms in a box of side x side x thickness, entrance surface at z = 0.
+        Atoms in a box of those sides and that thickness, entrance surface at z = 0.
     """
-    density = len(cell) / cell.get_volume()
-    expected = density * side**2 * thickness
+    box = np.array([*side, thickness])
+    expected = len(cell) / cell.get_volume() * box.prod()
     if expected > MAX_ATOMS:
         raise InputError(
-            f"slab: found {expected:,.0f} atoms in {side:.0f} x {side:.0f} x {thickness:.0f} Å; allowed: at most "
+            f"slab: found {expected:,.0f} atoms in {box[0]:.0f} x {box[1]:.0f} x {box[2]:.0f} Å; allowed: at most "
             f"{MAX_ATOMS:,}, a smaller field of view or thickness"
         )
     matrix = rotation_matrix(*angles)
-    centre = np.array([side / 2, side / 2, lead])
-    corners = np.array([[x, y, z] for x in (0, side) for y in (0, side) for z in (0, thickness)])
+    centre = np.array([side[0] / 2, side[1] / 2, lead])
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * box
     # The box's corners in units of the crystal's cell say which cells can reach into it.
     crystal_corners = (corners - centre) @ matrix + [*point, 0.0]
     reached = np.linalg.solve(cell.cell[:].T, crystal_corners.T).T
@@ -92,10 +92,10 @@ def cut_slab(
         shifts = np.stack(mesh, axis=-1).reshape(-1, 3) @ cell.cell[:]
         crystal = (shifts[:, None] + cell.positions).reshape(-1, 3)
         lab = (crystal - [*point, 0.0]) @ matrix.T + centre
-        inside = ((lab >= 0) & (lab < [side, side, thickness])).all(axis=1)
+        inside = ((lab >= 0) & (lab < box)).all(axis=1)
         kept.append(lab[inside])
         numbers.append(np.tile(cell.numbers, len(shifts))[inside])
-    return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=[side, side, thickness], pbc=True)
+    return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=box, pbc=True)
 
 
 def frozen_phonons(

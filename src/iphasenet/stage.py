@@ -15,7 +15,7 @@ from iphasenet.errors import InputError
 STAGE_VERSIONS = {
     "potential": 2,
     "images": 2,
-    "samples": 1,
+    "samples": 2,
     "dataset": 1,
     "model": 1,
     "evaluation": 1,

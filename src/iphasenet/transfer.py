@@ -98,7 +98,7 @@ def transfer_columns(
     beams: Tensor,
     detected: Tensor,
     transmission: Tensor,
-    propagator: Tensor,
+    propagator: Sequence[Tensor],
     plan: Passage,
     grid: CellGrid,
 ) -> Tensor:
@@ -115,8 +115,8 @@ def transfer_columns(
         Beams to be returned.
     transmission : (slice, y, x) complex tensor
         Fourier coefficients of the band-limited transmission functions of one cell, in the order of the FFT.
-    propagator : (beam,) complex tensor
-        Propagator over one slice.
+    propagator : sequence of (beam,) complex tensor
+        Propagator after each slice.
     plan : Passage
         From `best_passage`.
     grid : CellGrid
@@ -131,7 +131,10 @@ def transfer_columns(
     # Differences of beams beyond the grid's range wrap onto coefficients that the band limit made zero.
     difference = beams[:, None] - beams[None]
     index = (difference[..., 1] % ny) * nx + difference[..., 0] % nx
-    layers = [propagator[:, None] * coefficients.flatten()[index] for coefficients in transmission]
+    layers = [
+        phases[:, None] * coefficients.flatten()[index]
+        for phases, coefficients in zip(propagator, transmission, strict=True)
+    ]
     powers = [_product(layers)]
     for _ in range(plan.squarings):
         powers.append(powers[-1] @ powers[-1])

@@ -1,6 +1,7 @@
 """What the comparisons with abTEM share: the same slices, aperture and detector on abTEM's own supercell."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def potential_of(atoms: Atoms, sampling: float) -> CrystalPotential:
 
 def abtem_segments(
     slices: np.ndarray,
-    slice_thickness: float,
+    slice_thickness: float | Sequence[float],
     extent: tuple[float, float],
     positions: np.ndarray,
     gamma: float = 0.0,
@@ -77,12 +78,16 @@ def abtem_segments(
 
 def supercell_slices(
     potential: CrystalPotential, numerics: Numerics, total_slices: int
-) -> tuple[np.ndarray, tuple[float, float]]:
-    """Slices (slice, y, x) of the window's supercell, and its extent [Å]."""
+) -> tuple[np.ndarray, list[float], tuple[float, float]]:
+    """Slices (slice, y, x) of the window's supercell, their thicknesses and its extent [Å]."""
     lengths = potential.lengths[:2]
     grid = cell_grid(lengths, numerics.sampling_angstrom, potential.translations)
-    count = potential.slice_count(numerics.slice_thickness_angstrom)
+    slicing = potential.slicing(numerics.slice_thickness_angstrom)
     cells = window_cells(lengths, numerics.window_angstrom)
-    cell = potential.slices(count, grid.gpts)
-    stack = np.stack([cell[i % count] for i in range(total_slices)])
-    return np.tile(stack, (1, cells[1], cells[0])), (cells[0] * lengths[0], cells[1] * lengths[1])
+    cell = potential.slices(slicing, grid.gpts)
+    order = np.arange(total_slices) % slicing.count
+    return (
+        np.tile(cell[order], (1, cells[1], cells[0])),
+        slicing.thicknesses[order].tolist(),
+        (cells[0] * lengths[0], cells[1] * lengths[1]),
+    )

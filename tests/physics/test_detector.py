@@ -16,9 +16,10 @@ from iphasenet.optics import Microscope
 from iphasenet.potential import crystal_potential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Orientation, Sample
+from iphasenet.slicing import Slicing
 from tests.physics.conftest import MICROSCOPE, cell_of, potential_of
 
-NUMERICS = Numerics(sampling_angstrom=0.12, slice_thickness_angstrom=2.1, window_angstrom=8)
+NUMERICS = Numerics(sampling_angstrom=0.12, slice_thickness_angstrom=0.3, window_angstrom=8)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 30.0, 90.0])
@@ -67,7 +68,7 @@ def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytes
 
 def test_a_simulation_beyond_its_memory_is_refused_with_the_number() -> None:
     with pytest.raises(InputError, match=r"needs [\d.]+ MB; allowed: memory_mb 0.2;"):
-        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.1, 2.1, 8, 0.2), [40.0])
+        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.1, 0.3, 8, 0.2), [40.0])
 
 
 @pytest.mark.parametrize("undefined", [{"tilt": (np.nan, 0.0)}, {"rotations": [np.inf]}])
@@ -96,7 +97,7 @@ def test_sectors_share_the_annulus_from_where_they_begin(segments: int) -> None:
 def test_dark_field_comes_from_the_same_pass() -> None:
     """An annulus divided in four, summed, is the annulus; the four segments stay what they were."""
     potential = potential_of(cell_of("GaN"), 0.09)
-    numerics = Numerics(0.09, 2.1, 8)
+    numerics = Numerics(0.09, 0.3, 8)
     both = replace(MICROSCOPE, dark_field_mrad=(55.0, 70.0))
     alone = replace(MICROSCOPE, detector_inner_mrad=55.0, detector_outer_mrad=70.0)
     series = simulate_images(potential, both, numerics, [20.0]).coefficients[0, 0]
@@ -117,18 +118,19 @@ def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
     crystal = turn.T @ lean
     orientation = Orientation(3, (float(crystal[0]), float(crystal[1])), (float(np.rad2deg(gamma)),), "test")
     sample = Sample("x", orientation, 0, 1, 4.0, (0.3, 0.6))
-    numerics = Numerics(0.2, 2.0, 8)
+    numerics = Numerics(0.2, 0.3, 8)
     soft = Microscope(energy_kev=200, semiangle_mrad=10, detector_inner_mrad=5, detector_outer_mrad=30)
     series = simulate_images(potential, soft, numerics, [20.0, 40.0], orientation.tilt, orientation.rotations_deg)
     image = Image(32, 0.3)
-    rendered = render_sample(sample, series, potential, 2, image)
+    rendered = render_sample(sample, series, potential, potential.slicing(0.3), image)
 
     # The same atoms, placed in the lab one by one, each with the Fourier transform of its own potential.
     frequency = np.fft.fftfreq(160, 9.6 * 5 / 160)
     fx, fy = np.meshgrid(frequency, frequency)
     keep = (np.abs(fx) < 0.5 / 0.3) & (np.abs(fy) < 0.5 / 0.3)
+    single = Slicing(np.array([4.0]), np.array([0]), 0.0)
     form = {
-        s: crystal_potential(Atoms(s, positions=[[0, 0, 0]], cell=[48, 48, 4], pbc=True), 2.0).projected(1, 1)
+        s: crystal_potential(Atoms(s, positions=[[0, 0, 0]], cell=[48, 48, 4], pbc=True), 2.0).projected(single, 1)
         for s in ("Sr", "O")
     }
     order = np.rint(frequency * 48).astype(int)
@@ -138,7 +140,7 @@ def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
             for j in range(-12, 13):
                 for n in range(10):
                     flat = position[:2] + np.array([4 * (i - 0.3), 5 * (j - 0.6)])
-                    x, y = turn @ flat + lean * (position[2] + 4 * n)
+                    x, y = turn @ flat + lean * (position[2] - 0.5 + 4 * n)
                     if max(abs(x), abs(y)) < 20:
                         centre = form[symbol].shape[0] // 2
                         factor = np.where(keep, form[symbol][np.ix_(order + centre, order + centre)], 0)

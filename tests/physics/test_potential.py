@@ -13,6 +13,7 @@ from iphasenet.electron import interaction_constant, wavelength
 from iphasenet.errors import InputError
 from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.render import Field, Image, render
+from iphasenet.slicing import Slicing, layer_slicing
 from tests.physics.conftest import cell_of
 
 PIXELS, SAMPLING = 48, 0.1
@@ -29,7 +30,7 @@ def ours(atoms: Atoms, pixels: int, sampling: float) -> np.ndarray:
     potential = crystal_potential(atoms, 0.5 / sampling)
     corner = (pixels - 1) / 2 * sampling
     field = Field(Image(pixels, sampling), offset=(corner, corner))
-    return render(potential.projected(1, 1), potential.lengths[:2], field)
+    return render(potential.projected(whole(potential), 1), potential.lengths[:2], field)
 
 
 def abtem_projection(atoms: Atoms, pixels: int, *, deconvolved: bool) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_does_not_depend_on_the_position_relative_to_the_pixels() -> None:
     first, second = crystal_potential(atoms, 5.0), crystal_potential(moved, 5.0)
     gx, gy = first.frequencies
     phase = np.exp(-2j * np.pi * (gx * shift[0] + gy * shift[1]))
-    np.testing.assert_allclose(second.projected(1, 1), first.projected(1, 1) * phase, atol=1e-9)
+    np.testing.assert_allclose(second.projected(whole(second), 1), first.projected(whole(first), 1) * phase, atol=1e-9)
 
 
 def test_debye_waller_factor_equals_abtems() -> None:
@@ -87,7 +88,7 @@ def test_debye_waller_factor_equals_abtems() -> None:
     layers = crystal_potential(atoms, 0.5 / SAMPLING, rms_displacements=displacements)
     corner = (PIXELS - 1) / 2 * SAMPLING
     field = Field(Image(PIXELS, SAMPLING), offset=(corner, corner))
-    damped = render(layers.projected(1, 1), layers.lengths[:2], field)
+    damped = render(layers.projected(whole(layers), 1), layers.lengths[:2], field)
     np.testing.assert_allclose(damped, reference.T, atol=2e-6 * reference.max())
     assert damped.max() < 0.8 * ours(atoms, PIXELS, SAMPLING).max()
 
@@ -97,14 +98,19 @@ def test_displacements_of_absent_elements_are_refused() -> None:
         crystal_potential(atoms_on_grid(), 1.0, rms_displacements={"Xe": 0.1})
 
 
-def tilted_sum(potential: CrystalPotential, total: int, slices: int, tilt: tuple[float, float]) -> np.ndarray:
+def whole(potential: CrystalPotential) -> Slicing:
+    """The whole cell as one slice."""
+    return potential.slicing(potential.lengths[2])
+
+
+def tilted_sum(potential: CrystalPotential, total: int, tilt: tuple[float, float]) -> np.ndarray:
     """The projected potential of a tilted slab, atom by atom and slice by slice."""
     gx, gy = potential.frequencies
     result = np.zeros(potential.form_factors.shape[1:], complex)
-    owner = potential.atom_slices(slices)
+    slicing = potential.slicing(0.3)
     for index in range(total):
-        for atom in np.flatnonzero(owner == index % slices):
-            x, y, z = potential.positions[atom] + [0, 0, index // slices * potential.lengths[2]]
+        for atom in np.flatnonzero(slicing.owner == index % slicing.count):
+            x, y, z = potential.positions[atom] + [0, 0, index // slicing.count * potential.lengths[2]]
             phase = np.exp(-2j * np.pi * (gx * (x + tilt[0] * z) + gy * (y + tilt[1] * z)))
             result += potential.form_factors[potential.elements[atom]] * phase
     return result
@@ -114,8 +120,9 @@ def tilted_sum(potential: CrystalPotential, total: int, slices: int, tilt: tuple
 @pytest.mark.parametrize("total", [7, 12])
 def test_slab_is_the_sum_of_its_atoms(tilt: tuple[float, float], total: int) -> None:
     potential = crystal_potential(cell_of("GaN"), 3.0)
-    expected = tilted_sum(potential, total, 3, tilt)
-    np.testing.assert_allclose(potential.projected(3, total, tilt), expected, atol=1e-6 * np.abs(expected).max())
+    expected = tilted_sum(potential, total, tilt)
+    found = potential.projected(potential.slicing(0.3), total, tilt)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
@@ -153,5 +160,18 @@ def test_mean_inner_potentials_are_those_of_independent_atoms(material: str, all
 def mean_inner_potential(material: str, parametrization: str) -> float:
     """Zero order of a cell's projected potential over its height [V]."""
     potential = crystal_potential(cell_of(material), 1.0, parametrization)
-    projected = potential.projected(1, 1)
+    projected = potential.projected(whole(potential), 1)
     return float(projected[projected.shape[0] // 2, projected.shape[1] // 2].real / potential.lengths[2])
+
+
+def test_slices_are_cut_between_layers_wherever_they_lie() -> None:
+    """Layers at odd heights: planes at the layers, distances between them, the last one to the next cell's first."""
+    heights = np.array([3.0, 1.0, 1.1, 6.5, 6.4])
+    slicing = layer_slicing(heights, np.array([1.0, 3.0, 1.0, 1.0, 1.0]), 8.0, 0.3)
+    assert slicing.owner.tolist() == [1, 0, 0, 2, 2]
+    assert slicing.origin == pytest.approx(1.025)
+    np.testing.assert_allclose(slicing.thicknesses, [1.975, 3.45, 2.575])
+    assert slicing.depth(7) == pytest.approx(17.975)
+    assert [slicing.nearest(t) for t in (2.0, 7.9, 10.2, 160.0)] == [1, 3, 4, 60]
+    with pytest.raises(InputError, match="below one slice"):
+        slicing.nearest(1.0)

@@ -53,9 +53,15 @@ def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--thickness", "2", "1"], ["--thickness", "rising"]),
+        (["--thickness", "2", "1"], ["thickness", "rising"]),
         (["--thickness", "0.05"], ["0.05 nm", "one slice"]),
-        (["--thickness", "2", "--tilt", "5", "0"], ["--tilt", "5.0", "-2 to 2"]),
+        (["--thickness", "nan"], ["nan", "finite"]),
+        (["--thickness", "2", "--tilt", "nan", "0"], ["nan", "finite"]),
+        (["--thickness", "2", "--segments", "20"], ["20", "1 to 16"]),
+        (["--thickness", "2", "--aberrations", "spherical=3"], ["'spherical'", "Cs", "C30"]),
+        (["--thickness", "2", "--dark-field", "60", "90"], ["90", "sampling_angstrom of at most"]),
+        (["--thickness", "2", "--tilt", "30", "0", "--memory", "5"], ["MB", "memory_mb 5"]),
+        (["--thickness", "2", "--frozen-phonons", "3"], ["frozen phonons", "Ga"]),
         (["--thickness", "2", "--detector", "10", "70"], ["70", "sampling_angstrom of at most"]),
         (["--thickness", "2", "--rms-displacement", "Xe=0.1"], ["'Xe'", "Ga, N"]),
         (["--thickness", "2", "--zone-axis", "1", "1", "1"], ["cannot be made orthogonal"]),

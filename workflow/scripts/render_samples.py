@@ -13,8 +13,10 @@ with stage(f"samples of {material}", snakemake.log[0]) as log:
     potential = CrystalPotential.load(snakemake.input.potential)
     images = [series for path in snakemake.input.images for series in load_images(path)]
     planned = samples(params.seed, material, Grid(**params.grid))
-    slices = potential.slice_count(params.slice_thickness)
-    rendered = (render_sample(sample, images[sample.orientation.index], potential, slices, image) for sample in planned)
+    slicing = potential.slicing(params.slice_thickness)
+    rendered = (
+        render_sample(sample, images[sample.orientation.index], potential, slicing, image) for sample in planned
+    )
     attributes = {"zone_axis": list(params.zone_axis)}
     write_material(
         snakemake.output.store,

@@ -1,0 +1,161 @@
+"""Error budget: what each numerical choice changes, for every material and thickness.
+
+    python benchmarks/accuracy.py {full,published,tilt} results.csv [MATERIAL ...]
+
+Each choice is compared with one at least twice as fine, all else equal, at thicknesses of whole cells. `full` is
+config/config.yaml's; `published` is 0.1 Å, bilinear projection and 3 Å slices; `tilt` compares the tilted propagator
+with atoms that were really rotated, at 0.075 Å. All but the window (`window.py`) act on the probe's neighbourhood: they are
+compared in a window of two cells, which is what makes fine references affordable.
+"""
+
+import csv
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, difference, potential_of
+
+from iphasenet.images import PeriodicImages, simulate_images
+from iphasenet.numerics import Numerics, cell_grid
+from iphasenet.potential import CrystalPotential
+from iphasenet.probe import window_cells
+from iphasenet.render import Field, Image, lab_tilt, render
+from iphasenet.slab import cut_slab
+from iphasenet.slicing import Slicing
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import abtem
+
+FULL = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["simulation"]["multislice"]
+PUBLISHED = {"sampling_angstrom": 0.1, "slice_thickness_angstrom": 3.0, "window_angstrom": 25.6}
+FINEST_SLICE = 1e-3
+"""Every atomic layer a slice of its own [Å]."""
+
+
+@dataclass(frozen=True)
+class EqualSlices(CrystalPotential):
+    """A potential cut into equal slices wherever its layers lie, as abTEM cuts it."""
+
+    def slicing(self, thickness: float) -> Slicing:
+        """Slices of at most `thickness` [Å]."""
+        count = max(1, int(np.ceil(self.lengths[2] / thickness - 1e-9)))
+        height = self.lengths[2] / count
+        owner = np.floor((self.positions[:, 2] + 1e-3) / height).astype(int) % count
+        return Slicing(np.full(count, height), owner, 0.0)
+
+
+@dataclass(frozen=True)
+class AbtemProjection(EqualSlices):
+    """Equal slices projected by abTEM, 'infinite' (bilinear) or 'finite'."""
+
+    atoms: Any = None
+    projection: str = "infinite"
+
+    def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> np.ndarray:
+        """Project slice by slice (slice, y, x) [V Å]."""
+        potential = abtem.Potential(
+            self.atoms, gpts=gpts, slice_thickness=tuple(slicing.thicknesses.tolist()), projection=self.projection
+        )
+        return np.asarray(potential.build().compute().array).transpose(0, 2, 1)
+
+
+def equal(potential: CrystalPotential, **more: Any) -> Any:
+    """Cut the same potential into equal slices, projected by abTEM where more is said."""
+    return (AbtemProjection if more else EqualSlices)(**vars(potential), **more)
+
+
+def small_window(lengths: tuple[float, ...]) -> float:
+    """Two of the smaller cells [Å]."""
+    return 2 * min(lengths[:2])
+
+
+def simulate(potential: Any, sampling: float, slices: float, window: float) -> PeriodicImages:
+    """All thicknesses, rounded to whole cells."""
+    height = potential.lengths[2]
+    whole = [round(thickness / height) * height for thickness in THICKNESSES]
+    return simulate_images(potential, MICROSCOPE, Numerics(sampling, slices, window), whole, TILT)
+
+
+def full(material: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Errors of the full configuration."""
+    pixel, slices = FULL["sampling_angstrom"], FULL["slice_thickness_angstrom"]
+    potential = potential_of(cell_of(material), pixel / 2)
+    window = small_window(potential.lengths)
+    base = simulate(potential, pixel, slices, window)
+    yield "pixel", difference(base, simulate(potential, pixel / 2, slices, window))
+    # Half the thickness of a layer would be the same slices: the reference splits all layers.
+    yield "slices", difference(base, simulate(potential, pixel, FINEST_SLICE, window))
+
+
+def published(material: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Errors of the published choices, and of abTEM's two projections at 0.1 Å."""
+    pixel, slices = PUBLISHED["sampling_angstrom"], PUBLISHED["slice_thickness_angstrom"]
+    cell = cell_of(material)
+    potential = potential_of(cell, pixel / 3)
+    window = small_window(potential.lengths)
+    base = simulate(equal(potential), pixel, slices, window)
+    yield "pixel", difference(base, simulate(equal(potential), pixel / 3, slices, window))
+    yield "slices", difference(base, simulate(potential, pixel, FINEST_SLICE, window))
+    for projection in ("infinite", "finite"):
+        projected = simulate(equal(potential, atoms=cell, projection=projection), pixel, slices, window)
+        yield projection, difference(projected, base)
+        if projection == "infinite":
+            # All of it at once against exact phases at a third of the pixel with all layers in their places.
+            yield "together", difference(projected, simulate(potential, pixel / 3, FINEST_SLICE, window))
+
+
+def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Error of the tilted propagator against a slab of rotated atoms, both periodic in one window."""
+    sampling, slices, cell = 0.075, 0.3, cell_of(material)
+    potential = potential_of(cell, sampling)
+    lengths = potential.lengths
+    window = small_window(lengths)
+    images = simulate(potential, sampling, slices, window)
+    untilted = simulate_images(
+        potential, MICROSCOPE, Numerics(sampling, slices, window), images.thicknesses.tolist(), (0.0, 0.0)
+    )
+    cells = window_cells(lengths[:2], window)
+    side = (cells[0] * lengths[0], cells[1] * lengths[1])
+    # The slab's entrance surface cuts its leaning first layer nowhere: it lies in front of it.
+    origin, lead = potential.slicing(slices).origin, 0.6
+    # No column on the box's sides: foreshortened, it would stand on both.
+    point = (0.237 * lengths[0], 0.171 * lengths[1])
+    slab = cut_slab(cell, (*lab_tilt(TILT, 0.0), 0.0), images.thicknesses[-1] + 1.5, side, point, lead - origin)
+    grid = cell_grid(lengths[:2], sampling, potential.translations)
+    # The same band limit, which the cell's coarser pixel sets.
+    coarsest = max(length / points for length, points in zip(grid.lengths, grid.gpts, strict=True))
+    rotated = potential_of(slab, coarsest)
+    numerics = Numerics(coarsest, slices, min(side), 8000)
+    reference = simulate_images(rotated, MICROSCOPE, numerics, images.thicknesses.tolist())
+    pixels = Image(48, min(side) / 48)
+    truth = render(reference.coefficients[:, 0], reference.lengths, Field(pixels, offset=(side[0] / 2, side[1] / 2)))
+    contrast = np.sqrt(((truth - truth.mean(axis=(2, 3), keepdims=True)) ** 2).mean(axis=(1, 2, 3)))
+    for name, series in {"tilt": images, "no tilt at all": untilted}.items():
+        found = render(series.coefficients[:, 0], series.lengths, Field(pixels, offset=point))
+        yield name, np.sqrt(((found - truth) ** 2).mean(axis=(1, 2, 3))) / contrast
+
+
+def main() -> None:
+    """Measure, write one row a material, choice and thickness."""
+    torch.set_num_threads(1)
+    abtem.config.set({"diagnostics.progress_bar": False})
+    measure, output, materials = sys.argv[1], Path(sys.argv[2]), sys.argv[3:] or list(ZONE_AXES)
+    with output.open("a", newline="") as stream:
+        table = csv.writer(stream)
+        for material in materials:
+            for choice, shares in {"full": full, "published": published, "tilt": tilt}[measure](material):
+                for thickness, share in zip(THICKNESSES, shares, strict=True):
+                    table.writerow([measure, material, choice, thickness / 10, f"{share:.5f}"])
+                print(measure, material, choice, shares.round(4), flush=True)
+                stream.flush()
+
+
+if __name__ == "__main__":
+    main()
