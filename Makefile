@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo report test lint bench clean-demo
+.PHONY: demo report test lint bench accuracy clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -30,9 +30,19 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
-## bench: one published sample by abTEM and by this engine; leave the machine alone meanwhile
+## bench: one published sample by abTEM and by this engine, and what cost depends on; leave the machine alone meanwhile
 bench: $(STAMP)
+	@mkdir -p results/benchmarks
 	$(BIN)/python benchmarks/published_sample.py
+	$(BIN)/python benchmarks/cost.py results/benchmarks/cost.csv results/benchmarks/cost.png
+
+## accuracy: the error budget of docs/accuracy.md; hours on two cores
+accuracy: $(STAMP)
+	@mkdir -p results/benchmarks && rm -f results/benchmarks/window.csv
+	$(BIN)/python benchmarks/window.py results/benchmarks/window.csv
+	@for measure in full published tilt; do rm -f results/benchmarks/$$measure.csv; \
+		$(BIN)/python benchmarks/accuracy.py $$measure results/benchmarks/$$measure.csv || exit 1; done
+	$(BIN)/python benchmarks/error_tables.py results/benchmarks results/benchmarks/accuracy.png
 
 ## clean-demo: forget the demo
 clean-demo:

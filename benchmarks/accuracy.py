@@ -4,12 +4,14 @@
 
 Each choice is compared with one at least twice as fine, all else equal, at thicknesses of whole cells. `full` is
 config/config.yaml's; `published` is 0.1 Å, bilinear projection and 3 Å slices; `tilt` compares the tilted propagator
-with atoms that were really rotated, at 0.075 Å. All but the window (`window.py`) act on the probe's neighbourhood: they are
+with atoms that were really rotated. All but the window (`window.py`) act on the probe's neighbourhood: they are
 compared in a window of two cells, which is what makes fine references affordable.
 """
 
 import csv
+import math
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,7 +90,14 @@ def full(material: str) -> Iterator[tuple[str, np.ndarray]]:
     pixel, slices = FULL["sampling_angstrom"], FULL["slice_thickness_angstrom"]
     potential = potential_of(cell_of(material), pixel / 2)
     window = small_window(potential.lengths)
+    started = time.perf_counter()
     base = simulate(potential, pixel, slices, window)
+    # Cost grows as the window's area.
+    side = FULL["window_angstrom"]
+    scale = math.prod(window_cells(potential.lengths[:2], side)) / math.prod(
+        window_cells(potential.lengths[:2], window)
+    )
+    print(f"{material}: {scale * (time.perf_counter() - started):.0f} s a tilt and core at {side} Å", flush=True)
     yield "pixel", difference(base, simulate(potential, pixel / 2, slices, window))
     # Half the thickness of a layer would be the same slices: the reference splits all layers.
     yield "slices", difference(base, simulate(potential, pixel, FINEST_SLICE, window))
@@ -113,7 +122,7 @@ def published(material: str) -> Iterator[tuple[str, np.ndarray]]:
 
 def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
     """Error of the tilted propagator against a slab of rotated atoms, both periodic in one window."""
-    sampling, slices, cell = 0.075, 0.3, cell_of(material)
+    sampling, slices, cell = FULL["sampling_angstrom"], FULL["slice_thickness_angstrom"], cell_of(material)
     potential = potential_of(cell, sampling)
     lengths = potential.lengths
     window = small_window(lengths)
@@ -132,7 +141,7 @@ def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
     # The same band limit, which the cell's coarser pixel sets.
     coarsest = max(length / points for length, points in zip(grid.lengths, grid.gpts, strict=True))
     rotated = potential_of(slab, coarsest)
-    numerics = Numerics(coarsest, slices, min(side), 8000)
+    numerics = Numerics(coarsest, slices, min(side), 12000)
     reference = simulate_images(rotated, MICROSCOPE, numerics, images.thicknesses.tolist())
     pixels = Image(48, min(side) / 48)
     truth = render(reference.coefficients[:, 0], reference.lengths, Field(pixels, offset=(side[0] / 2, side[1] / 2)))

@@ -31,12 +31,12 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return {**base, **change, **both}
 
 
-@pytest.mark.parametrize("name", ["demo.yaml", "../tests/workflow/tiny.yaml"])
+@pytest.mark.parametrize("name", ["demo.yaml", "published.yaml", "../tests/workflow/tiny.yaml"])
 def test_shipped_configurations_are_accepted(name: str) -> None:
     check_configuration(SHIPPED, SCHEMA, ROOT)
     config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text()))
     check_configuration(config, SCHEMA, ROOT)
-    assert config["image"] != SHIPPED["image"]
+    assert config["run"] != SHIPPED["run"]
 
 
 def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> None:
@@ -71,8 +71,9 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
         (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
         (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
-        (change("optics", "detector_outer_mrad", value=90), ["multislice.sampling_angstrom", "0.1", "90"]),
-        (change("optics", "semiangle_mrad", value=95), ["multislice.sampling_angstrom", "0.1", "95"]),
+        (change("optics", "detector_outer_mrad", value=290), ["multislice.sampling_angstrom", "0.033", "290"]),
+        (change("simulation", "multislice", "sampling_angstrom", value=0.2), ["sampling_angstrom", "0.2", "50"]),
+        (change("optics", "aberrations", value={"C9": 1}), ["aberrations", "'C9'", "C30"]),
         (change("materials", "GaN", "zone_axis", value=[0, 0, 0]), ["materials.GaN.zone_axis", "direction"]),
         (change("run", value=".."), ["run", "'..'"]),
         (change("materials", False, value={}), ["materials.False", "text"]),
