@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-FULL_WINDOW, PUBLISHED_WINDOW = 51.2, 25.6
+FULL_WINDOW, PUBLISHED_WINDOW = 64.0, 25.6
 CHOICES = {"pixel": "#0072B2", "slices": "#E69F00", "projection": "#CC79A7", "window": "#009E73", "tilt": "#999999"}
 
 
@@ -69,7 +69,7 @@ def main() -> None:
         print(f"## {title}\n\n{percent(table)}\n")
     figure = Figure(figsize=(12, 7), layout="constrained")
     upper, lower = figure.subplots(2, 1)
-    draw(upper, full, "config/config.yaml: 0.033 Å, atomic layers, 51.2 Å (dashed: 3 %)")
+    draw(upper, full, "config/config.yaml: 0.03 Å, atomic layers, 64 Å (dashed: 3 %)")
     draw(lower, published, "published choices: 0.1 Å, bilinear projection, 3 Å slices, 25.6 Å (dashed: 3 %)")
     upper.legend(ncols=len(CHOICES), frameon=False)
     figure.supxlabel("thickness [nm]")

@@ -20,7 +20,7 @@ from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.probe import window_cells
 
-WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 76.8), 102.4
+WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 64.0, 76.8), 102.4
 SAMPLING, SLICE = 0.15, 0.3
 
 

@@ -49,8 +49,11 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
             raise InputError(f"optics: aberrations: found {name} {value}; allowed: finite numbers")
         symbol = ALIASES.get(name, name)
         if symbol in found:
-            raise InputError(f"optics: aberrations: found both {symbol} and {name}; allowed: one of them")
+            raise InputError(f"optics: aberrations: found {symbol} twice, as {', '.join(aberrations)}; allowed: once")
         found[symbol] = -value if name == "defocus" else value
+    for symbol in found:
+        if symbol.startswith("phi") and f"C{symbol[3:]}" not in found:
+            raise InputError(f"optics: aberrations: found {symbol} without C{symbol[3:]}; allowed: both or neither")
     return {symbol: value for symbol, value in found.items() if value}
 
 

@@ -103,6 +103,14 @@ def _pair(text: str) -> tuple[str, float]:
     return name, float(value)
 
 
+def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Refuse a name that is given twice."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InputError(f"{option}: found {', '.join(names)}; allowed: each name once")
+    return dict(pairs)
+
+
 def simulate(options: argparse.Namespace) -> None:
     """Simulate one crystal as the command line says."""
     image = Image(options.pixels, options.sampling)
@@ -114,7 +122,7 @@ def simulate(options: argparse.Namespace) -> None:
         outer,
         source_size_angstrom=options.source_size,
         focal_spread_angstrom=options.focal_spread,
-        aberrations=dict(options.aberrations),
+        aberrations=_once("--aberrations", options.aberrations),
         detector_segments=options.segments,
         detector_rotation_deg=options.detector_rotation,
         dark_field_mrad=None if options.dark_field is None else tuple(options.dark_field),
@@ -126,7 +134,7 @@ def simulate(options: argparse.Namespace) -> None:
         tuple(options.tilt),
         options.rotation,
         tuple(options.offset),
-        dict(options.rms_displacement),
+        _once("--rms-displacement", options.rms_displacement),
         options.frozen_phonons,
         options.seed,
     )

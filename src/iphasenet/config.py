@@ -40,10 +40,10 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     if error is not None:
         raise InputError(_one_line(error))
     _check_materials(config, Path(folder))
-    grid = Grid(**config["grid"])
+    Grid(**config["grid"])
     FixedNoise(config["noise"]["evaluation_doses"], config["noise"]["readout_electrons"])
     TrainingNoise(config["noise"]["training_dose"], config["noise"]["readout_electrons"])
-    _check_multislice(config, grid, Microscope(**config["optics"]))
+    _check_multislice(config, Microscope(**config["optics"]))
     _check_training(config)
 
 
@@ -79,7 +79,7 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
         raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
 
 
-def _check_multislice(config: Mapping[str, Any], grid: Grid, microscope: Microscope) -> None:
+def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None:
     numerics = config["simulation"]["multislice"]
     pixel = numerics["sampling_angstrom"]
     key = "configuration: simulation.multislice"
@@ -89,11 +89,6 @@ def _check_multislice(config: Mapping[str, Any], grid: Grid, microscope: Microsc
             f"{key}.sampling_angstrom: found {pixel}; allowed: at most {limit:.4f}, so that its "
             f"band limit holds optics.detector_outer_mrad {microscope.detector_outer_mrad} and optics.semiangle_mrad "
             f"{microscope.semiangle_mrad}"
-        )
-    if numerics["slice_thickness_angstrom"] > 10 * grid.thickness_nm[0]:
-        raise InputError(
-            f"{key}.slice_thickness_angstrom: found {numerics['slice_thickness_angstrom']}; allowed: at most the "
-            f"smallest grid.thickness_nm, {grid.thickness_nm[0]:g} nm"
         )
 
 

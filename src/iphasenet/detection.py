@@ -17,7 +17,7 @@ from iphasenet.probe import Block
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Pixel = tuple[float, float]
 
-_BEAMS = 256
+BEAMS_TOGETHER = 256
 """Outgoing beams whose images are computed together: bounds memory, changes nothing."""
 
 
@@ -116,7 +116,7 @@ def intensity(
     """
     orders = torch.as_tensor(block.orders, device=columns.device)
     total = weights.new_zeros(len(columns), *weights.shape[:2], size[1], size[0])
-    for part, share in zip(columns.split(_BEAMS, dim=2), weights.split(_BEAMS, dim=2), strict=True):
+    for part, share in zip(columns.split(BEAMS_TOGETHER, dim=2), weights.split(BEAMS_TOGETHER, dim=2), strict=True):
         spectrum = part.new_zeros(len(part), part.shape[2], size[1], size[0])
         for probe in lit:
             amplitudes = torch.as_tensor(probe.amplitudes, dtype=columns.dtype, device=columns.device)

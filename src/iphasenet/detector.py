@@ -28,7 +28,7 @@ class Detector:
     inner_mrad, outer_mrad : float
         Collection angles [mrad].
     segments : int
-        Sectors, 1 to 16. Four are ordered as `SEGMENTS`; others are counted from +x towards +y.
+        Sectors, 1 to 16. Four that are not rotated are ordered as `SEGMENTS`; others are counted from +x towards +y.
     rotation_deg : float
         Angle from +x, towards +y, at which the first sector begins [degrees].
     """
@@ -50,10 +50,14 @@ class Detector:
             raise InputError(f"optics: detector_rotation_deg {self.rotation_deg}; allowed: a finite angle")
 
     @property
+    def _quadrants(self) -> bool:
+        return self.segments == 4 and self.rotation_deg == 0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Name of each segment."""
         angles = f"{self.inner_mrad:g}-{self.outer_mrad:g} mrad"
-        if self.segments == 4:
+        if self._quadrants:
             return SEGMENTS
         if self.segments == 1:
             return (f"annular {angles}",)
@@ -82,5 +86,5 @@ class Detector:
         # A point on a border counts half on each side of it: its two neighbours, a hair away, lie in one each.
         hair = 1e-9
         first, second = (np.floor(sector + side).astype(int) % self.segments for side in (-hair, hair))
-        order = _QUADRANTS if self.segments == 4 else range(self.segments)
+        order = _QUADRANTS if self._quadrants else range(self.segments)
         return np.stack([(annulus * (0.5 * (first == s) + 0.5 * (second == s))).mean(axis=(1, 2)) for s in order])

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from iphasenet.detection import centred_coefficients, detector_weights, illuminations, image_grid, intensity
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
-from iphasenet.memory import waves_together
+from iphasenet.memory import MATRICES, waves_together
 from iphasenet.multislice import transmission_functions
 from iphasenet.numerics import Numerics, cell_grid, check_band, exit_planes
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential, series_frequencies
 from iphasenet.probe import probe_blocks, window_cells
 from iphasenet.scattering import Crystal, columns
+from iphasenet.slicing import Slicing
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
@@ -96,6 +97,7 @@ def simulate_images(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: Callable[[int, int], object] | None = None,
+    slicing: Slicing | None = None,
 ) -> PeriodicImages:
     """
     Images of a crystal at all thicknesses and rotations, from one multislice pass.
@@ -120,6 +122,8 @@ def simulate_images(
         float32 or float64; sums over blocks are float64 in both.
     progress : callable, optional
         Called with the number of plane waves done so far and that of all.
+    slicing : Slicing, optional
+        Slices of the cell; by the numerics' thickness if not given.
 
     Returns
     -------
@@ -131,7 +135,7 @@ def simulate_images(
         raise InputError(f"tilt {tilt}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
     grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
     check_band(microscope, grid)
-    slicing = potential.slicing(numerics.slice_thickness_angstrom)
+    slicing = slicing or potential.slicing(numerics.slice_thickness_angstrom)
     exits = exit_planes(thicknesses, slicing)
     cells = window_cells((a, b), numerics.window_angstrom)
     pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
@@ -142,7 +146,16 @@ def simulate_images(
     # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
     beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
     waves = waves_together(
-        numerics.memory_mb, grid, slicing.count, len(exits), blocks, beams, math.prod(shape), dtype, device
+        numerics.memory_mb,
+        grid,
+        slicing.count,
+        len(exits),
+        blocks,
+        beams,
+        size[0] * size[1],
+        shape[1] * shape[2],
+        dtype,
+        device,
     )
 
     potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
@@ -150,11 +163,14 @@ def simulate_images(
     crystal = Crystal(
         grid, coefficients, slicing.thicknesses.tolist(), microscope.wavelength, tilt, potential.translations
     )
+    matrices = MATRICES * 1e6 * numerics.memory_mb
     total = torch.zeros(shape, dtype=torch.float64, device=device)
     done, every = 0, sum(len(block.orders) for block in blocks)
-    for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves):
-        weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations).to(device, dtype)
-        total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
+    for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
+        # A small detector may see none of a block's beams.
+        if len(beam_orders):
+            weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations).to(device, dtype)
+            total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
         done += len(block.orders)
         if progress is not None:
             progress(done, every)

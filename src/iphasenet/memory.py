@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from iphasenet.detection import BEAMS_TOGETHER
 from iphasenet.errors import InputError
 from iphasenet.multislice import CellGrid
 from iphasenet.probe import Block
@@ -12,7 +13,10 @@ _CACHED_WAVES = 128
 """Waves that a CPU carries together: more fall out of its cache."""
 
 _FLIGHT = 4
-"""Copies of a wave field during one slice: itself, in real space, its propagator, at an exit plane."""
+"""Copies of a wave field during one slice: itself, in real space, transformed, its propagator."""
+
+MATRICES = 0.5
+"""Share of the memory that transfer matrices may take: beyond it waves are transformed slice by slice."""
 
 
 def waves_together(
@@ -22,6 +26,7 @@ def waves_together(
     exits: int,
     blocks: Sequence[Block],
     beams: int,
+    image: int,
     images: int,
     dtype: torch.dtype,
     device: str,
@@ -43,8 +48,10 @@ def waves_together(
         Incident waves.
     beams : int
         Outgoing beams of a block that are kept.
+    image : int
+        Points of the grid of one image.
     images : int
-        Points of all images: exit planes x rotations x channels x image grid.
+        Images of an exit plane: rotations x channels.
     dtype : torch.dtype
         float32 or float64.
     device : str
@@ -57,8 +64,12 @@ def waves_together(
     """
     size = 16 if dtype == torch.float64 else 8
     points = grid.gpts[0] * grid.gpts[1]
-    fixed = slices * points * (8 + 2 * size) + images * 16 + 2 * size * images
-    column, flight = exits * beams * size, _FLIGHT * points * size
+    # Potential, transmission functions in both spaces and on their way, a propagator a slice.
+    crystal = slices * points * (8 + 4 * size)
+    # Images in double and single precision; of a few hundred beams, spectra, their transforms and intensities.
+    signals = exits * image * (images * (16 + size) + 3 * size * min(BEAMS_TOGETHER, beams))
+    fixed = crystal + signals
+    column, flight = exits * beams * size + 8 * beams, _FLIGHT * points * size
     largest = max(len(block.orders) for block in blocks)
     # A block's columns stand together, whatever the number of waves in flight.
     needed = (fixed + largest * column + flight) / 1e6

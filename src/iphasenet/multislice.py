@@ -161,6 +161,7 @@ def scatter(
     transmission: Tensor,
     propagator: Sequence[Tensor],
     exit_slices: Sequence[int],
+    beams: Tensor,
     grid: CellGrid,
 ) -> Tensor:
     """
@@ -178,18 +179,19 @@ def scatter(
         Propagators of the blocks after each slice of one cell.
     exit_slices : sequence of int, rising
         Numbers of slices after which the waves are collected.
+    beams : (block, beam) integer tensor
+        Points of the grid, y nx + x, of the outgoing beams that are kept.
     grid : CellGrid
         Grid of the cell.
 
     Returns
     -------
-    (exit, wave, y, x) complex tensor
-        Columns of the scattering matrix: amplitudes of the plane waves kappa + G' in the order of the FFT.
+    (exit, wave, beam) complex tensor
+        Columns of the scattering matrix: amplitudes of the plane waves kappa + G'.
     """
     nx, ny = grid.gpts
     # Waves of a single block share its propagator, which then stays in the cache.
-    single = bool((owner == owner[0]).all())
-    spread = {id(phases): phases[owner[0]] if single else phases[owner] for phases in propagator}
+    spread = owner[:1] if bool((owner == owner[0]).all()) else owner
     waves = transmission.new_zeros(len(incident), ny, nx)
     waves[torch.arange(len(waves)), incident[:, 1] % ny, incident[:, 0] % nx] = 1
     collected: list[Tensor] = []
@@ -197,6 +199,8 @@ def scatter(
         real = torch.fft.ifft2(waves, norm="forward")
         real *= transmission[index % len(transmission)]
         waves = torch.fft.fft2(real, norm="forward")
-        waves *= spread[id(propagator[index % len(propagator)])]
-        collected.extend(waves.clone() for _ in range(exit_slices.count(index + 1)))
+        waves *= propagator[index % len(propagator)][spread]
+        if index + 1 in exit_slices:
+            kept = waves.flatten(1).gather(1, beams[owner])
+            collected.extend(kept for _ in range(exit_slices.count(index + 1)))
     return torch.stack(collected)

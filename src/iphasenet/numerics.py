@@ -101,9 +101,14 @@ def check_band(microscope: Microscope, grid: CellGrid) -> None:
         )
 
 
-def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
-    """Slices nearest to each thickness [Å]; InputError where one is below a slice, not rising or no number."""
+def check_thicknesses(thicknesses: Sequence[float]) -> None:
+    """Refuse thicknesses [Å] that are no numbers, not above 0 or not rising."""
     found = [thickness / 10 for thickness in thicknesses]
-    if not found or not all(math.isfinite(t) for t in found) or found != sorted(set(found)):
-        raise InputError(f"thickness: found {found} nm; allowed: finite, rising")
+    if not found or not all(0 < t < math.inf for t in found) or found != sorted(set(found)):
+        raise InputError(f"thickness: found {found} nm; allowed: finite, above 0, rising")
+
+
+def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
+    """Slices nearest to each thickness [Å]; InputError where one is below a slice."""
+    check_thicknesses(thicknesses)
     return [slicing.nearest(thickness) for thickness in thicknesses]

@@ -32,7 +32,7 @@ class Image:
     sampling_angstrom: float
 
     def __post_init__(self) -> None:
-        if self.pixels < 1 or not self.sampling_angstrom > 0:
+        if self.pixels < 1 or not 0 < self.sampling_angstrom < math.inf:
             raise InputError(f"image: {self.pixels} pixels of {self.sampling_angstrom} Å; allowed: at least 1, above 0")
 
     @property

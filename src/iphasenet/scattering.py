@@ -76,7 +76,7 @@ class Crystal:
 
 
 def columns(
-    blocks: Sequence[Block], crystal: Crystal, exits: Sequence[int], reach: float, waves: int
+    blocks: Sequence[Block], crystal: Crystal, exits: Sequence[int], reach: float, waves: int, memory: float
 ) -> Iterator[tuple[Block, Orders, Tensor]]:
     """
     Columns of the scattering matrix.
@@ -93,6 +93,8 @@ def columns(
         Outgoing beams are returned below this spatial frequency [1/Å].
     waves : int
         Plane waves that Fourier transforms carry at a time.
+    memory : float
+        Memory that transfer matrices may take [bytes].
 
     Yields
     ------
@@ -103,7 +105,7 @@ def columns(
     for block in blocks:
         inside = crystal.beams(block, crystal.grid.band_limit)
         plan = best_passage(exits, len(crystal.coefficients), len(inside), len(block.orders), crystal.grid)
-        if plan is None:
+        if plan is None or plan.matrices * len(inside) ** 2 * crystal.coefficients.element_size() > memory:
             transformed.append(block)
         else:
             yield _by_matrices(block, inside, crystal, plan, reach)
@@ -139,12 +141,15 @@ def _by_transforms(
     propagator = crystal.propagators(batch)
     incident = torch.as_tensor(np.concatenate([block.orders for block in batch]), device=device)
     owner = torch.repeat_interleave(torch.tensor([len(block.orders) for block in batch])).to(device)
+    points = torch.zeros(len(batch), max(map(len, beams)), dtype=torch.int64, device=device)
+    for index, orders in enumerate(beams):
+        points[index, : len(orders)] = torch.as_tensor(orders[:, 1] % ny * nx + orders[:, 0] % nx, device=device)
     parts: list[list[Tensor]] = [[] for _ in batch]
     for start in range(0, len(incident), waves):
         owners = owner[start : start + waves]
         together = incident[start : start + waves]
-        passed = scatter(together, owners, crystal.transmission, propagator, exits, crystal.grid)
+        passed = scatter(together, owners, crystal.transmission, propagator, exits, points, crystal.grid)
         for index in owners.unique().tolist():
-            parts[index].append(passed[:, owners == index][..., beams[index][:, 1] % ny, beams[index][:, 0] % nx])
+            parts[index].append(passed[:, owners == index, : len(beams[index])])
     for block, orders, part in zip(batch, beams, parts, strict=True):
         yield block, orders, torch.cat(part, dim=1)

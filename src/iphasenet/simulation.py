@@ -11,11 +11,12 @@ from numpy.dtypes import StringDType
 
 from iphasenet.errors import InputError
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics, potential_cutoff
+from iphasenet.numerics import Numerics, check_thicknesses, potential_cutoff
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.render import Field, Image, crystal_tilt, render
 from iphasenet.slab import cut_slab, frozen_phonons, slab_side
+from iphasenet.slicing import Slicing
 from iphasenet.structure import lateral_translations
 
 Progress = Callable[[int, int], object]
@@ -65,8 +66,11 @@ class Specimen:
         angles = (*self.tilt, self.rotation_deg, *self.offset)
         if not all(math.isfinite(angle) for angle in angles):
             raise InputError(f"tilt, rotation, offset: found {list(angles)}; allowed: finite numbers")
-        if self.phonons < 0:
-            raise InputError(f"frozen phonons: found {self.phonons} configurations; allowed: from 0")
+        check_thicknesses(self.thicknesses)
+        if self.phonons < 0 or self.seed < 0:
+            raise InputError(
+                f"frozen phonons: found {self.phonons} configurations, seed {self.seed}; allowed: both from 0"
+            )
 
     @property
     def has_small_cell(self) -> bool:
@@ -74,10 +78,10 @@ class Specimen:
         return self.phonons == 0 and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
 
     @property
-    def point(self) -> tuple[float, float]:
-        """Point of the crystal under the image's centre [Å]."""
+    def point(self) -> tuple[float, float, float]:
+        """Point of the crystal under the image's centre: on the first atomic layer [Å]."""
         a, b, _ = self.cell.cell.lengths()
-        return float(self.offset[0] * a), float(self.offset[1] * b)
+        return float(self.offset[0] * a), float(self.offset[1] * b), float(self.cell.positions[:, 2].min())
 
 
 def simulate_specimen(
@@ -133,10 +137,9 @@ def _potential(
 
 
 def _projected(
-    potential: CrystalPotential, numerics: Numerics, images: PeriodicImages, tilt: tuple[float, float]
+    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, tilt: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
     """Projected potential (thickness, ...) of what the waves of `images` passed."""
-    slicing = potential.slicing(numerics.slice_thickness_angstrom)
     totals = [slicing.nearest(thickness) for thickness in images.thicknesses]
     return np.stack([potential.projected(slicing, total, tilt) for total in totals])
 
@@ -155,8 +158,9 @@ def _simulate_cell(
     images = simulate_images(
         potential, microscope, numerics, specimen.thicknesses, tilt, [specimen.rotation_deg], device, progress=progress
     )
-    field = Field(image, specimen.rotation_deg, specimen.point)
-    return images, _projected(potential, numerics, images, tilt), field
+    field = Field(image, specimen.rotation_deg, specimen.point[:2])
+    slicing = potential.slicing(numerics.slice_thickness_angstrom)
+    return images, _projected(potential, slicing, images, tilt), field
 
 
 def _simulate_slab(
@@ -186,6 +190,8 @@ def _simulate_slab(
     snapshots = (
         frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed) if specimen.phonons else [slab]
     )
+    # Displaced atoms stay in their slices: all snapshots end at the same depths.
+    slicing = _potential(slab, numerics, image, parametrization).slicing(dz)
     series, projected = [], []
     for index, atoms in enumerate(snapshots):
 
@@ -195,9 +201,17 @@ def _simulate_slab(
 
         potential = _potential(atoms, numerics, image, parametrization, damping)
         series.append(
-            simulate_images(potential, microscope, numerics, specimen.thicknesses, device=device, progress=advance)
+            simulate_images(
+                potential,
+                microscope,
+                numerics,
+                specimen.thicknesses,
+                device=device,
+                progress=advance,
+                slicing=slicing,
+            )
         )
-        projected.append(_projected(potential, numerics, series[-1], (0.0, 0.0)))
+        projected.append(_projected(potential, slicing, series[-1]))
     mean = replace(series[0], coefficients=np.mean([images.coefficients for images in series], axis=0))
     return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
 

@@ -8,7 +8,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
-from iphasenet.potential import check_displacements
+from iphasenet.potential import HEIGHT_TOLERANCE, check_displacements
 
 MAX_ATOMS = 2_000_000
 """Largest slab that is cut [atoms]."""
@@ -46,7 +46,7 @@ def cut_slab(
     angles: tuple[float, float, float],
     thickness: float,
     side: tuple[float, float],
-    point: tuple[float, float] = (0.0, 0.0),
+    point: tuple[float, float, float] = (0.0, 0.0, 0.0),
     lead: float = 0.0,
 ) -> Atoms:
     """
@@ -62,10 +62,10 @@ def cut_slab(
         Thickness along the beam [Å].
     side : (float, float)
         Lengths of the slab along x and y [Å].
-    point : (float, float)
-        Point (x, y) of the crystal, in its own frame, that lies at the middle of the entrance surface [Å].
+    point : (float, float, float)
+        Point of the crystal, in its own frame, that lies under the middle of the entrance surface [Å].
     lead : float
-        Height by which the entrance surface lies above that point [Å]: half a slice keeps a lattice plane in one slice.
+        Depth of that point below the entrance surface [Å]: a leaning lattice plane is cut nowhere.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def cut_slab(
     centre = np.array([side[0] / 2, side[1] / 2, lead])
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * box
     # The box's corners in units of the crystal's cell say which cells can reach into it.
-    crystal_corners = (corners - centre) @ matrix + [*point, 0.0]
+    crystal_corners = (corners - centre) @ matrix + np.array(point)
     reached = np.linalg.solve(cell.cell[:].T, crystal_corners.T).T
     low, high = np.floor(reached.min(axis=0)).astype(int) - 1, np.ceil(reached.max(axis=0)).astype(int) + 1
     kept, numbers = [], []
@@ -91,10 +91,13 @@ def cut_slab(
         mesh = np.meshgrid([first], np.arange(low[1], high[1] + 1), np.arange(low[2], high[2] + 1), indexing="ij")
         shifts = np.stack(mesh, axis=-1).reshape(-1, 3) @ cell.cell[:]
         crystal = (shifts[:, None] + cell.positions).reshape(-1, 3)
-        lab = (crystal - [*point, 0.0]) @ matrix.T + centre
-        inside = ((lab >= 0) & (lab < box)).all(axis=1)
+        lab = (crystal - np.array(point)) @ matrix.T + centre
+        # An atom on the exit surface would be one on the entrance surface of the next slab.
+        inside = ((lab >= 0) & (lab < box - [0, 0, 2 * HEIGHT_TOLERANCE])).all(axis=1)
         kept.append(lab[inside])
         numbers.append(np.tile(cell.numbers, len(shifts))[inside])
+    if sum(map(len, kept)) == 0:
+        raise InputError(f"slab: found no atoms in {box[0]:.0f} x {box[1]:.0f} x {box[2]:.1f} Å; allowed: at least one")
     return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=box, pbc=True)
 
 
@@ -133,7 +136,5 @@ def frozen_phonons(
 
     for index in range(configurations):
         # One generator each: a snapshot does not depend on how many are made.
-        displaced = FrozenPhonons(slab, 1, sigmas, seed=(seed + index,)).randomize(slab)
-        # Displaced out of the slab at its entrance or exit, an atom stays in the outermost slice.
-        displaced.positions[:, 2] = np.clip(displaced.positions[:, 2], 0, slab.cell[2, 2] - 1e-2)
-        yield displaced
+        key = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+        yield FrozenPhonons(slab, 1, sigmas, seed=(key,)).randomize(slab)

@@ -145,9 +145,10 @@ def lateral_translations(atoms: Atoms) -> list[tuple[int, int, int]]:
         distance, image = tree.query(_wrapped(positions + shift, lengths))
         if distance.max() < TRANSLATION_TOLERANCE and (atoms.numbers[image] == atoms.numbers).all():
             # Repeated, it closes within the layer's atoms.
-            order = next(n for n in range(2, len(alike) + 1) if _is_whole(n * shift[:2] / lengths[:2], lengths[:2]))
-            u, v = np.rint(order * shift[:2] / lengths[:2]).astype(int) % order
-            found.append((int(u), int(v), order))
+            order = _order(shift[:2] / lengths[:2], lengths[:2], len(alike))
+            if order is not None:
+                u, v = np.rint(order * shift[:2] / lengths[:2]).astype(int) % order
+                found.append((int(u), int(v), order))
     return sorted(found)
 
 
@@ -164,8 +165,14 @@ def _smallest_layer(atoms: Atoms, positions: _FloatArray) -> _IntArray:
     return np.flatnonzero(layer.ravel() == np.argmin(counts))
 
 
-def _is_whole(fractions: _FloatArray, lengths: _FloatArray) -> bool:
-    return bool((np.abs(fractions - np.rint(fractions)) * lengths < 10 * TRANSLATION_TOLERANCE).all())
+def _order(shift: _FloatArray, lengths: _FloatArray, largest: int) -> int | None:
+    """Repeats after which a translation [fractions] closes; None if none does, or where no fast grid fits it."""
+    for order in range(2, largest + 1):
+        rest = np.abs(order * shift - np.rint(order * shift)) * lengths
+        # Errors of coordinates add up. Grids have no prime factor above 7: only such orders divide a power of 210.
+        if (rest < 2 * order * TRANSLATION_TOLERANCE).all():
+            return order if 210**16 % order == 0 else None
+    return None
 
 
 def _check_occupancy(atoms: Atoms, name: str) -> None:

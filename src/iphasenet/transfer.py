@@ -27,6 +27,8 @@ class Passage:
 
     Attributes
     ----------
+    slices : int
+        Slices of one cell.
     squarings : int
         Largest power: 2**squarings cells in one product.
     steps : tuple of (tuple of int, int)
@@ -34,8 +36,14 @@ class Passage:
         the slices of the next cell that follow.
     """
 
+    slices: int
     squarings: int
     steps: tuple[tuple[tuple[int, ...], int], ...]
+
+    @property
+    def matrices(self) -> int:
+        """Matrices that stand in memory together: slices, powers, and what the first are gathered with."""
+        return self.slices + self.squarings + 5
 
     @property
     def products(self) -> int:
@@ -54,7 +62,7 @@ def passage(exit_slices: Sequence[int], slices: int, squarings: int) -> Passage:
             powers += [exponent] * count
         steps.append((tuple(powers), rest))
         cell = whole
-    return Passage(squarings, tuple(steps))
+    return Passage(slices, squarings, tuple(steps))
 
 
 def best_passage(exit_slices: Sequence[int], slices: int, beams: int, waves: int, grid: CellGrid) -> Passage | None:

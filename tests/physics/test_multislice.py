@@ -107,6 +107,17 @@ def test_focal_spread_averages_over_defocus() -> None:
     assert np.abs(series[16].coefficients - average).max() > 0.01 * scale
 
 
+@pytest.mark.parametrize(("semiangle", "spread"), [(20, 30.0), (20, 400.0), (40, 100.0), (40, 1000.0)])
+def test_foci_average_every_phase_of_the_aperture(semiangle: float, spread: float) -> None:
+    """The mean of exp(i x p) over a standard normal x is exp(-p² / 2), for phases up to that of the aperture's edge."""
+    microscope = replace(MICROSCOPE, semiangle_mrad=semiangle, focal_spread_angstrom=spread)
+    foci, shares = np.array(microscope.foci()).T
+    edge = np.pi * microscope.wavelength * microscope.frequency(semiangle) ** 2
+    phases = np.linspace(0, edge, 50)
+    average = (shares * np.exp(1j * np.outer(phases, foci))).sum(axis=1)
+    np.testing.assert_allclose(average, np.exp(-((phases * spread) ** 2) / 2), atol=1e-6)
+
+
 @pytest.mark.parametrize("material", ["GaN", "LiCoO2"])
 def test_lateral_translations_divide_the_work_and_change_nothing(material: str) -> None:
     potential = potential_of(cell_of(material, (1, 0, 0) if material == "LiCoO2" else (0, 0, 1)), 0.12)

@@ -25,10 +25,10 @@ SOFT = Microscope(energy_kev=200, semiangle_mrad=15, detector_inner_mrad=8, dete
 
 def test_a_slab_is_the_rotated_crystal() -> None:
     """Density, and every atom where the rotation of a lattice site puts it, for angles far from any zone axis."""
-    cell, angles, point = cell_of("KNbO3"), (63.0, 141.0, 275.0), (1.1, 2.3)
+    cell, angles, point = cell_of("KNbO3"), (63.0, 141.0, 275.0), (1.1, 2.3, 0.4)
     slab = cut_slab(cell, angles, 30.0, (30.0, 30.0), point)
     assert len(slab) == pytest.approx(5 / cell.get_volume() * 30**3, rel=0.03)
-    back = (slab.positions - [15, 15, 0]) @ rotation_matrix(*angles) + [*point, 0]
+    back = (slab.positions - [15, 15, 0]) @ rotation_matrix(*angles) + point
     fractional = back / cell.cell.lengths()
     for symbol in ("K", "Nb"):
         site = cell[cell.symbols == symbol].get_scaled_positions()[0]
@@ -59,7 +59,10 @@ def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPat
     3 %: the slab's lattice planes lean through the slices; 7 % of the potential: limited to the image's band, columns
     ring, and beyond the slab's sides there are none.
     """
-    specimen = Specimen(cell_of("KNbO3"), (40.0,), (0.9, -0.6), 33.0, (0.3, 0.6))
+    cell = cell_of("KNbO3")
+    # The first layer, not the cell's face, is the entrance surface.
+    cell.positions[:, 2] += 0.7
+    specimen = Specimen(cell, (40.0,), (0.9, -0.6), 33.0, (0.3, 0.6))
     image = Image(16, 0.3)
     # Pixels and windows that fit both, or their band limits differ.
     numerics = Numerics(4.029 / 32, 0.3, 4 * 4.029)
@@ -140,6 +143,9 @@ def test_a_supercell_with_a_defect_is_simulated_as_its_own_cell(tmp_path: Path) 
         ({"phonons": 2, "rms_displacements": dict.fromkeys(("K", "Nb", "O"), float("nan"))}, "found nan"),
         ({"tilt": (float("nan"), 0.0)}, "finite"),
         ({"tilt": (20.0, 0.0), "thicknesses": (1e6,)}, "atoms in"),
+        ({"thicknesses": (float("nan"),)}, "thickness.*rising"),
+        ({"thicknesses": ()}, "thickness.*rising"),
+        ({"phonons": 1, "seed": -1}, "seed -1"),
         ({"tilt": (20.0, 0.0)}, r"needs [\d,.]+ MB"),
     ],
 )

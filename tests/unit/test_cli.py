@@ -59,6 +59,8 @@ def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
         (["--thickness", "2", "--tilt", "nan", "0"], ["nan", "finite"]),
         (["--thickness", "2", "--segments", "20"], ["20", "1 to 16"]),
         (["--thickness", "2", "--aberrations", "spherical=3"], ["'spherical'", "Cs", "C30"]),
+        (["--thickness", "2", "--aberrations", "astigmatism_angle=30"], ["phi12 without C12"]),
+        (["--thickness", "2", "--aberrations", "Cs=1", "Cs=2"], ["--aberrations", "once"]),
         (["--thickness", "2", "--dark-field", "60", "90"], ["90", "sampling_angstrom of at most"]),
         (["--thickness", "2", "--tilt", "30", "0", "--memory", "5"], ["MB", "memory_mb 5"]),
         (["--thickness", "2", "--frozen-phonons", "3"], ["frozen phonons", "Ga"]),

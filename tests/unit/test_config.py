@@ -71,7 +71,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
         (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
         (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
-        (change("optics", "detector_outer_mrad", value=290), ["multislice.sampling_angstrom", "0.033", "290"]),
+        (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.03", "330"]),
         (change("simulation", "multislice", "sampling_angstrom", value=0.2), ["sampling_angstrom", "0.2", "50"]),
         (change("optics", "aberrations", value={"C9": 1}), ["aberrations", "'C9'", "C30"]),
         (change("materials", "GaN", "zone_axis", value=[0, 0, 0]), ["materials.GaN.zone_axis", "direction"]),

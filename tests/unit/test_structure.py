@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from iphasenet.errors import InputError
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
 
 STRUCTURES = Path(__file__).resolve().parents[2] / "resources" / "structures"
 MATERIALS = ("GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3")
@@ -436,3 +436,24 @@ def test_flat_or_undefined_cell(cell):
 def test_no_atoms():
     with pytest.raises(InputError, match="found no atoms; at least one is needed"):
         orthogonal_cell(Atoms(cell=[4, 4, 4], pbc=True))
+
+
+@pytest.mark.parametrize(
+    ("repeats", "expected"), [((1, 1, 2), []), ((2, 1, 1), [(1, 0, 2)]), ((11, 1, 1), []), ((10, 7, 1), None)]
+)
+def test_lateral_translations_of_a_supercell(repeats: tuple[int, int, int], expected: list[object] | None) -> None:
+    """Orders that no fast grid fits are left out; coordinates of 8 decimals are enough."""
+    cell = orthogonal_cell(read_structure(STRUCTURES / "KNbO3.cif")).repeat(repeats)
+    cell.set_scaled_positions(np.round(cell.get_scaled_positions(), 8))
+    found = lateral_translations(cell)
+    if expected is None:
+        assert {n for _, _, n in found} <= {2, 5, 7, 10, 14, 35, 70}
+        assert (0, 1, 7) in found
+    else:
+        assert found == expected
+
+
+def test_a_centred_cell_has_its_lateral_translations() -> None:
+    lithium = orthogonal_cell(read_structure(STRUCTURES / "LiCoO2.cif"), (1, 0, 0))
+    assert lateral_translations(lithium) == [(1, 1, 3), (2, 2, 3)]
+    assert lateral_translations(orthogonal_cell(read_structure(STRUCTURES / "GaN.cif"))) == [(1, 1, 2)]
