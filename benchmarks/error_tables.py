@@ -1,6 +1,6 @@
 """Tables and figure of docs/accuracy.md from what `window.py` and `accuracy.py` measured.
 
-python benchmarks/error_tables.py docs/accuracy docs/images/accuracy.png
+python benchmarks/error_tables.py results/benchmarks results/benchmarks/accuracy.png
 """
 
 import sys
@@ -28,6 +28,8 @@ def budget(choices: pd.DataFrame, windows: pd.DataFrame, tilt: pd.DataFrame, win
     keys = ["material", "nm"]
     table = choices.pivot_table(index=keys, columns="choice", values="share", sort=False)
     own = windows[(windows.window == window) & (windows.edges == "fractional")]
+    if own.empty:
+        sys.exit(f"no window of {window} Å was measured; measured: {sorted(set(windows.window))}")
     table["window"] = own.set_index(keys).share
     table["tilt"] = tilt[tilt.choice == "tilt"].set_index(keys).share
     if "infinite" in table:
