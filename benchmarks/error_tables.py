@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from common import ZONE_AXES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,14 +20,19 @@ def percent(table: pd.DataFrame) -> str:
     header = [*table.index.names, *map(str, table.columns)]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for key, row in table.iterrows():
-        lines.append("| " + " | ".join([*map(str, key), *(f"{100 * share:.1f}" for share in row)]) + " |")
+        lines.append("| " + " | ".join([*map(str, key), *map(_cell, row)]) + " |")
     return "\n".join(lines)
+
+
+def _cell(share: float) -> str:
+    return "not measured" if pd.isna(share) else f"{100 * share:.1f}"
 
 
 def budget(choices: pd.DataFrame, windows: pd.DataFrame, tilt: pd.DataFrame, window: float) -> pd.DataFrame:
     """Errors by material and thickness, and their sum."""
     keys = ["material", "nm"]
-    table = choices.pivot_table(index=keys, columns="choice", values="share", sort=False)
+    order = pd.MultiIndex.from_product([ZONE_AXES, sorted(set(windows.nm))], names=keys)
+    table = choices.pivot_table(index=keys, columns="choice", values="share").reindex(order)
     own = windows[(windows.window == window) & (windows.edges == "fractional")]
     if own.empty:
         sys.exit(f"no window of {window} Å was measured; measured: {sorted(set(windows.window))}")
@@ -36,9 +42,9 @@ def budget(choices: pd.DataFrame, windows: pd.DataFrame, tilt: pd.DataFrame, win
         table = table.rename(columns={"infinite": "projection"})
     else:
         table["projection"] = 0.0
-    table["sum"] = table[list(CHOICES)].sum(axis=1)
-    order = [*CHOICES, "sum", *(name for name in ("finite", "together") if name in table)]
-    return table[order]
+    table["sum"] = table[list(CHOICES)].sum(axis=1, skipna=False)
+    shown = [*CHOICES, "sum", *(name for name in ("finite", "together") if name in table)]
+    return table[shown]
 
 
 def draw(axes: Axes, table: pd.DataFrame, title: str) -> None:
@@ -47,13 +53,19 @@ def draw(axes: Axes, table: pd.DataFrame, title: str) -> None:
     for index, (material, _) in enumerate(table.index):
         positions.append(index + list(dict.fromkeys(table.index.get_level_values(0))).index(material))
     for choice, colour in CHOICES.items():
-        axes.bar(positions, 100 * table[choice], bottom=100 * base, color=colour, label=choice, width=0.85)
-        base = base + table[choice]
+        share = table[choice].fillna(0.0)
+        axes.bar(positions, 100 * share, bottom=100 * base, color=colour, label=choice, width=0.85)
+        base = base + share
     axes.set(ylabel="error [% of contrast]", title=title)
     axes.set_xticks(positions, [f"{nm:g}" for _, nm in table.index], fontsize=6)
     for material in dict.fromkeys(table.index.get_level_values(0)):
         inside = [p for p, (name, _) in zip(positions, table.index, strict=True) if name == material]
         axes.text(sum(inside) / len(inside), -0.16, material, transform=axes.get_xaxis_transform(), ha="center")
+        missing = [choice for choice in CHOICES if table.loc[material, choice].isna().any()]
+        if missing:
+            note = "not measured:\n" + ", ".join(missing)
+            axes.text(sum(inside) / len(inside), 100 * base[material].max(), note, ha="center", va="bottom", fontsize=8)
+    axes.set_ylim(0, max(4.0, 115 * base.max()))
     axes.axhline(3, color="black", linewidth=0.8, linestyle="--")
 
 
@@ -66,6 +78,7 @@ def main() -> None:
     full = budget(measured["full"], windows, measured["tilt"], FULL_WINDOW)
     published = budget(measured["published"], windows, measured["tilt"], PUBLISHED_WINDOW)
     wide = windows.pivot_table(index=["material", "nm"], columns=["edges", "window"], values="share", sort=False)
+    wide = wide.reindex(full.index)
     wide.columns = [f"{window:g} Å" + (", hard" if edges == "hard" else "") for edges, window in wide.columns]
     for title, table in {"Full": full, "Published": published, "Window": wide}.items():
         print(f"## {title}\n\n{percent(table)}\n")
