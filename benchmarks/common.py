@@ -6,10 +6,10 @@ import numpy as np
 from ase import Atoms
 
 from iphasenet.images import PeriodicImages
-from iphasenet.numerics import potential_cutoff
+from iphasenet.numerics import sampled_potential
 from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential, crystal_potential
-from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
+from iphasenet.potential import CrystalPotential
+from iphasenet.structure import orthogonal_cell, read_structure
 
 STRUCTURES = Path(__file__).parents[1] / "resources" / "structures"
 ZONE_AXES = {"GaN": (0, 0, 1), "LiCoO2": (1, 0, 0), "PVSK": (0, 0, 1), "MoS2": (0, 0, 1), "KNbO3": (0, 0, 1)}
@@ -26,8 +26,7 @@ def cell_of(material: str) -> Atoms:
 
 def potential_of(cell: Atoms, sampling: float) -> CrystalPotential:
     """Potential up to the Nyquist frequency of a multislice grid."""
-    a, b, _ = (float(length) for length in cell.cell.lengths())
-    return crystal_potential(cell, potential_cutoff((a, b), lateral_translations(cell), sampling, 10 * sampling))
+    return sampled_potential(cell, sampling, 10 * sampling)
 
 
 def difference(images: PeriodicImages, reference: PeriodicImages) -> np.ndarray:

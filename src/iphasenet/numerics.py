@@ -1,14 +1,18 @@
 """What a simulation's accuracy, cost and memory depend on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from ase import Atoms
 
 from iphasenet.errors import InputError
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope, sampling_limit
+from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.probe import Translations
 from iphasenet.slicing import Slicing
+from iphasenet.structure import lateral_translations
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,35 @@ def potential_cutoff(
     grid = cell_grid(lengths, sampling, translations)
     nyquist = max(n / (2 * length) for n, length in zip(grid.gpts, lengths, strict=True))
     return max(nyquist, math.sqrt(0.5) / image_sampling)
+
+
+def sampled_potential(
+    cell: Atoms,
+    sampling: float,
+    image_sampling: float,
+    parametrization: str = "lobato",
+    rms_displacements: Mapping[str, float] | None = None,
+) -> CrystalPotential:
+    """
+    Potential of a cell up to the frequencies that a simulation and its images need.
+
+    Parameters
+    ----------
+    cell : ase.Atoms
+        Orthogonal cell, beam along z.
+    sampling, image_sampling : float
+        Pixels of the multislice grid and of the images [Å] (`potential_cutoff`).
+    parametrization, rms_displacements
+        As in `iphasenet.potential.crystal_potential`.
+
+    Returns
+    -------
+    CrystalPotential
+        The cell's potential.
+    """
+    a, b, _ = (float(length) for length in cell.cell.lengths())
+    cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
+    return crystal_potential(cell, cutoff, parametrization, rms_displacements)
 
 
 def check_band(microscope: Microscope, grid: CellGrid) -> None:

@@ -11,13 +11,12 @@ from numpy.dtypes import StringDType
 
 from iphasenet.errors import InputError
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics, check_thicknesses, potential_cutoff
+from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential, crystal_potential
+from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, crystal_tilt, render
 from iphasenet.slab import cut_slab, frozen_phonons, slab_side
 from iphasenet.slicing import Slicing
-from iphasenet.structure import lateral_translations
 
 Progress = Callable[[int, int], object]
 
@@ -123,19 +122,6 @@ def simulate_specimen(
     return simulation_dataset(images, slabs, microscope, field)
 
 
-def _potential(
-    cell: Atoms,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str,
-    rms_displacements: Mapping[str, float] | None = None,
-) -> CrystalPotential:
-    a, b, _ = (float(length) for length in cell.cell.lengths())
-    translations = lateral_translations(cell)
-    cutoff = potential_cutoff((a, b), translations, numerics.sampling_angstrom, image.sampling_angstrom)
-    return crystal_potential(cell, cutoff, parametrization, rms_displacements)
-
-
 def _projected(
     potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, tilt: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
@@ -153,7 +139,8 @@ def _simulate_cell(
     device: str,
     progress: Progress | None,
 ) -> tuple[PeriodicImages, ComplexArray, Field]:
-    potential = _potential(specimen.cell, numerics, image, parametrization, specimen.rms_displacements)
+    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
+    potential = sampled_potential(specimen.cell, *pixels, parametrization, specimen.rms_displacements)
     tilt = crystal_tilt(*specimen.tilt, specimen.rotation_deg)
     images = simulate_images(
         potential, microscope, numerics, specimen.thicknesses, tilt, [specimen.rotation_deg], device, progress=progress
@@ -190,8 +177,9 @@ def _simulate_slab(
     snapshots = (
         frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed) if specimen.phonons else [slab]
     )
+    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
     # Displaced atoms stay in their slices: all snapshots end at the same depths.
-    slicing = _potential(slab, numerics, image, parametrization).slicing(dz)
+    slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
     series, projected = [], []
     for index, atoms in enumerate(snapshots):
 
@@ -199,7 +187,7 @@ def _simulate_slab(
             if progress is not None:
                 progress(index * waves + done, count * waves)
 
-        potential = _potential(atoms, numerics, image, parametrization, damping)
+        potential = sampled_potential(atoms, *pixels, parametrization, damping)
         series.append(
             simulate_images(
                 potential,

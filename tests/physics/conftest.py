@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.numerics import Numerics, cell_grid, potential_cutoff
+from iphasenet.numerics import Numerics, cell_grid, sampled_potential
 from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential, crystal_potential
+from iphasenet.potential import CrystalPotential
 from iphasenet.probe import window_cells
-from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
+from iphasenet.structure import orthogonal_cell, read_structure
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -37,9 +37,8 @@ def cell_of(material: str, zone_axis: tuple[int, int, int] = (0, 0, 1)) -> Atoms
 
 def potential_of(atoms: Atoms, sampling: float) -> CrystalPotential:
     """Potential that reaches the Nyquist frequency of the grid."""
-    lengths = (float(atoms.cell.lengths()[0]), float(atoms.cell.lengths()[1]))
     # Images coarser than the grid ask for nothing more.
-    return crystal_potential(atoms, potential_cutoff(lengths, lateral_translations(atoms), sampling, 2 * sampling))
+    return sampled_potential(atoms, sampling, 2 * sampling)
 
 
 def abtem_segments(
