@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from iphasenet.dataset import MaterialData
-from iphasenet.noise import TrainingNoise, add_noise
+from iphasenet.noise import TrainingNoise, record
 from iphasenet.sampling import generator
 
 Item = tuple[Tensor, Tensor, Tensor]
@@ -60,8 +60,7 @@ class TrainingCrops(Dataset[Item]):
         top, left = rng.integers(0, rows - self.crop + 1), rng.integers(0, columns - self.crop + 1)
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
         dose = self.noise.draw_dose(rng)
-        segments = data.segments[(sample, slice(None), *window)]
-        noisy = add_noise(segments, dose, data.sampling, self.noise.readout_electrons, rng)
+        noisy = record(data.segments[sample], dose, data.sampling, self.noise.acquisition, rng, window)
         potential = np.ascontiguousarray(data.potential[(sample, *window)])
         return torch.from_numpy(noisy), torch.from_numpy(data.metadata[sample]), torch.from_numpy(potential)
 
@@ -122,7 +121,7 @@ class NoisyImages(Dataset[Item]):
         material_index, sample, dose = self.index[item]
         data = self.data[material_index]
         return (
-            torch.from_numpy(data.noisy_segments[sample, dose]),
+            torch.from_numpy(data.noisy_segments[sample, dose].astype(np.float32)),
             torch.from_numpy(data.metadata[sample]),
             torch.from_numpy(data.potential[sample]),
         )

@@ -1,12 +1,71 @@
-"""Shot noise and read-out noise of the segments."""
+"""What a microscope adds to an image: scan distortion, shot noise, gains and read-out noise of the segments."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from iphasenet.errors import InputError
+
+SPLINE_ORDER = 5
+"""Of the interpolation at displaced positions: off by 0.3 % of the contrast at 0.2 Å, 0.002 % at 0.1 Å, for 20 mrad."""
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """
+    Imperfections of scan and detector; all zero is a perfect one.
+
+    Attributes
+    ----------
+    readout_electrons : float
+        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    gain_mismatch : float
+        Relative standard deviation of the segments' gains about 1, drawn once an image.
+    jitter_angstrom : float
+        Standard deviation of each scan line's displacement along x and along y [Å].
+    drift_angstrom : float
+        Standard deviation, along x and along y, of how far the specimen drifts during a frame [Å].
+    """
+
+    readout_electrons: float = 0.0
+    gain_mismatch: float = 0.0
+    jitter_angstrom: float = 0.0
+    drift_angstrom: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:
+                raise InputError(f"noise.{name}: found {value}; allowed: from 0")
+
+    @property
+    def distorts(self) -> bool:
+        """Whether the scan is displaced at all."""
+        return self.jitter_angstrom > 0 or self.drift_angstrom > 0
+
+    def displacements(self, lines: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """
+        Draw the displacement of every scan line of a frame.
+
+        Parameters
+        ----------
+        lines : int
+            Scan lines, from top to bottom.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        (line, 2) array
+            Displacement (y, x) of the probe on the specimen [Å]: jitter, and drift that is zero at mid-frame.
+        """
+        time = (np.arange(lines) + 0.5) / lines - 0.5
+        drift = rng.normal(0.0, 1.0, 2) * self.drift_angstrom
+        jitter = rng.normal(0.0, 1.0, (lines, 2)) * self.jitter_angstrom
+        return np.asarray(time[:, None] * drift + jitter)
 
 
 @dataclass(frozen=True)
@@ -18,12 +77,12 @@ class FixedNoise:
     ----------
     doses : tuple of float
         Doses, each different [e/Å²].
-    readout_electrons : float
-        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    acquisition : Acquisition
+        Scan and detector.
     """
 
     doses: tuple[float, ...]
-    readout_electrons: float
+    acquisition: Acquisition
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "doses", tuple(float(d) for d in self.doses))
@@ -40,12 +99,12 @@ class TrainingNoise:
     ----------
     dose : (float, float)
         Range of the dose, drawn log-uniformly [e/Å²].
-    readout_electrons : float
-        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    acquisition : Acquisition
+        Scan and detector.
     """
 
     dose: tuple[float, float]
-    readout_electrons: float
+    acquisition: Acquisition
 
     def __post_init__(self) -> None:
         low, high = (float(d) for d in self.dose)
@@ -59,39 +118,83 @@ class TrainingNoise:
         return float(np.exp(rng.uniform(low, high)))
 
 
-def add_noise(
+def record(
     segments: NDArray[np.floating[Any]],
     dose: float,
     sampling: float,
-    readout_electrons: float,
+    acquisition: Acquisition,
     rng: np.random.Generator,
+    window: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> NDArray[np.float32]:
     """
-    Draw the image that a detector would record.
+    Draw the image that a microscope would record, or a crop of it.
 
-    N = Poisson(I D p²) + Normal(0, s), returned as N / (D p²).
+    N = Poisson(I(R + d) D p²), returned as (g N + Normal(0, s)) / (D p²): displacement d of the scan line, the same
+    in all segments; gain g of the segment; read-out noise s.
 
     Parameters
     ----------
-    segments : (..., segment, y, x) array
-        Noise-free images I, fractions of the beam current.
+    segments : (segment, y, x) array
+        Noise-free images I of the whole frame, fractions of the beam current.
     dose : float
         Dose D [e/Å²].
     sampling : float
         Pixel size p [Å].
-    readout_electrons : float
-        Read-out noise s [electrons].
+    acquisition : Acquisition
+        Scan and detector.
     rng : numpy.random.Generator
         Source of randomness.
+    window : (slice, slice)
+        Rows and columns of the crop.
 
     Returns
     -------
-    (..., segment, y, x) float32 array
+    (segment, y, x) float32 array
         Noisy images, fractions of the beam current.
     """
+    if acquisition.distorts:
+        lines = acquisition.displacements(segments.shape[1], rng) / sampling
+        scanned = displaced(segments, lines, window)
+    else:
+        scanned = segments[:, *window]
     electrons = dose * sampling**2
     # A Fourier series may undershoot zero by rounding, where no electrons arrive.
-    counts = rng.poisson(np.maximum(segments, 0) * electrons).astype(np.float64)
-    if readout_electrons:
-        counts += rng.normal(0.0, readout_electrons, counts.shape)
+    counts = rng.poisson(np.maximum(scanned, 0) * electrons).astype(np.float64)
+    if acquisition.gain_mismatch:
+        counts *= 1 + rng.normal(0.0, acquisition.gain_mismatch, (len(segments), 1, 1))
+    if acquisition.readout_electrons:
+        counts += rng.normal(0.0, acquisition.readout_electrons, counts.shape)
     return (counts / electrons).astype(np.float32)
+
+
+def displaced(
+    segments: NDArray[np.floating[Any]],
+    lines: NDArray[np.float64],
+    window: tuple[slice, slice] = (slice(None), slice(None)),
+) -> NDArray[np.float32]:
+    """
+    Interpolate images at displaced scan lines; beyond the frame they are mirrored.
+
+    Parameters
+    ----------
+    segments : (segment, y, x) array
+        Images of the whole frame.
+    lines : (y, 2) array
+        Displacement (y, x) of each line of the frame [pixels].
+    window : (slice, slice)
+        Rows and columns of the crop.
+
+    Returns
+    -------
+    (segment, y, x) float32 array
+        The crop as the displaced scan sees it.
+    """
+    rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[1:], window, strict=True))
+    positions = np.broadcast_arrays(rows[:, None] + lines[rows, 0][:, None], columns[None, :] + lines[rows, 1][:, None])
+    # The spline needs a few pixels around the crop, not the frame.
+    reach = int(np.ceil(np.abs(lines[rows]).max())) + 4 * SPLINE_ORDER
+    top, left = max(0, rows[0] - reach), max(0, columns[0] - reach)
+    part = segments[:, top : rows[-1] + reach + 1, left : columns[-1] + reach + 1]
+    local = np.stack([positions[0] - top, positions[1] - left])
+    images = [map_coordinates(image, local, output=np.float32, order=SPLINE_ORDER, mode="mirror") for image in part]
+    return np.stack(images)

@@ -33,7 +33,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.losses import weighted_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import TrainingNoise
+from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.weights import save_weights
 
@@ -313,6 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
+    noise = options.settings["noise"]
     # In the process, not by OMP_NUM_THREADS: Snakemake also sets MKL_NUM_THREADS, and two libraries that count
     # differently put twice as many threads on the cores, twenty times slower.
     torch.set_num_threads(max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -324,7 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.weights,
             options.history,
             options.checkpoints,
-            TrainingNoise(**options.settings["noise"]),
+            TrainingNoise(noise["dose"], Acquisition(**noise["acquisition"])),
             ModelSettings(**options.settings["model"]),
             TrainingSettings(**options.settings["training"]),
         )

@@ -19,14 +19,14 @@ from iphasenet.crops import EpochSampler, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings
-from iphasenet.noise import TrainingNoise
+from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.train import TrainingSettings, learning_rate_factor, run_identity
 from tests.unit.test_dataset import make
 
-NOISE = TrainingNoise((1e9, 1e9), 0.0)
+NOISE = TrainingNoise((1e9, 1e9), Acquisition())
 SETTINGS = {
-    "noise": {"dose": [1e4, 1e6], "readout_electrons": 0.5},
+    "noise": {"dose": [1e4, 1e6], "acquisition": {"readout_electrons": 0.5, "jitter_angstrom": 0.02}},
     "model": {"feature_size": 12, "norm": "instance", "conditioning": "film", "window_size": 8},
     "training": {
         "seed": 3,
