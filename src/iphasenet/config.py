@@ -9,7 +9,7 @@ import jsonschema
 import yaml
 
 from iphasenet.errors import InputError
-from iphasenet.noise import FixedNoise, TrainingNoise
+from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import Grid
 
@@ -41,8 +41,10 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
         raise InputError(_one_line(error))
     _check_materials(config, Path(folder))
     Grid(**config["grid"])
-    FixedNoise(config["noise"]["evaluation_doses"], config["noise"]["readout_electrons"])
-    TrainingNoise(config["noise"]["training_dose"], config["noise"]["readout_electrons"])
+    noise = config["noise"]
+    acquisition = Acquisition(**noise["acquisition"])
+    FixedNoise(noise["evaluation_doses"], acquisition)
+    TrainingNoise(noise["training_dose"], acquisition)
     _check_multislice(config, Microscope(**config["optics"]))
     _check_training(config)
 
@@ -71,11 +73,12 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
                 f"configuration: materials.{name}.cif: found {material['cif']!r}, which does not exist; "
                 "allowed: path of a CIF file"
             )
-        if not any(material["zone_axis"]):
+    for name, crystal in crystals(config).items():
+        if not any(crystal["zone_axis"]):
             raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
-    unknown = sorted(set(config.get("select", [])) - set(config["materials"]))
+    unknown = sorted(set(config.get("select", [])) - set(config["materials"]) - set(crystals(config)))
     if unknown:
-        allowed = ", ".join(config["materials"])
+        allowed = ", ".join(dict.fromkeys([*config["materials"], *crystals(config)]))
         raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
 
 
@@ -109,9 +112,40 @@ def _check_training(config: Mapping[str, Any]) -> None:
         )
 
 
+def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """
+    Name every zone axis of every material.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration.
+
+    Returns
+    -------
+    dict
+        Entries with one `zone_axis` each: those of several `zone_axes` are called GaN_100, GaN_1-10 and so on.
+    """
+    result = {}
+    for name, material in config["materials"].items():
+        single = {key: value for key, value in material.items() if key != "zone_axes"}
+        for axis in material.get("zone_axes", []):
+            result[f"{name}_{''.join(map(str, axis))}"] = {**single, "zone_axis": list(axis)}
+        if "zone_axes" not in material:
+            result[name] = single
+    return result
+
+
 def selected_materials(config: Mapping[str, Any]) -> list[str]:
-    """Materials of a run: `select`, or all."""
-    return list(config.get("select", config["materials"]))
+    """Materials of a run, with all zone axes of each: `select`, or all."""
+    names = list(crystals(config))
+    chosen = config.get("select", names)
+    return list(dict.fromkeys(name for one in chosen for name in names if one in (name, name.split("_")[0])))
+
+
+def potential_image_sampling(config: Mapping[str, Any]) -> float:
+    """Pixel of the finest images that a potential serves [Å]: a change among coarser ones remakes no potential."""
+    return min(0.1, float(config["image"]["sampling_angstrom"]))
 
 
 def sorted_keys(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         removed when the block raises.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -37,12 +37,21 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Make a folder beside `path`, then put it in its place; as `atomic_file`."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary(path)
     try:
         yield temporary
         shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """Name beside `path`, in a folder that is made; what a killed process left of the same output is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    return path.with_name(f".partial-{os.getpid()}-{path.name}")

@@ -1,4 +1,4 @@
-"""The data set: a sharded Zarr v3 store, one group a material, that xarray opens.
+"""Writing the data set: a sharded Zarr v3 store, one group a material, that xarray opens.
 
 Every rendered material is a store of its own; assembling copies their files, bytes unchanged, into one.
 """
@@ -7,28 +7,30 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
 
+from iphasenet.checksums import write_checksums
 from iphasenet.detector import SEGMENTS
-from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
-from iphasenet.noise import FixedNoise, add_noise
+from iphasenet.noise import FixedNoise, record
 from iphasenet.render import Image, Rendered
-from iphasenet.sampling import SPLITS, Sample, Split, generator, picometres
+from iphasenet.sampling import SPLITS, Sample, generator, picometres
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 
 SHARD_SAMPLES = 64
 """Samples in one shard: one file. A sample is a chunk of its own, readable without its neighbours."""
 
-_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
+# Float images compress to three quarters; a damaged chunk is noticed by whoever reads it.
+_CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec())
+
+COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "sample_id": ("str", {"description": "material, tilt, rotation, thickness"}),
     "thickness_nm": ("float64", {"units": "nm", "description": "nominal thickness of the slab"}),
     "slab_thickness": (
@@ -43,6 +45,14 @@ _COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "offset_x": ("float64", {"units": "Å", "description": "crystal's point under the image's centre"}),
     "offset_y": ("float64", {"units": "Å", "description": "crystal's point under the image's centre"}),
 }
+
+SHAPE_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "edge_azimuth": ("float64", {"units": "degrees", "description": "direction from x to y in which vacuum lies"}),
+    "edge_distance": ("float64", {"units": "1", "description": "edge from the image's centre, over half its side"}),
+    "wedge_azimuth": ("float64", {"units": "degrees", "description": "direction from x to y in which it gets thinner"}),
+    "wedge_angle": ("float64", {"units": "degrees", "description": "inclination of the entrance surface"}),
+}
+"""Only in a store that has edges or wedges; NaN for samples without."""
 
 
 def write_material(
@@ -80,33 +90,70 @@ def write_material(
     evaluated = np.array([i for i, sample in enumerate(samples) if sample.orientation.split != "train"])
     with atomic_directory(path) as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
-        group.attrs.update({"material": material, **attributes, "coordinates": " ".join(_COORDINATES)})
-        segments, potential, noisy = _create_images(group, len(samples), len(evaluated), noise, image)
+        identity = {"material": material, "seed": seed, **attributes}
+        group.attrs.update({**identity, "coordinates": " ".join(COORDINATES)})
+        arrays = _create_images(group, len(samples), len(evaluated), noise, image)
+        segments, potential, noisy = (_ShardWriter(array) for array in arrays)
         metadata: list[dict[str, Any]] = []
-        for start in range(0, len(samples), SHARD_SAMPLES):
-            stop = min(start + SHARD_SAMPLES, len(samples))
-            shard = [next(rendered) for _ in range(start, stop)]
-            segments[start:stop] = np.stack([r.segments for r in shard])
-            potential[start:stop] = np.stack([r.potential for r in shard])
-            metadata += [r.metadata for r in shard]
-            rows = np.flatnonzero((evaluated >= start) & (evaluated < stop))
-            if len(rows):
-                chosen = [(shard[i - start], samples[i]) for i in evaluated[rows]]
-                drawn = [_fixed_noise(r.segments, s, noise, image, seed, material) for r, s in chosen]
-                noisy[rows[0] : rows[-1] + 1] = np.stack(drawn)
+        for sample, result in zip(samples, rendered, strict=True):
+            segments.append(result.segments)
+            potential.append(result.potential)
+            metadata.append(result.metadata)
+            if sample.orientation.split != "train":
+                noisy.append(fixed_noise(result.segments, sample, noise, image, seed, material))
+        for writer in (segments, potential, noisy):
+            writer.flush()
         _write_coordinates(group, metadata, evaluated, noise, image)
         _consolidate(temporary)
 
 
-def _fixed_noise(
+class _ShardWriter:
+    """Appends samples to an array, a whole shard at a time: a part of one would be read and written again."""
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self.array, self.start, self.waiting = array, 0, list[NDArray[Any]]()
+
+    def append(self, sample: NDArray[Any]) -> None:
+        self.waiting.append(sample)
+        if len(self.waiting) == SHARD_SAMPLES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            stop = self.start + len(self.waiting)
+            self.array[self.start : stop] = np.stack(self.waiting)
+            self.start, self.waiting = stop, []
+
+
+def fixed_noise(
     segments: NDArray[np.float32], sample: Sample, noise: FixedNoise, image: Image, seed: int, material: str
-) -> NDArray[np.float32]:
-    """Noisy images (dose, segment, y, x) of one sample."""
+) -> NDArray[np.float16]:
+    """
+    Noisy images of one validation or test sample.
+
+    Parameters
+    ----------
+    segments : (4, y, x) array
+        Noise-free images, fractions of the beam current.
+    sample : Sample
+        Keys the random numbers, with seed, material and dose.
+    noise : FixedNoise
+        Doses and imperfections.
+    image : Image
+        Pixels.
+    seed, material
+        Seed of the run, name of the material.
+
+    Returns
+    -------
+    (dose, 4, y, x) float16 array
+        Fractions of the beam current; half precision rounds by 0.05 % at most, below the noise of 1e6 e/Å² at 0.1 Å.
+    """
     key = (sample.orientation.index, sample.rotation_index, picometres(sample.thickness_nm))
     streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.doses]
-    sampling, readout = image.sampling_angstrom, noise.readout_electrons
     pairs = zip(noise.doses, streams, strict=True)
-    return np.stack([add_noise(segments, dose, sampling, readout, rng) for dose, rng in pairs])
+    recorded = [record(segments, dose, image.sampling_angstrom, noise.acquisition, rng) for dose, rng in pairs]
+    return np.stack(recorded).astype(np.float16)
 
 
 def _create_images(
@@ -132,21 +179,23 @@ def _create_images(
             "noisy_segments",
             {"evaluation_sample": evaluated, "dose": doses, "segment": 4, "y": pixels[0], "x": pixels[1]},
             {"units": "1", "description": "validation and test images with fixed noise"},
+            "float16",
         ),
     )
 
 
 def _image_array(
-    group: zarr.Group, name: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]
+    group: zarr.Group, name: str, sizes: Mapping[str, int], attributes: Mapping[str, Any], dtype: str = "float32"
 ) -> zarr.Array[Any]:
     shape = tuple(sizes.values())
     return group.create_array(
         name,
         shape=shape,
-        dtype="float32",
+        dtype=dtype,
         chunks=(1, *shape[1:]),
         # Equal shards even for a short set: the layout does not depend on the number of samples.
         shards=(SHARD_SAMPLES, *shape[1:]),
+        compressors=_CODECS,
         dimension_names=tuple(sizes),
         attributes=dict(attributes),
     )
@@ -159,8 +208,9 @@ def _write_coordinates(
     noise: FixedNoise,
     image: Image,
 ) -> None:
-    for name, (dtype, attributes) in _COORDINATES.items():
-        _coordinate(group, name, [row[name] for row in metadata], dtype, "sample", attributes)
+    shapes = {name: entry for name, entry in SHAPE_COORDINATES.items() if any(name in row for row in metadata)}
+    for name, (dtype, attributes) in {**COORDINATES, **shapes}.items():
+        _coordinate(group, name, [row.get(name, np.nan) for row in metadata], dtype, "sample", attributes)
     index = {"description": "index along sample of the images with fixed noise"}
     _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample", index)
     _coordinate(group, "dose", noise.doses, "float64", "dose", {"units": "e/Å²"})
@@ -182,6 +232,7 @@ def _coordinate(
         shape=(len(values),),
         dtype=str if dtype == "str" else dtype,
         chunks=(max(1, len(values)),),
+        compressors=(Crc32cCodec(),),
         dimension_names=(dimension,),
         attributes=dict(attributes),
     )
@@ -207,6 +258,7 @@ def assemble(path: str | Path, materials: Mapping[str, str | Path], attributes: 
         for name, source in materials.items():
             shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(".snakemake_timestamp"))
         _consolidate(temporary)
+        write_checksums(temporary)
 
 
 def _consolidate(path: Path) -> None:
@@ -215,97 +267,3 @@ def _consolidate(path: Path) -> None:
         # An extension that readers may ignore.
         warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(path, zarr_format=3)
-
-
-@dataclass(frozen=True)
-class MaterialData:
-    """
-    Samples of one material and some splits, in memory.
-
-    Attributes
-    ----------
-    material : str
-        Name of the material.
-    segments : (sample, 4, y, x) float32 array
-        Noise-free images, fractions of the beam current.
-    potential : (sample, y, x) float32 array
-        Projected potential [V Å].
-    noisy_segments : (sample, dose, 4, y, x) float32 array
-        Images with fixed noise; empty along the first axis for the training split.
-    doses : (dose,) array
-        Doses of the fixed noise [e/Å²].
-    sampling : float
-        Pixel size [Å].
-    coordinates : dict of (sample,) arrays
-        Metadata of the samples.
-    """
-
-    material: str
-    segments: NDArray[np.float32]
-    potential: NDArray[np.float32]
-    noisy_segments: NDArray[np.float32]
-    doses: NDArray[np.float64]
-    sampling: float
-    coordinates: dict[str, NDArray[Any]]
-
-    @cached_property
-    def metadata(self) -> NDArray[np.float32]:
-        """Thickness [nm], alpha, beta and gamma [degrees] as a (sample, 4) array."""
-        names = ("thickness_nm", "alpha", "beta", "gamma")
-        return np.stack([self.coordinates[name] for name in names], axis=1).astype(np.float32)
-
-
-def open_dataset(path: str | Path) -> zarr.Group:
-    """Open the store for reading; InputError where there is none."""
-    try:
-        return zarr.open_group(path, mode="r", zarr_format=3)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
-
-
-def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
-    """
-    Read one split into memory, material by material.
-
-    Parameters
-    ----------
-    path : path
-        Assembled store.
-    split : {'train', 'validation', 'test'}
-        Which samples.
-
-    Yields
-    ------
-    MaterialData
-        One a material, in the order of their names.
-    """
-    for name, group in sorted(open_dataset(path).groups()):
-        yield _read_material(name, group, split)
-
-
-def _values(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """Rows of an array along its first axis, or all of it."""
-    array: Any = group[name]
-    return np.asarray(array[:] if rows is None else array.oindex[rows])
-
-
-def _read_material(name: str, group: zarr.Group, split: Split) -> MaterialData:
-    coordinates = {key: _values(group, key) for key in _COORDINATES}
-    chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
-    if not len(chosen):
-        raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
-    evaluated = _values(group, "evaluation_sample")
-    rows = np.flatnonzero(np.isin(evaluated, chosen))
-    position = _values(group, "x")
-    data = MaterialData(
-        material=name,
-        segments=_values(group, "segments", chosen),
-        potential=_values(group, "potential", chosen),
-        noisy_segments=_values(group, "noisy_segments", rows),
-        doses=_values(group, "dose"),
-        sampling=float(position[1] - position[0]),
-        coordinates={key: values[chosen] for key, values in coordinates.items()},
-    )
-    if not (np.isfinite(data.segments).all() and np.isfinite(data.potential).all()):
-        raise InputError(f"{name}: the {split} split holds NaN or infinity; allowed: finite numbers only")
-    return data

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from iphasenet.config import check_configuration, selected_materials
+from iphasenet.config import check_configuration, crystals, selected_materials
 from iphasenet.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
         (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
         (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
-        (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.03", "330"]),
+        (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.025", "330"]),
         (change("simulation", "multislice", "sampling_angstrom", value=0.2), ["sampling_angstrom", "0.2", "50"]),
         (change("optics", "aberrations", value={"C9": 1}), ["aberrations", "'C9'", "C30"]),
         (change("materials", "GaN", "zone_axis", value=[0, 0, 0]), ["materials.GaN.zone_axis", "direction"]),
@@ -92,3 +92,17 @@ def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], No
 def test_a_selection_keeps_its_order_and_all_is_the_default() -> None:
     assert selected_materials(SHIPPED) == ["GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3"]
     assert selected_materials({**SHIPPED, "select": ["MoS2", "GaN"]}) == ["MoS2", "GaN"]
+
+
+def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["materials"]["GaN"]["zone_axes"] = [[0, 0, 1], [1, -1, 0]]
+    check_configuration(config, SCHEMA, ROOT)
+    named = crystals(config)
+    assert list(named)[:2] == ["GaN_001", "GaN_1-10"] and "GaN" not in named
+    assert named["GaN_1-10"] == {"cif": SHIPPED["materials"]["GaN"]["cif"], "zone_axis": [1, -1, 0]}
+    assert selected_materials({**config, "select": ["MoS2", "GaN"]}) == ["MoS2", "GaN_001", "GaN_1-10"]
+    assert selected_materials({**config, "select": ["GaN_1-10"]}) == ["GaN_1-10"]
+    config["materials"]["GaN"]["zone_axes"] = [[0, 0, 0]]
+    with pytest.raises(InputError, match=r"GaN_000.*\[0, 0, 0\]"):
+        check_configuration(config, SCHEMA, ROOT)

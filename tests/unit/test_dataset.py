@@ -9,14 +9,15 @@ import pytest
 import xarray
 import zarr
 
-from iphasenet.dataset import assemble, read_split, write_material
+from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.noise import FixedNoise
+from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
+from iphasenet.store import assemble, write_material
 
 GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
-NOISE = FixedNoise((1e4, 1e6), 0.5)
+NOISE = FixedNoise((1e4, 1e6), Acquisition(readout_electrons=0.5))
 PIXELS, SAMPLING = 64, 0.2
 
 

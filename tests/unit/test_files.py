@@ -31,3 +31,14 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
             temporary.mkdir()
             (temporary / name).write_text("")
     assert [path.name for path in (tmp_path / "store.zarr").iterdir()] == ["second"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".partial-1-a.npz").write_text("half")
+    (tmp_path / ".partial-1-store").mkdir()
+    (tmp_path / ".partial-1-other-a.npy").write_text("of another output")
+    with atomic_file(tmp_path / "a.npz") as temporary:
+        temporary.write_text("whole")
+    with atomic_directory(tmp_path / "store") as temporary:
+        temporary.mkdir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".partial-1-other-a.npy", "a.npz", "store"]

@@ -30,10 +30,24 @@ def copy_workflow(folder: Path) -> Path:
 
 def snakemake(folder: Path, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess[str]:
     """Run Snakemake in a folder; the output holds stdout and stderr."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
+    return _run(folder, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config)
+
+
+def iphasenet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder."""
+    return _run(folder, "-c", "from iphasenet.cli import main; main()", *arguments)
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
     )
 
 

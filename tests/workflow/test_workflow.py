@@ -12,8 +12,9 @@ import xarray
 import yaml
 
 from iphasenet.metrics import METRICS
+from iphasenet.sampling import SPLITS
 from iphasenet.weights import load_weights
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import iphasenet, snakemake
 
 
 def planned_jobs(output: str) -> list[str]:
@@ -36,6 +37,38 @@ def test_everything_is_made(finished_run: Path) -> None:
     _, described = load_weights(results / "model" / "weights.safetensors")
     assert described["materials"] == ["GaN", "KNbO3"]
     assert (results / "report.html").read_text().count("data:image/png;base64") >= 4
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_any_sample_is_made_again_bit_for_bit(finished_run: Path, split: str) -> None:
+    """From the structure alone: nothing but the data set's settings and the CIF are read."""
+    with xarray.open_datatree(finished_run / "results/tiny/dataset.zarr", engine="zarr") as tree:
+        group = tree["GaN"]
+        name = str(group["sample_id"].values[np.flatnonzero(group["split"].values == SPLITS.index(split))[-1]])
+    result = iphasenet(finished_run, "render", "--dataset", "results/tiny/dataset.zarr", "--sample", name)
+    assert result.returncode == 0 and "bit for bit" in result.stdout, result.stdout
+
+
+def test_a_sample_that_is_not_there_is_one_line(finished_run: Path) -> None:
+    result = iphasenet(finished_run, "render", "--dataset", "results/tiny/dataset.zarr", "--sample", "GaN-tilt9")
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert "GaN-tilt9" in result.stdout and "GaN-tilt0000-rotation00-2nm" in result.stdout
+
+
+def test_a_data_set_is_valid_until_a_chunk_is_damaged(finished_copy: Path) -> None:
+    assert iphasenet(finished_copy, "validate", "results/tiny/dataset.zarr").returncode == 0
+    chunk = next(
+        path
+        for path in sorted((finished_copy / "results/tiny/dataset.zarr/GaN/segments/c").rglob("0"))
+        if path.is_file()
+    )
+    data = bytearray(chunk.read_bytes())
+    data[1000] ^= 1
+    chunk.write_bytes(data)
+    result = iphasenet(finished_copy, "validate", "results/tiny/dataset.zarr")
+    assert result.returncode == 1 and "GaN/segments" in result.stdout and "damaged" in result.stdout
+    retrained = snakemake(finished_copy, "results/tiny/model/weights.safetensors", "--forcerun", "train_model")
+    assert retrained.returncode == 1 and "GaN/segments: found a damaged chunk" in retrained.stdout
 
 
 def test_the_summary_is_the_mean_of_the_table(finished_run: Path) -> None:

@@ -1,5 +1,5 @@
-from iphasenet.dataset import assemble
 from iphasenet.stage import library_versions, stage
+from iphasenet.store import assemble
 
 with stage("data set", snakemake.log[0]) as log:
     stores = dict(zip(snakemake.params.materials, snakemake.input.materials, strict=True))

@@ -1,19 +1,17 @@
-"""The command `iphasenet`: single simulations without the workflow."""
+"""`iphasenet simulate`: one crystal without the workflow."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
+from iphasenet.commands.progress import progress_bar
 from iphasenet.devices import choose_device
 from iphasenet.errors import InputError
-from iphasenet.figures import draw_simulation
 from iphasenet.files import atomic_directory
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.render import Image
+from iphasenet.sheets import draw_simulation
 from iphasenet.simulation import Specimen, simulate_specimen
 from iphasenet.structure import orthogonal_cell, read_structure
 
@@ -21,18 +19,8 @@ _UNRECORDED = ("run", "cif", "output", "preview", "device", "memory")
 """Options that say where and how, not what."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; bad input ends it with one line and exit code 1."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except InputError as error:
-        sys.exit(f"iphasenet: {error}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command's options."""
     command = commands.add_parser(
         "simulate",
         help="simulate one crystal",
@@ -41,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         "potential (thickness, y, x) in V Å.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    command.set_defaults(run=simulate)
+    command.set_defaults(run=run)
     command.add_argument("cif", type=Path, help="crystal structure (CIF)")
     command.add_argument("--output", type=Path, required=True, metavar="ZARR", help="store to be made")
     command.add_argument("--preview", type=Path, metavar="PNG", help="picture to be made as well")
@@ -94,7 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     numerics.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     numerics.add_argument("--memory", type=float, default=4000.0, metavar="MB",
                           help="memory for the waves [MB]; what cannot fit is refused before it starts")  # fmt: skip
-    return parser
 
 
 def _pair(text: str) -> tuple[str, float]:
@@ -111,7 +98,7 @@ def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     return dict(pairs)
 
 
-def simulate(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Simulate one crystal as the command line says."""
     image = Image(options.pixels, options.sampling)
     inner, outer = options.detector
@@ -139,12 +126,7 @@ def simulate(options: argparse.Namespace) -> None:
         options.seed,
     )
     device = choose_device(options.device)
-    with tqdm(desc="multislice", unit=" waves", delay=0.5) as bar:
-
-        def progress(done: int, waves: int) -> None:
-            bar.total = waves
-            bar.update(done - bar.n)
-
+    with progress_bar("multislice", "waves") as progress:
         data = simulate_specimen(specimen, microscope, numerics, image, options.parametrization, device, progress)
     recorded = {name: value for name, value in vars(options).items() if name not in _UNRECORDED and value is not None}
     data.attrs |= {"structure": options.cif.name, **recorded}

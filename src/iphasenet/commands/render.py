@@ -1,0 +1,104 @@
+"""`iphasenet render`: one sample of a data set again, from its crystal structure."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+import zarr
+from numpy.dtypes import StringDType
+from numpy.typing import NDArray
+
+from iphasenet.commands.progress import progress_bar
+from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.detector import SEGMENTS
+from iphasenet.devices import choose_device
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_directory
+from iphasenet.remake import Remade, remake_sample
+from iphasenet.render import Image
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command's options."""
+    command = commands.add_parser(
+        "render",
+        help="make one sample of a data set again",
+        description="Simulate, render and add noise for one sample, from its crystal structure and the settings that "
+        "the data set holds, and compare it with the stored one.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--dataset", type=Path, required=True, metavar="ZARR", help="data set that has the sample")
+    command.add_argument("--sample", required=True, metavar="ID", help="such as GaN-tilt0003-rotation01-40nm")
+    command.add_argument("--structures", type=Path, default=Path(), metavar="FOLDER",
+                         help="folder that the paths of the structures are relative to")  # fmt: skip
+    command.add_argument("--output", type=Path, metavar="ZARR", help="store to be made")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    command.add_argument("--memory", type=float, default=2000.0, metavar="MB", help="memory for the waves [MB]")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make the sample, write it where asked, and say whether it equals the stored one."""
+    root = open_dataset(options.dataset)
+    configuration: Any = root.attrs.get("configuration")
+    if configuration is None:
+        raise InputError(f"{options.dataset}: found no configuration; allowed: a data set that this workflow assembled")
+    device = choose_device(options.device)
+    with progress_bar("multislice", "waves") as progress:
+        remade = remake_sample(configuration, options.sample, options.structures, device, options.memory, progress)
+    if options.output is not None:
+        with atomic_directory(options.output) as temporary:
+            data = _as_xarray(remade, Image(**configuration["image"]), configuration["noise"]["evaluation_doses"])
+            data.to_zarr(temporary, zarr_format=3, consolidated=False)
+    differing = _differences(root, remade)
+    if differing:
+        raise InputError(
+            f"{options.sample}: {', '.join(differing)} differ from the stored; allowed: equal bytes, which need the "
+            "structures, processor and library versions of the data set"
+        )
+    print(f"{options.sample}: equal to the stored one, bit for bit")
+
+
+def _as_xarray(remade: Remade, image: Image, doses: list[float]) -> xarray.Dataset:
+    """Arrays of one sample as they stand in the data set, without the sample's dimension."""
+    current = {"units": "1", "description": "fraction of the beam current"}
+    potential = {"units": "V Å", "description": "projected electrostatic potential"}
+    data = xarray.Dataset(
+        {
+            "segments": (("segment", "y", "x"), remade.rendered.segments, current),
+            "potential": (("y", "x"), remade.rendered.potential, potential),
+        },
+        coords={
+            "segment": ("segment", np.array(SEGMENTS, dtype=StringDType())),
+            "y": ("y", image.positions, {"units": "Å"}),
+            "x": ("x", image.positions, {"units": "Å"}),
+        },
+        attrs={"material": remade.material, **remade.rendered.metadata},
+    )
+    if remade.noisy_segments is not None:
+        data["noisy_segments"] = (("dose", "segment", "y", "x"), remade.noisy_segments, current)
+        data = data.assign_coords(dose=("dose", doses, {"units": "e/Å²"}))
+    return data
+
+
+def _differences(root: zarr.Group, remade: Remade) -> list[str]:
+    """Names of what differs from the stored sample."""
+    group: Any = root[remade.material]
+    names = [str(name) for name in read_rows(group, "sample_id")]
+    row = names.index(str(remade.rendered.metadata["sample_id"]))
+    pairs: dict[str, tuple[NDArray[Any], int]] = {
+        "segments": (remade.rendered.segments, row),
+        "potential": (remade.rendered.potential, row),
+    }
+    if remade.noisy_segments is not None:
+        evaluated = read_rows(group, "evaluation_sample").tolist()
+        pairs["noisy_segments"] = (remade.noisy_segments, evaluated.index(row))
+    differing = [
+        name
+        for name, (made, index) in pairs.items()
+        if made.tobytes() != read_rows(group, name, np.array([index]))[0].tobytes()
+    ]
+    values = {name: read_rows(group, name, np.array([row]))[0] for name in remade.rendered.metadata}
+    return differing + [name for name, value in remade.rendered.metadata.items() if value != values[name]]

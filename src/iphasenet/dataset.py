@@ -1,0 +1,153 @@
+"""Reading the data set into memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from iphasenet.checksums import check_presence
+from iphasenet.errors import InputError
+from iphasenet.sampling import SPLITS, Split
+from iphasenet.store import COORDINATES
+
+
+@dataclass(frozen=True)
+class MaterialData:
+    """
+    Samples of one material and some splits, in memory.
+
+    Attributes
+    ----------
+    material : str
+        Name of the material.
+    segments : (sample, 4, y, x) float32 array
+        Noise-free images, fractions of the beam current.
+    potential : (sample, y, x) float32 array
+        Projected potential [V Å].
+    noisy_segments : (sample, dose, 4, y, x) float32 array
+        Images with fixed noise; empty along the first axis for the training split.
+    doses : (dose,) array
+        Doses of the fixed noise [e/Å²].
+    sampling : float
+        Pixel size [Å].
+    coordinates : dict of (sample,) arrays
+        Metadata of the samples.
+    """
+
+    material: str
+    segments: NDArray[np.float32]
+    potential: NDArray[np.float32]
+    noisy_segments: NDArray[np.float32]
+    doses: NDArray[np.float64]
+    sampling: float
+    coordinates: dict[str, NDArray[Any]]
+
+    @cached_property
+    def metadata(self) -> NDArray[np.float32]:
+        """Thickness [nm], alpha, beta and gamma [degrees] as a (sample, 4) array."""
+        names = ("thickness_nm", "alpha", "beta", "gamma")
+        return np.stack([self.coordinates[name] for name in names], axis=1).astype(np.float32)
+
+
+def open_dataset(path: str | Path) -> zarr.Group:
+    """Open the store for reading; InputError where there is none."""
+    try:
+        return zarr.open_group(path, mode="r", zarr_format=3)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
+
+
+def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
+    """
+    Read one split into memory, material by material.
+
+    Parameters
+    ----------
+    path : path
+        Assembled store.
+    split : {'train', 'validation', 'test'}
+        Which samples.
+
+    Yields
+    ------
+    MaterialData
+        One a material, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        Where a file is missing, a chunk damaged, a number not finite or the split empty.
+    """
+    for name in sorted(open_dataset(path).group_keys()):
+        yield read_material(path, name, split)
+
+
+def read_material(path: str | Path, name: str, split: Split) -> MaterialData:
+    """Read one material's samples of a split into memory, as `read_split`."""
+    check_presence(Path(path))
+    group: Any = open_dataset(path)[name]
+    return _read_group(name, group, split)
+
+
+def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """
+    Read rows of an array.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Group of one material.
+    name : str
+        Array in it.
+    rows : (row,) integer array, optional
+        Which rows along the first axis; all if not given.
+
+    Returns
+    -------
+    (row, ...) array
+        The rows; InputError names the array and the first row that is damaged.
+    """
+    array: Any = group[name]
+    if rows is None:
+        rows = np.arange(array.shape[0])
+    try:
+        return np.asarray(array[:] if len(rows) == array.shape[0] else array.oindex[rows])
+    except ValueError as error:
+        if len(rows) > 1:
+            for row in rows:
+                read_rows(group, name, np.array([row]))
+        raise InputError(
+            f"{group.path}/{name}: found a damaged chunk at row {rows[0]}; allowed: a store that `iphasenet validate` "
+            "accepts"
+        ) from error
+
+
+def _read_group(name: str, group: zarr.Group, split: Split) -> MaterialData:
+    coordinates = {key: read_rows(group, key) for key in COORDINATES}
+    chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
+    if not len(chosen):
+        raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
+    evaluated = read_rows(group, "evaluation_sample")
+    rows = np.flatnonzero(np.isin(evaluated, chosen))
+    position = read_rows(group, "x")
+    data = MaterialData(
+        material=name,
+        segments=read_rows(group, "segments", chosen),
+        potential=read_rows(group, "potential", chosen),
+        noisy_segments=read_rows(group, "noisy_segments", rows),
+        doses=read_rows(group, "dose"),
+        sampling=float(position[1] - position[0]),
+        coordinates={key: values[chosen] for key, values in coordinates.items()},
+    )
+    for array in ("segments", "potential", "noisy_segments"):
+        values = getattr(data, array)
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+        if len(bad):
+            sample = data.coordinates["sample_id"][bad[0]]
+            raise InputError(f"{name}/{array}: found NaN or infinity in {sample}; allowed: finite numbers only")
+    return data

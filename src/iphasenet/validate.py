@@ -1,0 +1,172 @@
+"""Check of an assembled data set: what a reader relies on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from iphasenet.checksums import damaged_files
+from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.errors import InputError
+from iphasenet.sampling import SPLITS
+from iphasenet.store import COORDINATES, FORMAT_VERSION
+
+LAYOUT = {
+    "segments": (("sample", "segment", "y", "x"), "float32", "1"),
+    "potential": (("sample", "y", "x"), "float32", "V Å"),
+    "noisy_segments": (("evaluation_sample", "dose", "segment", "y", "x"), "float16", "1"),
+}
+"""Dimensions, type and unit of the images."""
+
+CHECKS = ("checksums", "layout", "finite", "energy", "splits")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    Something wrong with a store.
+
+    Attributes
+    ----------
+    check : str
+        One of `CHECKS`.
+    text : str
+        Where it is, and what was found.
+    """
+
+    check: str
+    text: str
+
+
+def validate(store: Path, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
+    """
+    Check files, shapes, units, numbers, energy and splits of a data set.
+
+    Parameters
+    ----------
+    store : Path
+        Assembled store.
+    progress : callable, optional
+        Called with the number of samples checked so far and that of all.
+
+    Returns
+    -------
+    list of Problem
+        Empty where all is well: files as their checksums say; arrays with the dimensions, types and units of the
+        format; finite numbers; segments from 0 that sum to less than the beam, potentials with a mean above 0; no
+        tilt in two splits, no split empty, no sample twice.
+    """
+    root = open_dataset(store)
+    problems = [Problem("checksums", text) for text in damaged_files(store)]
+    if root.attrs.get("format_version") != FORMAT_VERSION:
+        found = root.attrs.get("format_version")
+        problems.append(Problem("layout", f"format_version is {found!r}, not {FORMAT_VERSION!r}"))
+    groups = sorted(root.groups())
+    if not groups:
+        problems.append(Problem("layout", "no material"))
+    counts = {name: _samples(group) for name, group in groups}
+    done = 0
+    for name, group in groups:
+        layout = [Problem("layout", f"{name}/{text}") for text in _layout(group)]
+        problems += layout
+        if layout:
+            # What has no shape cannot be read further.
+            continue
+        problems += [Problem("splits", f"{name}: {text}") for text in _splits(group)]
+        for checked, found_problems in _numbers(name, group):
+            problems += found_problems
+            if progress is not None:
+                progress(done + checked, sum(counts.values()))
+        done += counts[name]
+    return problems
+
+
+def _samples(group: zarr.Group) -> int:
+    array: Any = group.get("sample_id")
+    return 0 if array is None else int(array.shape[0])
+
+
+def _layout(group: zarr.Group) -> Iterator[str]:
+    """Arrays that are missing or not as the format says."""
+    sizes: dict[str, int] = {}
+    coordinates = {
+        name: (("sample",), dtype, attributes.get("units")) for name, (dtype, attributes) in COORDINATES.items()
+    }
+    evaluated = {"evaluation_sample": (("evaluation_sample",), "int64", None), "dose": (("dose",), "float64", "e/Å²")}
+    for name, (dimensions, dtype, units) in {**LAYOUT, **coordinates, **evaluated}.items():
+        array: Any = group.get(name)
+        if array is None:
+            yield f"{name}: missing"
+            continue
+        if array.metadata.dimension_names != dimensions:
+            yield f"{name}: dimensions {array.metadata.dimension_names}, not {dimensions}"
+            continue
+        if dtype != "str" and array.dtype != dtype:
+            yield f"{name}: {array.dtype}, not {dtype}"
+        if array.attrs.get("units") != units:
+            yield f"{name}: units {array.attrs.get('units')!r}, not {units!r}"
+        for dimension, size in zip(dimensions, array.shape, strict=True):
+            if sizes.setdefault(dimension, size) != size:
+                yield f"{name}: {size} along {dimension}, not {sizes[dimension]}"
+
+
+def _splits(group: zarr.Group) -> Iterator[str]:
+    """Leaks between splits, and samples that are missing or twice there."""
+    try:
+        split, tilt, identity, evaluated = (
+            read_rows(group, name) for name in ("split", "tilt", "sample_id", "evaluation_sample")
+        )
+    except InputError as error:
+        yield str(error)
+        return
+    for number in np.unique(tilt):
+        owners = np.unique(split[tilt == number])
+        if len(owners) > 1:
+            yield f"tilt {number} is in {' and '.join(SPLITS[owner] for owner in owners)}"
+    for index, name in enumerate(SPLITS):
+        if not (split == index).any():
+            yield f"no sample in {name}"
+    names, counts = np.unique([str(name) for name in identity], return_counts=True)
+    for name in names[counts > 1]:
+        yield f"{name} is there twice"
+    if not np.array_equal(evaluated, np.flatnonzero(split != SPLITS.index("train"))):
+        yield "evaluation_sample does not list the validation and test samples"
+
+
+def _numbers(material: str, group: zarr.Group) -> Iterator[tuple[int, list[Problem]]]:
+    """Check the images sample by sample; yields how many are done and what was found."""
+    try:
+        identity = read_rows(group, "sample_id")
+        evaluated = {int(sample): row for row, sample in enumerate(read_rows(group, "evaluation_sample"))}
+    except InputError as error:
+        yield 0, [Problem("finite", str(error))]
+        return
+    for sample in range(_samples(group)):
+        rows = {"segments": sample, "potential": sample, "noisy_segments": evaluated.get(sample)}
+        problems = []
+        for name, row in rows.items():
+            if row is None:
+                continue
+            try:
+                image = read_rows(group, name, np.array([row]))[0]
+            except InputError as error:
+                problems.append(Problem("finite", str(error)))
+                continue
+            where = f"{material}/{name}: {identity[sample]}"
+            if not np.isfinite(image).all():
+                problems.append(Problem("finite", f"{where}: NaN or infinity"))
+            elif name != "noisy_segments":
+                problems += [Problem("energy", f"{where}: {text}") for text in _energy(name, image)]
+        yield sample + 1, problems
+
+
+def _energy(name: str, image: NDArray[np.float32]) -> Iterator[str]:
+    if name == "potential":
+        if image.mean() <= 0:
+            yield f"mean {image.mean():.3g} V Å"
+    elif image.min() < -1e-6 or image.sum(axis=0).max() >= 1:
+        yield f"from {image.min():.3g}, sums up to {image.sum(axis=0).max():.3g} of the beam"
