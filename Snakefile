@@ -19,6 +19,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     material="|".join(MATERIALS),
     batch=r"\d+",
+    tilt=r"\d+",
 
 
 include: "workflow/rules/simulate.smk"
@@ -32,6 +33,7 @@ rule all:
     default_target: True
     input:
         dataset="<run>/dataset.zarr",
+        card="<run>/README.md",
         weights="<run>/model/weights.safetensors",
         summary="<run>/evaluation/summary.json",
         report="<run>/report.html",
@@ -41,4 +43,5 @@ rule all:
 rule dataset:
     input:
         "<run>/dataset.zarr",
+        "<run>/README.md",
     localrule: True

@@ -197,22 +197,55 @@ def render_sample(
     thickness = float(images.thicknesses[sample.thickness_index])
     offset = (sample.offset[0] * potential.lengths[0], sample.offset[1] * potential.lengths[1])
     field = Field(image, sample.gamma, offset)
-    tilt = sample.orientation.tilt
-    slab = potential.projected(slicing, slicing.nearest(thickness), tilt)
-    alpha, beta = lab_tilt(tilt, sample.gamma)
+    slab = potential.projected(slicing, slicing.nearest(thickness), sample.orientation.tilt)
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
         potential=render(slab, potential.lengths[:2], field),
-        metadata={
-            "sample_id": sample.sample_id,
-            "thickness_nm": sample.thickness_nm,
-            "slab_thickness": thickness,
-            "alpha": alpha,
-            "beta": beta,
-            "gamma": sample.gamma,
-            "tilt": sample.orientation.index,
-            "split": SPLITS.index(sample.orientation.split),
-            "offset_x": offset[0],
-            "offset_y": offset[1],
-        },
+        metadata=sample_metadata(sample, thickness, offset),
     )
+
+
+def lab_angles(sample: Sample) -> tuple[float, float]:
+    """Tilt (alpha, beta) of a sample about the lab's axes, after its rotation [degrees]."""
+    angles = sample.orientation.angles
+    return lab_tilt(sample.orientation.tilt, sample.gamma) if angles is None else angles
+
+
+def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float]) -> dict[str, Any]:
+    """
+    Coordinates of a sample in the data set.
+
+    Parameters
+    ----------
+    sample : Sample
+        What was rendered.
+    thickness : float
+        Thickness that was simulated [Å].
+    offset : (float, float)
+        Point of the crystal under the image's centre [Å].
+
+    Returns
+    -------
+    dict
+        One value for each coordinate array; those of an edge or a wedge only where there is one.
+    """
+    alpha, beta = lab_angles(sample)
+    shape = sample.orientation.shape
+    ends: dict[str, float] = {}
+    if shape.edge is not None:
+        ends |= {"edge_azimuth": shape.edge[0], "edge_distance": shape.edge[1]}
+    if shape.wedge is not None:
+        ends |= {"wedge_azimuth": shape.wedge[0], "wedge_angle": shape.wedge[1]}
+    return {
+        "sample_id": sample.sample_id,
+        "thickness_nm": sample.thickness_nm,
+        "slab_thickness": thickness,
+        "alpha": alpha,
+        "beta": beta,
+        "gamma": sample.gamma,
+        "tilt": sample.orientation.index,
+        "split": SPLITS.index(sample.orientation.split),
+        "offset_x": offset[0],
+        "offset_y": offset[1],
+        **ends,
+    }

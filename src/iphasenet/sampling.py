@@ -16,7 +16,8 @@ from iphasenet.errors import InputError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-_STREAMS = ("tilt", "rotation", "offset", "split", "noise", "training", "order")
+# The order is part of every key: new streams go to the end.
+_STREAMS = ("tilt", "rotation", "offset", "split", "noise", "training", "order", "angles", "edge", "wedge")
 
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
@@ -29,7 +30,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
         Seed of the run.
     material : str
         Name of the material.
-    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order'}
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge'}
         What the numbers are for.
     *indices : int
         Which of them: tilt, rotation, thickness, dose, epoch.
@@ -60,6 +61,14 @@ class Grid:
         In-plane rotations a tilt, uniform in 0 to 360 degrees.
     validation_share, test_share : float
         Shares of the tilts in the validation and test splits; at least one tilt each.
+    orientation : {'tilt', 'any'}
+        'any' draws alpha and beta uniformly from 0 to 360 degrees in place of small tilts.
+    edge_share : float
+        Share of the tilts whose crystal ends within the field of view.
+    wedge_share : float
+        Share of the tilts whose entrance surface is inclined.
+    wedge_deg : float
+        Inclination of that surface [degrees].
     """
 
     thickness_nm: tuple[float, ...]
@@ -68,6 +77,10 @@ class Grid:
     rotations: int
     validation_share: float
     test_share: float
+    orientation: Literal["tilt", "any"] = "tilt"
+    edge_share: float = 0.0
+    wedge_share: float = 0.0
+    wedge_deg: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
@@ -90,6 +103,28 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """
+    How a slab ends; a crystal without end and of even thickness if both are None.
+
+    Attributes
+    ----------
+    edge : (float, float), optional
+        Azimuth [degrees] in the image, from x to y, in which the crystal ends, and how far from the image's centre, in
+        units of half the field of view: vacuum lies beyond.
+    wedge : (float, float), optional
+        Azimuth [degrees] in which the slab gets thinner, and the inclination of its entrance surface [degrees]. The
+        nominal thickness is that at the image's centre.
+    """
+
+    edge: tuple[float, float] | None = None
+    wedge: tuple[float, float] | None = None
+
+
+INFINITE = Shape()
+
+
+@dataclass(frozen=True)
 class Orientation:
     """
     One tilt of a crystal and its in-plane rotations.
@@ -104,12 +139,23 @@ class Orientation:
         In-plane rotations gamma [degrees].
     split : {'train', 'validation', 'test'}
         The split that the tilt belongs to.
+    shape : Shape
+        How the slab ends.
+    angles : (float, float), optional
+        Any alpha and beta, about the lab's axes after each rotation, in place of `tilt` [degrees].
     """
 
     index: int
     tilt: tuple[float, float]
     rotations_deg: tuple[float, ...]
     split: Split
+    shape: Shape = INFINITE
+    angles: tuple[float, float] | None = None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the crystal's cell repeats in the image; else the atoms of a slab are simulated."""
+        return self.angles is None and self.shape == INFINITE
 
 
 @dataclass(frozen=True)
@@ -160,8 +206,28 @@ def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
         angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
         rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, grid.rotations)
         tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
-        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index]))
+        any_angles = None
+        if grid.orientation == "any":
+            tilt, any_angles = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
+        shape = _shape(seed, material, index, grid)
+        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index], shape, any_angles))
     return result
+
+
+def _pair(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _shape(seed: int, material: str, index: int, grid: Grid) -> Shape:
+    """Draw whether and how a slab ends: each tilt for itself, whatever else is in the grid."""
+    edge = wedge = None
+    rng = generator(seed, material, "edge", index)
+    if rng.random() < grid.edge_share:
+        edge = (float(rng.uniform(0.0, 360.0)), float(rng.uniform(-0.5, 0.5)))
+    rng = generator(seed, material, "wedge", index)
+    if rng.random() < grid.wedge_share:
+        wedge = (float(rng.uniform(0.0, 360.0)), grid.wedge_deg)
+    return Shape(edge, wedge)
 
 
 def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
@@ -171,7 +237,9 @@ def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
         for rotation in range(grid.rotations):
             for index, thickness in enumerate(grid.thickness_nm):
                 key = picometres(thickness)
-                offset = generator(seed, material, "offset", orientation.index, rotation, key).random(2)
+                # All thicknesses of a slab come from one pass over one place.
+                place = key if orientation.is_periodic else picometres(grid.thickness_nm[0])
+                offset = generator(seed, material, "offset", orientation.index, rotation, place).random(2)
                 name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
                 result.append(
                     Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))

@@ -15,7 +15,8 @@ from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, crystal_tilt, render
-from iphasenet.slab import cut_slab, frozen_phonons, slab_side
+from iphasenet.sampling import INFINITE, Shape
+from iphasenet.slab import cut_slab, frozen_phonons, shape_slab, slab_side
 from iphasenet.slicing import Slicing
 
 Progress = Callable[[int, int], object]
@@ -50,6 +51,8 @@ class Specimen:
         Frozen-phonon configurations; 0 takes Debye-Waller factors instead.
     seed : int
         Seed of the configurations.
+    shape : Shape
+        How the slab ends.
     """
 
     cell: Atoms
@@ -60,6 +63,7 @@ class Specimen:
     rms_displacements: Mapping[str, float] | None = None
     phonons: int = 0
     seed: int = 0
+    shape: Shape = INFINITE
 
     def __post_init__(self) -> None:
         angles = (*self.tilt, self.rotation_deg, *self.offset)
@@ -73,8 +77,12 @@ class Specimen:
 
     @property
     def has_small_cell(self) -> bool:
-        """Whether the cell's periods hold: atoms at their sites, tilted little."""
-        return self.phonons == 0 and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
+        """Whether the cell's periods hold: atoms at their sites, tilted little, no end in sight."""
+        return (
+            self.phonons == 0
+            and self.shape == INFINITE
+            and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
+        )
 
     @property
     def point(self) -> tuple[float, float, float]:
@@ -169,9 +177,15 @@ def _simulate_slab(
     # A slab's atoms lie at all heights.
     numerics = replace(numerics, slice_thickness_angstrom=max(SLAB_SLICE, numerics.slice_thickness_angstrom))
     dz = numerics.slice_thickness_angstrom
-    thickness = max(1, round(specimen.thicknesses[-1] / dz)) * dz
+    # An inclined surface rises above the image's centre.
+    rise = (
+        0.0 if specimen.shape.wedge is None else math.tan(math.radians(specimen.shape.wedge[1])) * side * math.sqrt(0.5)
+    )
+    lead = rise + dz / 2
+    thickness = max(1, round((specimen.thicknesses[-1] + rise) / dz)) * dz
     angles = (*specimen.tilt, specimen.rotation_deg)
-    slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead=dz / 2)
+    slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead)
+    slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
     count = max(1, specimen.phonons)
     damping = None if specimen.phonons else specimen.rms_displacements
     snapshots = (
@@ -180,6 +194,8 @@ def _simulate_slab(
     pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
     # Displaced atoms stay in their slices: all snapshots end at the same depths.
     slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
+    above = 0.0 if specimen.shape.wedge is None else lead - slicing.origin
+    depths = [thickness + above for thickness in specimen.thicknesses]
     series, projected = [], []
     for index, atoms in enumerate(snapshots):
 
@@ -193,14 +209,18 @@ def _simulate_slab(
                 potential,
                 microscope,
                 numerics,
-                specimen.thicknesses,
+                depths,
                 device=device,
                 progress=advance,
                 slicing=slicing,
             )
         )
         projected.append(_projected(potential, slicing, series[-1]))
-    mean = replace(series[0], coefficients=np.mean([images.coefficients for images in series], axis=0))
+    mean = replace(
+        series[0],
+        thicknesses=series[0].thicknesses - above,
+        coefficients=np.mean([images.coefficients for images in series], axis=0),
+    )
     return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.potential import HEIGHT_TOLERANCE, check_displacements
+from iphasenet.sampling import Shape
 
 MAX_ATOMS = 2_000_000
 """Largest slab that is cut [atoms]."""
@@ -99,6 +100,46 @@ def cut_slab(
     if sum(map(len, kept)) == 0:
         raise InputError(f"slab: found no atoms in {box[0]:.0f} x {box[1]:.0f} x {box[2]:.1f} Å; allowed: at least one")
     return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=box, pbc=True)
+
+
+def shape_slab(slab: Atoms, shape: Shape, field_of_view: float, lead: float) -> Atoms:
+    """
+    Remove the atoms beyond a vacuum edge and above an inclined entrance surface.
+
+    Parameters
+    ----------
+    slab : ase.Atoms
+        Slab whose middle lies under the image's centre.
+    shape : Shape
+        How it ends.
+    field_of_view : float
+        Side of the image [Å].
+    lead : float
+        Depth of the crystal's point under the image's centre below the slab's top [Å].
+
+    Returns
+    -------
+    ase.Atoms
+        The atoms that are left, in the same box.
+    """
+    lengths = slab.cell.lengths()
+    across = slab.positions[:, :2] - lengths[:2] / 2
+    kept = np.ones(len(slab), dtype=bool)
+    if shape.edge is not None:
+        azimuth, distance = shape.edge
+        kept &= across @ _direction(azimuth) < distance * field_of_view / 2
+    if shape.wedge is not None:
+        azimuth, inclination = shape.wedge
+        surface = lead + math.tan(math.radians(inclination)) * (across @ _direction(azimuth))
+        kept &= slab.positions[:, 2] >= surface - HEIGHT_TOLERANCE
+    if not kept.any():
+        raise InputError(f"slab: found no atoms left by {shape}; allowed: at least one")
+    return slab[kept]
+
+
+def _direction(azimuth: float) -> NDArray[np.float64]:
+    """Point along an azimuth in the image, as a unit vector (x, y)."""
+    return np.array([math.cos(math.radians(azimuth)), math.sin(math.radians(azimuth))])
 
 
 def frozen_phonons(

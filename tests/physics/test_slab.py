@@ -1,5 +1,6 @@
 """Slabs of atoms: any orientation and frozen phonons, against abTEM and against the periodic path."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.potential import crystal_potential
 from iphasenet.render import Field, Image, render
+from iphasenet.sampling import Shape
 from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.slab import cut_slab, frozen_phonons, rotation_matrix
+from iphasenet.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
 from iphasenet.structure import orthogonal_cell, read_structure
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
@@ -75,6 +77,52 @@ def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPat
         difference = np.sqrt(np.mean((found - expected) ** 2))
         contrast = np.sqrt(np.mean((expected - expected.mean(axis=(-2, -1), keepdims=True)) ** 2))
         assert difference < tolerance * contrast
+
+
+def test_beyond_an_edge_lies_vacuum_and_before_it_the_crystal() -> None:
+    """Two probe radii (3 Å) away from the edge at azimuth 90 degrees, which is down in the image."""
+    cell, image, numerics = cell_of("KNbO3"), Image(40, 0.4), Numerics(4.029 / 32, 0.3, 4 * 4.029)
+    plain = Specimen(cell, (16.0,), (90.0, 0.0), offset=(0.1, 0.2))
+    ended = simulate_specimen(replace(plain, shape=Shape(edge=(90.0, 0.1))), SOFT, numerics, image).isel(thickness=0)
+    endless = simulate_specimen(plain, SOFT, numerics, image).isel(thickness=0)
+    position = image.positions
+    edge = 0.1 * 8.0
+    crystal = (position < edge - 3) & (position > -4)
+    vacuum = (position > edge + 3) & (position < 6)
+    segments, expected = ended["segments"].values, endless["segments"].values
+    difference = np.sqrt(np.mean((segments - expected)[:, crystal] ** 2))
+    assert difference < 0.03 * expected[:, crystal].std()
+    # The probe's disc covers the annulus from 8 to 15 of 15 mrad, a quarter on each segment.
+    np.testing.assert_allclose(segments[:, vacuum], (1 - (8 / 15) ** 2) / 4, rtol=0.02)
+    # Columns that are limited to the image's band ring by 2 %.
+    assert np.abs(ended["potential"].values[vacuum]).max() < 0.03 * endless["potential"].values.max()
+
+
+def test_a_wedge_is_as_thick_as_it_says() -> None:
+    """Atoms of a 10 degree wedge: nominal below the centre, thinner by tan(10 degrees) per Å along its azimuth."""
+    cell, lead = cell_of("KNbO3"), 6.0
+    slab = cut_slab(cell, (0.0, 0.0, 0.0), 60.0, (40.0, 40.0), (0.5, 0.5, 0.0), lead)
+    wedge = shape_slab(slab, Shape(wedge=(30.0, 10.0)), 25.6, lead)
+    along = (wedge.positions[:, :2] - 20) @ [np.cos(np.pi / 6), np.sin(np.pi / 6)]
+    surface = lead + np.tan(np.deg2rad(10.0)) * along
+    depth = wedge.positions[:, 2] - surface
+    assert depth.min() > -0.01
+    # No layer is missing: the first atom of each column is within one period of the surface.
+    columns = np.round(wedge.positions[:, :2], 2)
+    for column in np.unique(columns, axis=0):
+        assert depth[(columns == column).all(axis=1)].min() < 4.029
+    assert len(wedge) == pytest.approx(len(slab) * (60 - lead) / 60, rel=0.03)
+
+
+def test_the_middle_of_a_shallow_wedge_is_the_even_slab() -> None:
+    """2 degrees change the thickness by one layer over the middle 8 Å: images within 8 % of the contrast."""
+    cell, image, numerics = cell_of("KNbO3"), Image(20, 0.4), Numerics(4.029 / 32, 0.3, 4 * 4.029)
+    even = Specimen(cell, (60.0,), (0.0, 0.0), phonons=1, rms_displacements={"K": 0.0, "Nb": 0.0, "O": 0.0})
+    slab = simulate_specimen(even, SOFT, numerics, image).isel(thickness=0)
+    wedge = simulate_specimen(replace(even, shape=Shape(wedge=(0.0, 2.0))), SOFT, numerics, image).isel(thickness=0)
+    assert float(wedge["thickness"]) == pytest.approx(6.0, abs=0.11)
+    contrast = slab["segments"].values.std()
+    assert np.sqrt(np.mean((wedge["segments"].values - slab["segments"].values) ** 2)) < 0.08 * contrast
 
 
 def test_frozen_phonons_displace_atoms_and_average_to_debye_waller_factors() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.sampling import Grid, generator, orientations, samples
+from iphasenet.sampling import INFINITE, Grid, generator, orientations, samples
 
 GRID = Grid((20, 40), tilts=20, tilt_std_deg=0.3, rotations=3, validation_share=0.15, test_share=0.2)
 
@@ -63,3 +63,28 @@ def test_streams_are_independent() -> None:
 def test_bad_grids_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         replace(GRID, **change)
+
+
+def test_edges_and_wedges_take_their_shares_and_leave_the_rest_alone() -> None:
+    many = replace(GRID, tilts=400)
+    shaped = orientations(7, "GaN", replace(many, edge_share=0.25, wedge_share=0.5, wedge_deg=3.0))
+    edges = [o.shape.edge for o in shaped if o.shape.edge is not None]
+    wedges = [o.shape.wedge for o in shaped if o.shape.wedge is not None]
+    assert abs(len(edges) / 400 - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 400)
+    assert abs(len(wedges) / 400 - 0.5) < 4 * np.sqrt(0.25 / 400)
+    assert all(abs(distance) <= 0.5 for _, distance in edges) and {angle for _, angle in wedges} == {3.0}
+    for plain, other in zip(orientations(7, "GaN", many), shaped, strict=True):
+        assert (plain.tilt, plain.rotations_deg, plain.split) == (other.tilt, other.rotations_deg, other.split)
+        assert plain.is_periodic and other.is_periodic == (other.shape == INFINITE)
+
+
+def test_any_orientation_is_uniform_in_all_three_angles() -> None:
+    planned = orientations(7, "GaN", replace(GRID, tilts=400, orientation="any"))
+    angles = np.array([o.angles for o in planned])
+    np.testing.assert_allclose(np.histogram(angles, 4, (0, 360))[0], 200, rtol=4 / np.sqrt(200))
+    assert not any(o.is_periodic for o in planned)
+
+
+def test_thicknesses_of_a_slab_share_their_place() -> None:
+    offsets = {s.offset for s in samples(7, "GaN", replace(GRID, orientation="any")) if s.rotation_index == 0}
+    assert len(offsets) == GRID.tilts

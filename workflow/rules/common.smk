@@ -1,8 +1,13 @@
 import json
-import math
 import sys
 
-from iphasenet.config import check_configuration, selected_materials, sorted_keys
+from iphasenet.config import (
+    check_configuration,
+    crystals,
+    potential_image_sampling,
+    selected_materials,
+    sorted_keys,
+)
 from iphasenet.errors import InputError
 from iphasenet.sampling import Grid, orientations
 from iphasenet.stage import STAGE_VERSIONS
@@ -16,8 +21,9 @@ ordered = sorted_keys(config)
 config.clear()
 config.update(ordered)
 
+config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
-BATCHES = range(math.ceil(config["grid"]["tilts"] / config["jobs"]["tilts_per_job"]))
+GRID = Grid(**config["grid"])
 
 
 def cif_of(wildcards):
@@ -33,22 +39,46 @@ def displacements_of(wildcards):
     return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
 
 
+def planned_orientations(material):
+    return orientations(config["seed"], material, GRID)
+
+
 def batch_orientations(wildcards):
     """Tilts and rotations of one simulation job: all that it needs to know of the grid and the seed."""
-    size = config["jobs"]["tilts_per_job"]
-    first = int(wildcards.batch) * size
-    planned = orientations(config["seed"], wildcards.material, Grid(**config["grid"]))
     return [
         {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
-        for o in planned[first : first + size]
+        for o in planned_orientations(wildcards.material)
+        if o.is_periodic
+        and o.index // config["jobs"]["tilts_per_job"] == int(wildcards.batch)
     ]
+
+
+def batch_images(wildcards):
+    """Periodic images of a material's tilts."""
+    periodic = [
+        o.index for o in planned_orientations(wildcards.material) if o.is_periodic
+    ]
+    batches = sorted({index // config["jobs"]["tilts_per_job"] for index in periodic})
+    return expand(
+        "<run>/images/{material}/batch{batch}.npz", material=wildcards.material, batch=batches
+    )
+
+
+def slab_samples(wildcards):
+    """Samples of a material's tilts that have no small cell."""
+    slabs = [
+        o.index for o in planned_orientations(wildcards.material) if not o.is_periodic
+    ]
+    return expand(
+        "<run>/slabs/{material}/tilt{tilt}.npz", material=wildcards.material, tilt=slabs
+    )
 
 
 def training_settings(wildcards):
     """What the training process is told, as JSON."""
     noise = {
         "dose": config["noise"]["training_dose"],
-        "readout_electrons": config["noise"]["readout_electrons"],
+        "acquisition": config["noise"]["acquisition"],
     }
     return json.dumps(
         {"noise": noise, "model": config["model"], "training": config["training"]}
@@ -68,5 +98,5 @@ def recorded_configuration():
             "parametrization": simulation["parametrization"],
             "multislice": multislice,
         },
-        "noise": {key: noise[key] for key in ("evaluation_doses", "readout_electrons")},
+        "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
     }

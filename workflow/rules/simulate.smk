@@ -19,8 +19,7 @@ rule compute_potential:
         displacements=displacements_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
-        # Enough for images of 0.1 Å and coarser ones: a change among those remakes nothing here.
-        image_sampling=min(0.1, config["image"]["sampling_angstrom"]),
+        image_sampling=potential_image_sampling(config),
     message:
         "Potential of {wildcards.material}"
     script:
@@ -60,10 +59,47 @@ rule simulate_images:
         "../scripts/simulate_images.py"
 
 
+rule simulate_slabs:
+    input:
+        cif=cif_of,
+    output:
+        samples="<run>/slabs/{material}/tilt{tilt}.npz",
+    log:
+        "<run>/logs/simulate_slabs/{material}-tilt{tilt}.log",
+    benchmark:
+        "<run>/benchmarks/simulate_slabs/{material}-tilt{tilt}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
+        runtime=1440,
+        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+    params:
+        stage=STAGE_VERSIONS["images"],
+        seed=lookup(within=config, dpath="seed"),
+        grid=lookup(within=config, dpath="grid"),
+        image=lookup(within=config, dpath="image"),
+        optics=lookup(within=config, dpath="optics"),
+        zone_axis=zone_axis_of,
+        displacements=displacements_of,
+        parametrization=lookup(within=config, dpath="simulation/parametrization"),
+        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
+        slice_thickness=lookup(
+            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
+        ),
+        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
+    message:
+        "Multislice of a slab of {wildcards.material}, tilt {wildcards.tilt}"
+    script:
+        "../scripts/simulate_slabs.py"
+
+
 rule render_samples:
     input:
         potential="<run>/potential/{material}.npz",
-        images=expand("<run>/images/{{material}}/batch{batch}.npz", batch=BATCHES),
+        images=batch_images,
+        slabs=slab_samples,
     output:
         store=directory("<run>/materials/{material}.zarr"),
     log:
@@ -82,7 +118,7 @@ rule render_samples:
         grid=lookup(within=config, dpath="grid"),
         image=lookup(within=config, dpath="image"),
         doses=lookup(within=config, dpath="noise/evaluation_doses"),
-        readout_electrons=lookup(within=config, dpath="noise/readout_electrons"),
+        acquisition=lookup(within=config, dpath="noise/acquisition"),
         slice_thickness=lookup(
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),

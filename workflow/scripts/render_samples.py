@@ -1,31 +1,37 @@
-from iphasenet.dataset import write_material
 from iphasenet.images import load_images
-from iphasenet.noise import FixedNoise
+from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples
+from iphasenet.slab_samples import load_rendered
 from iphasenet.stage import stage
+from iphasenet.store import write_material
 
 params, material = snakemake.params, snakemake.wildcards.material
 
 with stage(f"samples of {material}", snakemake.log[0]) as log:
     image = Image(**params.image)
     potential = CrystalPotential.load(snakemake.input.potential)
-    images = [series for path in snakemake.input.images for series in load_images(path)]
-    planned = samples(params.seed, material, Grid(**params.grid))
     slicing = potential.slicing(params.slice_thickness)
+    planned = samples(params.seed, material, Grid(**params.grid))
+    periodic = [s.orientation.index for s in planned if s.orientation.is_periodic]
+    series = [series for path in snakemake.input.images for series in load_images(path)]
+    images = dict(zip(sorted(set(periodic)), series, strict=True))
+    slabs = iter([sample for path in snakemake.input.slabs for sample in load_rendered(path)])
     rendered = (
-        render_sample(sample, images[sample.orientation.index], potential, slicing, image) for sample in planned
+        render_sample(sample, images[sample.orientation.index], potential, slicing, image)
+        if sample.orientation.is_periodic
+        else next(slabs)
+        for sample in planned
     )
-    attributes = {"zone_axis": list(params.zone_axis)}
     write_material(
         snakemake.output.store,
         rendered,
         planned,
         image,
-        FixedNoise(params.doses, params.readout_electrons),
+        FixedNoise(params.doses, Acquisition(**params.acquisition)),
         params.seed,
         material,
-        attributes,
+        {"zone_axis": list(params.zone_axis)},
     )
     log.info("%d samples of %d x %d px", len(planned), image.pixels, image.pixels)
