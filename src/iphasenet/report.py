@@ -94,7 +94,7 @@ def write_report(
     scores = json.loads(summary.read_text())
     _check(scores, str(summary))
     files = {"Data set": dataset, "Mean scores": summary, "Scores of every sample": samples}
-    files |= {f"Figure: {_title(name).lower()}": path for name, path in figures.items()}
+    files |= {f"Figure: {name}": path for name, path in figures.items()}
     environment = Environment(
         loader=PackageLoader("iphasenet"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -177,7 +177,7 @@ def _table(scores: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, bool]]]:
 
 
 def _title(name: str) -> str:
-    return TITLES.get(name, name.capitalize())
+    return TITLES.get(name, name[:1].upper() + name[1:])
 
 
 def _figure(name: str, path: Path, caption: Path | None) -> dict[str, Any]:

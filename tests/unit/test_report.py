@@ -14,13 +14,14 @@ import pytest
 import zarr
 from matplotlib.figure import Figure
 
-from iphasenet import figures, metrics
-from iphasenet.dataset import assemble, read_split, write_material
+from iphasenet import drawing, figures, metrics, sheets
+from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.noise import FixedNoise
+from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.report import METRICS, write_report
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
+from iphasenet.store import assemble, write_material
 
 PIXELS, SAMPLING = 16, 0.5
 DOSES = (1e3, 1e5)
@@ -47,7 +48,7 @@ def rendered(planned: list[Sample], rng: np.random.Generator) -> Iterator[Render
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
-    noise, rng = FixedNoise(DOSES, 0.3), np.random.default_rng(0)
+    noise, rng = FixedNoise(DOSES, Acquisition(readout_electrons=0.3)), np.random.default_rng(0)
     for name in MATERIALS:
         planned = samples(1, name, GRID)
         write_material(folder / name, rendered(planned, rng), planned, Image(PIXELS, SAMPLING), noise, 1, name, {})
@@ -76,13 +77,14 @@ def predictions(dataset: Path, tmp_path: Path) -> Path:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures that were saved."""
     saved: list[Figure] = []
-    save = figures._save
+    save = drawing.save_figure
 
-    def spy(figure: Figure, outputs: Any) -> None:
+    def spy(figure: Figure, outputs: Any, **options: int) -> None:
         saved.append(figure)
-        save(figure, outputs)
+        save(figure, outputs, **options)
 
-    monkeypatch.setattr(figures, "_save", spy)
+    for module in (figures, sheets):
+        monkeypatch.setattr(module, "save_figure", spy)
     return saved
 
 
@@ -116,7 +118,7 @@ def correlation(image: np.ndarray, truth: np.ndarray) -> float:
 def test_titles_show_the_correlation_at_the_highest_dose(
     dataset: Path, predictions: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
-    figures.draw_predictions(dataset, predictions, [tmp_path / "predictions.svg"])
+    sheets.draw_predictions(dataset, predictions, [tmp_path / "predictions.svg"])
     titles = [axes.get_title() for axes in drawn[0].axes]
     stored = zarr.open_group(predictions, mode="r")
     for data in read_split(dataset, "test"):
@@ -129,7 +131,7 @@ def test_titles_show_the_correlation_at_the_highest_dose(
 def test_truth_and_prediction_share_a_scale_and_the_difference_is_symmetric(
     dataset: Path, predictions: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
-    figures.draw_predictions(dataset, predictions, [tmp_path / "predictions.png"])
+    sheets.draw_predictions(dataset, predictions, [tmp_path / "predictions.png"])
     data, axes = next(read_split(dataset, "test")), drawn[0].axes
     images = {a.get_title().split(",")[0]: a.images[0] for a in reversed(axes) if a.images}
     truth = data.potential[MIDDLE]
@@ -143,7 +145,7 @@ def test_truth_and_prediction_share_a_scale_and_the_difference_is_symmetric(
 def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
     dataset: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
-    figures.draw_samples(dataset, [tmp_path / "samples.png"])
+    sheets.draw_samples(dataset, [tmp_path / "samples.png"])
     data = list(read_split(dataset, "test"))[1]
     row = [axes.images[0] for axes in drawn[0].axes if axes.images][5:]
     assert all(np.array_equal(row[i].get_array(), data.segments[MIDDLE, i]) for i in range(4))
@@ -171,8 +173,17 @@ def test_predictions_of_another_data_set_are_refused(
 ) -> None:
     spoil(zarr.open_group(predictions, mode="a"))
     with pytest.raises(InputError, match=re.escape(message)):
-        figures.draw_predictions(dataset, predictions, [tmp_path / "predictions.png"])
+        sheets.draw_predictions(dataset, predictions, [tmp_path / "predictions.png"])
     assert not (tmp_path / "predictions.png").exists()
+
+
+def test_a_materials_sheet_has_a_row_a_thickness(dataset: Path, drawn: list[Figure], tmp_path: Path) -> None:
+    sheets.draw_material(dataset, "GaN", [tmp_path / "GaN.png"])
+    data = next(read_split(dataset, "test"))
+    thicknesses = np.unique(data.coordinates["thickness_nm"])
+    shown = [axes.images[0].get_array() for axes in drawn[0].axes if axes.images and len(axes.get_title())]
+    assert data.material == "GaN" and len(shown) == 5 * len(thicknesses)
+    np.testing.assert_array_equal(shown[-1], data.potential[len(thicknesses) - 1])
 
 
 def test_last_run_of_an_epoch_counts(drawn: list[Figure], tmp_path: Path) -> None:
@@ -206,8 +217,8 @@ def test_the_same_input_gives_the_same_bytes(dataset: Path, predictions: Path, t
     written = []
     for run in ("first", "second"):
         folder = tmp_path / run
-        figures.draw_samples(dataset, [folder / "samples.svg", folder / "samples.png"])
-        figures.draw_predictions(dataset, predictions, [folder / "predictions.svg", folder / "predictions.png"])
+        sheets.draw_samples(dataset, [folder / "samples.svg", folder / "samples.png"])
+        sheets.draw_predictions(dataset, predictions, [folder / "predictions.svg", folder / "predictions.png"])
         figures.draw_loss(log, [folder / "loss.svg", folder / "loss.png"])
         figures.draw_scores(table, [folder / "scores.svg", folder / "scores.png"])
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})

@@ -51,6 +51,34 @@ rule draw_figures:
         "../scripts/draw_figures.py"
 
 
+rule draw_material:
+    input:
+        dataset="<run>/dataset.zarr",
+    output:
+        sheet=report(
+            "<run>/figures/materials/{material}.png",
+            caption="../report/material.rst",
+            category="Data set",
+            labels={"figure": "Thicknesses of {material}"},
+        ),
+    log:
+        "<run>/logs/draw_material/{material}.log",
+    benchmark:
+        "<run>/benchmarks/draw_material/{material}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=10,
+    params:
+        stage=STAGE_VERSIONS["report"],
+    message:
+        "Sheet of {wildcards.material}"
+    script:
+        "../scripts/draw_material.py"
+
+
 rule write_report:
     input:
         dataset="<run>/dataset.zarr",
@@ -58,6 +86,8 @@ rule write_report:
         samples="<run>/evaluation/samples.csv",
         figures=expand("<run>/figures/{figure}.png", figure=FIGURES),
         captions=expand("workflow/report/{figure}.rst", figure=FIGURES),
+        sheets=expand("<run>/figures/materials/{material}.png", material=MATERIALS),
+        sheet_caption="workflow/report/material.rst",
     output:
         html=report(
             "<run>/report.html",
@@ -78,6 +108,7 @@ rule write_report:
     params:
         stage=STAGE_VERSIONS["report"],
         names=FIGURES,
+        materials=MATERIALS,
         configuration=config,
     message:
         "Report"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from iphasenet.figures import draw_loss, draw_predictions, draw_samples, draw_scores
+from iphasenet.figures import draw_loss, draw_scores
+from iphasenet.sheets import draw_predictions, draw_samples
 from iphasenet.stage import stage
 
 

@@ -1,0 +1,224 @@
+"""Sheets of images: samples, predictions, simulations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+import zarr
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from iphasenet.dataset import MaterialData, open_dataset, read_material, read_split
+from iphasenet.detector import SEGMENTS
+from iphasenet.drawing import METHODS, STYLE, number_text, save_figure
+from iphasenet.errors import InputError
+
+CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference [V Å]"
+
+# Sheets of five square panels a row; all in inches.
+WIDTH, SIDE, GAP, ABOVE, BAR, INSET, BELOW = 10.0, 0.2, 0.12, 0.55, 0.09, 0.17, 0.55
+PANEL = (WIDTH - 2 * SIDE - 4 * GAP) / 5
+ROW = ABOVE + PANEL + 0.06 + BAR + BELOW
+
+FloatImage = NDArray[np.floating[Any]]
+Images = dict[str, FloatImage]
+Limits = tuple[float, float] | None
+
+
+def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
+    """
+    Draw the sample sheet: four noise-free segments and the potential, one row a material.
+
+    Parameters
+    ----------
+    dataset : Path
+        Assembled data set.
+    outputs : sequence of Path
+        Figures to write, PNG or SVG by their endings.
+    """
+    materials = len(list(open_dataset(dataset).group_keys()))
+    with style.context(STYLE):
+        figure = Figure(figsize=(WIDTH, materials * ROW))
+        for row, data in enumerate(read_split(dataset, "test")):
+            sample = _middle_sample(data)
+            _sample_row(figure, row, data, sample)
+        save_figure(figure, outputs)
+
+
+def draw_material(dataset: Path, material: str, outputs: Sequence[Path]) -> None:
+    """
+    Draw a sheet of one material: all thicknesses of its first test tilt and rotation, one row each.
+
+    Parameters
+    ----------
+    dataset : Path
+        Assembled data set.
+    material : str
+        Name of the material.
+    outputs : sequence of Path
+        Figures to write, PNG or SVG by their endings.
+    """
+    data = read_material(dataset, material, "test")
+    gamma, tilt = data.coordinates["gamma"], data.coordinates["tilt"]
+    rows = np.flatnonzero((tilt == tilt[0]) & (gamma == gamma[0]))
+    with style.context(STYLE):
+        figure = Figure(figsize=(WIDTH, len(rows) * ROW))
+        for row, sample in enumerate(rows):
+            _sample_row(figure, row, data, int(sample))
+        # Many rows, and the report holds every sheet.
+        save_figure(figure, outputs, dpi=90)
+
+
+def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> None:
+    segments = dict(zip([name.capitalize() for name in SEGMENTS], data.segments[sample], strict=True))
+    _row_label(figure, row, data, sample)
+    _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), data.sampling)
+    _panels(figure, row, 4, {"Projected potential": data.potential[sample]}, POTENTIAL, "viridis")
+
+
+def draw_predictions(dataset: Path, predictions: Path, outputs: Sequence[Path]) -> None:
+    """
+    Draw noisy input, iDPC, truth, prediction and its error at the highest dose, one row a material.
+
+    Parameters
+    ----------
+    dataset : Path
+        Assembled data set.
+    predictions : Path
+        Store of the predictions on its test split.
+    outputs : sequence of Path
+        Figures to write, PNG or SVG by their endings.
+    """
+    root, materials = open_dataset(predictions), len(list(open_dataset(dataset).group_keys()))
+    with style.context(STYLE):
+        figure = Figure(figsize=(WIDTH, materials * ROW))
+        for row, data in enumerate(read_split(dataset, "test")):
+            _prediction_row(figure, row, data, root, predictions)
+        save_figure(figure, outputs)
+
+
+def _prediction_row(figure: Figure, row: int, data: MaterialData, root: zarr.Group, path: Path) -> None:
+    sample, dose = _middle_sample(data), int(np.argmax(data.doses))
+    group = _matching_group(root, data, path)
+    model, idpc = (np.asarray(group[method][sample, dose]) for method in METHODS)
+    truth, difference = data.potential[sample], model - data.potential[sample]
+    limit = float(np.abs(difference).max()) or 1.0
+    noisy = {f"Input: {SEGMENTS[0]}": data.noisy_segments[sample, dose, 0]}
+    fitted = {f"iDPC, {_pearson(idpc, truth)}": idpc}
+    both = {"Truth": truth, f"Prediction, {_pearson(model, truth)}": model}
+    _row_label(figure, row, data, sample, number_text("{:,.7g} e/Å²", data.doses[dose]))
+    _scale_bar(_panels(figure, row, 0, noisy, CURRENT, "gray"), data.sampling)
+    _panels(figure, row, 1, fitted, POTENTIAL, "viridis")
+    _panels(figure, row, 2, both, POTENTIAL, "viridis", (truth.min(), truth.max()))
+    _panels(figure, row, 4, {"Prediction − truth": difference}, DIFFERENCE, "RdBu_r", (-limit, limit))
+
+
+def _matching_group(root: zarr.Group, data: MaterialData, path: Path) -> Any:
+    """Material's predictions, after a check that they belong to the data set."""
+    name = data.material
+    if name not in root:
+        raise InputError(f"{path}: found no {name}; allowed: one group a material of the data set")
+    doses: Any = root.attrs.get("doses", [])
+    if list(doses) != data.doses.tolist():
+        raise InputError(f"{path}: doses: found {list(doses)}; allowed: the data set's {data.doses.tolist()}")
+    group: Any = root[name]
+    if list(group["sample_id"][:]) != list(data.coordinates["sample_id"]):
+        raise InputError(f"{path}: {name}: sample_id differs; allowed: those of the test split, in its order")
+    return group
+
+
+def _pearson(image: FloatImage, truth: FloatImage) -> str:
+    if np.ptp(image) == 0 or np.ptp(truth) == 0:
+        return "r undefined"
+    r = np.corrcoef(image.ravel().astype(float), truth.ravel().astype(float))[0, 1]
+    return number_text("r = {:z.3f}", r)
+
+
+def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None:
+    """
+    Draw the segments and the potential of one simulation, one row a thickness.
+
+    Parameters
+    ----------
+    simulation : xarray.Dataset
+        segments (thickness, segment, y, x) and potential (thickness, y, x), with the coordinate x [Å].
+    outputs : sequence of Path
+        Figures to write, PNG or SVG by their endings.
+    """
+    sampling = float(simulation["x"][1] - simulation["x"][0])
+    with style.context(STYLE):
+        figure = Figure(figsize=(WIDTH, simulation.sizes["thickness"] * ROW))
+        for row, thickness in enumerate(simulation["thickness"].values):
+            data = simulation.isel(thickness=row)
+            level = 1 - (row * ROW + 0.26) / figure.get_figheight()
+            figure.text(SIDE / WIDTH, level, number_text("{:.2f} nm", thickness), weight="bold", size=12)
+            # A row has room for four; of more segments, the first four.
+            names = [str(name).capitalize() for name in data["segment"].values[:4]]
+            segments = dict(zip(names, data["segments"].values[:4], strict=True))
+            _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), sampling)
+            _panels(figure, row, 4, {"Projected potential": data["potential"].values}, POTENTIAL, "viridis")
+        save_figure(figure, outputs)
+
+
+def _middle_sample(data: MaterialData) -> int:
+    """Index of the first sample of the middle thickness."""
+    thickness = data.coordinates["thickness_nm"]
+    levels = np.unique(thickness)
+    return int(np.flatnonzero(thickness == levels[len(levels) // 2])[0])
+
+
+def _axes(figure: Figure, left: float, down: float, width: float, height: float) -> Axes:
+    """Axes at a place in inches from the top left corner."""
+    w, h = figure.get_size_inches()
+    return figure.add_axes((left / w, 1 - (down + height) / h, width / w, height / h))
+
+
+def _row_label(figure: Figure, row: int, data: MaterialData, sample: int, more: str = "") -> None:
+    names = ("thickness_nm", "alpha", "beta", "gamma")
+    template = "{:g} nm     α = {:z.2f}°     β = {:z.2f}°     γ = {:.1f}°     "
+    text = number_text(template, *(float(data.coordinates[name][sample]) for name in names)) + more
+    level = 1 - (row * ROW + 0.26) / figure.get_figheight()
+    figure.text(SIDE / WIDTH, level, data.material, weight="bold", size=12)
+    figure.text((SIDE + 0.9) / WIDTH, level, text, size=11)
+
+
+def _panels(
+    figure: Figure, row: int, first: int, images: Images, label: str, colours: str, limits: Limits = None
+) -> Axes:
+    """Draw titled panels from column `first` on with one colour bar, pointed where they exceed its limits."""
+    lowest, highest = min(i.min() for i in images.values()), max(i.max() for i in images.values())
+    low, high = limits or (lowest, highest)
+    left, top = SIDE + first * (PANEL + GAP), row * ROW + ABOVE
+    panels = []
+    for number, (title, image) in enumerate(images.items()):
+        panels.append(_axes(figure, left + number * (PANEL + GAP), top, PANEL, PANEL))
+        smooth = "auto" if max(image.shape) > 150 * PANEL else "nearest"
+        shown = panels[-1].imshow(image, cmap=colours, vmin=low, vmax=high, interpolation=smooth)
+        panels[-1].set(xticks=[], yticks=[])
+        panels[-1].set_title(title, pad=3)
+    width = len(images) * (PANEL + GAP) - GAP - 2 * INSET
+    axes = _axes(figure, left + INSET, top + PANEL + 0.06, width, BAR)
+    extend = ("neither", "min", "max", "both")[int(lowest < low) + 2 * int(highest > high)]
+    ticks = MaxNLocator(2 + len(images))
+    bar = figure.colorbar(shown, cax=axes, orientation="horizontal", extend=extend, ticks=ticks)
+    bar.formatter = FuncFormatter(lambda value, _: number_text("{:,.7g}", value))
+    axes.tick_params(labelsize=8.5, pad=2)
+    bar.set_label(label, size=9, labelpad=2)
+    return panels[0]
+
+
+def _scale_bar(axes: Axes, sampling: float) -> None:
+    """Draw a bar of 1 nm, or of less in a small field, in the lower left corner."""
+    pixels = axes.images[0].get_size()[1]
+    length = next((size for size in (10, 5, 2, 1, 0.5, 0.2) if size <= 0.35 * pixels * sampling), 0.1)
+    start, level = 0.05 * pixels, 0.93 * pixels
+    bar = axes.plot([start, start + length / sampling], [level] * 2, color="white", lw=3)[0]
+    bar.set_path_effects([withStroke(linewidth=5, foreground="black")])
+    text = axes.text(start, 0.9 * pixels, f"{length / 10:g} nm", color="white", weight="bold")
+    text.set_path_effects([withStroke(linewidth=2, foreground="black")])
