@@ -21,3 +21,28 @@ rule assemble_dataset:
         "Data set of {params.materials}"
     script:
         "../scripts/assemble_dataset.py"
+
+
+rule describe_dataset:
+    input:
+        dataset="<run>/dataset.zarr",
+    output:
+        card="<run>/README.md",
+        croissant="<run>/croissant.json",
+        table="<run>/samples.csv",
+    log:
+        "<run>/logs/describe_dataset.log",
+    benchmark:
+        "<run>/benchmarks/describe_dataset.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        stage=STAGE_VERSIONS["card"],
+    message:
+        "Card of the data set"
+    script:
+        "../scripts/describe_dataset.py"
