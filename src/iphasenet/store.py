@@ -90,8 +90,7 @@ def write_material(
     evaluated = np.array([i for i, sample in enumerate(samples) if sample.orientation.split != "train"])
     with atomic_directory(path) as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
-        identity = {"material": material, "seed": seed, **attributes}
-        group.attrs.update({**identity, "coordinates": " ".join(COORDINATES)})
+        group.attrs.update({"material": material, "seed": seed, **attributes})
         arrays = _create_images(group, len(samples), len(evaluated), noise, image)
         segments, potential, noisy = (_ShardWriter(array) for array in arrays)
         metadata: list[dict[str, Any]] = []
@@ -209,6 +208,7 @@ def _write_coordinates(
     image: Image,
 ) -> None:
     shapes = {name: entry for name, entry in SHAPE_COORDINATES.items() if any(name in row for row in metadata)}
+    group.attrs["coordinates"] = " ".join([*COORDINATES, *shapes])
     for name, (dtype, attributes) in {**COORDINATES, **shapes}.items():
         _coordinate(group, name, [row.get(name, np.nan) for row in metadata], dtype, "sample", attributes)
     index = {"description": "index along sample of the images with fixed noise"}
