@@ -43,6 +43,9 @@ SMALL_WINDOW = 4.8
 FINEST_SLICE = 1e-3
 """Every atomic layer a slice of its own [Å]."""
 
+LEANING_SLICES = 0.15
+"""More than the lean of a layer across the small window at 0.3°, less than any two layers' distance [Å]."""
+
 
 @dataclass(frozen=True)
 class EqualSlices(CrystalPotential):
@@ -133,14 +136,15 @@ def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
     )
     cells = window_cells(lengths[:2], window)
     side = (cells[0] * lengths[0], cells[1] * lengths[1])
-    # No column on the box's sides: foreshortened, it would stand on both.
+    # No column on the box's sides: foreshortened, it would stand on both. The lead reaches no layer of another cell:
+    # PVSK has one 0.29 Å above the first.
     point = (0.237 * lengths[0], 0.171 * lengths[1], potential.slicing(slices).origin)
-    slab = cut_slab(cell, (*lab_tilt(TILT, 0.0), 0.0), images.thicknesses[-1] + 1.5, side, point, lead=0.6)
+    slab = cut_slab(cell, (*lab_tilt(TILT, 0.0), 0.0), images.thicknesses[-1] + 1.5, side, point, lead=LEANING_SLICES)
     grid = cell_grid(lengths[:2], sampling, potential.translations)
     # The same band limit, which the cell's coarser pixel sets.
     coarsest = max(length / points for length, points in zip(grid.lengths, grid.gpts, strict=True))
     rotated = potential_of(slab, coarsest)
-    numerics = Numerics(coarsest, slices, min(side), 12000)
+    numerics = Numerics(coarsest, LEANING_SLICES, min(side), 12000)
     reference = simulate_images(rotated, MICROSCOPE, numerics, images.thicknesses.tolist())
     pixels = Image(48, min(side) / 48)
     truth = render(reference.coefficients[:, 0], reference.lengths, Field(pixels, offset=(side[0] / 2, side[1] / 2)))
