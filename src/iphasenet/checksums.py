@@ -36,6 +36,13 @@ def check_presence(store: Path) -> None:
         raise InputError(f"{store}: found no {missing[0]} ({len(missing)} missing); allowed: a complete store")
 
 
+def check_files(store: Path) -> None:
+    """Refuse a store of which any file is missing or changed: InputError names the first."""
+    problems = damaged_files(store)
+    if problems:
+        raise InputError(f"{store}: found {problems[0]} ({len(problems)} such files); allowed: a store as it was made")
+
+
 def damaged_files(store: Path) -> list[str]:
     """
     Compare all files of a store with its list.

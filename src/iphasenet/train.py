@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 from torchmetrics.functional import pearson_corrcoef
 
+from iphasenet.checksums import check_files
 from iphasenet.crops import EpochSampler, Item, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData, read_split
 from iphasenet.errors import InputError
@@ -246,6 +247,9 @@ def fit(
         How to train.
     """
     lightning.seed_everything(settings.seed, verbose=False)
+    # Damage anywhere, also where training does not read: the test split judges the network.
+    if int(os.environ.get("RANK", "0")) == 0:
+        check_files(dataset)
     train, validation = list(read_split(dataset, "train")), list(read_split(dataset, "validation"))
     smallest = min(min(data.potential.shape[1:]) for data in train)
     if settings.crop_pixels > smallest:
