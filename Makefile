@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo report test lint bench accuracy clean-demo
+.PHONY: demo plan report test lint bench accuracy clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -13,6 +13,10 @@ demo: $(STAMP)
 	@echo
 	@echo "Report:   $(CURDIR)/results/demo/report.html"
 	@echo "Data set: $(CURDIR)/results/demo/dataset.zarr"
+
+## plan: what the demo costs on this machine, before it starts
+plan: $(STAMP)
+	@$(BIN)/snakemake --cores $(CORES) plan --configfile config/demo.yaml
 
 ## report: Snakemake's own report of the demo, with run times and provenance
 report: demo

@@ -27,6 +27,20 @@ include: "workflow/rules/dataset.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/plan.smk"
+
+
+onstart:
+    # Only what this run makes is counted: a plan or one material needs no room for all.
+    try:
+        check_disk(
+            config,
+            MATERIALS,
+            f"results/{config['run']}",
+            [path for job in workflow.dag.needrun_jobs() for path in job.output],
+        )
+    except InputError as error:
+        sys.exit(str(error))
 
 
 rule all:

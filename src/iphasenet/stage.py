@@ -6,8 +6,8 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import distributions, version
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from iphasenet.errors import InputError
@@ -27,9 +27,11 @@ STAGE_VERSIONS = {
 
 def library_versions() -> dict[str, str]:
     """Versions of this library and of those that results depend on, as far as this environment has them."""
-    names = ("iphasenet", "abtem", "ase", "numpy", "torch", "monai", "zarr")
-    present = {distribution.name.lower() for distribution in distributions() if distribution.name}
-    return {"python": platform.python_version(), **{name: version(name) for name in names if name in present}}
+    found = {"python": platform.python_version()}
+    for name in ("iphasenet", "abtem", "ase", "numpy", "torch", "monai", "zarr"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @contextmanager

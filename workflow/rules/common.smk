@@ -10,6 +10,7 @@ from iphasenet.config import (
 )
 from iphasenet.errors import InputError
 from iphasenet.sampling import Grid, orientations
+from iphasenet.sizes import check_disk
 from iphasenet.stage import STAGE_VERSIONS
 
 try:
@@ -60,7 +61,9 @@ def batch_images(wildcards):
     ]
     batches = sorted({index // config["jobs"]["tilts_per_job"] for index in periodic})
     return expand(
-        "<run>/images/{material}/batch{batch}.npz", material=wildcards.material, batch=batches
+        "<run>/images/{material}/batch{batch}.npz",
+        material=wildcards.material,
+        batch=batches,
     )
 
 

@@ -1,0 +1,232 @@
+"""What a run will cost on this machine, before it starts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from iphasenet.config import potential_image_sampling
+from iphasenet.devices import choose_device
+from iphasenet.errors import InputError
+from iphasenet.numerics import Numerics, sampled_potential
+from iphasenet.optics import Microscope
+from iphasenet.rendering_cost import estimate_rendering
+from iphasenet.sampling import Grid, Split, orientations, samples
+from iphasenet.sizes import Part, free_bytes, material_samples, remaining_bytes, run_parts
+from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.tilt_cost import TiltCost, estimate_tilt
+
+if TYPE_CHECKING:
+    from iphasenet.training_cost import TrainingCost
+
+_PROCESS_BYTES = 600_000_000
+"""Python and torch in a simulation job, at most [bytes]."""
+
+_LAUNCHER_BYTES = 300_000_000
+"""The process that starts and watches those of the training [bytes]."""
+
+
+@dataclass(frozen=True)
+class MaterialPlan:
+    """
+    Work on one material.
+
+    Attributes
+    ----------
+    name : str
+        Name of the material.
+    lengths : (float, float)
+        Periods of its cell along x and y [Å].
+    jobs, slabs : int
+        Simulation jobs of periodic images, and of slabs of atoms, whose time is not estimated.
+    tilt : TiltCost, optional
+        One tilt of periodic images, if there is any.
+    longest_job, simulation, rendering : float
+        Estimated times of one core: a full simulation job, all of them, all samples [s].
+    """
+
+    name: str
+    lengths: tuple[float, float]
+    jobs: int
+    slabs: int
+    tilt: TiltCost | None
+    longest_job: float
+    simulation: float
+    rendering: float
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """
+    Work, memory and disk of a run.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run.
+    cores : int
+        Cores that it may use.
+    device : str
+        Torch device of the simulations.
+    samples : dict of int
+        Samples of all materials in each split.
+    materials : tuple of MaterialPlan
+        Work of the simulation.
+    training : TrainingCost
+        Work of the network.
+    parts : tuple of Part
+        Disk, not compressed.
+    needed, free : int
+        Disk that is still to be filled, and that is free [bytes].
+    place : path
+        Where it was looked for.
+    job_bytes, training_bytes, reserved_bytes : float
+        Memory of a simulation job at most, of all processes of the training, and what it reserves [bytes].
+    training_gpus : int
+        GPUs that the training reserves.
+    """
+
+    run: str
+    cores: int
+    device: str
+    samples: dict[Split, int]
+    materials: tuple[MaterialPlan, ...]
+    training: "TrainingCost"
+    parts: tuple[Part, ...]
+    needed: int
+    free: int
+    place: Path
+    job_bytes: float
+    training_bytes: float
+    reserved_bytes: float
+    training_gpus: int
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs of the whole run by rule."""
+        count = len(self.materials)
+        simulations, slabs = (sum(getattr(m, name) for m in self.materials) for name in ("jobs", "slabs"))
+        each = {"compute_potential": count, "simulate_images": simulations, "simulate_slabs": slabs}
+        single = ("assemble_dataset", "describe_dataset", "train_model", "evaluate_model", "draw_figures")
+        last = {"draw_material": count, "write_report": 1}
+        jobs = {**each, "render_samples": count, **dict.fromkeys(single, 1), **last}
+        return {rule: number for rule, number in jobs.items() if number}
+
+    @property
+    def simulation(self) -> tuple[float, float]:
+        """Time of all simulations: of one core, and on the cores [s]."""
+        return self._shared([m.simulation for m in self.materials], max(m.longest_job for m in self.materials))
+
+    @property
+    def rendering(self) -> tuple[float, float]:
+        """Time of all samples: of one core, and on the cores [s]."""
+        return self._shared([m.rendering for m in self.materials], max(m.rendering for m in self.materials))
+
+    def _shared(self, times: Sequence[float], longest: float) -> tuple[float, float]:
+        return sum(times), max(sum(times) / self.cores, longest)
+
+
+def make_plan(
+    config: Mapping[str, Any],
+    materials: Sequence[str],
+    cores: int,
+    startup: float,
+    results: str | Path,
+) -> RunPlan:
+    """
+    Plan a run: measure a little of every material's simulation and of the training, count the rest.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : sequence of str
+        Materials of the run.
+    cores : int
+        Cores that the run may use.
+    startup : float
+        Time of one core that a job takes to start [s].
+    results : path
+        Folder of the run's results; it need not exist.
+
+    Returns
+    -------
+    RunPlan
+        Of the whole run, whatever is already there; InputError where a job would raise one.
+    """
+    # Loading the network's libraries takes seconds, and no simulation job does.
+    from iphasenet.training_cost import estimate_training
+
+    device = choose_device(config["simulation"]["device"])
+    threads = torch.get_num_threads()
+    # As the workflow's simulation jobs.
+    torch.set_num_threads(1)
+    try:
+        plans = tuple(_material_plan(config, name, device, startup) for name in materials)
+    finally:
+        torch.set_num_threads(threads)
+    parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
+    training, jobs = estimate_training(config, len(materials), cores), config["jobs"]
+    free, place = free_bytes(results)
+    # With GPUs, the processor's memory holds the data alone.
+    process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
+    return RunPlan(
+        run=config["run"],
+        cores=cores,
+        device=device,
+        samples={split: count * len(materials) for split, count in material_samples(Grid(**config["grid"])).items()},
+        materials=plans,
+        training=training,
+        parts=tuple(parts),
+        needed=remaining_bytes(parts, results),
+        free=free,
+        place=place,
+        job_bytes=1e6 * config["simulation"]["multislice"]["memory_mb"] + _PROCESS_BYTES,
+        training_bytes=jobs["training_processes"] * process + _LAUNCHER_BYTES,
+        reserved_bytes=1e6 * jobs["training_mem_mb"],
+        training_gpus=jobs["training_gpus"],
+    )
+
+
+def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: float) -> MaterialPlan:
+    settings, simulation, grid = config["materials"][name], config["simulation"], Grid(**config["grid"])
+    numerics, size = Numerics(**simulation["multislice"]), config["jobs"]["tilts_per_job"]
+    with _named(f"potential of {name}"):
+        potential = sampled_potential(
+            orthogonal_cell(read_structure(settings["cif"]), tuple(settings["zone_axis"])),
+            numerics.sampling_angstrom,
+            potential_image_sampling(config),
+            simulation["parametrization"],
+            settings.get("rms_displacement_angstrom"),
+        )
+    every = orientations(config["seed"], name, grid)
+    periodic = [orientation for orientation in every if orientation.is_periodic]
+    tilt = None
+    if periodic:
+        thicknesses = [10 * thickness for thickness in grid.thickness_nm]
+        first, microscope = periodic[0], Microscope(**config["optics"])
+        with _named(f"images of {name}"):
+            tilt = estimate_tilt(potential, microscope, numerics, thicknesses, first.tilt, first.rotations_deg, device)
+    jobs, each = len({orientation.index // size for orientation in periodic}), 0.0 if tilt is None else tilt.seconds
+    return MaterialPlan(
+        name,
+        (potential.lengths[0], potential.lengths[1]),
+        jobs,
+        len(every) - len(periodic),
+        tilt,
+        longest_job=startup + min(size, len(periodic)) * each,
+        simulation=jobs * startup + len(periodic) * each,
+        rendering=startup + estimate_rendering(config, name, samples(config["seed"], name, grid), potential),
+    )
+
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Say which stage would refuse its input."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{stage}: {error}") from error

@@ -1,0 +1,16 @@
+import time
+
+from iphasenet.plan import make_plan
+from iphasenet.plan_table import plan_text
+from iphasenet.stage import stage
+
+params = snakemake.params
+
+with stage("plan", snakemake.log[0]) as log:
+    # Of this process until here: every job loads these libraries and begins its log.
+    startup = time.process_time()
+    plan = make_plan(snakemake.config, params.materials, params.cores, startup, params.results)
+    text = plan_text(plan)
+    log.info("\n%s", text)
+
+print(f"\n{text}\n", flush=True)
