@@ -115,78 +115,75 @@ def remake_sample(
         The sample.
     """
     material, sample = find_sample(configuration, sample_id)
-    # One thread, as in the workflow: sums are taken in the same order.
-    torch.set_num_threads(1)
-    render = _periodic if sample.orientation.is_periodic else _slab
-    image = Image(**configuration["image"])
-    numerics = Numerics(**configuration["simulation"]["multislice"], memory_mb=memory_mb)
     crystal = configuration["materials"][material]
     cell = orthogonal_cell(read_structure(folder / crystal["cif"]), tuple(crystal["zone_axis"]))
-    rendered = render(configuration, material, sample, cell, image, numerics, device, progress)
+    recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
+    # One thread, as in the workflow: sums are taken in the same order.
+    torch.set_num_threads(1)
+    rendered = recipe.periodic() if sample.orientation.is_periodic else recipe.slab()
     noisy = None
     if sample.orientation.split != "train":
         settings = configuration["noise"]
         noise = FixedNoise(settings["evaluation_doses"], Acquisition(**settings["acquisition"]))
-        noisy = fixed_noise(rendered.segments, sample, noise, image, configuration["seed"], material)
+        noisy = fixed_noise(rendered.segments, sample, noise, recipe.image, configuration["seed"], material)
     return Remade(material, rendered, noisy)
 
 
-def _periodic(
-    configuration: Mapping[str, Any],
-    material: str,
-    sample: Sample,
-    cell: Atoms,
-    image: Image,
-    numerics: Numerics,
-    device: str,
-    progress: Progress | None,
-) -> Rendered:
-    """All rotations and thicknesses of the tilt, as the workflow's job has them."""
-    potential = sampled_potential(
-        cell,
-        numerics.sampling_angstrom,
-        potential_image_sampling(configuration),
-        configuration["simulation"]["parametrization"],
-        configuration["materials"][material].get("rms_displacement_angstrom"),
-    )
-    images = simulate_images(
-        potential,
-        Microscope(**configuration["optics"]),
-        numerics,
-        [10 * thickness for thickness in Grid(**configuration["grid"]).thickness_nm],
-        sample.orientation.tilt,
-        sample.orientation.rotations_deg,
-        device,
-        progress=progress,
-    )
-    return render_sample(sample, images, potential, potential.slicing(numerics.slice_thickness_angstrom), image)
+@dataclass(frozen=True)
+class _Recipe:
+    """What one sample is made of, as the workflow's jobs read it from the configuration."""
 
+    configuration: Mapping[str, Any]
+    material: str
+    sample: Sample
+    cell: Atoms
+    device: str
+    memory_mb: float
+    progress: Progress | None
 
-def _slab(
-    configuration: Mapping[str, Any],
-    material: str,
-    sample: Sample,
-    cell: Atoms,
-    image: Image,
-    numerics: Numerics,
-    device: str,
-    progress: Progress | None,
-) -> Rendered:
-    """All thicknesses of the rotation, in one pass."""
-    planned = [
-        other
-        for other in samples(configuration["seed"], material, Grid(**configuration["grid"]))
-        if (other.orientation, other.rotation_index) == (sample.orientation, sample.rotation_index)
-    ]
-    made = simulate_slabs(
-        planned,
-        cell,
-        Microscope(**configuration["optics"]),
-        numerics,
-        image,
-        configuration["simulation"]["parametrization"],
-        configuration["materials"][material].get("rms_displacement_angstrom"),
-        device,
-        progress,
-    )
-    return list(made)[planned.index(sample)]
+    @property
+    def image(self) -> Image:
+        return Image(**self.configuration["image"])
+
+    @property
+    def microscope(self) -> Microscope:
+        return Microscope(**self.configuration["optics"])
+
+    @property
+    def numerics(self) -> Numerics:
+        return Numerics(**self.configuration["simulation"]["multislice"], memory_mb=self.memory_mb)
+
+    @property
+    def atoms(self) -> tuple[str, Mapping[str, float] | None]:
+        """Parametrization of the potential, and thermal displacements [Å]."""
+        displacements = self.configuration["materials"][self.material].get("rms_displacement_angstrom")
+        return self.configuration["simulation"]["parametrization"], displacements
+
+    def periodic(self) -> Rendered:
+        """Simulate all rotations and thicknesses of the tilt, and render one."""
+        finest = potential_image_sampling(self.configuration)
+        potential = sampled_potential(self.cell, self.numerics.sampling_angstrom, finest, *self.atoms)
+        images = simulate_images(
+            potential,
+            self.microscope,
+            self.numerics,
+            [10 * thickness for thickness in Grid(**self.configuration["grid"]).thickness_nm],
+            self.sample.orientation.tilt,
+            self.sample.orientation.rotations_deg,
+            self.device,
+            progress=self.progress,
+        )
+        slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
+        return render_sample(self.sample, images, potential, slicing, self.image)
+
+    def slab(self) -> Rendered:
+        """Simulate all thicknesses of the rotation, and take one."""
+        planned = [
+            other
+            for other in samples(self.configuration["seed"], self.material, Grid(**self.configuration["grid"]))
+            if (other.orientation, other.rotation_index) == (self.sample.orientation, self.sample.rotation_index)
+        ]
+        made = simulate_slabs(
+            planned, self.cell, self.microscope, self.numerics, self.image, *self.atoms, self.device, self.progress
+        )
+        return list(made)[planned.index(self.sample)]
