@@ -83,15 +83,10 @@ def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
     InputError
         Where a file is missing, a chunk damaged, a number not finite or the split empty.
     """
-    for name in sorted(open_dataset(path).group_keys()):
-        yield read_material(path, name, split)
-
-
-def read_material(path: str | Path, name: str, split: Split) -> MaterialData:
-    """Read one material's samples of a split into memory, as `read_split`."""
-    check_presence(Path(path))
-    group: Any = open_dataset(path)[name]
-    return _read_group(name, group, split)
+    root: Any = open_dataset(path)
+    for name in sorted(root.group_keys()):
+        check_presence(Path(path))
+        yield read_material(root[name], split)
 
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
@@ -133,7 +128,9 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
         ) from error
 
 
-def _read_group(name: str, group: zarr.Group, split: Split) -> MaterialData:
+def read_material(group: zarr.Group, split: Split) -> MaterialData:
+    """Read one material's samples of a split into memory, as `read_split`, from its group or its own store."""
+    name = str(group.attrs["material"])
     coordinates = {key: read_rows(group, key) for key in COORDINATES}
     chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
     if not len(chosen):

@@ -1,6 +1,10 @@
-"""Choice of the torch device."""
+"""Choice of the torch device, and the threads of reproducible numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from iphasenet.errors import InputError
 
@@ -23,3 +27,25 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not present:
         raise InputError("device: found 'cuda', but no GPU is usable; allowed: auto, cpu")
     return "cuda" if present and name != "cpu" else "cpu"
+
+
+@contextmanager
+def use_threads(number: int) -> Iterator[None]:
+    """
+    Compute with a number of threads, whatever the environment says.
+
+    Threads change the order of sums, in torch's libraries and in numpy's, and with it the last bit: what is to be the
+    same bytes on any number of cores is computed with one.
+
+    Parameters
+    ----------
+    number : int
+        Threads of torch, BLAS and OpenMP within the context.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from iphasenet.config import potential_image_sampling
-from iphasenet.devices import choose_device
+from iphasenet.devices import choose_device, use_threads
 from iphasenet.errors import InputError
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
@@ -161,13 +159,9 @@ def make_plan(
     from iphasenet.training_cost import estimate_training
 
     device = choose_device(config["simulation"]["device"])
-    threads = torch.get_num_threads()
     # As the workflow's simulation jobs.
-    torch.set_num_threads(1)
-    try:
+    with use_threads(1):
         plans = tuple(_material_plan(config, name, device, startup) for name in materials)
-    finally:
-        torch.set_num_threads(threads)
     parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
     training, jobs = estimate_training(config, len(materials), cores), config["jobs"]
     free, place = free_bytes(results)

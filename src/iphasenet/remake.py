@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.config import potential_image_sampling
+from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.images import simulate_images
 from iphasenet.noise import Acquisition, FixedNoise
@@ -118,9 +118,9 @@ def remake_sample(
     crystal = configuration["materials"][material]
     cell = orthogonal_cell(read_structure(folder / crystal["cif"]), tuple(crystal["zone_axis"]))
     recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
-    # One thread, as in the workflow: sums are taken in the same order.
-    torch.set_num_threads(1)
-    rendered = recipe.periodic() if sample.orientation.is_periodic else recipe.slab()
+    # As in the workflow: sums are taken in the same order.
+    with use_threads(1):
+        rendered = recipe.periodic() if sample.orientation.is_periodic else recipe.slab()
     noisy = None
     if sample.orientation.split != "train":
         settings = configuration["noise"]

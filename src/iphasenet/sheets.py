@@ -51,20 +51,18 @@ def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
         save_figure(figure, outputs)
 
 
-def draw_material(dataset: Path, material: str, outputs: Sequence[Path]) -> None:
+def draw_material(store: Path, outputs: Sequence[Path]) -> None:
     """
     Draw a sheet of one material: all thicknesses of its first test tilt and rotation, one row each.
 
     Parameters
     ----------
-    dataset : Path
-        Assembled data set.
-    material : str
-        Name of the material.
+    store : Path
+        Store of the material: no other's change draws the sheet anew.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    data = read_material(dataset, material, "test")
+    data = read_material(open_dataset(store), "test")
     gamma, tilt = data.coordinates["gamma"], data.coordinates["tilt"]
     rows = np.flatnonzero((tilt == tilt[0]) & (gamma == gamma[0]))
     with style.context(STYLE):

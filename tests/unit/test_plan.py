@@ -17,6 +17,7 @@ import zarr
 
 from iphasenet import scattering
 from iphasenet.detection import image_grid
+from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.images import simulate_images
 from iphasenet.model import ModelSettings, PotentialNetwork
@@ -59,10 +60,8 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def one_thread() -> Any:
     """As the simulation jobs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with use_threads(1):
+        yield
 
 
 def potential_of(material: str, sampling: float) -> CrystalPotential:
@@ -226,7 +225,7 @@ def test_a_plan_adds_up(plan: RunPlan) -> None:
 
 
 def test_a_table_fits_a_terminal_and_says_what_is_missing(plan: RunPlan) -> None:
-    text = plan_text(replace(plan, free=plan.needed, reserved_bytes=plan.training_bytes))
+    text = plan_text(replace(plan, place=Path("results"), free=plan.needed, reserved_bytes=plan.training_bytes))
     assert max(map(len, text.splitlines())) <= 100
     for part in ("samples  24: 8 train, 8 validation, 8 test", "4 simulate_images", "training, 2 epochs", ": enough"):
         assert part in text

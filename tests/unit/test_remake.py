@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
@@ -38,7 +39,8 @@ def test_a_slab_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     numerics = Numerics(**CONFIGURATION["simulation"]["multislice"])
     cell = orthogonal_cell(read_structure(ROOT / "resources/structures/KNbO3.cif"), (0, 0, 1))
     image = Image(**CONFIGURATION["image"])
-    made = list(simulate_slabs(planned, cell, Microscope(**CONFIGURATION["optics"]), numerics, image))
+    with use_threads(1):
+        made = list(simulate_slabs(planned, cell, Microscope(**CONFIGURATION["optics"]), numerics, image))
     save_rendered(tmp_path / "tilt1.npz", made)
     for sample, expected in zip(planned, load_rendered(tmp_path / "tilt1.npz"), strict=True):
         remade = remake_sample(CONFIGURATION, sample.sample_id, ROOT)

@@ -178,7 +178,7 @@ def test_predictions_of_another_data_set_are_refused(
 
 
 def test_a_materials_sheet_has_a_row_a_thickness(dataset: Path, drawn: list[Figure], tmp_path: Path) -> None:
-    sheets.draw_material(dataset, "GaN", [tmp_path / "GaN.png"])
+    sheets.draw_material(dataset / "GaN", [tmp_path / "GaN.png"])
     data = next(read_split(dataset, "test"))
     thicknesses = np.unique(data.coordinates["thickness_nm"])
     shown = [axes.images[0].get_array() for axes in drawn[0].axes if axes.images and len(axes.get_title())]

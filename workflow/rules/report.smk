@@ -53,7 +53,7 @@ rule draw_figures:
 
 rule draw_material:
     input:
-        dataset="<run>/dataset.zarr",
+        store="<run>/materials/{material}.zarr",
     output:
         sheet=report(
             "<run>/figures/materials/{material}.png",

@@ -1,6 +1,4 @@
-import torch
-
-from iphasenet.devices import choose_device
+from iphasenet.devices import choose_device, use_threads
 from iphasenet.images import save_images, simulate_images
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
@@ -10,9 +8,8 @@ from iphasenet.stage import stage
 params, material = snakemake.params, snakemake.wildcards.material
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 settings = snakemake.config["simulation"]
-torch.set_num_threads(snakemake.threads)
 
-with stage(f"images of {material}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"images of {material}", snakemake.log[0]) as log:
     potential = CrystalPotential.load(snakemake.input.potential)
     device = choose_device(settings["device"])
     memory = settings["multislice"]["memory_mb"]

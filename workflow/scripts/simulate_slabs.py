@@ -1,6 +1,4 @@
-import torch
-
-from iphasenet.devices import choose_device
+from iphasenet.devices import choose_device, use_threads
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.render import Image
@@ -12,9 +10,8 @@ from iphasenet.structure import orthogonal_cell, read_structure
 params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 settings = snakemake.config["simulation"]
-torch.set_num_threads(snakemake.threads)
 
-with stage(f"slab of {material}, tilt {tilt}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0]) as log:
     cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(params.zone_axis))
     planned = [
         sample for sample in samples(params.seed, material, Grid(**params.grid)) if sample.orientation.index == tilt
