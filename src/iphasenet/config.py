@@ -12,6 +12,7 @@ from iphasenet.errors import InputError
 from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import Grid
+from iphasenet.training_settings import TrainingSettings
 
 
 def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: str | Path = ".") -> None:
@@ -96,19 +97,14 @@ def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None
 
 
 def _check_training(config: Mapping[str, Any]) -> None:
-    training, pixels = config["training"], config["image"]["pixels"]
-    if training["crop_pixels"] > pixels:
+    training = TrainingSettings(**config["training"])
+    training.check_image(config["image"]["pixels"])
+    training.check_processes(config["jobs"]["training_processes"])
+    orientation = config["grid"]["orientation"]
+    if config["model"]["projection"] == "columns" and orientation != "tilt":
         raise InputError(
-            f"configuration: training.crop_pixels: found {training['crop_pixels']}; allowed: at most "
-            f"image.pixels, {pixels}"
-        )
-    if not any(training["loss"].values()):
-        raise InputError("configuration: training.loss: found only zeros; allowed: at least one weight above 0")
-    processes = config["jobs"]["training_processes"]
-    if training["batch_size"] % processes:
-        raise InputError(
-            f"configuration: training.batch_size: found {training['batch_size']}; allowed: a multiple of "
-            f"jobs.training_processes, {processes}"
+            f"configuration: model.projection: found 'columns' with grid.orientation {orientation!r}, where crystals "
+            "have no straight columns; allowed: direct"
         )
 
 

@@ -1,6 +1,7 @@
 """Training crops with fresh noise, and evaluation images with the stored one."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,17 +11,19 @@ from torch.utils.data import Dataset, Sampler
 from iphasenet.dataset import MaterialData
 from iphasenet.noise import TrainingNoise, record
 from iphasenet.sampling import generator
+from iphasenet.symmetry import OPERATIONS, transformed
 
-Item = tuple[Tensor, Tensor, Tensor]
+Item = tuple[Tensor, Tensor, Tensor, int]
+"""Segments (4, y, x), metadata (4,), potential (y, x) [V Å], and the sample's number among all of the data."""
 
 
 class TrainingCrops(Dataset[Item]):
     """
     Random crops of every epoch.
 
-    An item is (segments (4, y, x), metadata (4,), potential (y, x) [V Å]). Position, dose and noise are keyed by
-    (seed, material, epoch, crop): an epoch is the same on any number of processes and after a resume. Items are
-    numbered through all epochs: item = epoch x crops of an epoch + crop.
+    Position, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
+    number of processes and after a resume. Items are numbered through all epochs: item = epoch x crops of an epoch +
+    crop.
 
     Parameters
     ----------
@@ -34,6 +37,8 @@ class TrainingCrops(Dataset[Item]):
         Crops of each sample in an epoch.
     seed : int
         Key of the random numbers.
+    augmentation : {'none', 'turns', 'symmetry'}
+        Quarter turns, without or with mirrors.
     """
 
     def __init__(
@@ -43,10 +48,12 @@ class TrainingCrops(Dataset[Item]):
         crop_pixels: int,
         crops_per_sample: int,
         seed: int,
+        augmentation: Literal["none", "turns", "symmetry"] = "none",
     ) -> None:
         self.data, self.noise, self.crop, self.seed = data, noise, crop_pixels, seed
+        self.operations = {"none": 1, "turns": OPERATIONS // 2, "symmetry": OPERATIONS}[augmentation]
         index = [(m, s) for m, material in enumerate(data) for s in range(len(material.potential))]
-        self.index = index * crops_per_sample
+        self.index, self.samples = index * crops_per_sample, len(index)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -61,8 +68,10 @@ class TrainingCrops(Dataset[Item]):
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
         dose = self.noise.draw_dose(rng)
         noisy = record(data.segments[sample], dose, data.sampling, self.noise.acquisition, rng, window)
-        potential = np.ascontiguousarray(data.potential[(sample, *window)])
-        return torch.from_numpy(noisy), torch.from_numpy(data.metadata[sample]), torch.from_numpy(potential)
+        operation = int(rng.integers(self.operations))
+        arrays = transformed(noisy, data.potential[(sample, *window)], data.metadata[sample], operation)
+        segments, potential, metadata = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        return segments, metadata, potential, crop % self.samples
 
 
 class EpochSampler(Sampler[int]):
@@ -124,4 +133,5 @@ class NoisyImages(Dataset[Item]):
             torch.from_numpy(data.noisy_segments[sample, dose].astype(np.float32)),
             torch.from_numpy(data.metadata[sample]),
             torch.from_numpy(data.potential[sample]),
+            item // len(data.doses),
         )

@@ -46,7 +46,7 @@ def predict(network: PotentialNetwork, data: MaterialData, batch_size: int = 8) 
     metadata = torch.from_numpy(data.metadata).repeat_interleave(len(data.doses), 0)
     with torch.inference_mode():
         batches = [
-            network.projected_potential(s.to(device), m.to(device)).cpu()
+            network.projected_potential(s.to(device), m.to(device))[0].cpu()
             for s, m in zip(images.split(batch_size), metadata.split(batch_size), strict=True)
         ]
     predicted = torch.cat(batches).reshape(data.noisy_segments.shape[:2] + data.potential.shape[1:]).numpy()

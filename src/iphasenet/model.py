@@ -7,13 +7,20 @@ import torch
 from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
+from iphasenet.columns import column_shift, project_columns
 from iphasenet.errors import InputError
 
 CHANNELS = (
     *("top-left", "top-right", "bottom-left", "bottom-right"),
     *("thickness / 100 nm", "alpha / 360°", "beta / 360°", "gamma / 360°"),
 )
-"""Input channels in the published order: four images, min-max scaled jointly, and four constant maps."""
+"""Input channels in the published order: four images, scaled jointly, and four constant maps."""
+
+_CONTRAST = 20.0
+"""Scale of beam fractions: images of 20 to 150 nm of crystal deviate from their mean by some hundredths."""
+
+_LARGEST_LOG_SPREAD = 6.0
+"""Bound of the logarithm of an output's spread, in units of the output's scale."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +39,29 @@ class ModelSettings:
         norms nearly erase constant maps.
     window_size : int
         Side of an attention window; 8 divides the token grids of images whose sides divide by 128.
+    inputs : {'minmax', 'fraction'}
+        Scale of the images: jointly from 0 to 1, as published, or as fractions of the beam current about their mean.
+    projection : {'direct', 'columns'}
+        What the last layer holds: the mean potential itself, or columns as they stand at the entrance surface, which
+        thickness and tilt then project (`iphasenet.columns`).
+    uncertainty : bool
+        Whether a second output is the spread of the first.
     """
 
     feature_size: int
     norm: Literal["instance", "batch", "group"] = "instance"
     conditioning: Literal["maps", "film"] = "film"
     window_size: int = 8
+    inputs: Literal["minmax", "fraction"] = "minmax"
+    projection: Literal["direct", "columns"] = "direct"
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         if self.feature_size < 12 or self.feature_size % 12:
             raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
 
 
-def encode(segments: Tensor, metadata: Tensor) -> Tensor:
+def encode(segments: Tensor, metadata: Tensor, inputs: Literal["minmax", "fraction"] = "minmax") -> Tensor:
     """
     Stack the eight input channels.
 
@@ -54,15 +71,20 @@ def encode(segments: Tensor, metadata: Tensor) -> Tensor:
         Fractions of the beam current.
     metadata : (batch, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
+    inputs : {'minmax', 'fraction'}
+        Scale of the images, as in `ModelSettings`.
 
     Returns
     -------
     (batch, 8, y, x) tensor
         Channels in the order of `CHANNELS`.
     """
-    low = segments.amin(dim=(1, 2, 3), keepdim=True)
-    high = segments.amax(dim=(1, 2, 3), keepdim=True)
-    scaled = (segments - low) / (high - low).clamp_min(torch.finfo(segments.dtype).tiny)
+    if inputs == "fraction":
+        scaled = _CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True))
+    else:
+        low = segments.amin(dim=(1, 2, 3), keepdim=True)
+        high = segments.amax(dim=(1, 2, 3), keepdim=True)
+        scaled = (segments - low) / (high - low).clamp_min(torch.finfo(segments.dtype).tiny)
     maps = metadata / metadata.new_tensor([100.0, 360.0, 360.0, 360.0])
     return torch.cat([scaled, maps[:, :, None, None].expand(-1, -1, *segments.shape[2:])], dim=1)
 
@@ -122,10 +144,13 @@ class PotentialNetwork(nn.Module):
         Architecture.
     output_scale : float
         Mean potential that an output of 1 stands for [V].
+    sampling : float
+        Pixel size of the images [Å].
     """
 
-    def __init__(self, settings: ModelSettings, output_scale: float = 20.0) -> None:
+    def __init__(self, settings: ModelSettings, output_scale: float = 20.0, sampling: float = 0.1) -> None:
         super().__init__()
+        self.settings, self.sampling = settings, sampling
         size = settings.feature_size
         norm: str | tuple[str, dict[str, int]] = settings.norm
         if settings.norm == "group":
@@ -133,7 +158,7 @@ class PotentialNetwork(nn.Module):
         self.output_scale = output_scale
         self.network = SwinUNETR(
             in_channels=len(CHANNELS),
-            out_channels=1,
+            out_channels=2 if settings.uncertainty else 1,
             feature_size=size,
             norm_name=norm,
             window_size=settings.window_size,
@@ -142,9 +167,9 @@ class PotentialNetwork(nn.Module):
         widths = (size, size, 2 * size, 4 * size, 8 * size, 16 * size)
         self.modulation = _Modulation(widths) if settings.conditioning == "film" else None
 
-    def forward(self, segments: Tensor, metadata: Tensor) -> Tensor:
+    def forward(self, segments: Tensor, metadata: Tensor) -> tuple[Tensor, Tensor | None]:
         """
-        Predict the mean potential.
+        Predict the mean potential, and how far it may be off.
 
         Parameters
         ----------
@@ -155,10 +180,12 @@ class PotentialNetwork(nn.Module):
 
         Returns
         -------
-        (batch, y, x) tensor
+        mean_potential : (batch, y, x) tensor
             Projected potential divided by thickness [V].
+        spread : (batch, y, x) tensor or None
+            Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
         """
-        net, x = self.network, encode(segments, metadata)
+        net, x = self.network, encode(segments, metadata, self.settings.inputs)
         hidden = net.swinViT(x, net.normalize)
         features = [
             net.encoder1(x),
@@ -173,9 +200,19 @@ class PotentialNetwork(nn.Module):
         decoded = net.decoder5(features[5], features[4])
         for decoder, feature in zip((net.decoder4, net.decoder3, net.decoder2), features[3:0:-1], strict=True):
             decoded = decoder(decoded, feature)
-        output: Tensor = net.out(net.decoder1(decoded, features[0]))
-        return self.output_scale * output[:, 0].float()
+        output: Tensor = net.out(net.decoder1(decoded, features[0])).float()
+        mean_potential = self.output_scale * output[:, 0]
+        if self.settings.projection == "columns":
+            # Positions and phases need single precision.
+            with torch.autocast(segments.device.type, enabled=False):
+                mean_potential = project_columns(mean_potential, column_shift(metadata), self.sampling)
+        if not self.settings.uncertainty:
+            return mean_potential, None
+        log_spread = output[:, 1].clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD)
+        return mean_potential, self.output_scale * log_spread.exp()
 
-    def projected_potential(self, segments: Tensor, metadata: Tensor) -> Tensor:
-        """Predict the projected potential (batch, y, x) [V Å]; arguments as for `forward`."""
-        return self(segments, metadata) * 10 * metadata[:, :1, None]
+    def projected_potential(self, segments: Tensor, metadata: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Predict the projected potential and its spread (batch, y, x) [V Å]; arguments as for `forward`."""
+        mean_potential, spread = self(segments, metadata)
+        length = 10 * metadata[:, :1, None]
+        return mean_potential * length, None if spread is None else spread * length

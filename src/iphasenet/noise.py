@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.special import i0
 
 from iphasenet.errors import InputError
 
-SPLINE_ORDER = 5
-"""Of the interpolation at displaced positions: off by 0.3 % of the contrast at 0.2 Å, 0.002 % at 0.1 Å, for 20 mrad."""
+HALF_WIDTH = 8
+"""Of the interpolation kernel [pixels]."""
+
+KAISER_BETA = 9.0
+"""Of the kernel's window: off by less than 0.01 % of the contrast at 0.1 and 0.2 Å, for 20 mrad."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +193,29 @@ def displaced(
         The crop as the displaced scan sees it.
     """
     rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[1:], window, strict=True))
-    positions = np.broadcast_arrays(rows[:, None] + lines[rows, 0][:, None], columns[None, :] + lines[rows, 1][:, None])
-    # The spline needs a few pixels around the crop, not the frame.
-    reach = int(np.ceil(np.abs(lines[rows]).max())) + 4 * SPLINE_ORDER
-    top, left = max(0, rows[0] - reach), max(0, columns[0] - reach)
-    part = segments[:, top : rows[-1] + reach + 1, left : columns[-1] + reach + 1]
-    local = np.stack([positions[0] - top, positions[1] - left])
-    images = [map_coordinates(image, local, output=np.float32, order=SPLINE_ORDER, mode="mirror") for image in part]
-    return np.stack(images)
+    dy, dx = lines[rows].T
+    reach = HALF_WIDTH + math.ceil(np.abs(lines[rows]).max())
+    # All pixels of a scan line are displaced alike: first whole lines are mixed, then each line's pixels.
+    near = np.arange(rows[0] - reach, rows[-1] + reach + 1)
+    part = segments[:, _mirrored(near, segments.shape[1])]
+    part = part[:, :, _mirrored(np.arange(columns[0] - reach, columns[-1] + reach + 1), segments.shape[2])]
+    mixed = _kernel((rows + dy)[:, None] - near).astype(np.float32) @ part
+    steps = np.arange(-reach, reach + 1)
+    weights = _kernel(dx[:, None] - steps).astype(np.float32)
+    result = np.zeros((len(segments), len(rows), len(columns)), np.float32)
+    for step, weight in zip(steps + reach, weights.T, strict=True):
+        result += weight[:, None] * mixed[:, :, step : step + len(columns)]
+    return result
+
+
+def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Bring indices into a frame that is mirrored about its outermost pixels, again and again."""
+    period = max(1, 2 * (size - 1))
+    return np.asarray(size - 1 - np.abs(np.mod(index, period) - (size - 1)))
+
+
+def _kernel(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sinc under a Kaiser window; weights sum to 1 along the last axis."""
+    window = i0(KAISER_BETA * np.sqrt(np.clip(1 - (distance / HALF_WIDTH) ** 2, 0, None))) / i0(KAISER_BETA)
+    weights = np.sinc(distance) * np.where(np.abs(distance) < HALF_WIDTH, window, 0.0)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))

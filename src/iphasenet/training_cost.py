@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor
 
 from iphasenet.crops import EpochSampler
-from iphasenet.losses import weighted_loss
+from iphasenet.devices import use_threads
+from iphasenet.losses import training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, record
 from iphasenet.sampling import Grid
@@ -85,7 +85,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
     samples = {split: count * materials for split, count in material_samples(Grid(**config["grid"])).items()}
     sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, processes)
-    with _threads(max(1, threads // processes)):
+    with use_threads(max(1, threads // processes)):
         network = _measure(config, sampler.share, device)
         noise = _record_seconds(config)
     crop, image = settings["crop_pixels"] ** 2, config["image"]["pixels"] ** 2
@@ -120,7 +120,9 @@ class _NetworkCost:
 def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost:
     """Measure steps of at most `share` crops."""
     settings = config["training"]
-    network = PotentialNetwork(ModelSettings(**config["model"]), settings["output_scale_v"]).to(device)
+    network = PotentialNetwork(
+        ModelSettings(**config["model"]), settings["output_scale_v"], config["image"]["sampling_angstrom"]
+    ).to(device)
     parameters = sum(weight.numel() for weight in network.parameters())
     mixed = torch.autocast(device, torch.bfloat16, enabled=settings["precision"] == "bf16-mixed")
     clock = device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
@@ -141,8 +143,8 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
 
 
 def _step(network: PotentialNetwork, inputs: tuple[Tensor, Tensor], loss: Mapping[str, float]) -> None:
-    prediction = network(*inputs)
-    weighted_loss(prediction, torch.zeros_like(prediction), loss).backward()
+    prediction, spread = network(*inputs)
+    training_loss(prediction, spread, torch.zeros_like(prediction), 1.0, loss).backward()
 
 
 def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int:
@@ -175,13 +177,3 @@ def _record_seconds(config: Mapping[str, Any]) -> float:
     acquisition, window = Acquisition(**config["noise"]["acquisition"]), (slice(crop), slice(crop))
     sampling, rng = config["image"]["sampling_angstrom"], np.random.default_rng(0)
     return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), time.process_time)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from iphasenet.errors import InputError
-from iphasenet.losses import weighted_loss
+from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork, encode
 from iphasenet.weights import load_weights, save_weights
 
@@ -53,14 +53,14 @@ def test_every_number_of_the_metadata_reaches_the_output(column: int) -> None:
     changed = METADATA.clone()
     changed[:, column] += torch.tensor([20.0, 0.3, 0.3, 60.0])[column]
     with torch.no_grad():
-        difference = network(segments, changed) - network(segments, METADATA)
+        difference = network(segments, changed)[0] - network(segments, METADATA)[0]
     assert difference.abs().mean() > 1e-3
 
 
 def test_projected_potential_is_mean_potential_times_thickness() -> None:
     network, segments = trained(), batch()
     with torch.no_grad():
-        ratio = network.projected_potential(segments, METADATA) / network(segments, METADATA)
+        ratio = network.projected_potential(segments, METADATA)[0] / network(segments, METADATA)[0]
     torch.testing.assert_close(ratio, torch.tensor([400.0, 600.0])[:, None, None].expand_as(ratio))
 
 
@@ -72,11 +72,11 @@ def test_published_size() -> None:
 
 def test_weights_come_back(tmp_path: Path) -> None:
     network = trained()
-    save_weights(tmp_path / "w.safetensors", network, SETTINGS, {"materials": ["GaN"]})
+    save_weights(tmp_path / "w.safetensors", network, {"materials": ["GaN"]})
     loaded, described = load_weights(tmp_path / "w.safetensors")
     assert described == {"materials": ["GaN"]}
     with torch.no_grad():
-        torch.testing.assert_close(loaded(batch(), METADATA), network(batch(), METADATA), rtol=0, atol=0)
+        torch.testing.assert_close(loaded(batch(), METADATA)[0], network(batch(), METADATA)[0], rtol=0, atol=0)
 
 
 def test_foreign_weights_are_refused(tmp_path: Path) -> None:
@@ -92,14 +92,40 @@ def test_feature_size_is_checked(size: int) -> None:
         ModelSettings(size)
 
 
+def loss(prediction: torch.Tensor, weights: dict[str, float]) -> float:
+    return float(training_loss(prediction, None, torch.zeros_like(prediction), 1.0, weights))
+
+
 def test_loss_terms() -> None:
     """A single wrong pixel: its size enters each term as its definition says."""
-    truth, prediction = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+    prediction = torch.zeros(1, 8, 8)
     prediction[0, 3, 3] = 4.0
-    assert weighted_loss(prediction, truth, {"l1": 1}) == pytest.approx(4 / 64)
-    assert weighted_loss(prediction, truth, {"l2": 1}) == pytest.approx(16 / 64)
-    assert weighted_loss(prediction, truth, {"gradient_l1": 1}) == pytest.approx(2 * 8 / 56)
+    assert loss(prediction, {"l1": 1}) == pytest.approx(4 / 64)
+    assert loss(prediction, {"l2": 1}) == pytest.approx(16 / 64)
+    assert loss(prediction, {"gradient_l1": 1}) == pytest.approx(2 * 8 / 56)
     # The spectrum of a delta is flat: 4 / sqrt(64) everywhere.
-    assert weighted_loss(prediction, truth, {"spectral_l1": 1}) == pytest.approx(0.5)
-    mixed = weighted_loss(prediction, truth, {"l1": 2, "l2": 0.5, "spectral_l1": 0})
-    assert mixed == pytest.approx(8 / 64 + 8 / 64)
+    assert loss(prediction, {"spectral_l1": 1}) == pytest.approx(0.5)
+    assert loss(prediction, {"l1": 2, "l2": 0.5, "spectral_l1": 0}) == pytest.approx(8 / 64 + 8 / 64)
+
+
+def test_a_relative_loss_does_not_know_the_contrast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(1, 32, 32, generator=generator) * 30
+    prediction = target + torch.rand(1, 32, 32, generator=generator)
+    first, second = (
+        training_loss(factor * prediction, None, factor * target, contrast(factor * target), {"l1": 1.0, "l2": 0.5})
+        for factor in (1, 4)
+    )
+    torch.testing.assert_close(first, second)
+
+
+def test_the_spread_is_best_where_it_is_the_mean_absolute_error_and_moves_no_prediction() -> None:
+    target = torch.distributions.Laplace(0.0, 3.0).sample((1, 200, 200))
+    prediction = torch.zeros_like(target, requires_grad=True)
+    error = float(target.abs().mean())
+    losses = [
+        training_loss(prediction, torch.full_like(target, factor * error), target, 1.0, {"spread": 1.0})
+        for factor in (0.8, 1.0, 1.25)
+    ]
+    assert losses[1] < losses[0] and losses[1] < losses[2]
+    assert not losses[1].requires_grad

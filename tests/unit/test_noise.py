@@ -64,7 +64,7 @@ def test_gains_are_one_number_a_segment_and_image() -> None:
     assert np.ptp(images[0] / SEGMENTS[:, :8, :8], axis=(1, 2)).max() < 0.01
 
 
-@pytest.mark.parametrize(("sampling", "tolerance"), [(0.1, 5e-5), (0.2, 5e-3)])
+@pytest.mark.parametrize(("sampling", "tolerance"), [(0.1, 5e-5), (0.2, 5e-5)])
 def test_displaced_scan_lines_see_the_image_where_they_are(sampling: float, tolerance: float) -> None:
     """Against the exact series, as a share of the contrast; 20 pixels at the sides are the mirror's."""
     lines = Acquisition(jitter_angstrom=0.05, drift_angstrom=0.3).displacements(128, np.random.default_rng(5))

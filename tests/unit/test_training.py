@@ -21,13 +21,23 @@ from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.train import TrainingSettings, learning_rate_factor, run_identity
+from iphasenet.train import describe_run, run_identity
+from iphasenet.training import learning_rate_factor
+from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
 
 NOISE = TrainingNoise((1e9, 1e9), Acquisition())
 SETTINGS = {
     "noise": {"dose": [1e4, 1e6], "acquisition": {"readout_electrons": 0.5, "jitter_angstrom": 0.02}},
-    "model": {"feature_size": 12, "norm": "instance", "conditioning": "film", "window_size": 8},
+    "model": {
+        "feature_size": 12,
+        "norm": "instance",
+        "conditioning": "film",
+        "window_size": 8,
+        "inputs": "fraction",
+        "projection": "columns",
+        "uncertainty": True,
+    },
     "training": {
         "seed": 3,
         "epochs": 3,
@@ -36,8 +46,12 @@ SETTINGS = {
         "batch_size": 4,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
-        "loss": {"l1": 1.0, "l2": 0.0, "gradient_l1": 0.1, "spectral_l1": 0.1},
+        "loss": {"l1": 1.0, "l2": 0.0, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.1},
+        "relative_loss": True,
         "output_scale_v": 20,
+        "augmentation": "symmetry",
+        "ema_decay": 0.9,
+        "patience": 0,
         "precision": "32-true",
     },
 }
@@ -70,7 +84,7 @@ def epoch_of(sampler: EpochSampler, epoch: int) -> list[int]:
 
 def test_images_and_truth_are_cut_from_the_same_place() -> None:
     data = crops()
-    for segments, _, potential in (data[item] for item in range(2 * len(data))):
+    for segments, _, potential, _ in (data[item] for item in range(2 * len(data))):
         assert segments.shape == (4, 64, 64) and potential.shape == (64, 64)
         torch.testing.assert_close(1e4 * segments[0], potential, rtol=0.01, atol=0)
 
@@ -112,7 +126,11 @@ def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"crop_pixels": 32}, "crop_pixels"), ({"crop_pixels": 100}, "crop_pixels"), ({"loss": {"l1": 0}}, "loss")],
+    [
+        ({"crop_pixels": 32}, "crop_pixels"),
+        ({"crop_pixels": 100}, "crop_pixels"),
+        ({"loss": dict.fromkeys(TERMS, 0)}, "loss"),
+    ],
 )
 def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
@@ -121,7 +139,7 @@ def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
 
 def identity(data: MaterialData, **change: object) -> str:
     settings = replace(TrainingSettings(**SETTINGS["training"]), **change)
-    return run_identity([data], NOISE, ModelSettings(**SETTINGS["model"]), settings)
+    return run_identity(describe_run([data], NOISE, ModelSettings(**SETTINGS["model"]), settings))
 
 
 def test_only_the_same_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,123 @@
+"""What happens beside training: progress, checkpoints, pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from matplotlib.figure import Figure
+
+from iphasenet.dataset import MaterialData
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.training import Training
+
+
+class ProgressBar(TQDMProgressBar):
+    """Losses and metrics, without the logger's version number."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
+        """Items to be shown."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside, then rename."""
+        with atomic_file(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class Provenance(Callback):
+    """
+    Keeps in every checkpoint what it was trained on and how, and refuses one of another run.
+
+    Parameters
+    ----------
+    described : mapping
+        Data, noise, model and settings: plain values, nested.
+    """
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        self.described = dict(described)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return self.described
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare a checkpoint's with this run's: InputError names the keys that differ."""
+        before, now = _flat(state_dict), _flat(self.described)
+        differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        if differing:
+            found = ", ".join(f"{key} ({before.get(key)}, now {now.get(key)})" for key in differing)
+            raise InputError(f"checkpoint: found another configuration's: {found}; allowed: one of the same run")
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {path: list(value) if isinstance(value, tuple) else value}
+    flat: dict[str, Any] = {}
+    for name, child in value.items():
+        flat |= _flat(child, f"{path}.{name}" if path else name)
+    return flat
+
+
+class ValidationPictures(Callback):
+    """
+    Shows input, truth, prediction and difference of one validation sample a material every few epochs.
+
+    Parameters
+    ----------
+    validation : sequence of MaterialData
+        Validation split; the thickest first sample of each is shown, at its highest dose.
+    folder : path
+        Folder of PNG files, one a material; each is replaced by the next. TensorBoard keeps all.
+    every : int
+        Epochs between two pictures.
+    """
+
+    def __init__(self, validation: Sequence[MaterialData], folder: Path, every: int = 5) -> None:
+        self.validation, self.folder, self.every = validation, folder, every
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Draw, on the first process alone."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not trainer.is_global_zero or not (last or trainer.current_epoch % self.every == 0):
+            return
+        assert isinstance(pl_module, Training)
+        for data in self.validation:
+            figure = _picture(pl_module, data)
+            with atomic_file(self.folder / f"{data.material}.png") as temporary:
+                figure.savefig(temporary, dpi=80)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_figure(f"validation/{data.material}", figure, trainer.current_epoch)
+
+
+def _picture(module: Training, data: MaterialData) -> Figure:
+    sample, dose = int(data.coordinates["thickness_nm"].argmax()), int(data.doses.argmax())
+    segments = torch.from_numpy(data.noisy_segments[sample, dose].astype("float32"))[None].to(module.device)
+    metadata = torch.from_numpy(data.metadata[sample])[None].to(module.device)
+    with torch.no_grad():
+        predicted = module.network.projected_potential(segments, metadata)[0][0].cpu().numpy()
+    truth = data.potential[sample]
+    limits = {"vmin": float(truth.min()), "vmax": float(truth.max())}
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    panels: tuple[tuple[str, Any, dict[str, Any]], ...] = (
+        (f"{data.coordinates['sample_id'][sample]}, {data.doses[dose]:.3g} e/Å²", segments[0, 0].cpu().numpy(), {}),
+        ("truth [V Å]", truth, limits),
+        ("prediction [V Å]", predicted, limits),
+        ("difference [V Å]", predicted - truth, {"cmap": "RdBu_r"}),
+    )
+    for axes, (title, image, style) in zip(figure.subplots(1, 4), panels, strict=True):
+        axes.set_title(title, fontsize=8)
+        axes.set_axis_off()
+        figure.colorbar(axes.imshow(image, **{"cmap": "viridis", **style}), ax=axes)
+    return figure

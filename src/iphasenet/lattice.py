@@ -1,0 +1,131 @@
+"""The lattice of a periodic image, and the image continued beyond its field of view. Depends on torch alone."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample, max_pool2d
+
+_REACH = 0.6
+"""Longest translation that is looked for, as a share of the field: beyond, too little of the image overlaps."""
+
+_ALIKE = 0.93
+"""Translations are of the lattice whose correlation is this share of the best one's."""
+
+_SINE = 0.45
+"""Two translations at an angle of at least 27° span a cell."""
+
+
+def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
+    """
+    Find the two shortest translations that leave images alike.
+
+    Parameters
+    ----------
+    images : (batch, y, x) tensor
+        Periodic images.
+    shortest : float
+        Shortest translation that counts [pixels].
+
+    Returns
+    -------
+    (batch, 2, 2) tensor
+        Two translations (x, y) [pixels], to a fraction of a pixel; no gradient. One field long where none is found.
+    """
+    with torch.no_grad():
+        alike = _likeness(images)
+        rows, columns = (size // 2 for size in alike.shape[-2:])
+        y = torch.arange(-rows, rows + 1, device=images.device)[:, None].expand(-1, 2 * columns + 1)
+        x = torch.arange(-columns, columns + 1, device=images.device).expand(2 * rows + 1, -1)
+        length = torch.hypot(x.float(), y.float())
+        # A translation and its opposite are one; a maximum on the rim may be a slope.
+        allowed = (length >= shortest) & (length <= min(rows, columns) - 1) & ((y > 0) | ((y == 0) & (x > 0)))
+        peak = allowed & (alike == max_pool2d(alike[:, None], 5, 1, 2)[:, 0])
+        best = torch.where(peak, alike, -torch.inf).amax(dim=(1, 2), keepdim=True)
+        peak &= alike >= _ALIKE * best.clamp_min(0)
+        first = _shortest(peak, length)
+        cross = x.flatten()[first, None, None] * y - y.flatten()[first, None, None] * x
+        spanning = peak & (cross.abs() > _SINE * length.flatten()[first, None, None] * length)
+        second = _shortest(spanning, length)
+        found = torch.stack([torch.stack([x.flatten()[i], y.flatten()[i]], dim=1) for i in (first, second)], dim=1)
+        found = _refined(alike, found.to(images.dtype))
+        whole = images.new_tensor([[images.shape[2], 0.0], [0.0, images.shape[1]]])
+        return torch.where(spanning.flatten(1).any(dim=1)[:, None, None], found, whole)
+
+
+def _likeness(images: Tensor) -> Tensor:
+    """1 - mean squared difference of an image and itself displaced, over twice its variance: 1 for a translation."""
+    height, width = images.shape[-2:]
+    size = (2 * height, 2 * width)
+    rows, columns = int(_REACH * height), int(_REACH * width)
+    centred = images - images.mean(dim=(1, 2), keepdim=True)
+    spectrum, power = torch.fft.rfft2(centred, s=size), torch.fft.rfft2(centred.square(), s=size)
+    field = torch.fft.rfft2(torch.ones_like(centred[0]), s=size)
+    # Both squares and the product at once: their sum over what overlaps is real, and even in the displacement.
+    differences = torch.fft.irfft2(2 * (power.conj() * field).real - 2 * spectrum.abs().square(), s=size)
+    differences = torch.fft.fftshift(differences, dim=(1, 2))
+    differences = differences[:, height - rows : height + rows + 1, width - columns : width + columns + 1]
+    y = torch.arange(-rows, rows + 1, device=images.device).abs()[:, None]
+    x = torch.arange(-columns, columns + 1, device=images.device).abs()
+    variance = centred.square().mean(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(images.dtype).tiny)
+    return 1 - differences / ((height - y) * (width - x)) / (2 * variance)
+
+
+def _shortest(peak: Tensor, length: Tensor) -> Tensor:
+    """Flat index of the peak nearest to the centre in each image."""
+    return torch.where(peak, length, torch.inf).flatten(1).argmin(dim=1)
+
+
+def _refined(alike: Tensor, vectors: Tensor) -> Tensor:
+    """Find translations (batch, 2, 2) to a fraction of a pixel, by ever longer multiples of them."""
+    rows, columns = (size // 2 for size in alike.shape[-2:])
+    limit = vectors.new_tensor([columns - 1, rows - 1])
+    for multiple in (1, 2, 4):
+        aimed = (multiple * vectors).round()
+        within = (aimed.abs() <= limit).all(dim=2, keepdim=True)
+        vectors = torch.where(within, _maximum(alike, aimed.clamp(-limit, limit).long()) / multiple, vectors)
+    return vectors
+
+
+def _maximum(alike: Tensor, near: Tensor) -> Tensor:
+    """Maximum near displacements (batch, n, 2), by a parabola along each axis [pixels]."""
+    rows, columns = (size // 2 for size in alike.shape[-2:])
+    image = torch.arange(len(alike), device=alike.device)[:, None]
+    x, y = near[..., 0] + columns, near[..., 1] + rows
+    here = alike[image, y, x]
+
+    def offset(before: Tensor, after: Tensor) -> Tensor:
+        curvature = before + after - 2 * here
+        return (0.5 * (before - after) / torch.where(curvature < 0, curvature, -torch.inf)).clamp(-1, 1)
+
+    dx = offset(alike[image, y, x - 1], alike[image, y, x + 1])
+    dy = offset(alike[image, y - 1, x], alike[image, y + 1, x])
+    return near + torch.stack([dx, dy], dim=-1)
+
+
+def continued(images: Tensor, vectors: Tensor) -> Tensor:
+    """
+    Continue periodic images on all sides by one field of view.
+
+    Parameters
+    ----------
+    images : (batch, y, x) tensor
+        Images.
+    vectors : (batch, 2, 2) tensor
+        Translations from `lattice_vectors`.
+
+    Returns
+    -------
+    (batch, 3 y, 3 x) tensor
+        The images in the middle, unchanged, and around them their central cell, again and again.
+    """
+    height, width = images.shape[-2:]
+    y = torch.arange(-height, 2 * height, device=images.device) - (height - 1) / 2
+    x = torch.arange(-width, 2 * width, device=images.device) - (width - 1) / 2
+    position = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1).to(images.dtype)
+    cells = torch.einsum("yxi,bij->byxj", position, torch.linalg.inv(vectors))
+    inside = torch.einsum("byxi,bij->byxj", cells - cells.round(), vectors)
+    # grid_sample counts from -1 to 1 across the field.
+    where = inside * inside.new_tensor([2 / width, 2 / height])
+    tiled = grid_sample(images[:, None], where, mode="bicubic", padding_mode="reflection", align_corners=False)[:, 0]
+    middle = (slice(None), slice(height, 2 * height), slice(width, 2 * width))
+    tiled[middle] = images
+    return tiled

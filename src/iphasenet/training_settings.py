@@ -1,0 +1,83 @@
+"""How a network is trained, checked before anything runs: this module needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from iphasenet.errors import InputError
+
+TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
+"""Terms of the loss that train the mean potential; `spread` trains the uncertainty alone."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """
+    How a network is trained.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of weights, crops and noise.
+    epochs : int
+        Passes over the training split.
+    crops_per_sample : int
+        Random crops of each sample in an epoch.
+    crop_pixels : int
+        Side of a crop: a multiple of 32, at least 64.
+    batch_size : int
+        Crops in a step, over all processes.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate rises over the first twentieth of the steps and falls as a cosine.
+    loss : mapping
+        Weights of `iphasenet.losses.training_loss`.
+    relative_loss : bool
+        Errors of each crop over the standard deviation of its truth, in place of `output_scale_v`: thick tilted
+        crystals of little contrast count as much as thin ones.
+    output_scale_v : float
+        Mean potential that a network output of 1 stands for [V].
+    augmentation : {'none', 'turns', 'symmetry'}
+        Quarter turns of image, detector and crystal, without or with mirrors (`iphasenet.symmetry`).
+    ema_decay : float
+        Of the exponential moving average of the weights, which is validated and kept; 0 is none.
+    patience : int
+        Epochs without a better validation after which training stops; 0 is never.
+    precision : str
+        Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
+    """
+
+    seed: int
+    epochs: int
+    crops_per_sample: int
+    crop_pixels: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    loss: Mapping[str, float]
+    relative_loss: bool
+    output_scale_v: float
+    augmentation: Literal["none", "turns", "symmetry"]
+    ema_decay: float
+    patience: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
+        if self.crop_pixels % 32 or self.crop_pixels < 64:
+            raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: 64, 96, 128, ...")
+        if not any(self.loss[term] for term in TERMS):
+            raise InputError(
+                f"training.loss: found {dict(self.loss)}; allowed: at least one weight of {', '.join(TERMS)} above 0"
+            )
+
+    def check_image(self, pixels: int) -> None:
+        """Refuse crops larger than images of `pixels`."""
+        if self.crop_pixels > pixels:
+            raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: at most image.pixels, {pixels}")
+
+    def check_processes(self, processes: int) -> None:
+        """Refuse a batch that `processes` cannot share equally."""
+        if self.batch_size % processes:
+            raise InputError(
+                f"training.batch_size: found {self.batch_size}; allowed: a multiple of {processes} processes"
+            )
