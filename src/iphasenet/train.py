@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, ValidationPictures
 from iphasenet.checksums import check_files
-from iphasenet.dataset import MaterialData, read_split
+from iphasenet.dataset import MaterialData, open_dataset, read_split
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.model import ModelSettings
@@ -84,6 +84,40 @@ def describe_run(
     return plain
 
 
+def trained_ranges(
+    train: Sequence[MaterialData], noise: TrainingNoise, attributes: Mapping[str, Any]
+) -> dict[str, list[float]]:
+    """
+    Say within which settings a network has seen images.
+
+    Parameters
+    ----------
+    train : sequence of MaterialData
+        Training split.
+    noise : TrainingNoise
+        Noise model.
+    attributes : mapping
+        Attributes of the data set's root; those of its optics are taken where they are known.
+
+    Returns
+    -------
+    dict
+        Lowest and highest thickness_nm, tilt_deg (angle between beam and zone axis), dose (e/Å²), sampling_angstrom,
+        and of the optics' numbers, such as energy_kev and semiangle_mrad.
+    """
+    thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
+    tilt = np.rad2deg(np.arccos(np.cos(np.deg2rad(alpha)) * np.cos(np.deg2rad(beta))))
+    samplings = [data.sampling for data in train]
+    optics = attributes.get("configuration", {}).get("optics", {})
+    return {
+        "thickness_nm": [float(thickness.min()), float(thickness.max())],
+        "tilt_deg": [float(tilt.min()), float(tilt.max())],
+        "dose": list(noise.dose),
+        "sampling_angstrom": [min(samplings), max(samplings)],
+        **{name: [value, value] for name, value in optics.items() if isinstance(value, int | float)},
+    }
+
+
 def run_identity(described: dict[str, Any]) -> str:
     """Twelve hexadecimal digits that name a run."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
@@ -130,6 +164,7 @@ def fit(
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes)
     described = describe_run([*train, *validation], noise, model, settings)
+    ranges = trained_ranges(train, noise, open_dataset(dataset).attrs.asdict())
     folder = checkpoints / run_identity(described)
     best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
     # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
@@ -173,7 +208,7 @@ def fit(
         with atomic_file(history) as temporary:
             pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
         score = {"validation_pearson": float(best.best_model_score or "nan")}
-        save_weights(weights, module.network, {**described, **score})
+        save_weights(weights, module.network, {**described, "ranges": ranges, **score})
 
 
 def _optional_callbacks(settings: TrainingSettings) -> list[Callback]:

@@ -63,8 +63,8 @@ class Training(lightning.LightningModule):
         if not torch.isfinite(loss):
             names = ", ".join(self.names[int(number)] for number in torch.as_tensor(numbers))
             raise InputError(
-                f"training: found a loss of {float(loss)} in epoch {self.current_epoch}, batch of {names}; allowed: "
-                "finite numbers; lower training.learning_rate, or look at these samples"
+                f"training: found a loss of {float(loss.detach())} in epoch {self.current_epoch}, batch of {names}; "
+                "allowed: finite numbers; lower training.learning_rate, or look at these samples"
             )
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss

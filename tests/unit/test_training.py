@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -15,14 +16,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from iphasenet.callbacks import Provenance
 from iphasenet.crops import EpochSampler, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.train import describe_run, run_identity
-from iphasenet.training import learning_rate_factor
+from iphasenet.train import describe_run, run_identity, trained_ranges
+from iphasenet.training import Training, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
 
@@ -171,22 +173,27 @@ def test_learning_rate_rises_and_falls(steps: int) -> None:
     assert sorted(factors[peak:], reverse=True) == factors[peak:]
 
 
-def command(folder: Path, dataset: Path) -> list[str]:
+def torchrun(processes: int = 1) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+
+
+def options(folder: Path, dataset: Path, **training: object) -> list[str]:
+    settings = {**SETTINGS, "training": {**SETTINGS["training"], **training}}
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"),
-        *("-m", "iphasenet.train", "--dataset", str(dataset), "--settings", json.dumps(SETTINGS)),
+        *("--dataset", str(dataset), "--settings", json.dumps(settings)),
         *("--weights", str(folder / "weights.safetensors"), "--history", str(folder / "history.csv")),
         *("--checkpoints", str(folder / "checkpoints")),
     ]
 
 
-def kill_after_checkpoint(folder: Path, dataset: Path, epoch: int) -> None:
-    """Start a training and kill all of its processes as soon as it has finished an epoch."""
+def command(folder: Path, dataset: Path, **training: object) -> list[str]:
+    return [*torchrun(), "-m", "iphasenet.train", *options(folder, dataset, **training)]
+
+
+def start_until_checkpoint(folder: Path, dataset: Path, epoch: int, **popen: Any) -> subprocess.Popen[str]:
+    """Start a training and come back as soon as it has finished an epoch."""
     process = subprocess.Popen(
-        command(folder, dataset),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        command(folder, dataset), stderr=subprocess.STDOUT, start_new_session=True, text=True, **popen
     )
     deadline = time.monotonic() + 200
     while not any(
@@ -194,9 +201,18 @@ def kill_after_checkpoint(folder: Path, dataset: Path, epoch: int) -> None:
     ):
         assert process.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
         time.sleep(0.01)
-    # torchrun gives each worker a session of its own.
-    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
-    for pid in [*map(int, workers.split()), process.pid]:
+    return process
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """Training processes of a torchrun, which gives each a session of its own."""
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def kill_after_checkpoint(folder: Path, dataset: Path, epoch: int) -> None:
+    process = start_until_checkpoint(folder, dataset, epoch, stdout=subprocess.DEVNULL)
+    for pid in [*workers(process), process.pid]:
         os.kill(pid, signal.SIGKILL)
     process.wait()
 
@@ -222,3 +238,63 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: in
     assert all(torch.equal(published[0][name], published[1][name]) for name in published[0])
     history = pandas.read_csv(tmp_path / "killed" / "history.csv")
     assert set(history["epoch"].dropna()) == {0, 1, 2}
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
+    """The first step's, over gloo, of the same global batch: float32 sums in another order."""
+    dataset = make(tmp_path / "data")
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        script = [str(Path(__file__).with_name("gradients.py")), str(tmp_path / f"{processes}.pt")]
+        arguments = json.dumps(options(folder, dataset, epochs=1))
+        subprocess.run([*torchrun(processes), *script, arguments], check=True, capture_output=True, timeout=300)
+    one, two = (torch.load(tmp_path / f"{processes}.pt", weights_only=True) for processes in (1, 2))
+    assert one.keys() == two.keys() and len(one) > 100
+    largest = max(float(gradient.abs().max()) for gradient in one.values())
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5 * largest
+
+
+def test_slurms_warning_stops_after_a_batch_and_puts_the_job_back(tmp_path: Path) -> None:
+    dataset, folder = make(tmp_path / "data"), tmp_path / "run"
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    scontrol.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{scontrol.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
+    process = start_until_checkpoint(folder, dataset, 0, stdout=subprocess.PIPE, env=environment)
+    for pid in workers(process):
+        os.kill(pid, signal.SIGUSR1)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode != 0 and "goes on from its newest checkpoint" in output
+    assert (tmp_path / "called").read_text() == "requeue 17\n"
+    assert not (folder / "weights.safetensors").exists()
+    subprocess.run(command(folder, dataset), check=True, capture_output=True, timeout=300)
+    assert (folder / "weights.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_the_keys_are_named() -> None:
+    described = {"data": "0a", "training": {"epochs": 3, "loss": {"l1": 1.0}}, "materials": ["GaN"]}
+    Provenance(described).load_state_dict(Provenance(described).state_dict())
+    other = {**described, "training": {"epochs": 4, "loss": {"l1": 1.0}}}
+    with pytest.raises(InputError, match=r"training\.epochs \(3, now 4\)") as caught:
+        Provenance(other).load_state_dict(described)
+    assert "l1" not in str(caught.value) and "materials" not in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_names_the_samples() -> None:
+    settings = replace(TrainingSettings(**SETTINGS["training"]), relative_loss=False)
+    module = Training(ModelSettings(**SETTINGS["model"]), settings, 0.2, ["GaN-a", "GaN-b", "GaN-c"])
+    segments, potential = torch.rand(2, 4, 64, 64), torch.ones(2, 64, 64)
+    potential[1, 3, 3] = torch.nan
+    with pytest.raises(InputError, match=r"nan in epoch 0, batch of GaN-c, GaN-a"):
+        module.training_step((segments, torch.ones(2, 4), potential, torch.tensor([2, 0])), 0)
+
+
+def test_trained_ranges_are_those_of_the_data() -> None:
+    data = material()
+    coordinates = {**data.coordinates, "thickness_nm": np.array([20.0, 80, 150]), "beta": np.array([0.0, 0.3, -0.4])}
+    optics = {"energy_kev": 200, "aberrations": {"C10": 5}}
+    data = replace(data, coordinates={**coordinates, "alpha": np.array([0.1, 0.0, 0.3])})
+    ranges = trained_ranges([data], NOISE, {"configuration": {"optics": optics}})
+    assert ranges["thickness_nm"] == [20, 150] and ranges["energy_kev"] == [200, 200] and "aberrations" not in ranges
+    assert ranges["tilt_deg"] == pytest.approx([0.1, 0.5], rel=1e-4)
