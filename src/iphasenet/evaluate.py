@@ -11,6 +11,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
+from iphasenet.ablation import FIELDS, Coverage, ablation_table, shuffled, summarise_ablation
 from iphasenet.dataset import MaterialData, read_split
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
@@ -20,12 +21,22 @@ from iphasenet.model import PotentialNetwork
 from iphasenet.weights import load_weights
 
 METHODS = ("model", "idpc")
+
+ABLATION_DOSE = 1e5
+"""Dose at which metadata are shuffled [e/Å²]."""
+
 FloatImages = NDArray[np.float32]
 
 
-def predict(network: PotentialNetwork, data: MaterialData, batch_size: int = 8) -> FloatImages:
+def predict(
+    network: PotentialNetwork,
+    data: MaterialData,
+    metadata: FloatImages | None = None,
+    doses: slice = slice(None),
+    batch_size: int = 8,
+) -> tuple[FloatImages, FloatImages | None]:
     """
-    Predict every noisy image of a material.
+    Predict the noisy images of a material.
 
     Parameters
     ----------
@@ -33,26 +44,34 @@ def predict(network: PotentialNetwork, data: MaterialData, batch_size: int = 8) 
         Network in evaluation mode.
     data : MaterialData
         Validation or test split.
+    metadata : (sample, 4) array, optional
+        In place of the samples' own.
+    doses : slice
+        Which of the doses.
     batch_size : int
         Images predicted together.
 
     Returns
     -------
-    (sample, dose, y, x) float32 array
+    potential : (sample, dose, y, x) float32 array
         Projected potential [V Å].
+    spread : (sample, dose, y, x) float32 array or None
+        Its spread [V Å], where the network says one.
     """
     device = next(network.parameters()).device
-    images = torch.from_numpy(data.noisy_segments).flatten(0, 1)
-    metadata = torch.from_numpy(data.metadata).repeat_interleave(len(data.doses), 0)
+    noisy = data.noisy_segments[:, doses]
+    images = torch.from_numpy(noisy).flatten(0, 1).float()
+    known = torch.from_numpy(data.metadata if metadata is None else metadata).repeat_interleave(noisy.shape[1], 0)
+    batches: list[list[torch.Tensor]] = []
     with torch.inference_mode():
-        batches = [
-            network.projected_potential(s.to(device), m.to(device))[0].cpu()
-            for s, m in zip(images.split(batch_size), metadata.split(batch_size), strict=True)
-        ]
-    predicted = torch.cat(batches).reshape(data.noisy_segments.shape[:2] + data.potential.shape[1:]).numpy()
-    if not np.isfinite(predicted).all():
+        for part, described in zip(images.split(batch_size), known.split(batch_size), strict=True):
+            outputs = network.projected_potential(part.to(device), described.to(device))
+            batches.append([output.cpu() for output in outputs if output is not None])
+    shape = noisy.shape[:2] + data.potential.shape[1:]
+    found = [torch.cat(parts).reshape(shape).numpy() for parts in zip(*batches, strict=True)]
+    if not all(np.isfinite(part).all() for part in found):
         raise InputError(f"{data.material}: the prediction holds NaN or infinity; no number is worth printing")
-    return predicted
+    return found[0], found[1] if len(found) > 1 else None
 
 
 def baseline_scale(training: Iterable[MaterialData]) -> tuple[float, float]:
@@ -114,20 +133,27 @@ def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summa
     table : path
         CSV file to be made, one row a sample, dose and method.
     summary : path
-        JSON file to be made: means by method, and by material.
+        JSON file to be made: means by method, and by material; with shuffled metadata, at the dose nearest to
+        `ABLATION_DOSE`; coverage of the uncertainty.
     device : str
         Torch device.
     """
     network, _ = load_weights(weights)
     network.to(device)
     scale = baseline_scale(read_split(dataset, "train"))
-    tables = []
+    tables, ablations, coverage = [], [], Coverage()
     with atomic_directory(predictions) as temporary:
         root = zarr.open_group(temporary, mode="w", zarr_format=3)
         for data in read_split(dataset, "test"):
-            predicted = {"model": predict(network, data), "idpc": predict_idpc(data, scale)}
+            model, spread = predict(network, data)
+            predicted = {"model": model, "idpc": predict_idpc(data, scale)}
+            ablations.append(_ablate(network, data, model))
+            kept = dict(predicted)
+            if spread is not None:
+                coverage.add(model, spread, data.potential[:, None])
+                kept["model_spread"] = spread
             group = root.create_group(data.material)
-            for method, images in predicted.items():
+            for method, images in kept.items():
                 group.create_array(
                     method,
                     data=images,
@@ -144,4 +170,16 @@ def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summa
     with atomic_file(table) as temporary:
         joined.to_csv(temporary, index=False)
     with atomic_file(summary) as temporary:
-        temporary.write_text(json.dumps(summarise(joined), indent=2) + "\n")
+        ablation = {"shuffled_metadata": summarise_ablation(pandas.concat(ablations))}
+        calibration = {"uncertainty": coverage.summary()} if spread is not None else {}
+        temporary.write_text(json.dumps({**summarise(joined), **ablation, **calibration}, indent=2) + "\n")
+
+
+def _ablate(network: PotentialNetwork, data: MaterialData, model: FloatImages) -> pandas.DataFrame:
+    """Metrics with the metadata as they are and shuffled, field by field, at one dose."""
+    dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
+    predictions = {"nothing": model[:, dose]}
+    for field in FIELDS:
+        other = shuffled(data.metadata, field, data.material)
+        predictions[field] = predict(network, data, other, slice(dose, dose + 1))[0][:, 0]
+    return ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"])
