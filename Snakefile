@@ -49,6 +49,7 @@ rule all:
         dataset="<run>/dataset.zarr",
         card="<run>/README.md",
         weights="<run>/model/weights.safetensors",
+        model_card="<run>/model/README.md",
         summary="<run>/evaluation/summary.json",
         report="<run>/report.html",
     localrule: True

@@ -108,7 +108,14 @@ class RunPlan:
         count = len(self.materials)
         simulations, slabs = (sum(getattr(m, name) for m in self.materials) for name in ("jobs", "slabs"))
         each = {"compute_potential": count, "simulate_images": simulations, "simulate_slabs": slabs}
-        single = ("assemble_dataset", "describe_dataset", "train_model", "evaluate_model", "draw_figures")
+        single = (
+            "assemble_dataset",
+            "describe_dataset",
+            "train_model",
+            "evaluate_model",
+            "describe_model",
+            "draw_figures",
+        )
         last = {"draw_material": count, "write_report": 1}
         jobs = {**each, "render_samples": count, **dict.fromkeys(single, 1), **last}
         return {rule: number for rule, number in jobs.items() if number}

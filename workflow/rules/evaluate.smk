@@ -23,3 +23,29 @@ rule evaluate_model:
         "Evaluation on the test split"
     script:
         "../scripts/evaluate_model.py"
+
+
+rule describe_model:
+    input:
+        weights="<run>/model/weights.safetensors",
+        summary="<run>/evaluation/summary.json",
+    output:
+        card="<run>/model/README.md",
+        state="<run>/model/swinunetr.pt",
+    log:
+        "<run>/logs/describe_model.log",
+    benchmark:
+        "<run>/benchmarks/describe_model.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        stage=STAGE_VERSIONS["model_card"],
+        run=lookup(within=config, dpath="run"),
+    message:
+        "Card of the model"
+    script:
+        "../scripts/describe_model.py"

@@ -1,0 +1,48 @@
+"""Beside the weights: a card that says what they are, and the bare network for users of the published scripts."""
+
+import json
+from pathlib import Path
+
+import torch
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from iphasenet.files import atomic_file
+from iphasenet.weights import load_weights
+
+
+def describe_model(weights: Path, summary: Path, card: Path, state: Path, run: str) -> None:
+    """
+    Write a model card, and the SwinUNETR's state dict.
+
+    Parameters
+    ----------
+    weights : Path
+        Weights that training wrote.
+    summary : Path
+        Mean scores of the evaluation (JSON).
+    card : Path
+        Markdown file to be made.
+    state : Path
+        PyTorch file to be made: tensors by MONAI's names.
+    run : str
+        Name of the run.
+    """
+    network, trained = load_weights(weights)
+    scores = json.loads(summary.read_text())
+    environment = Environment(loader=PackageLoader("iphasenet"), undefined=StrictUndefined, trim_blocks=True)
+    text = environment.get_template("model_card.md").render(
+        run=run,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        trained=trained,
+        weights=weights.name,
+        state=state.name,
+        plain=network.modulation is None and network.settings.projection == "direct",
+        scores=scores,
+        rows={"all": scores["model"], **{name: part["model"] for name, part in scores["by_material"].items()}},
+        configuration=yaml.safe_dump({key: trained[key] for key in ("noise", "model", "training")}, sort_keys=False),
+    )
+    with atomic_file(state) as temporary:
+        torch.save(network.network.state_dict(), temporary)
+    with atomic_file(card) as temporary:
+        temporary.write_text(text)
