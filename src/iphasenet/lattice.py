@@ -2,13 +2,16 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool2d
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 _REACH = 0.6
 """Longest translation that is looked for, as a share of the field: beyond, too little of the image overlaps."""
 
 _ALIKE = 0.93
 """Translations are of the lattice whose correlation is this share of the best one's."""
+
+_LEAST = 0.2
+"""Likeness that a translation of any lattice has: noise alone stays below."""
 
 _SINE = 0.45
 """Two translations at an angle of at least 27° span a cell."""
@@ -31,7 +34,8 @@ def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
         Two translations (x, y) [pixels], to a fraction of a pixel; no gradient. One field long where none is found.
     """
     with torch.no_grad():
-        alike = _likeness(images)
+        # Columns are hardly wider than a pixel: blurred, the heights of maxima between pixels can be compared.
+        alike = _likeness(avg_pool2d(images[:, None], 3, 1, 1, count_include_pad=False)[:, 0])
         rows, columns = (size // 2 for size in alike.shape[-2:])
         y = torch.arange(-rows, rows + 1, device=images.device)[:, None].expand(-1, 2 * columns + 1)
         x = torch.arange(-columns, columns + 1, device=images.device).expand(2 * rows + 1, -1)
@@ -40,7 +44,7 @@ def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
         allowed = (length >= shortest) & (length <= min(rows, columns) - 1) & ((y > 0) | ((y == 0) & (x > 0)))
         peak = allowed & (alike == max_pool2d(alike[:, None], 5, 1, 2)[:, 0])
         best = torch.where(peak, alike, -torch.inf).amax(dim=(1, 2), keepdim=True)
-        peak &= alike >= _ALIKE * best.clamp_min(0)
+        peak &= alike >= (_ALIKE * best).clamp_min(_LEAST)
         first = _shortest(peak, length)
         cross = x.flatten()[first, None, None] * y - y.flatten()[first, None, None] * x
         spanning = peak & (cross.abs() > _SINE * length.flatten()[first, None, None] * length)
