@@ -35,6 +35,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, ValidationPictures
 from iphasenet.checksums import check_files
 from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.model import ModelSettings
@@ -238,23 +239,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
     noise = options.settings["noise"]
-    # In the process, not by OMP_NUM_THREADS: Snakemake also sets MKL_NUM_THREADS, and two libraries that count
-    # differently put twice as many threads on the cores, twenty times slower.
-    torch.set_num_threads(max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    # In the process, and for every library: Snakemake sets several variables to the threads of all processes, and
+    # idle threads of one library take the cores from the next.
+    threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     # Everything is in memory: the loader needs no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warned = _watch_warnings()
     try:
-        fit(
-            options.dataset,
-            options.weights,
-            options.history,
-            options.checkpoints,
-            TrainingNoise(noise["dose"], Acquisition(**noise["acquisition"])),
-            ModelSettings(**options.settings["model"]),
-            TrainingSettings(**options.settings["training"]),
-            options.resume,
-        )
+        with use_threads(threads):
+            fit(
+                options.dataset,
+                options.weights,
+                options.history,
+                options.checkpoints,
+                TrainingNoise(noise["dose"], Acquisition(**noise["acquisition"])),
+                ModelSettings(**options.settings["model"]),
+                TrainingSettings(**options.settings["training"]),
+                options.resume,
+            )
     except InputError as error:
         sys.exit(str(error))
     except SIGTERMException:

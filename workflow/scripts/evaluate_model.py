@@ -1,14 +1,10 @@
 from pathlib import Path
 
-import torch
-
-from iphasenet.devices import choose_device
+from iphasenet.devices import choose_device, use_threads
 from iphasenet.evaluate import evaluate
 from iphasenet.stage import stage
 
-torch.set_num_threads(snakemake.threads)
-
-with stage("evaluation", snakemake.log[0]):
+with use_threads(snakemake.threads), stage("evaluation", snakemake.log[0]):
     evaluate(
         Path(snakemake.input.dataset),
         Path(snakemake.input.weights),
