@@ -31,16 +31,7 @@ include: "workflow/rules/plan.smk"
 
 
 onstart:
-    # Only what this run makes is counted: a plan or one material needs no room for all.
-    try:
-        check_disk(
-            config,
-            MATERIALS,
-            f"results/{config['run']}",
-            [path for job in workflow.dag.needrun_jobs() for path in job.output],
-        )
-    except InputError as error:
-        sys.exit(str(error))
+    check_machine(list(workflow.dag.needrun_jobs()), local=not workflow.non_local_exec)
 
 
 rule all:

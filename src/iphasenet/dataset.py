@@ -54,6 +54,34 @@ class MaterialData:
         return np.stack([self.coordinates[name] for name in names], axis=1).astype(np.float32)
 
 
+class StoredRows:
+    """
+    Rows of a stored array that are read when they are asked for, each anew; indexed as a numpy array by a row first.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Group of one material.
+    name : str
+        Array in it.
+    rows : (row,) integer array
+        Which rows along the first axis.
+    """
+
+    def __init__(self, group: zarr.Group, name: str, rows: NDArray[np.int64]) -> None:
+        array: Any = group[name]
+        self.group, self.name, self.rows = group, name, rows
+        self.shape = (len(rows), *array.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        row, *rest = key if isinstance(key, tuple) else (key,)
+        value: NDArray[Any] = read_rows(self.group, self.name, self.rows[row : row + 1])[0][tuple(rest)]
+        return value
+
+
 def open_dataset(path: str | Path) -> zarr.Group:
     """Open the store for reading; InputError where there is none."""
     try:
@@ -62,9 +90,9 @@ def open_dataset(path: str | Path) -> zarr.Group:
         raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
 
 
-def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
+def read_split(path: str | Path, split: Split, stream: bool = False) -> Iterator[MaterialData]:
     """
-    Read one split into memory, material by material.
+    Read one split, material by material.
 
     Parameters
     ----------
@@ -72,6 +100,8 @@ def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
         Assembled store.
     split : {'train', 'validation', 'test'}
         Which samples.
+    stream : bool
+        Leave the images where they are (`StoredRows`), having read them all once; else take them into memory.
 
     Yields
     ------
@@ -86,7 +116,7 @@ def read_split(path: str | Path, split: Split) -> Iterator[MaterialData]:
     root: Any = open_dataset(path)
     for name in sorted(root.group_keys()):
         check_presence(Path(path))
-        yield read_material(root[name], split)
+        yield read_material(root[name], split, stream)
 
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
@@ -128,29 +158,29 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
         ) from error
 
 
-def read_material(group: zarr.Group, split: Split) -> MaterialData:
-    """Read one material's samples of a split into memory, as `read_split`, from its group or its own store."""
+def read_material(group: zarr.Group, split: Split, stream: bool = False) -> MaterialData:
+    """Read one material's samples of a split, as `read_split`, from its group or its own store."""
     name = str(group.attrs["material"])
     coordinates = {key: read_rows(group, key) for key in COORDINATES}
     chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
     if not len(chosen):
         raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
-    evaluated = read_rows(group, "evaluation_sample")
-    rows = np.flatnonzero(np.isin(evaluated, chosen))
+    rows = np.flatnonzero(np.isin(read_rows(group, "evaluation_sample"), chosen))
     position = read_rows(group, "x")
+    read: Any = StoredRows if stream else read_rows
     data = MaterialData(
         material=name,
-        segments=read_rows(group, "segments", chosen),
-        potential=read_rows(group, "potential", chosen),
-        noisy_segments=read_rows(group, "noisy_segments", rows),
+        segments=read(group, "segments", chosen),
+        potential=read(group, "potential", chosen),
+        noisy_segments=read(group, "noisy_segments", rows),
         doses=read_rows(group, "dose"),
         sampling=float(position[1] - position[0]),
         coordinates={key: values[chosen] for key, values in coordinates.items()},
     )
     for array in ("segments", "potential", "noisy_segments"):
         values = getattr(data, array)
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
-        if len(bad):
-            sample = data.coordinates["sample_id"][bad[0]]
-            raise InputError(f"{name}/{array}: found NaN or infinity in {sample}; allowed: finite numbers only")
+        for row in range(len(values)):
+            if not np.isfinite(values[row]).all():
+                sample = data.coordinates["sample_id"][row]
+                raise InputError(f"{name}/{array}: found NaN or infinity in {sample}; allowed: finite numbers only")
     return data

@@ -71,7 +71,8 @@ def describe_run(
     checksum = 0
     for part in data:
         for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
-            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+            for row in range(len(array)):
+                checksum = zlib.crc32(np.ascontiguousarray(array[row]).data, checksum)
     described = {
         "stage": STAGE_VERSIONS["model"],
         "data": f"{checksum:08x}",
@@ -133,6 +134,7 @@ def fit(
     model: ModelSettings,
     settings: TrainingSettings,
     resume: Path | None = None,
+    stream: bool = False,
 ) -> None:
     """
     Train, or go on training, and write the weights of the best epoch on the validation split.
@@ -155,12 +157,14 @@ def fit(
         How to train.
     resume : path, optional
         Checkpoint to go on from, of the same run; the run's own newest one if not given.
+    stream : bool
+        Read images from the store whenever they are needed, for sets larger than the memory.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     # Damage anywhere, also where training does not read: the test split judges the network.
     if int(os.environ.get("RANK", "0")) == 0:
         check_files(dataset)
-    train, validation = list(read_split(dataset, "train")), list(read_split(dataset, "validation"))
+    train, validation = (list(read_split(dataset, split, stream)) for split in ("train", "validation"))
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes)
@@ -236,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
     parser.add_argument("--resume", type=Path, help="checkpoint of the same run to go on from; its newest by default")
+    parser.add_argument("--stream", action="store_true", help="read images when they are needed, not all into memory")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
     noise = options.settings["noise"]
@@ -256,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ModelSettings(**options.settings["model"]),
                 TrainingSettings(**options.settings["training"]),
                 options.resume,
+                options.stream,
             )
     except InputError as error:
         sys.exit(str(error))

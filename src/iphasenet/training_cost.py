@@ -13,6 +13,7 @@ from torch import Tensor
 
 from iphasenet.crops import EpochSampler
 from iphasenet.devices import use_threads
+from iphasenet.errors import InputError
 from iphasenet.losses import training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, record
@@ -104,6 +105,28 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         _PROCESS_BYTES + data,
         # Weights, gradients and two moments, all in single precision.
         16 * network.parameters + _WORKING_SHARE * sampler.share * crop * network.kept,
+    )
+
+
+def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
+    """
+    Refuse a training that asks for GPUs on a machine that has none, with the time that it would take.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration; `jobs.training_without_gpu` lets it go on.
+    materials, cores : int
+        As in `estimate_training`.
+    """
+    jobs = config["jobs"]
+    if not jobs["training_gpus"] or jobs["training_without_gpu"] or torch.cuda.is_available():
+        return
+    hours = estimate_training(config, materials, cores).seconds / 3600
+    time = f"{hours:,.0f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+    raise InputError(
+        f"training: found no GPU, and jobs.training_gpus {jobs['training_gpus']}; it would take about {time} on "
+        f"{cores} cores; allowed: config/laptop.yaml, a machine with a GPU, or jobs.training_without_gpu true"
     )
 
 

@@ -31,7 +31,7 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return {**base, **change, **both}
 
 
-@pytest.mark.parametrize("name", ["demo.yaml", "published.yaml", "../tests/workflow/tiny.yaml"])
+@pytest.mark.parametrize("name", ["demo.yaml", "laptop.yaml", "published.yaml", "../tests/workflow/tiny.yaml"])
 def test_shipped_configurations_are_accepted(name: str) -> None:
     check_configuration(SHIPPED, SCHEMA, ROOT)
     config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text()))
@@ -106,3 +106,12 @@ def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
     config["materials"]["GaN"]["zone_axes"] = [[0, 0, 0]]
     with pytest.raises(InputError, match=r"GaN_000.*\[0, 0, 0\]"):
         check_configuration(config, SCHEMA, ROOT)
+
+
+def test_columns_need_small_tilts() -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["grid"]["orientation"] = "any"
+    with pytest.raises(InputError, match=r"model\.projection.*'any'.*direct"):
+        check_configuration(config, SCHEMA, ROOT)
+    config["model"]["projection"] = "direct"
+    check_configuration(config, SCHEMA, ROOT)

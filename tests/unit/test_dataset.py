@@ -131,3 +131,27 @@ def test_damage_is_named(tmp_path: Path) -> None:
     planned = samples(7, "MoS2", GRID)
     with pytest.raises(InputError, match=r"MoS2.*NaN"):
         list(read_split(store, planned[0].orientation.split))
+
+
+def test_streamed_rows_are_those_in_memory(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    for data, streamed in zip(read_split(store, "test"), read_split(store, "test", stream=True), strict=True):
+        for name in ("segments", "potential", "noisy_segments"):
+            rows, lazy = getattr(data, name), getattr(streamed, name)
+            assert lazy.shape == rows.shape and len(lazy) == len(rows)
+            for row in range(len(rows)):
+                np.testing.assert_array_equal(lazy[row], rows[row])
+            window = (len(rows) - 1, ..., slice(3, 9))
+            np.testing.assert_array_equal(lazy[window], rows[window])
+
+
+def test_a_streamed_nan_is_found_before_training(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    array = zarr.open_group(store, mode="r+")["GaN"]["potential"]
+    values = array[:]
+    values[2, 5, 5] = np.nan
+    array[:] = values
+    for stream in (False, True):
+        with pytest.raises(InputError, match=r"GaN/potential.*NaN.*GaN-tilt"):
+            for split in SPLITS:
+                list(read_split(store, split, stream))

@@ -41,3 +41,16 @@ def test_a_disk_that_is_too_small_is_one_line_before_any_job(workflow: Path) -> 
     # One potential needs no such room.
     result = snakemake(workflow, "results/full/potential/KNbO3.npz", config="config/large.yaml")
     assert result.returncode == 0, result.stdout[-3000:]
+
+
+def test_a_training_for_gpus_is_refused_without_one_before_anything_runs(workflow: Path) -> None:
+    (workflow / "config" / "gpu.yaml").write_text(
+        (workflow / "config" / "tiny.yaml").read_text().replace("training_gpus: 0", "training_gpus: 2")
+    )
+    result = snakemake(workflow, "--resources", "gpu=2", config="config/gpu.yaml")
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert re.search(r"^training: found no GPU.*about .* (hours|days).*laptop\.yaml", result.stdout, re.MULTILINE)
+    assert not (workflow / "results").exists()
+    # What needs no GPU runs.
+    result = snakemake(workflow, "results/tiny/potential/KNbO3.npz", config="config/gpu.yaml")
+    assert result.returncode == 0, result.stdout[-3000:]

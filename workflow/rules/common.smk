@@ -1,5 +1,7 @@
 import json
+import os
 import sys
+from importlib.util import find_spec
 
 from iphasenet.config import (
     check_configuration,
@@ -103,3 +105,20 @@ def recorded_configuration():
         },
         "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
     }
+
+
+def check_machine(jobs, local):
+    """Refuse what this machine cannot do, before anything runs: of this run's jobs alone."""
+    try:
+        outputs = [path for job in jobs for path in job.output]
+        check_disk(config, MATERIALS, f"results/{config['run']}", outputs)
+        training = any(job.rule.name == "train_model" for job in jobs)
+        # Where Snakemake has an environment of its own, it has no torch to ask.
+        if local and training and find_spec("torch"):
+            # Parsing must not load it.
+            from iphasenet.training_cost import check_gpu
+
+            cores = workflow.resource_settings.cores or os.cpu_count()
+            check_gpu(config, len(MATERIALS), cores)
+    except InputError as error:
+        sys.exit(str(error))

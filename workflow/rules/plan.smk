@@ -1,6 +1,3 @@
-import os
-
-
 rule plan:
     log:
         "<run>/logs/plan.log",

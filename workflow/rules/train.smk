@@ -19,6 +19,7 @@ rule train_model:
         stage=STAGE_VERSIONS["model"],
         settings=training_settings,
         processes=lookup(within=config, dpath="jobs/training_processes"),
+        stream="--stream" if config["jobs"]["training_stream"] else "",
         # Outside the outputs: Snakemake removes those before a job starts again.
         checkpoints=f"results/{config['run']}/checkpoints",
     message:
@@ -26,4 +27,4 @@ rule train_model:
     shell:
         "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
-        "--checkpoints {params.checkpoints} --settings {params.settings:q} 2>&1 | tee {log}"
+        "--checkpoints {params.checkpoints} --settings {params.settings:q} {params.stream} 2>&1 | tee {log}"
