@@ -106,6 +106,13 @@ def _check_training(config: Mapping[str, Any]) -> None:
             f"configuration: model.projection: found 'columns' with grid.orientation {orientation!r}, where crystals "
             "have no straight columns; allowed: direct"
         )
+    if training.source == "rendered" and (
+        orientation != "tilt" or config["grid"]["edge_share"] or config["grid"]["wedge_share"]
+    ):
+        raise InputError(
+            "configuration: training.source: found 'rendered' with crystals that have no periodic images (any "
+            "orientation, edges or wedges); allowed: stored"
+        )
 
 
 def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

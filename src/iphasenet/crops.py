@@ -1,10 +1,12 @@
 """Training crops with fresh noise, and evaluation images with the stored one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -17,28 +19,103 @@ Item = tuple[Tensor, Tensor, Tensor, int]
 """Segments (4, y, x), metadata (4,), potential (y, x) [V Å], and the sample's number among all of the data."""
 
 
-class TrainingCrops(Dataset[Item]):
+class Frame(NamedTuple):
     """
-    Random crops of every epoch.
+    A noise-free image, and which part of it is the crop.
 
-    Position, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
+    Attributes
+    ----------
+    segments : (4, y, x) array
+        Fractions of the beam current.
+    potential : (y, x) array
+        Projected potential [V Å].
+    metadata : (4,) float32 array
+        Thickness [nm], alpha, beta, gamma [degrees].
+    window : (slice, slice)
+        Rows and columns of the crop.
+    """
+
+    segments: NDArray[np.float32]
+    potential: NDArray[np.float32]
+    metadata: NDArray[np.float32]
+    window: tuple[slice, slice]
+
+
+class Crops(Dataset[Item], ABC):
+    """
+    Random crops of every epoch with fresh noise.
+
+    Place, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
     number of processes and after a resume. Items are numbered through all epochs: item = epoch x crops of an epoch +
     crop.
 
     Parameters
     ----------
-    data : sequence of MaterialData
-        Training split.
+    sizes : sequence of (str, int)
+        Name of each material and number of its samples.
+    sampling : float
+        Pixel size [Å].
     noise : TrainingNoise
         Noise model.
-    crop_pixels : int
-        Side of a crop.
     crops_per_sample : int
         Crops of each sample in an epoch.
     seed : int
         Key of the random numbers.
     augmentation : {'none', 'turns', 'symmetry'}
         Quarter turns, without or with mirrors.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[tuple[str, int]],
+        sampling: float,
+        noise: TrainingNoise,
+        crops_per_sample: int,
+        seed: int,
+        augmentation: Literal["none", "turns", "symmetry"] = "none",
+    ) -> None:
+        self.names, self.sampling, self.noise, self.seed = [name for name, _ in sizes], sampling, noise, seed
+        self.operations = {"none": 1, "turns": OPERATIONS // 2, "symmetry": OPERATIONS}[augmentation]
+        index = [(material, sample) for material, (_, size) in enumerate(sizes) for sample in range(size)]
+        self.index, self.samples = index * crops_per_sample, len(index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    @abstractmethod
+    def sample_names(self) -> list[str]:
+        """Names of the samples in the order of their numbers."""
+
+    @abstractmethod
+    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
+        """Find a sample's image and choose the crop."""
+
+    def __getitem__(self, item: int) -> Item:
+        epoch, crop = divmod(item, len(self.index))
+        material, sample = self.index[crop]
+        rng = generator(self.seed, self.names[material], "training", epoch, crop)
+        frame = self.frame(material, sample, rng)
+        dose = self.noise.draw_dose(rng)
+        noisy = record(frame.segments, dose, self.sampling, self.noise.acquisition, rng, frame.window)
+        operation = int(rng.integers(self.operations))
+        arrays = transformed(noisy, frame.potential[frame.window], frame.metadata, operation)
+        segments, potential, metadata = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        return segments, metadata, potential, crop % self.samples
+
+
+class TrainingCrops(Crops):
+    """
+    Crops of stored samples, at random places of their images.
+
+    Parameters
+    ----------
+    data : sequence of MaterialData
+        Training split.
+    noise, crops_per_sample, seed, augmentation
+        As in `Crops`.
+    crop_pixels : int
+        Side of a crop.
     """
 
     def __init__(
@@ -50,28 +127,22 @@ class TrainingCrops(Dataset[Item]):
         seed: int,
         augmentation: Literal["none", "turns", "symmetry"] = "none",
     ) -> None:
-        self.data, self.noise, self.crop, self.seed = data, noise, crop_pixels, seed
-        self.operations = {"none": 1, "turns": OPERATIONS // 2, "symmetry": OPERATIONS}[augmentation]
-        index = [(m, s) for m, material in enumerate(data) for s in range(len(material.potential))]
-        self.index, self.samples = index * crops_per_sample, len(index)
+        self.data, self.crop = data, crop_pixels
+        sizes = [(material.material, len(material.potential)) for material in data]
+        super().__init__(sizes, data[0].sampling, noise, crops_per_sample, seed, augmentation)
 
-    def __len__(self) -> int:
-        return len(self.index)
+    @property
+    def sample_names(self) -> list[str]:
+        """Names of the stored samples."""
+        return [str(name) for data in self.data for name in data.coordinates["sample_id"]]
 
-    def __getitem__(self, item: int) -> Item:
-        epoch, crop = divmod(item, len(self.index))
-        material_index, sample = self.index[crop]
-        data = self.data[material_index]
-        rng = generator(self.seed, data.material, "training", epoch, crop)
+    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
+        """Choose a crop of a stored image."""
+        data = self.data[material]
         rows, columns = data.potential.shape[1:]
         top, left = rng.integers(0, rows - self.crop + 1), rng.integers(0, columns - self.crop + 1)
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
-        dose = self.noise.draw_dose(rng)
-        noisy = record(data.segments[sample], dose, data.sampling, self.noise.acquisition, rng, window)
-        operation = int(rng.integers(self.operations))
-        arrays = transformed(noisy, data.potential[(sample, *window)], data.metadata[sample], operation)
-        segments, potential, metadata = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-        return segments, metadata, potential, crop % self.samples
+        return Frame(data.segments[sample], data.potential[sample], data.metadata[sample], window)
 
 
 class EpochSampler(Sampler[int]):

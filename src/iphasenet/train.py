@@ -34,6 +34,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, ValidationPictures
 from iphasenet.checksums import check_files
+from iphasenet.crops import Crops, TrainingCrops
 from iphasenet.dataset import MaterialData, open_dataset, read_split
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
@@ -135,6 +136,7 @@ def fit(
     settings: TrainingSettings,
     resume: Path | None = None,
     stream: bool = False,
+    simulations: Path | None = None,
 ) -> None:
     """
     Train, or go on training, and write the weights of the best epoch on the validation split.
@@ -159,6 +161,8 @@ def fit(
         Checkpoint to go on from, of the same run; the run's own newest one if not given.
     stream : bool
         Read images from the store whenever they are needed, for sets larger than the memory.
+    simulations : path, optional
+        Results folder whose periodic images crops are rendered from, where the settings' source is 'rendered'.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     # Damage anywhere, also where training does not read: the test split judges the network.
@@ -168,16 +172,58 @@ def fit(
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes)
+    attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
+    crops = _crops(train, noise, settings, simulations, attributes)
     described = describe_run([*train, *validation], noise, model, settings)
-    ranges = trained_ranges(train, noise, open_dataset(dataset).attrs.asdict())
     folder = checkpoints / run_identity(described)
+    callbacks = [Provenance(described), ValidationPictures(validation, folder / "pictures")]
+    trainer, best = _trainer(folder, settings, processes, callbacks)
+    module = Training(model, settings, train[0].sampling, crops.sample_names)
+    splits = Splits(crops, validation, settings, processes)
+    last = folder / "last.ckpt"
+    start = resume or (last if last.is_file() else None)
+    trainer.fit(module, splits, ckpt_path=start, weights_only=True)
+    if trainer.is_global_zero:
+        state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(state)
+        with atomic_file(history) as temporary:
+            pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
+        ranges = trained_ranges(train, noise, attributes)
+        score = float(best.best_model_score or "nan")
+        save_weights(weights, module.network, {**described, "ranges": ranges, "validation_pearson": score})
+
+
+def _crops(
+    train: Sequence[MaterialData],
+    noise: TrainingNoise,
+    settings: TrainingSettings,
+    simulations: Path | None,
+    attributes: Mapping[str, Any],
+) -> Crops:
+    """Training crops from where the settings say."""
+    cut = (noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)
+    if settings.source == "stored":
+        return TrainingCrops(train, *cut)
+    if simulations is None:
+        raise InputError("training.source: found 'rendered' without simulations; allowed: --simulations FOLDER")
+    # It needs ase, which training from a data set does not.
+    from iphasenet.rendered_crops import RenderedCrops, load_simulated
+
+    return RenderedCrops(load_simulated(simulations, attributes["configuration"]), train[0].sampling, *cut)
+
+
+def _trainer(
+    folder: Path, settings: TrainingSettings, processes: int, callbacks: Sequence[Callback]
+) -> tuple[lightning.Trainer, ModelCheckpoint]:
+    """Lightning's trainer, and its callback that keeps the best epoch."""
     best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
     # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
     newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     trainer = lightning.Trainer(
         accelerator="auto",
-        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-        num_nodes=processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        devices=here,
+        num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
@@ -192,9 +238,8 @@ def fit(
             *_optional_callbacks(settings),
             best,
             newest,
-            Provenance(described),
+            *callbacks,
             LearningRateMonitor(),
-            ValidationPictures(validation, folder / "pictures"),
             ProgressBar(refresh_rate=20),
         ],
         plugins=[AtomicCheckpoints()],
@@ -202,18 +247,7 @@ def fit(
         log_every_n_steps=20,
         enable_model_summary=False,
     )
-    names = [str(name) for data in train for name in data.coordinates["sample_id"]]
-    module = Training(model, settings, train[0].sampling, names)
-    last = folder / "last.ckpt"
-    start = resume or (last if last.is_file() else None)
-    trainer.fit(module, Splits(train, validation, noise, settings, processes), ckpt_path=start, weights_only=True)
-    if trainer.is_global_zero:
-        state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(state)
-        with atomic_file(history) as temporary:
-            pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
-        score = {"validation_pearson": float(best.best_model_score or "nan")}
-        save_weights(weights, module.network, {**described, "ranges": ranges, **score})
+    return trainer, best
 
 
 def _optional_callbacks(settings: TrainingSettings) -> list[Callback]:
@@ -241,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
     parser.add_argument("--resume", type=Path, help="checkpoint of the same run to go on from; its newest by default")
     parser.add_argument("--stream", action="store_true", help="read images when they are needed, not all into memory")
+    parser.add_argument("--simulations", type=Path, help="results whose images crops are rendered from")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
     noise = options.settings["noise"]
@@ -262,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 TrainingSettings(**options.settings["training"]),
                 options.resume,
                 options.stream,
+                options.simulations,
             )
     except InputError as error:
         sys.exit(str(error))

@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 from torchmetrics.functional import pearson_corrcoef
 
-from iphasenet.crops import EpochSampler, Item, NoisyImages, TrainingCrops
+from iphasenet.crops import Crops, EpochSampler, Item, NoisyImages
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import TrainingNoise
 from iphasenet.training_settings import TrainingSettings
 
 
@@ -93,34 +92,33 @@ class Training(lightning.LightningModule):
 
 
 class Splits(lightning.LightningDataModule):
-    """Training crops, new every epoch, and validation images; all in memory."""
+    """
+    Training crops, new every epoch, and validation images.
+
+    Parameters
+    ----------
+    crops : Crops
+        Training crops.
+    validation : sequence of MaterialData
+        Validation split.
+    settings : TrainingSettings
+        How to train.
+    processes : int
+        Training processes.
+    """
 
     def __init__(
-        self,
-        train: Sequence[MaterialData],
-        validation: Sequence[MaterialData],
-        noise: TrainingNoise,
-        settings: TrainingSettings,
-        processes: int,
+        self, crops: Crops, validation: Sequence[MaterialData], settings: TrainingSettings, processes: int
     ) -> None:
         super().__init__()
-        self.train, self.validation, self.noise = train, validation, noise
-        self.settings, self.processes = settings, processes
+        self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Crops of the current epoch; the sampler knows which it is."""
         settings = self.settings
-        crops = TrainingCrops(
-            self.train,
-            self.noise,
-            settings.crop_pixels,
-            settings.crops_per_sample,
-            settings.seed,
-            settings.augmentation,
-        )
         process = self.trainer.global_rank if self.trainer is not None else 0
-        sampler = EpochSampler(len(crops), settings.batch_size, settings.seed, process, self.processes)
-        return DataLoader(crops, batch_size=sampler.share, sampler=sampler)
+        sampler = EpochSampler(len(self.crops), settings.batch_size, settings.seed, process, self.processes)
+        return DataLoader(self.crops, batch_size=sampler.share, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Whole validation images with their fixed noise, shared among the processes."""

@@ -42,6 +42,8 @@ class TrainingSettings:
         Of the exponential moving average of the weights, which is validated and kept; 0 is none.
     patience : int
         Epochs without a better validation after which training stops; 0 is never.
+    source : {'stored', 'rendered'}
+        Crops of the stored samples, or rendered from the simulations at a new place of the crystal every time.
     precision : str
         Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
     """
@@ -59,6 +61,7 @@ class TrainingSettings:
     augmentation: Literal["none", "turns", "symmetry"]
     ema_decay: float
     patience: int
+    source: Literal["stored", "rendered"]
     precision: str
 
     def __post_init__(self) -> None:

@@ -54,6 +54,7 @@ SETTINGS = {
         "augmentation": "symmetry",
         "ema_decay": 0.9,
         "patience": 0,
+        "source": "stored",
         "precision": "32-true",
     },
 }
@@ -298,3 +299,21 @@ def test_trained_ranges_are_those_of_the_data() -> None:
     ranges = trained_ranges([data], NOISE, {"configuration": {"optics": optics}})
     assert ranges["thickness_nm"] == [20, 150] and ranges["energy_kev"] == [200, 200] and "aberrations" not in ranges
     assert ranges["tilt_deg"] == pytest.approx([0.1, 0.5], rel=1e-4)
+
+
+def test_pictures_of_every_material_replace_each_other(tmp_path: Path) -> None:
+    """Drawn in the first epoch and the last; a run of three epochs is too short for a second every five."""
+    subprocess.run(command(tmp_path, make(tmp_path / "data")), check=True, capture_output=True, timeout=300)
+    pictures = sorted(next(tmp_path.glob("checkpoints/*/pictures")).iterdir())
+    assert [path.name for path in pictures] == ["GaN.png", "MoS2.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert len(list(tmp_path.glob("checkpoints/*/tensorboard/events*"))) == 1
+
+
+def test_training_stops_where_validation_no_longer_improves(tmp_path: Path) -> None:
+    """A network that hardly moves: the second epoch is no better, and a third is not begun."""
+    dataset = make(tmp_path / "data")
+    patient = command(tmp_path, dataset, patience=1, epochs=6, learning_rate=1e-12, ema_decay=0)
+    subprocess.run(patient, check=True, capture_output=True, timeout=300)
+    history = pandas.read_csv(tmp_path / "history.csv")
+    assert set(history["epoch"].dropna()) == {0, 1}

@@ -144,6 +144,17 @@ def test_thermal_displacements_rerun_their_material_alone(finished_copy: Path) -
     assert not [job for job in jobs if "KNbO3" in job and not job.startswith("Data set")]
 
 
+def test_training_can_render_its_crops_from_the_simulations(finished_copy: Path) -> None:
+    path = finished_copy / "config" / "tiny.yaml"
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 1\n  source: rendered"))
+    weights = "results/tiny/model/weights.safetensors"
+    assert planned_jobs(snakemake(finished_copy, "-n", weights).stdout) == ["Training, 1 process(es)"]
+    result = snakemake(finished_copy, weights)
+    assert result.returncode == 0, result.stdout[-3000:]
+    _, described = load_weights(finished_copy / weights)
+    assert described["training"]["source"] == "rendered"
+
+
 def test_training_settings_leave_the_data_set_alone(finished_copy: Path) -> None:
     path = finished_copy / "config" / "tiny.yaml"
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))

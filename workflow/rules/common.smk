@@ -3,6 +3,8 @@ import os
 import sys
 from importlib.util import find_spec
 
+from snakemake.io import Wildcards
+
 from iphasenet.config import (
     check_configuration,
     crystals,
@@ -77,6 +79,19 @@ def slab_samples(wildcards):
     return expand(
         "<run>/slabs/{material}/tilt{tilt}.npz", material=wildcards.material, tilt=slabs
     )
+
+
+def training_simulations(wildcards):
+    """Simulations that training renders crops from, where it does."""
+    if config["training"]["source"] == "stored":
+        return []
+    potentials = expand("<run>/potential/{material}.npz", material=MATERIALS)
+    # batch_images reads nothing but the material.
+    return potentials + [
+        path
+        for material in MATERIALS
+        for path in batch_images(Wildcards(fromdict={"material": material}))
+    ]
 
 
 def training_settings(wildcards):

@@ -1,6 +1,7 @@
 rule train_model:
     input:
         dataset="<run>/dataset.zarr",
+        simulations=training_simulations,
     output:
         weights="<run>/model/weights.safetensors",
         history="<run>/model/history.csv",
@@ -20,6 +21,11 @@ rule train_model:
         settings=training_settings,
         processes=lookup(within=config, dpath="jobs/training_processes"),
         stream="--stream" if config["jobs"]["training_stream"] else "",
+        simulations=(
+            f"--simulations results/{config['run']}"
+            if config["training"]["source"] == "rendered"
+            else ""
+        ),
         # Outside the outputs: Snakemake removes those before a job starts again.
         checkpoints=f"results/{config['run']}/checkpoints",
     message:
@@ -27,4 +33,4 @@ rule train_model:
     shell:
         "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
-        "--checkpoints {params.checkpoints} --settings {params.settings:q} {params.stream} 2>&1 | tee {log}"
+        "--checkpoints {params.checkpoints} --settings {params.settings:q} {params.stream} {params.simulations} 2>&1 | tee {log}"

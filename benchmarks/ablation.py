@@ -1,0 +1,126 @@
+"""What each choice of model and training gives, with the same budget: one epoch of a data set.
+
+python benchmarks/ablation.py DATASET OUTPUT.csv [SEED ...]
+
+Writes one row a choice and seed: scores on the validation split at 1e5 e/Å², with metadata as they are and shuffled.
+`python benchmarks/ablation.py --table OUTPUT.csv` prints the means as a table.
+"""
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import yaml
+
+from iphasenet.ablation import ablation_table, shuffled
+from iphasenet.dataset import read_split
+from iphasenet.devices import use_threads
+from iphasenet.evaluate import ABLATION_DOSE, predict
+from iphasenet.model import ModelSettings
+from iphasenet.noise import Acquisition, TrainingNoise
+from iphasenet.train import fit
+from iphasenet.training_settings import TrainingSettings
+from iphasenet.weights import load_weights
+
+CONFIG = Path(__file__).parents[1] / "config"
+PUBLISHED_LOSS = {"l1": 1.0, "l2": 0.0, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.0}
+PUBLISHED = {
+    "model": {
+        "conditioning": "maps",
+        "inputs": "minmax",
+        "projection": "direct",
+        "uncertainty": False,
+        "window_size": 7,
+    },
+    "training": {"loss": PUBLISHED_LOSS, "relative_loss": False, "augmentation": "none", "ema_decay": 0},
+}
+CHOICES: dict[str, dict[str, dict[str, Any]]] = {
+    "laptop.yaml": {},
+    "projection: direct": {"model": {"projection": "direct"}},
+    "conditioning: maps": {"model": {"conditioning": "maps"}},
+    "inputs: minmax": {"model": {"inputs": "minmax"}},
+    "norm: group": {"model": {"norm": "group"}},
+    "window_size: 7": {"model": {"window_size": 7}},
+    "uncertainty: false": {"model": {"uncertainty": False}},
+    "augmentation: none": {"training": {"augmentation": "none"}},
+    "augmentation: turns": {"training": {"augmentation": "turns"}},
+    "relative_loss: false": {"training": {"relative_loss": False}},
+    "ema_decay: 0": {"training": {"ema_decay": 0}},
+    "published": PUBLISHED,
+    "published, conditioning: film": {**PUBLISHED, "model": {**PUBLISHED["model"], "conditioning": "film"}},
+}
+BUDGET = {"epochs": 1, "crops_per_sample": 1, "batch_size": 4, "ema_decay": 0.98}
+
+
+def configuration() -> dict[str, Any]:
+    """config.yaml with laptop.yaml's changes and the budget."""
+    base, change = (yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "laptop.yaml"))
+    merged = {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
+    return {**merged, "training": {**merged["training"], **BUDGET}}
+
+
+def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -> pandas.DataFrame:
+    """Train and score one choice."""
+    config = configuration()
+    model = ModelSettings(**{**config["model"], **choice.get("model", {})})
+    training = TrainingSettings(**{**config["training"], **choice.get("training", {}), "seed": seed})
+    noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fit(dataset, folder / "w.safetensors", folder / "h.csv", folder / "checkpoints", noise, model, training)
+        network, _ = load_weights(folder / "w.safetensors")
+    tables = []
+    for data in read_split(dataset, "validation"):
+        dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
+        chosen = slice(dose, dose + 1)
+        predictions = {"nothing": predict(network, data, doses=chosen)[0][:, 0]}
+        for field in ("thickness", "tilt", "gamma"):
+            predictions[field] = predict(network, data, shuffled(data.metadata, field, data.material), chosen)[0][:, 0]
+        tables.append(ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"]))
+    means = pandas.concat(tables).groupby("shuffled")[["pearson", "mae_share_of_max", "peak_error"]].mean()
+    return means.reset_index()
+
+
+def table(path: Path) -> str:
+    """Means over seeds, their spread, and Pearson with shuffled metadata, as Markdown."""
+    rows = pandas.read_csv(path)
+    lines = [
+        "| choice | Pearson | MAE / maximum | peak error | thickness shuffled | tilt shuffled | gamma shuffled |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for choice in CHOICES:
+        mine = rows[rows["choice"] == choice]
+        if mine.empty:
+            continue
+        plain = mine[mine["shuffled"] == "nothing"]
+        other = [mine[mine["shuffled"] == field]["pearson"].mean() for field in ("thickness", "tilt", "gamma")]
+        values = ", ".join(f"{value:.3f}" for value in plain["pearson"])
+        lines.append(
+            f"| {choice} | {plain['pearson'].mean():.3f} ({values}) | {plain['mae_share_of_max'].mean():.1%} | "
+            f"{plain['peak_error'].mean():.1%} | {' | '.join(f'{value:.3f}' for value in other)} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure all choices, seed by seed, or print the table."""
+    if sys.argv[1] == "--table":
+        print(table(Path(sys.argv[2])))
+        return
+    warnings.filterwarnings("ignore")
+    dataset, output, seeds = Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3:]] or [1, 2]
+    for seed in seeds:
+        for name, choice in CHOICES.items():
+            with use_threads(1):
+                rows = measure(dataset, choice, seed).assign(choice=name, seed=seed)
+            rows.to_csv(output, mode="a", header=not output.exists(), index=False)
+            print(name, seed, rows[rows["shuffled"] == "nothing"]["pearson"].item(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Training crops rendered from the periodic images as they are needed: new places of the same tilts in every epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.crops import Crops, Frame
+from iphasenet.errors import InputError
+from iphasenet.images import PeriodicImages, load_images
+from iphasenet.noise import TrainingNoise
+from iphasenet.potential import ComplexArray, CrystalPotential
+from iphasenet.render import Field, Image, lab_angles, render
+from iphasenet.sampling import Grid, Sample, samples
+
+
+@dataclass(frozen=True)
+class SimulatedMaterial:
+    """
+    Periodic images of a material's training tilts.
+
+    Attributes
+    ----------
+    material : str
+        Name of the material.
+    planned : sequence of Sample
+        Training samples: their tilts, rotations and thicknesses, but not their places.
+    images : mapping
+        Series of each tilt.
+    potential : CrystalPotential
+        Potential of the cell.
+    slice_thickness : float
+        Atomic layers this close form one slice [Å].
+    """
+
+    material: str
+    planned: Sequence[Sample]
+    images: Mapping[int, PeriodicImages]
+    potential: CrystalPotential
+    slice_thickness: float
+
+    @cached_property
+    def _slabs(self) -> dict[tuple[int, int], ComplexArray]:
+        """Projected potential of each tilt and thickness."""
+        slicing = self.potential.slicing(self.slice_thickness)
+        slabs = {}
+        for sample in self.planned:
+            key = (sample.orientation.index, sample.thickness_index)
+            if key not in slabs:
+                thickness = float(self.images[key[0]].thicknesses[key[1]])
+                total = slicing.nearest(thickness)
+                slabs[key] = self.potential.projected(slicing, total, sample.orientation.tilt).astype(np.complex64)
+        return slabs
+
+    def rendered(self, number: int, image: Image, place: tuple[float, float]) -> Frame:
+        """Render the tilt, rotation and thickness of a planned sample at a place of the cell, in fractions of it."""
+        sample = self.planned[number]
+        tilt, thickness = sample.orientation.index, sample.thickness_index
+        a, b, _ = self.potential.lengths
+        field = Field(image, sample.gamma, (place[0] * a, place[1] * b))
+        series = self.images[tilt]
+        segments = render(series.coefficients[thickness, sample.rotation_index], series.lengths, field)
+        potential = render(self._slabs[tilt, thickness], (a, b), field)
+        metadata = np.array([sample.thickness_nm, *lab_angles(sample), sample.gamma], np.float32)
+        return Frame(segments, potential, metadata, (slice(None), slice(None)))
+
+
+def load_simulated(folder: Path, configuration: Mapping[str, Any]) -> list[SimulatedMaterial]:
+    """
+    Read the simulations of a run's training tilts.
+
+    Parameters
+    ----------
+    folder : path
+        Results of the run, with `potential` and `images`.
+    configuration : mapping
+        Configuration that the data set's root attributes hold.
+
+    Returns
+    -------
+    list of SimulatedMaterial
+        In the order of their names; InputError where a file is missing.
+    """
+    grid = Grid(**configuration["grid"])
+    slice_thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
+    found = []
+    for material in sorted(configuration["materials"]):
+        planned = [
+            sample for sample in samples(configuration["seed"], material, grid) if sample.orientation.is_periodic
+        ]
+        batches = sorted(folder.glob(f"images/{material}/batch*.npz"), key=lambda path: int(path.stem[5:]))
+        series = [images for path in batches for images in load_images(path)]
+        tilts = sorted({sample.orientation.index for sample in planned})
+        if len(series) != len(tilts):
+            raise InputError(
+                f"{folder}/images/{material}: found {len(series)} tilts; allowed: the data set's {len(tilts)}"
+            )
+        training = [sample for sample in planned if sample.orientation.split == "train"]
+        potential = CrystalPotential.load(folder / "potential" / f"{material}.npz")
+        found.append(
+            SimulatedMaterial(material, training, dict(zip(tilts, series, strict=True)), potential, slice_thickness)
+        )
+    return found
+
+
+class RenderedCrops(Crops):
+    """
+    Crops at a new place of the crystal in every epoch.
+
+    Parameters
+    ----------
+    data : sequence of SimulatedMaterial
+        Training tilts.
+    sampling : float
+        Pixel size [Å].
+    noise, crop_pixels, crops_per_sample, seed, augmentation
+        As in `iphasenet.crops.TrainingCrops`; scan noise acts on the crop as the whole frame.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[SimulatedMaterial],
+        sampling: float,
+        noise: TrainingNoise,
+        crop_pixels: int,
+        crops_per_sample: int,
+        seed: int,
+        augmentation: Literal["none", "turns", "symmetry"] = "none",
+    ) -> None:
+        self.data, self.image = data, Image(crop_pixels, sampling)
+        sizes = [(material.material, len(material.planned)) for material in data]
+        super().__init__(sizes, sampling, noise, crops_per_sample, seed, augmentation)
+
+    @property
+    def sample_names(self) -> list[str]:
+        """Names of the planned samples whose tilt, rotation and thickness are rendered."""
+        return [sample.sample_id for material in self.data for sample in material.planned]
+
+    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
+        """Render a sample's tilt, rotation and thickness at a random place."""
+        place: NDArray[np.float64] = rng.random(2)
+        return self.data[material].rendered(sample, self.image, (float(place[0]), float(place[1])))

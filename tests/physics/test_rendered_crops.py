@@ -1,0 +1,80 @@
+"""Training crops rendered from simulations, against the samples that the workflow renders from them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iphasenet.errors import InputError
+from iphasenet.images import save_images, simulate_images
+from iphasenet.noise import Acquisition, TrainingNoise
+from iphasenet.numerics import Numerics, sampled_potential
+from iphasenet.optics import Microscope
+from iphasenet.render import Image, render_sample
+from iphasenet.rendered_crops import RenderedCrops, SimulatedMaterial, load_simulated
+from iphasenet.sampling import Grid, orientations
+from iphasenet.structure import orthogonal_cell, read_structure
+
+CIF = Path(__file__).parents[2] / "resources" / "structures" / "KNbO3.cif"
+CONFIGURATION = {
+    "seed": 3,
+    "materials": {"KNbO3": {}},
+    "grid": {"thickness_nm": [2, 4], "tilts": 4, "tilt_std_deg": 0.5, "rotations": 2} | dict.fromkeys(
+        ("validation_share", "test_share"), 0.25
+    ),
+    "simulation": {"multislice": {"slice_thickness_angstrom": 0.3}},
+}  # fmt: skip
+GRID = Grid(**CONFIGURATION["grid"])
+NOISE = TrainingNoise((1e10, 1e10), Acquisition())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Potential and images of four tilts, two a file, as the workflow leaves them."""
+    folder = tmp_path_factory.mktemp("results")
+    potential = sampled_potential(orthogonal_cell(read_structure(CIF)), 0.15, 0.2)
+    potential.save(folder / "potential" / "KNbO3.npz")
+    microscope = Microscope(200, 20, 10, 50)
+    images = [
+        simulate_images(potential, microscope, Numerics(0.15, 0.3, 6), (20, 40), o.tilt, o.rotations_deg)
+        for o in orientations(3, "KNbO3", GRID)
+    ]
+    for batch in range(2):
+        save_images(folder / "images" / "KNbO3" / f"batch{batch}.npz", images[2 * batch : 2 * batch + 2])
+    return folder
+
+
+@pytest.fixture
+def simulated(results: Path) -> SimulatedMaterial:
+    return load_simulated(results, CONFIGURATION)[0]
+
+
+def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) -> None:
+    image, slicing = Image(64, 0.2), simulated.potential.slicing(0.3)
+    assert {sample.orientation.split for sample in simulated.planned} == {"train"}
+    assert len(simulated.planned) == 2 * 2 * 2
+    for number, sample in enumerate(simulated.planned):
+        expected = render_sample(
+            sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
+        )
+        frame = simulated.rendered(number, image, sample.offset)
+        np.testing.assert_array_equal(frame.segments, expected.segments)
+        np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
+        names = ("thickness_nm", "alpha", "beta", "gamma")
+        np.testing.assert_allclose(frame.metadata, [expected.metadata[name] for name in names], rtol=1e-6)
+
+
+def test_every_epoch_sees_new_places_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
+    crops = [RenderedCrops([simulated], 0.2, NOISE, 64, 2, seed=1) for _ in range(2)]
+    assert len(crops[0]) == 16 and crops[0].sample_names == [sample.sample_id for sample in simulated.planned]
+    first, again, later = crops[0][3], crops[1][3], crops[0][3 + 16]
+    assert all(torch.equal(one, two) for one, two in zip(first[:3], again[:3], strict=True))
+    assert torch.equal(first[1], later[1]) and first[3] == later[3] == 3
+    assert float((first[2] - later[2]).abs().mean()) > 0.05 * float(first[2].max())
+
+
+def test_a_missing_simulation_is_named(results: Path) -> None:
+    grid = {**CONFIGURATION["grid"], "tilts": 5}
+    with pytest.raises(InputError, match=r"images/KNbO3: found 4 tilts.*5"):
+        load_simulated(results, {**CONFIGURATION, "grid": grid})
