@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -108,14 +109,17 @@ def _picture(module: Training, data: MaterialData) -> Figure:
     with torch.no_grad():
         predicted = module.network.projected_potential(segments, metadata)[0][0].cpu().numpy()
     truth = data.potential[sample]
+    difference = predicted - truth
+    largest = float(np.abs(difference).max())
     limits = {"vmin": float(truth.min()), "vmax": float(truth.max())}
-    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
     panels: tuple[tuple[str, Any, dict[str, Any]], ...] = (
-        (f"{data.coordinates['sample_id'][sample]}, {data.doses[dose]:.3g} e/Å²", segments[0, 0].cpu().numpy(), {}),
+        ("top-left segment", segments[0, 0].cpu().numpy(), {}),
         ("truth [V Å]", truth, limits),
         ("prediction [V Å]", predicted, limits),
-        ("difference [V Å]", predicted - truth, {"cmap": "RdBu_r"}),
+        ("difference [V Å]", difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}),
     )
+    figure.suptitle(f"{data.coordinates['sample_id'][sample]}, {data.doses[dose]:.3g} e/Å²", fontsize=9)
     for axes, (title, image, style) in zip(figure.subplots(1, 4), panels, strict=True):
         axes.set_title(title, fontsize=8)
         axes.set_axis_off()

@@ -87,7 +87,7 @@ def test_the_summary_is_the_mean_of_the_table(finished_run: Path) -> None:
 
 def test_logs_say_what_was_done_and_with_which_versions(finished_run: Path) -> None:
     logs = list((finished_run / "results" / "tiny" / "logs").rglob("*.log"))
-    assert len(logs) == 2 * 5 + 6
+    assert len(logs) == 2 * 5 + 7
     for log in logs:
         if log.name != "train_model.log":
             text = log.read_text()

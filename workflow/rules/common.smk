@@ -3,8 +3,6 @@ import os
 import sys
 from importlib.util import find_spec
 
-from snakemake.io import Wildcards
-
 from iphasenet.config import (
     check_configuration,
     crystals,
@@ -58,17 +56,17 @@ def batch_orientations(wildcards):
     ]
 
 
-def batch_images(wildcards):
+def images_of(material):
     """Periodic images of a material's tilts."""
-    periodic = [
-        o.index for o in planned_orientations(wildcards.material) if o.is_periodic
-    ]
+    periodic = [o.index for o in planned_orientations(material) if o.is_periodic]
     batches = sorted({index // config["jobs"]["tilts_per_job"] for index in periodic})
     return expand(
-        "<run>/images/{material}/batch{batch}.npz",
-        material=wildcards.material,
-        batch=batches,
+        "<run>/images/{material}/batch{batch}.npz", material=material, batch=batches
     )
+
+
+def batch_images(wildcards):
+    return images_of(wildcards.material)
 
 
 def slab_samples(wildcards):
@@ -86,12 +84,7 @@ def training_simulations(wildcards):
     if config["training"]["source"] == "stored":
         return []
     potentials = expand("<run>/potential/{material}.npz", material=MATERIALS)
-    # batch_images reads nothing but the material.
-    return potentials + [
-        path
-        for material in MATERIALS
-        for path in batch_images(Wildcards(fromdict={"material": material}))
-    ]
+    return potentials + [path for name in MATERIALS for path in images_of(name)]
 
 
 def training_settings(wildcards):
