@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -241,18 +242,33 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: in
     assert set(history["epoch"].dropna()) == {0, 1, 2}
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def test_two_processes_and_two_nodes_have_the_gradients_of_one_process(tmp_path: Path) -> None:
     """The first step's, over gloo, of the same global batch: float32 sums in another order."""
-    dataset = make(tmp_path / "data")
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        script = [str(Path(__file__).with_name("gradients.py")), str(tmp_path / f"{processes}.pt")]
-        arguments = json.dumps(options(folder, dataset, epochs=1))
-        subprocess.run([*torchrun(processes), *script, arguments], check=True, capture_output=True, timeout=300)
-    one, two = (torch.load(tmp_path / f"{processes}.pt", weights_only=True) for processes in (1, 2))
-    assert one.keys() == two.keys() and len(one) > 100
+    dataset, gradients = make(tmp_path / "data"), {}
+    meeting = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
+    node = [sys.executable, "-m", "torch.distributed.run", *meeting]
+    launches = {
+        "one": [torchrun(1)],
+        "two": [torchrun(2)],
+        "nodes": [[*node, "--node-rank=0"], [*node, "--node-rank=1"]],
+    }
+    for name, starts in launches.items():
+        script = [str(Path(__file__).with_name("gradients.py")), str(tmp_path / f"{name}.pt")]
+        arguments = json.dumps(options(tmp_path / name, dataset, epochs=1))
+        started = [subprocess.Popen([*start, *script, arguments], stdout=subprocess.DEVNULL) for start in starts]
+        assert [process.wait(300) for process in started] == [0] * len(starts)
+        gradients[name] = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+    one = gradients.pop("one")
     largest = max(float(gradient.abs().max()) for gradient in one.values())
-    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5 * largest
+    for other in gradients.values():
+        assert one.keys() == other.keys() and len(one) > 100
+        assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5 * largest
 
 
 def test_slurms_warning_stops_after_a_batch_and_puts_the_job_back(tmp_path: Path) -> None:
