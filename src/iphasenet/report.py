@@ -54,6 +54,8 @@ METHODS = {"model": "Network", "idpc": "iDPC"}
 PUBLISHED = {"psnr_published_range": "54.45", "mae": "897.8", "pearson": "0.72", "peak_error": "23.8"}
 """Scores of the published 200 kV system as they were printed, in the units of `METRICS`."""
 
+SHUFFLED_METRICS = ("pearson", "mae", "peak_error")
+
 TITLES = {"samples": "Samples", "predictions": "Predictions", "loss": "Training", "scores": "Scores"}
 
 
@@ -107,6 +109,11 @@ def write_report(
         table=_table(scores),
         materials={name: _table(part) for name, part in scores["by_material"].items()},
         published=PUBLISHED,
+        shuffled={
+            field: {name: METRICS[name].text(row[name]) for name in SHUFFLED_METRICS}
+            for field, row in scores.get("shuffled_metadata", {}).items()
+        },
+        uncertainty=scores.get("uncertainty", {}),
         figures=[_figure(name, path, captions.get(name)) for name, path in figures.items()],
         configuration=yaml.safe_dump(json.loads(json.dumps(dict(configuration))), sort_keys=False, allow_unicode=True),
         files={label: _relative(path, output) for label, path in files.items()},

@@ -370,3 +370,16 @@ def test_report_refuses_a_missing_number(
 
 def test_report_knows_every_metric() -> None:
     assert tuple(METRICS) == metrics.METRICS
+
+
+def test_report_shows_shuffled_metadata_and_the_uncertainty_where_they_were_measured(
+    tmp_path: Path, summary: dict[str, Any]
+) -> None:
+    plain = Page(report(tmp_path, summary).read_text())
+    assert "Shuffled" not in plain.text and "uncertainty" not in plain.text
+    summary["shuffled_metadata"] = {"nothing": numbers(0), "tilt": numbers(0.5)}
+    summary["uncertainty"] = {"50%": 0.481, "90%": 0.883, "spread_over_error": 0.973}
+    page = Page(report(tmp_path, summary).read_text())
+    assert ["tilt", "0.412", "1 734.6", "68.8"] in page.rows
+    assert ["Pixels within", "48.1 %", "88.3 %"] in page.rows
+    assert "is 0.97 times the true one" in page.text
