@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test lint bench accuracy clean-demo
+.PHONY: demo plan report test lint bench accuracy model clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -47,6 +47,12 @@ accuracy: $(STAMP)
 	@for measure in full published tilt; do rm -f results/benchmarks/$$measure.csv; \
 		$(BIN)/python benchmarks/accuracy.py $$measure results/benchmarks/$$measure.csv || exit 1; done
 	$(BIN)/python benchmarks/error_tables.py results/benchmarks results/benchmarks/accuracy.png
+
+## model: train config/laptop.yaml, two hours on two cores, and keep its weights and card in resources/models
+model: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml
+	$(BIN)/python -c "from pathlib import Path; from iphasenet.model_card import publish_model; \
+		publish_model(Path('results/laptop'), Path('resources/models/laptop.safetensors'))"
 
 ## clean-demo: forget the demo
 clean-demo:

@@ -8,10 +8,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iphasenet.files import atomic_file
-from iphasenet.weights import load_weights
+from iphasenet.weights import load_weights, save_weights
 
 
-def describe_model(weights: Path, summary: Path, card: Path, state: Path, run: str) -> None:
+def describe_model(weights: Path, summary: Path, card: Path, state: Path | None, run: str) -> None:
     """
     Write a model card, and the SwinUNETR's state dict.
 
@@ -23,7 +23,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path, run: s
         Mean scores of the evaluation (JSON).
     card : Path
         Markdown file to be made.
-    state : Path
+    state : Path, optional
         PyTorch file to be made: tensors by MONAI's names.
     run : str
         Name of the run.
@@ -36,13 +36,30 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path, run: s
         parameters=sum(weight.numel() for weight in network.parameters()),
         trained=trained,
         weights=weights.name,
-        state=state.name,
+        state=state.name if state else None,
         plain=network.modulation is None and network.settings.projection == "direct",
         scores=scores,
         rows={"all": scores["model"], **{name: part["model"] for name, part in scores["by_material"].items()}},
         configuration=yaml.safe_dump({key: trained[key] for key in ("noise", "model", "training")}, sort_keys=False),
     )
-    with atomic_file(state) as temporary:
-        torch.save(network.network.state_dict(), temporary)
+    if state is not None:
+        with atomic_file(state) as temporary:
+            torch.save(network.network.state_dict(), temporary)
     with atomic_file(card) as temporary:
         temporary.write_text(text)
+
+
+def publish_model(run: Path, output: Path) -> None:
+    """
+    Keep a run's network as `resources/models` does: weights in half precision, and their card.
+
+    Parameters
+    ----------
+    run : Path
+        Results of a run that ended.
+    output : Path
+        safetensors file to be made; the card beside it has the ending `.md`.
+    """
+    network, trained = load_weights(run / "model" / "weights.safetensors")
+    save_weights(output, network, trained, half=True)
+    describe_model(output, run / "evaluation" / "summary.json", output.with_suffix(".md"), None, run.name)

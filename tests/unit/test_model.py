@@ -79,6 +79,19 @@ def test_weights_come_back(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(batch(), METADATA)[0], network(batch(), METADATA)[0], rtol=0, atol=0)
 
 
+def test_half_precision_halves_the_file_and_hardly_moves_the_prediction(tmp_path: Path) -> None:
+    """Sixteen bits hold eleven digits of a weight: predictions move by about 2^-11 of their contrast."""
+    network = trained()
+    for half in (False, True):
+        save_weights(tmp_path / f"{half}.safetensors", network, {}, half=half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (False, True)]
+    assert sizes[1] < 0.55 * sizes[0]
+    loaded, _ = load_weights(tmp_path / "True.safetensors")
+    with torch.no_grad():
+        exact, rounded = (one(batch(), METADATA)[0] for one in (network, loaded))
+    assert 0 < float((rounded - exact).abs().mean() / exact.std()) < 2e-3
+
+
 def test_foreign_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"no weights")
     for name in ("w.safetensors", "missing.safetensors"):
