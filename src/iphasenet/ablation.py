@@ -35,7 +35,7 @@ def shuffled(metadata: NDArray[np.float32], field: str, material: str) -> NDArra
     Returns
     -------
     (sample, 4) array
-        No row of the field stays in its place.
+        No row of the field stays in its place, where there are two samples or more.
     """
     order = generator(0, material, "order", list(FIELDS).index(field)).permutation(len(metadata))
     columns = list(FIELDS[field])
@@ -57,10 +57,10 @@ def ablation_table(
 
 
 def summarise_ablation(table: pandas.DataFrame) -> dict[str, dict[str, float]]:
-    """Mean of every metric by shuffled field; 'nothing' is the network as it is."""
+    """Mean of every metric by shuffled field; 'nothing' is the network as it is. Fields that cannot be are left out."""
     means = table.groupby("shuffled")[list(METRICS)].mean()
-    order = ("nothing", *FIELDS)
-    return {field: {name: float(means.loc[field, name]) for name in METRICS} for field in order}
+    measured = [field for field in ("nothing", *FIELDS) if field in means.index]
+    return {field: {name: float(means.loc[field, name]) for name in METRICS} for field in measured}
 
 
 class Coverage:

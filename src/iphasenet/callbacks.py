@@ -1,5 +1,7 @@
 """What happens beside training: progress, checkpoints, pictures."""
 
+import pickle
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,15 @@ class Provenance(Callback):
         """Return what a checkpoint keeps."""
         return self.described
 
+    def check_file(self, path: Path) -> None:
+        """Refuse a file that is no checkpoint, or one of another run: before Lightning takes its weights."""
+        try:
+            kept = torch.load(path, weights_only=True, mmap=True, map_location="cpu")["callbacks"][self.state_key]
+        except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{path}: found no checkpoint ({reason}); allowed: one that training wrote") from error
+        self.load_state_dict(kept)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compare a checkpoint's with this run's: InputError names the keys that differ."""
         before, now = _flat(state_dict), _flat(self.described)
@@ -68,6 +79,37 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     for name, child in value.items():
         flat |= _flat(child, f"{path}.{name}" if path else name)
     return flat
+
+
+class Stopped(SystemExit):
+    """Training was asked to stop; `requeue` says whether its Slurm job goes back into the queue."""
+
+    def __init__(self, requeue: bool) -> None:
+        super().__init__(1)
+        self.requeue = requeue
+
+
+class StopBySignal(Callback):
+    """
+    Stops all processes after the same batch when any of them gets SIGTERM or SIGUSR1, Slurm's warning.
+
+    The handlers only take a note: talking to other processes in a handler, as Lightning's does, blocks where these are
+    elsewhere in their step.
+    """
+
+    def __init__(self) -> None:
+        self.received: set[int] = set()
+
+    def on_train_start(self, *_arguments: Any) -> None:
+        """Take the signals over."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda received, _frame: self.received.add(received))
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_rest: Any) -> None:
+        """Stop where any process was asked to."""
+        if trainer.strategy.reduce_boolean_decision(bool(self.received), all=False):
+            warned = signal.SIGUSR1 in self.received
+            raise Stopped(trainer.strategy.reduce_boolean_decision(warned, all=False))
 
 
 class ValidationPictures(Callback):

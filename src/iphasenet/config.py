@@ -46,8 +46,9 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     acquisition = Acquisition(**noise["acquisition"])
     FixedNoise(noise["evaluation_doses"], acquisition)
     TrainingNoise(noise["training_dose"], acquisition)
-    _check_multislice(config, Microscope(**config["optics"]))
-    _check_training(config)
+    microscope = Microscope(**config["optics"])
+    _check_multislice(config, microscope)
+    _check_training(config, microscope)
 
 
 # JSON counts 3.0 as an integer, Python does not.
@@ -96,22 +97,29 @@ def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None
         )
 
 
-def _check_training(config: Mapping[str, Any]) -> None:
-    training = TrainingSettings(**config["training"])
+def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
+    training, grid = TrainingSettings(**config["training"]), Grid(**config["grid"])
     training.check_image(config["image"]["pixels"])
     training.check_processes(config["jobs"]["training_processes"])
-    orientation = config["grid"]["orientation"]
-    if config["model"]["projection"] == "columns" and orientation != "tilt":
+    if config["model"]["projection"] == "columns" and grid.orientation != "tilt":
         raise InputError(
-            f"configuration: model.projection: found 'columns' with grid.orientation {orientation!r}, where crystals "
-            "have no straight columns; allowed: direct"
+            f"configuration: model.projection: found 'columns' with grid.orientation {grid.orientation!r}, where "
+            "crystals have no straight columns; allowed: direct"
         )
-    if training.source == "rendered" and (
-        orientation != "tilt" or config["grid"]["edge_share"] or config["grid"]["wedge_share"]
-    ):
+    if training.source == "rendered" and (grid.orientation != "tilt" or grid.edge_share or grid.wedge_share):
         raise InputError(
             "configuration: training.source: found 'rendered' with crystals that have no periodic images (any "
             "orientation, edges or wedges); allowed: stored"
+        )
+    if training.augmentation != "none" and not microscope.is_round:
+        raise InputError(
+            f"configuration: training.augmentation: found {training.augmentation!r} with aberrations that have a "
+            "direction, which would turn with the image; allowed: none"
+        )
+    if config["model"]["uncertainty"] != (training.loss["spread"] > 0):
+        raise InputError(
+            f"configuration: training.loss.spread: found {training.loss['spread']:g} with model.uncertainty "
+            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from iphasenet.dataset import MaterialData
+from iphasenet.errors import InputError
 from iphasenet.noise import TrainingNoise, record
 from iphasenet.sampling import generator
 from iphasenet.symmetry import OPERATIONS, transformed
@@ -32,7 +33,7 @@ class Frame(NamedTuple):
     metadata : (4,) float32 array
         Thickness [nm], alpha, beta, gamma [degrees].
     window : (slice, slice)
-        Rows and columns of the crop.
+        Rows and columns of the crop, after the symmetry operation.
     """
 
     segments: NDArray[np.float32]
@@ -96,12 +97,14 @@ class Crops(Dataset[Item], ABC):
         material, sample = self.index[crop]
         rng = generator(self.seed, self.names[material], "training", epoch, crop)
         frame = self.frame(material, sample, rng)
-        dose = self.noise.draw_dose(rng)
-        noisy = record(frame.segments, dose, self.sampling, self.noise.acquisition, rng, frame.window)
+        # The scan sees the turned crystal: its lines are rows of what comes out.
         operation = int(rng.integers(self.operations))
-        arrays = transformed(noisy, frame.potential[frame.window], frame.metadata, operation)
-        segments, potential, metadata = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-        return segments, metadata, potential, crop % self.samples
+        clean, truth, metadata = transformed(frame.segments, frame.potential, frame.metadata, operation)
+        dose = self.noise.draw_dose(rng)
+        noisy = record(clean, dose, self.sampling, self.noise.acquisition, rng, frame.window)
+        arrays = (noisy, metadata, truth[frame.window])
+        segments, described, potential = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        return segments, described, potential, crop % self.samples
 
 
 class TrainingCrops(Crops):
@@ -166,6 +169,8 @@ class EpochSampler(Sampler[int]):
     def __init__(self, crops: int, batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
         self.crops, self.seed, self.epoch = crops, seed, 0
         self.process, self.share = process, min(batch_size, crops) // processes
+        if self.share == 0:
+            raise InputError(f"training: found {crops} crops in an epoch; allowed: at least {processes}, one a process")
         self.batch, self.batches = self.share * processes, crops // min(batch_size, crops)
 
     def __len__(self) -> int:

@@ -181,5 +181,8 @@ def _ablate(network: PotentialNetwork, data: MaterialData, model: FloatImages) -
     predictions = {"nothing": model[:, dose]}
     for field in FIELDS:
         other = shuffled(data.metadata, field, data.material)
+        # One sample, or one thickness: there is nothing to be mistaken for.
+        if np.array_equal(other, data.metadata):
+            continue
         predictions[field] = predict(network, data, other, slice(dose, dose + 1))[0][:, 0]
     return ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"])

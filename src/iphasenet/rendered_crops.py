@@ -69,41 +69,44 @@ class SimulatedMaterial:
         return Frame(segments, potential, metadata, (slice(None), slice(None)))
 
 
-def load_simulated(folder: Path, configuration: Mapping[str, Any]) -> list[SimulatedMaterial]:
+def load_simulated(files: Sequence[Path], configuration: Mapping[str, Any] | None) -> list[SimulatedMaterial]:
     """
     Read the simulations of a run's training tilts.
 
     Parameters
     ----------
-    folder : path
-        Results of the run, with `potential` and `images`.
+    files : sequence of path
+        `potential/<material>.npz` and `images/<material>/batch<number>.npz` of all materials.
     configuration : mapping
         Configuration that the data set's root attributes hold.
 
     Returns
     -------
     list of SimulatedMaterial
-        In the order of their names; InputError where a file is missing.
+        In the order of their names; InputError where something is missing.
     """
+    if configuration is None:
+        raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
     grid = Grid(**configuration["grid"])
     slice_thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
     found = []
     for material in sorted(configuration["materials"]):
-        planned = [
-            sample for sample in samples(configuration["seed"], material, grid) if sample.orientation.is_periodic
-        ]
-        batches = sorted(folder.glob(f"images/{material}/batch*.npz"), key=lambda path: int(path.stem[5:]))
-        series = [images for path in batches for images in load_images(path)]
+        potential = [path for path in files if path.parent.name == "potential" and path.stem == material]
+        batches = [path for path in files if path.parent.name == material and path.stem.startswith("batch")]
+        ordered = sorted(batches, key=lambda path: int(path.stem.removeprefix("batch")))
+        series = [images for path in ordered for images in load_images(path)]
+        every = samples(configuration["seed"], material, grid)
+        planned = [sample for sample in every if sample.orientation.is_periodic]
         tilts = sorted({sample.orientation.index for sample in planned})
-        if len(series) != len(tilts):
+        if len(potential) != 1 or len(series) != len(tilts):
             raise InputError(
-                f"{folder}/images/{material}: found {len(series)} tilts; allowed: the data set's {len(tilts)}"
+                f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
+                f"and the data set's {len(tilts)}"
             )
         training = [sample for sample in planned if sample.orientation.split == "train"]
-        potential = CrystalPotential.load(folder / "potential" / f"{material}.npz")
-        found.append(
-            SimulatedMaterial(material, training, dict(zip(tilts, series, strict=True)), potential, slice_thickness)
-        )
+        images = dict(zip(tilts, series, strict=True))
+        crystal = CrystalPotential.load(potential[0])
+        found.append(SimulatedMaterial(material, training, images, crystal, slice_thickness))
     return found
 
 

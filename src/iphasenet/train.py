@@ -7,10 +7,8 @@ import argparse
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,9 +28,8 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, ValidationPictures
+from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, StopBySignal, Stopped, ValidationPictures
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops, TrainingCrops
 from iphasenet.dataset import MaterialData, open_dataset, read_split
@@ -41,6 +38,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
+from iphasenet.rendered_crops import RenderedCrops, load_simulated
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
@@ -136,7 +134,8 @@ def fit(
     settings: TrainingSettings,
     resume: Path | None = None,
     stream: bool = False,
-    simulations: Path | None = None,
+    simulations: Sequence[Path] = (),
+    accelerator: str = "auto",
 ) -> None:
     """
     Train, or go on training, and write the weights of the best epoch on the validation split.
@@ -161,8 +160,10 @@ def fit(
         Checkpoint to go on from, of the same run; the run's own newest one if not given.
     stream : bool
         Read images from the store whenever they are needed, for sets larger than the memory.
-    simulations : path, optional
-        Results folder whose periodic images crops are rendered from, where the settings' source is 'rendered'.
+    simulations : sequence of path
+        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
+    accelerator : str
+        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     # Damage anywhere, also where training does not read: the test split judges the network.
@@ -176,11 +177,14 @@ def fit(
     crops = _crops(train, noise, settings, simulations, attributes)
     described = describe_run([*train, *validation], noise, model, settings)
     folder = checkpoints / run_identity(described)
-    callbacks = [Provenance(described), ValidationPictures(validation, folder / "pictures")]
-    trainer, best = _trainer(folder, settings, processes, callbacks)
+    provenance = Provenance(described)
+    callbacks = [provenance, StopBySignal(), ValidationPictures(validation, folder / "pictures")]
+    trainer, best = _trainer(folder, settings, accelerator, callbacks)
     module = Training(model, settings, train[0].sampling, crops.sample_names)
     splits = Splits(crops, validation, settings, processes)
     last = folder / "last.ckpt"
+    if resume is not None:
+        provenance.check_file(resume)
     start = resume or (last if last.is_file() else None)
     trainer.fit(module, splits, ckpt_path=start, weights_only=True)
     if trainer.is_global_zero:
@@ -189,7 +193,7 @@ def fit(
         with atomic_file(history) as temporary:
             pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
         ranges = trained_ranges(train, noise, attributes)
-        score = float(best.best_model_score or "nan")
+        score = float("nan") if best.best_model_score is None else float(best.best_model_score)
         save_weights(weights, module.network, {**described, "ranges": ranges, "validation_pearson": score})
 
 
@@ -197,31 +201,26 @@ def _crops(
     train: Sequence[MaterialData],
     noise: TrainingNoise,
     settings: TrainingSettings,
-    simulations: Path | None,
+    simulations: Sequence[Path],
     attributes: Mapping[str, Any],
 ) -> Crops:
     """Training crops from where the settings say."""
     cut = (noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)
     if settings.source == "stored":
         return TrainingCrops(train, *cut)
-    if simulations is None:
-        raise InputError("training.source: found 'rendered' without simulations; allowed: --simulations FOLDER")
-    # It needs ase, which training from a data set does not.
-    from iphasenet.rendered_crops import RenderedCrops, load_simulated
-
-    return RenderedCrops(load_simulated(simulations, attributes["configuration"]), train[0].sampling, *cut)
+    return RenderedCrops(load_simulated(simulations, attributes.get("configuration")), train[0].sampling, *cut)
 
 
 def _trainer(
-    folder: Path, settings: TrainingSettings, processes: int, callbacks: Sequence[Callback]
+    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
 ) -> tuple[lightning.Trainer, ModelCheckpoint]:
     """Lightning's trainer, and its callback that keeps the best epoch."""
     best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
     # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
     newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     trainer = lightning.Trainer(
-        accelerator="auto",
+        accelerator=accelerator,
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
@@ -234,11 +233,12 @@ def _trainer(
             CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
+        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends.
         callbacks=[
+            *callbacks,
             *_optional_callbacks(settings),
             best,
             newest,
-            *callbacks,
             LearningRateMonitor(),
             ProgressBar(refresh_rate=20),
         ],
@@ -254,7 +254,8 @@ def _optional_callbacks(settings: TrainingSettings) -> list[Callback]:
     """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
     chosen: list[Callback] = []
     if settings.ema_decay:
-        chosen.append(EMAWeightAveraging(decay=settings.ema_decay))
+        # Buffers are copied: an average of the attention's integer indices would be none.
+        chosen.append(EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))
     if settings.patience:
         chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
     return chosen
@@ -275,7 +276,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
     parser.add_argument("--resume", type=Path, help="checkpoint of the same run to go on from; its newest by default")
     parser.add_argument("--stream", action="store_true", help="read images when they are needed, not all into memory")
-    parser.add_argument("--simulations", type=Path, help="results whose images crops are rendered from")
+    parser.add_argument("--simulations", type=Path, nargs="+", default=[], help="files that crops are rendered from")
+    parser.add_argument("--accelerator", choices=("auto", "cpu"), default="auto", help="cpu leaves GPUs alone")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
     noise = options.settings["noise"]
@@ -284,7 +286,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     # Everything is in memory: the loader needs no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warned = _watch_warnings()
     try:
         with use_threads(threads):
             fit(
@@ -298,25 +299,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 options.resume,
                 options.stream,
                 options.simulations,
+                options.accelerator,
             )
     except InputError as error:
         sys.exit(str(error))
-    except SIGTERMException:
-        if warned.is_set():
+    except Stopped as stopped:
+        if stopped.requeue:
             _requeue()
         sys.exit("training: stopped by a signal; it goes on from its newest checkpoint when it is started again")
-
-
-def _watch_warnings() -> threading.Event:
-    """Take SIGUSR1, Slurm's warning of a time limit, for SIGTERM, at which Lightning stops after the batch."""
-    warned = threading.Event()
-
-    def stop(_signal: int, _frame: Any) -> None:
-        warned.set()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    signal.signal(signal.SIGUSR1, stop)
-    return warned
 
 
 def _requeue() -> None:

@@ -82,7 +82,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         Measured on a GPU where there is one, as training chooses, else on the processor.
     """
     settings, jobs, doses = config["training"], config["jobs"], len(config["noise"]["evaluation_doses"])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
     processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
     samples = {split: count * materials for split, count in material_samples(Grid(**config["grid"])).items()}
     sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, processes)
@@ -96,6 +96,8 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     # More processes than cores take turns.
     turns = max(1.0, processes / threads) if device == "cpu" else 1.0
     data = samples["train"] * sample_bytes(config, 0) + samples["validation"] * sample_bytes(config, doses)
+    if jobs["training_stream"]:
+        data = 0
     return TrainingCost(
         device,
         sampler.batches * sampler.batch,
@@ -120,7 +122,15 @@ def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
         As in `estimate_training`.
     """
     jobs = config["jobs"]
-    if not jobs["training_gpus"] or jobs["training_without_gpu"] or torch.cuda.is_available():
+    present, processes = torch.cuda.device_count(), jobs["training_processes"]
+    if not jobs["training_gpus"] or (jobs["training_without_gpu"] and not present):
+        return
+    if present:
+        if processes > present:
+            raise InputError(
+                f"training: found {present} GPU(s) for jobs.training_processes {processes}, one a GPU; allowed: at "
+                f"most {present}"
+            )
         return
     hours = estimate_training(config, materials, cores).seconds / 3600
     time = f"{hours:,.0f} hours" if hours < 72 else f"{hours / 24:,.0f} days"

@@ -47,7 +47,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def simulated(results: Path) -> SimulatedMaterial:
-    return load_simulated(results, CONFIGURATION)[0]
+    return load_simulated(sorted(results.rglob("*.npz")), CONFIGURATION)[0]
 
 
 def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) -> None:
@@ -74,7 +74,10 @@ def test_every_epoch_sees_new_places_of_the_same_tilts(simulated: SimulatedMater
     assert float((first[2] - later[2]).abs().mean()) > 0.05 * float(first[2].max())
 
 
-def test_a_missing_simulation_is_named(results: Path) -> None:
-    grid = {**CONFIGURATION["grid"], "tilts": 5}
-    with pytest.raises(InputError, match=r"images/KNbO3: found 4 tilts.*5"):
-        load_simulated(results, {**CONFIGURATION, "grid": grid})
+def test_what_is_missing_is_named(results: Path) -> None:
+    files = sorted(results.rglob("*.npz"))
+    for left, found in (("batch1", "1 potentials and 2 tilts"), ("KNbO3", "0 potentials and 4 tilts")):
+        with pytest.raises(InputError, match=f"simulations of KNbO3: found {found}"):
+            load_simulated([path for path in files if path.stem != left], CONFIGURATION)
+    with pytest.raises(InputError, match="without its configuration"):
+        load_simulated(files, None)

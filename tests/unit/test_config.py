@@ -71,6 +71,9 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
         (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
         (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
+        (change("training", "loss", "spread", value=0), ["training.loss.spread", "uncertainty true"]),
+        (change("model", "uncertainty", value=False), ["training.loss.spread", "0.1", "uncertainty false"]),
+        (change("optics", "aberrations", value={"astigmatism": 9}), ["training.augmentation", "symmetry", "none"]),
         (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.025", "330"]),
         (change("simulation", "multislice", "sampling_angstrom", value=0.2), ["sampling_angstrom", "0.2", "50"]),
         (change("optics", "aberrations", value={"C9": 1}), ["aberrations", "'C9'", "C30"]),
@@ -115,3 +118,14 @@ def test_columns_need_small_tilts() -> None:
         check_configuration(config, SCHEMA, ROOT)
     config["model"]["projection"] = "direct"
     check_configuration(config, SCHEMA, ROOT)
+
+
+def test_what_the_schema_calls_optional_may_be_left_out() -> None:
+    config = copy.deepcopy(SHIPPED)
+    for key in ("orientation", "edge_share", "wedge_share", "wedge_deg"):
+        del config["grid"][key]
+    config["training"]["source"] = "rendered"
+    check_configuration(config, SCHEMA, ROOT)
+    config["grid"]["edge_share"] = 0.1
+    with pytest.raises(InputError, match=r"training\.source.*stored"):
+        check_configuration(config, SCHEMA, ROOT)

@@ -10,10 +10,10 @@ import pytest
 import torch
 import zarr
 
-from iphasenet.ablation import FIELDS, Coverage, shuffled
+from iphasenet.ablation import FIELDS, Coverage, shuffled, summarise_ablation
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.evaluate import baseline_scale, evaluate, predict, predict_idpc, summarise
+from iphasenet.evaluate import _ablate, baseline_scale, evaluate, predict, predict_idpc, summarise
 from iphasenet.metrics import METRICS
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.weights import save_weights
@@ -77,7 +77,8 @@ def test_evaluation_of_a_store(tmp_path: Path) -> None:
     summary = json.loads(outputs[2].read_text())
     means = json.loads(json.dumps(summarise(table)))
     assert {name: summary[name] for name in means} == means and summary["doses"] == [1e4, 1e6]
-    assert list(summary["shuffled_metadata"]) == ["nothing", "thickness", "tilt", "gamma", "all"]
+    # All samples of this set have one tilt.
+    assert list(summary["shuffled_metadata"]) == ["nothing", "thickness", "gamma", "all"]
     nearest = table[(table["method"] == "model") & (table["dose"] == 1e4)]
     assert summary["shuffled_metadata"]["nothing"]["mae"] == pytest.approx(nearest["mae"].mean())
     assert 0 <= summary["uncertainty"]["90%"] <= 1
@@ -109,3 +110,11 @@ def test_coverage_tells_a_right_spread_from_a_narrow_and_a_wide_one(factor: floa
     for level, share in found.items():
         difference = share - float(level.rstrip("%")) / 100
         assert abs(difference) < 0.005 if sign == 0 else sign * difference > 0.005
+
+
+def test_a_field_that_cannot_be_mistaken_is_not_in_the_summary() -> None:
+    """One thickness: shuffled, it is what it was, and would seem not to be used."""
+    data = material(samples=4)
+    data.coordinates["thickness_nm"] = np.full(4, 40.0)
+    table = _ablate(Echo(SETTINGS), data, predict(Echo(SETTINGS), data)[0])
+    assert list(summarise_ablation(table)) == ["nothing", "tilt", "gamma", "all"]

@@ -21,7 +21,7 @@ from iphasenet.callbacks import Provenance
 from iphasenet.crops import EpochSampler, NoisyImages, TrainingCrops
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
-from iphasenet.model import ModelSettings
+from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.train import describe_run, run_identity, trained_ranges
@@ -116,6 +116,11 @@ def test_a_global_batch_is_the_same_on_any_number_of_processes() -> None:
     assert alone != epoch_of(EpochSampler(21, batch_size=6, seed=1), 3)
 
 
+def test_more_processes_than_crops_are_refused() -> None:
+    with pytest.raises(InputError, match="3 crops in an epoch; allowed: at least 4"):
+        EpochSampler(3, batch_size=8, seed=1, process=0, processes=4)
+
+
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     sampler = EpochSampler(5, batch_size=8, seed=1)
     assert len(sampler) == len(list(sampler)) == 5 == sampler.share
@@ -188,14 +193,16 @@ def options(folder: Path, dataset: Path, **training: object) -> list[str]:
     ]
 
 
-def command(folder: Path, dataset: Path, **training: object) -> list[str]:
-    return [*torchrun(), "-m", "iphasenet.train", *options(folder, dataset, **training)]
+def command(folder: Path, dataset: Path, processes: int = 1, **training: object) -> list[str]:
+    return [*torchrun(processes), "-m", "iphasenet.train", *options(folder, dataset, **training)]
 
 
-def start_until_checkpoint(folder: Path, dataset: Path, epoch: int, **popen: Any) -> subprocess.Popen[str]:
+def start_until_checkpoint(
+    folder: Path, dataset: Path, epoch: int, processes: int = 1, **popen: Any
+) -> subprocess.Popen[str]:
     """Start a training and come back as soon as it has finished an epoch."""
     process = subprocess.Popen(
-        command(folder, dataset), stderr=subprocess.STDOUT, start_new_session=True, text=True, **popen
+        command(folder, dataset, processes), stderr=subprocess.STDOUT, start_new_session=True, text=True, **popen
     )
     deadline = time.monotonic() + 200
     while not any(
@@ -271,22 +278,49 @@ def test_two_processes_and_two_nodes_have_the_gradients_of_one_process(tmp_path:
         assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5 * largest
 
 
-def test_slurms_warning_stops_after_a_batch_and_puts_the_job_back(tmp_path: Path) -> None:
+def test_slurms_warning_stops_all_processes_after_a_batch_and_puts_the_job_back(tmp_path: Path) -> None:
+    """The signal reaches one of two processes: both stop at the same batch, none waits for the other."""
     dataset, folder = make(tmp_path / "data"), tmp_path / "run"
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
-    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
     scontrol.chmod(0o755)
     environment = {**os.environ, "PATH": f"{scontrol.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
-    process = start_until_checkpoint(folder, dataset, 0, stdout=subprocess.PIPE, env=environment)
-    for pid in workers(process):
-        os.kill(pid, signal.SIGUSR1)
+    process = start_until_checkpoint(folder, dataset, 0, 2, stdout=subprocess.PIPE, env=environment)
+    os.kill(workers(process)[1], signal.SIGUSR1)
     output, _ = process.communicate(timeout=100)
     assert process.returncode != 0 and "goes on from its newest checkpoint" in output
     assert (tmp_path / "called").read_text() == "requeue 17\n"
     assert not (folder / "weights.safetensors").exists()
-    subprocess.run(command(folder, dataset), check=True, capture_output=True, timeout=300)
+    subprocess.run(command(folder, dataset, 2), check=True, capture_output=True, timeout=300)
     assert (folder / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("change", [{"model": {"feature_size": 24}}, {"training": {"epochs": 9}}])
+def test_a_foreign_checkpoint_is_one_line_that_names_the_keys(
+    tmp_path: Path, change: dict[str, dict[str, int]]
+) -> None:
+    """Also where the weights would not even fit, and where the file is none."""
+    dataset = make(tmp_path / "data")
+    subprocess.run(command(tmp_path, dataset, epochs=1), check=True, capture_output=True, timeout=300)
+    last = next(tmp_path.glob("checkpoints/*/last.ckpt"))
+    settings = {part: {**values, **change.get(part, {})} for part, values in SETTINGS.items()}
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    key = next(f"{part}.{name}" for part, values in change.items() for name in values)
+    for file, expected in ((last, key), (tmp_path / "text.ckpt", "found no checkpoint"), (tmp_path / "no", "no such")):
+        other = command(tmp_path / "other", dataset)
+        other[other.index("--settings") + 1] = json.dumps(settings)
+        result = subprocess.run([*other, "--resume", str(file)], capture_output=True, text=True, timeout=300)
+        lines = [line for line in result.stderr.splitlines() if expected in line.lower()]
+        assert result.returncode != 0 and lines and "allowed: one" in lines[0]
+
+
+def test_averaged_weights_keep_the_attentions_indices(tmp_path: Path) -> None:
+    """Integers, of which an average in floating point is something else: with a decay of 0.9, 64 of 225."""
+    subprocess.run(command(tmp_path, make(tmp_path / "data")), check=True, capture_output=True, timeout=300)
+    kept, fresh = load_file(tmp_path / "weights.safetensors"), PotentialNetwork(ModelSettings(**SETTINGS["model"]))
+    indices = {name: value for name, value in fresh.named_buffers() if not value.is_floating_point()}
+    assert indices and all(torch.equal(kept[name], value) for name, value in indices.items())
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_the_keys_are_named() -> None:

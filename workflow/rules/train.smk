@@ -22,15 +22,17 @@ rule train_model:
         processes=lookup(within=config, dpath="jobs/training_processes"),
         stream="--stream" if config["jobs"]["training_stream"] else "",
         simulations=(
-            f"--simulations results/{config['run']}"
-            if config["training"]["source"] == "rendered"
-            else ""
+            "--simulations" if config["training"]["source"] == "rendered" else ""
         ),
+        accelerator="auto" if config["jobs"]["training_gpus"] else "cpu",
         # Outside the outputs: Snakemake removes those before a job starts again.
         checkpoints=f"results/{config['run']}/checkpoints",
     message:
         "Training, {params.processes} process(es)"
+    # Slurm warns every process of a job: only the training itself knows what to do.
     shell:
+        "trap '' USR1; "
         "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
-        "--checkpoints {params.checkpoints} --settings {params.settings:q} {params.stream} {params.simulations} 2>&1 | tee {log}"
+        "--checkpoints {params.checkpoints} --settings {params.settings:q} --accelerator {params.accelerator} "
+        "{params.stream} {params.simulations} {input.simulations} 2>&1 | tee {log}"
