@@ -49,7 +49,6 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "relative_loss: false": {"training": {"relative_loss": False}},
     "ema_decay: 0": {"training": {"ema_decay": 0}},
     "published": PUBLISHED,
-    "published, conditioning: film": {**PUBLISHED, "model": {**PUBLISHED["model"], "conditioning": "film"}},
 }
 BUDGET = {"epochs": 1, "crops_per_sample": 1, "batch_size": 4, "ema_decay": 0.98}
 

@@ -80,8 +80,8 @@ def streamed(store: Path) -> Callable[[np.ndarray], Batch]:
     group = zarr.open_group(store, mode="r")["GaN"]
 
     def read(rows: np.ndarray) -> Batch:
-        rows = np.sort(rows)
-        return group["segments"].oindex[rows], group["potential"].oindex[rows]
+        # Sample by sample, as training streams: a selection by a list takes several times as long.
+        return np.stack([group["segments"][row] for row in rows]), np.stack([group["potential"][row] for row in rows])
 
     return read
 

@@ -16,7 +16,7 @@ import lightning
 import numpy as np
 import torch
 from ablation import configuration
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 
 from iphasenet.crops import TrainingCrops
@@ -25,6 +25,7 @@ from iphasenet.devices import use_threads
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, TrainingNoise
+from iphasenet.train import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 
@@ -68,7 +69,7 @@ def looped(splits: Splits, model: ModelSettings, settings: TrainingSettings, sam
             use_distributed_sampler=False,
             gradient_clip_val=1.0,
             logger=CSVLogger(folder),
-            callbacks=[EMAWeightAveraging(decay=settings.ema_decay), clock],
+            callbacks=[*optional_callbacks(settings), clock],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,

@@ -33,6 +33,7 @@ def predict(
     data: MaterialData,
     metadata: FloatImages | None = None,
     doses: slice = slice(None),
+    turns: int = 1,
     batch_size: int = 8,
 ) -> tuple[FloatImages, FloatImages | None]:
     """
@@ -48,6 +49,8 @@ def predict(
         In place of the samples' own.
     doses : slice
         Which of the doses.
+    turns : int
+        Quarter turns that predictions are averaged over, 1 or 4.
     batch_size : int
         Images predicted together.
 
@@ -65,7 +68,7 @@ def predict(
     batches: list[list[torch.Tensor]] = []
     with torch.inference_mode():
         for part, described in zip(images.split(batch_size), known.split(batch_size), strict=True):
-            outputs = network.projected_potential(part.to(device), described.to(device))
+            outputs = network.projected_potential(part.to(device), described.to(device), turns)
             batches.append([output.cpu() for output in outputs if output is not None])
     shape = noisy.shape[:2] + data.potential.shape[1:]
     found = [torch.cat(parts).reshape(shape).numpy() for parts in zip(*batches, strict=True)]
@@ -118,7 +121,9 @@ def summarise(table: pandas.DataFrame) -> dict[str, Any]:
     }
 
 
-def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summary: Path, device: str) -> None:
+def evaluate(
+    dataset: Path, weights: Path, predictions: Path, table: Path, summary: Path, device: str, turns: int = 1
+) -> None:
     """
     Evaluate the network and the baseline on the test split.
 
@@ -137,6 +142,8 @@ def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summa
         `ABLATION_DOSE`; coverage of the uncertainty.
     device : str
         Torch device.
+    turns : int
+        Quarter turns that the network's predictions are averaged over, 1 or 4; 1 with shuffled metadata.
     """
     network, _ = load_weights(weights)
     network.to(device)
@@ -145,9 +152,9 @@ def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summa
     with atomic_directory(predictions) as temporary:
         root = zarr.open_group(temporary, mode="w", zarr_format=3)
         for data in read_split(dataset, "test"):
-            model, spread = predict(network, data)
+            model, spread = predict(network, data, turns=turns)
             predicted = {"model": model, "idpc": predict_idpc(data, scale)}
-            ablations.append(_ablate(network, data, model))
+            ablations.append(_ablate(network, data))
             kept = dict(predicted)
             if spread is not None:
                 coverage.add(model, spread, data.potential[:, None])
@@ -175,14 +182,15 @@ def evaluate(dataset: Path, weights: Path, predictions: Path, table: Path, summa
         temporary.write_text(json.dumps({**summarise(joined), **ablation, **calibration}, indent=2) + "\n")
 
 
-def _ablate(network: PotentialNetwork, data: MaterialData, model: FloatImages) -> pandas.DataFrame:
+def _ablate(network: PotentialNetwork, data: MaterialData) -> pandas.DataFrame:
     """Metrics with the metadata as they are and shuffled, field by field, at one dose."""
     dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
-    predictions = {"nothing": model[:, dose]}
+    chosen = slice(dose, dose + 1)
+    predictions = {"nothing": predict(network, data, doses=chosen)[0][:, 0]}
     for field in FIELDS:
         other = shuffled(data.metadata, field, data.material)
         # One sample, or one thickness: there is nothing to be mistaken for.
         if np.array_equal(other, data.metadata):
             continue
-        predictions[field] = predict(network, data, other, slice(dose, dose + 1))[0][:, 0]
+        predictions[field] = predict(network, data, other, chosen)[0][:, 0]
     return ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"])

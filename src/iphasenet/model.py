@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from iphasenet.columns import column_shift, project_columns
 from iphasenet.errors import InputError
+from iphasenet.symmetry import turned
 
 CHANNELS = (
     *("top-left", "top-right", "bottom-left", "bottom-right"),
@@ -211,8 +212,29 @@ class PotentialNetwork(nn.Module):
         log_spread = output[:, 1].clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD)
         return mean_potential, self.output_scale * log_spread.exp()
 
-    def projected_potential(self, segments: Tensor, metadata: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Predict the projected potential and its spread (batch, y, x) [V Å]; arguments as for `forward`."""
-        mean_potential, spread = self(segments, metadata)
+    def projected_potential(self, segments: Tensor, metadata: Tensor, turns: int = 1) -> tuple[Tensor, Tensor | None]:
+        """
+        Predict the projected potential and its spread.
+
+        Parameters
+        ----------
+        segments, metadata : tensor
+            As for `forward`; images are square where they are turned.
+        turns : int
+            Mean of the predictions from so many quarter turns of image, detector and crystal: 1 or 4.
+
+        Returns
+        -------
+        potential : (batch, y, x) tensor
+            Projected potential [V Å].
+        spread : (batch, y, x) tensor or None
+            Its spread [V Å].
+        """
+        found = [self(*turned(segments, metadata, turn)) for turn in range(turns)]
         length = 10 * metadata[:, :1, None]
-        return mean_potential * length, None if spread is None else spread * length
+        means = [
+            torch.stack([images.rot90(-turn, (1, 2)) for turn, images in enumerate(output)]).mean(dim=0) * length
+            for output in zip(*found, strict=True)
+            if output[0] is not None
+        ]
+        return means[0], means[1] if len(means) > 1 else None

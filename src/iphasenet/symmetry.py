@@ -4,7 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
@@ -49,3 +51,32 @@ def transformed(
     alpha = -math.atan(lean[1] * math.cos(beta))
     angles = np.array([thickness, math.degrees(alpha), math.degrees(beta), (gamma - 90 * turns) % 360], np.float32)
     return quadrants.reshape(segments.shape), np.rot90(potential, turns), angles
+
+
+def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:
+    """
+    Turn a batch of square images by quarter turns, as operations 0 to 3 of `transformed`.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Top-left, top-right, bottom-left, bottom-right.
+    metadata : (batch, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+    turns : int
+        Quarter turns.
+
+    Returns
+    -------
+    segments, metadata : tensors
+        Of the same shapes.
+    """
+    quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
+    thickness, alpha, beta, gamma = metadata.unbind(dim=1)
+    x, y = torch.tan(torch.deg2rad(beta)), -torch.tan(torch.deg2rad(alpha)) / torch.cos(torch.deg2rad(beta))
+    for _ in range(turns % 4):
+        x, y = y, -x
+    beta = torch.atan(x)
+    alpha = -torch.atan(y * torch.cos(beta))
+    angles = [thickness, torch.rad2deg(alpha), torch.rad2deg(beta), (gamma - 90 * turns) % 360]
+    return quadrants.flatten(1, 2), torch.stack(angles, dim=1)

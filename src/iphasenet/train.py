@@ -23,11 +23,12 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, StopBySignal, Stopped, ValidationPictures
 from iphasenet.checksums import check_files
@@ -236,7 +237,7 @@ def _trainer(
         # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends.
         callbacks=[
             *callbacks,
-            *_optional_callbacks(settings),
+            *optional_callbacks(settings),
             best,
             newest,
             LearningRateMonitor(),
@@ -250,12 +251,13 @@ def _trainer(
     return trainer, best
 
 
-def _optional_callbacks(settings: TrainingSettings) -> list[Callback]:
+def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
     """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
     chosen: list[Callback] = []
     if settings.ema_decay:
-        # Buffers are copied: an average of the attention's integer indices would be none.
-        chosen.append(EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))
+        # Buffers are copied: an average of the attention's integer indices would be none. All weights at once.
+        average = get_ema_multi_avg_fn(settings.ema_decay)
+        chosen.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
     if settings.patience:
         chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
     return chosen

@@ -84,7 +84,7 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, foreach=True
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))

@@ -116,5 +116,5 @@ def test_a_field_that_cannot_be_mistaken_is_not_in_the_summary() -> None:
     """One thickness: shuffled, it is what it was, and would seem not to be used."""
     data = material(samples=4)
     data.coordinates["thickness_nm"] = np.full(4, 40.0)
-    table = _ablate(Echo(SETTINGS), data, predict(Echo(SETTINGS), data)[0])
+    table = _ablate(Echo(SETTINGS), data)
     assert list(summarise_ablation(table)) == ["nothing", "tilt", "gamma", "all"]

@@ -1,5 +1,6 @@
 """The network's inputs, its metadata and its weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from iphasenet.errors import InputError
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork, encode
+from iphasenet.symmetry import transformed, turned
 from iphasenet.weights import load_weights, save_weights
 
 SETTINGS = ModelSettings(feature_size=12, norm="instance", conditioning="film", window_size=8)
@@ -62,6 +64,28 @@ def test_projected_potential_is_mean_potential_times_thickness() -> None:
     with torch.no_grad():
         ratio = network.projected_potential(segments, METADATA)[0] / network(segments, METADATA)[0]
     torch.testing.assert_close(ratio, torch.tensor([400.0, 600.0])[:, None, None].expand_as(ratio))
+
+
+def test_the_mean_over_quarter_turns_turns_with_the_image() -> None:
+    """Of any network, and of its spread; one prediction alone does not."""
+    torch.manual_seed(1)
+    network, segments = PotentialNetwork(replace(SETTINGS, projection="columns", uncertainty=True)).eval(), batch()
+    for turns, alike in ((1, False), (4, True)):
+        with torch.no_grad():
+            plain = network.projected_potential(segments, METADATA, turns)
+            other = network.projected_potential(*turned(segments, METADATA, 1), turns)
+        for one, two in zip(plain, other, strict=True):
+            error = (one.rot90(1, (1, 2)) - two).abs().max() / one.std()
+            assert (error < 1e-3) == alike
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_batch_is_turned_as_a_sample_is(turns: int) -> None:
+    segments, metadata = turned(batch(), METADATA, turns)
+    for index in range(2):
+        expected = transformed(batch()[index].numpy(), batch()[index, 0].numpy(), METADATA[index].numpy(), turns)
+        torch.testing.assert_close(segments[index], torch.tensor(expected[0].copy()), rtol=0, atol=0)
+        torch.testing.assert_close(metadata[index], torch.tensor(expected[2]), rtol=1e-5, atol=1e-6)
 
 
 def test_published_size() -> None:

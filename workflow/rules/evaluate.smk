@@ -19,6 +19,7 @@ rule evaluate_model:
         gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
     params:
         stage=STAGE_VERSIONS["evaluation"],
+        turns=lookup(within=config, dpath="evaluation/turns"),
     message:
         "Evaluation on the test split"
     script:

@@ -12,4 +12,5 @@ with use_threads(snakemake.threads), stage("evaluation", snakemake.log[0]):
         Path(snakemake.output.samples),
         Path(snakemake.output.summary),
         choose_device(snakemake.config["simulation"]["device"]),
+        snakemake.params.turns,
     )
