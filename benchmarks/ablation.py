@@ -50,7 +50,7 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "ema_decay: 0": {"training": {"ema_decay": 0}},
     "published": PUBLISHED,
 }
-BUDGET = {"epochs": 1, "crops_per_sample": 1, "batch_size": 4, "ema_decay": 0.98}
+BUDGET = {"epochs": 1, "crops_per_sample": 1, "crop_pixels": 64, "batch_size": 4, "ema_decay": 0.98}
 
 
 def configuration() -> dict[str, Any]:
