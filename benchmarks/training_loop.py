@@ -15,7 +15,8 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from ablation import configuration
+import yaml
+from ablation import CONFIG, configuration
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 
@@ -82,7 +83,9 @@ def main() -> None:
     """Measure in turn, print the ratio of each pair."""
     warnings.filterwarnings("ignore")
     config = configuration()
-    model, settings = ModelSettings(**config["model"]), TrainingSettings(**{**config["training"], "batch_size": BATCH})
+    laptop = yaml.safe_load((CONFIG / "laptop.yaml").read_text())["training"]
+    changed = {"batch_size": BATCH, "crop_pixels": laptop["crop_pixels"]}
+    model, settings = ModelSettings(**config["model"]), TrainingSettings(**{**config["training"], **changed})
     noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
     train = list(read_split(Path(sys.argv[1]), "validation"))
     cut = (settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)

@@ -9,15 +9,19 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from matplotlib.figure import Figure
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.training import Training
+
+STEPS_BETWEEN_AVERAGES = 4
+"""One average takes a twentieth of a small network's step."""
 
 
 class ProgressBar(TQDMProgressBar):
@@ -35,6 +39,27 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Write beside, then rename."""
         with atomic_file(Path(path)) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class AveragedWeights(WeightAveraging):
+    """
+    Exponential moving average of the weights, every `STEPS_BETWEEN_AVERAGES` steps.
+
+    Buffers are copied: an average of the attention's integer indices would be none.
+
+    Parameters
+    ----------
+    decay : float
+        Decay a step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        average = get_ema_multi_avg_fn(decay**STEPS_BETWEEN_AVERAGES)
+        super().__init__(use_buffers=False, multi_avg_fn=average)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Say whether to average after a step."""
+        return step_idx is not None and epoch_idx is None and step_idx % STEPS_BETWEEN_AVERAGES == 0
 
 
 class Provenance(Callback):

@@ -25,12 +25,18 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
-    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from iphasenet.callbacks import AtomicCheckpoints, ProgressBar, Provenance, StopBySignal, Stopped, ValidationPictures
+from iphasenet.callbacks import (
+    AtomicCheckpoints,
+    AveragedWeights,
+    ProgressBar,
+    Provenance,
+    StopBySignal,
+    Stopped,
+    ValidationPictures,
+)
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops, TrainingCrops
 from iphasenet.dataset import MaterialData, open_dataset, read_split
@@ -255,9 +261,7 @@ def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
     """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
     chosen: list[Callback] = []
     if settings.ema_decay:
-        # Buffers are copied: an average of the attention's integer indices would be none. All weights at once.
-        average = get_ema_multi_avg_fn(settings.ema_decay)
-        chosen.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+        chosen.append(AveragedWeights(settings.ema_decay))
     if settings.patience:
         chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
     return chosen
