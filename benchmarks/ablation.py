@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
 import yaml
 
-from iphasenet.ablation import ablation_table, shuffled
 from iphasenet.dataset import read_split
 from iphasenet.devices import use_threads
-from iphasenet.evaluate import ABLATION_DOSE, predict
+from iphasenet.evaluate import ablate
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.train import fit
@@ -70,14 +68,7 @@ def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -
         folder = Path(name)
         fit(dataset, folder / "w.safetensors", folder / "h.csv", folder / "checkpoints", noise, model, training)
         network, _ = load_weights(folder / "w.safetensors")
-    tables = []
-    for data in read_split(dataset, "validation"):
-        dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
-        chosen = slice(dose, dose + 1)
-        predictions = {"nothing": predict(network, data, doses=chosen)[0][:, 0]}
-        for field in ("thickness", "tilt", "gamma"):
-            predictions[field] = predict(network, data, shuffled(data.metadata, field, data.material), chosen)[0][:, 0]
-        tables.append(ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"]))
+    tables = [ablate(network, data) for data in read_split(dataset, "validation")]
     means = pandas.concat(tables).groupby("shuffled")[["pearson", "mae_share_of_max", "peak_error"]].mean()
     return means.reset_index()
 

@@ -44,14 +44,12 @@ def shuffled(metadata: NDArray[np.float32], field: str, material: str) -> NDArra
     return result
 
 
-def ablation_table(
-    material: str, truth: FloatImages, predictions: Mapping[str, FloatImages], thicknesses: NDArray[np.float64]
-) -> pandas.DataFrame:
+def ablation_table(truth: FloatImages, predictions: Mapping[str, FloatImages]) -> pandas.DataFrame:
     """One row a sample and shuffled field, with its metrics."""
     rows = [
-        {"material": material, "shuffled": field, "thickness_nm": thickness, **score(*map(torch.from_numpy, pair))}
+        {"shuffled": field, **score(*map(torch.from_numpy, pair))}
         for field, images in predictions.items()
-        for thickness, *pair in zip(thicknesses, images, truth, strict=True)
+        for pair in zip(images, truth, strict=True)
     ]
     return pandas.DataFrame(rows)
 

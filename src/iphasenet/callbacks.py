@@ -99,7 +99,7 @@ class Provenance(Callback):
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        return {path: list(value) if isinstance(value, tuple) else value}
+        return {path: value}
     flat: dict[str, Any] = {}
     for name, child in value.items():
         flat |= _flat(child, f"{path}.{name}" if path else name)

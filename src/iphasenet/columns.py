@@ -16,6 +16,12 @@ SHORTEST_PERIOD = 1.5
 """Shortest period of a crystal's projection that is looked for [Å]."""
 
 
+def column_lean(metadata: Tensor) -> Tensor:
+    """Lateral shift of a column per depth (batch, 2), along x and y; `metadata` as for `column_shift`."""
+    _, alpha, beta, _ = torch.deg2rad(metadata).unbind(dim=1)
+    return torch.stack([torch.tan(beta), -torch.tan(alpha) / torch.cos(beta)], dim=1)
+
+
 def column_shift(metadata: Tensor) -> Tensor:
     """
     How far a column leans from the entrance to the exit surface.
@@ -30,10 +36,7 @@ def column_shift(metadata: Tensor) -> Tensor:
     (batch, 2) tensor
         Along x and y [Å].
     """
-    thickness, alpha, beta, _ = metadata.unbind(dim=1)
-    alpha, beta = torch.deg2rad(alpha), torch.deg2rad(beta)
-    lean = torch.stack([torch.tan(beta), -torch.tan(alpha) / torch.cos(beta)], dim=1)
-    return lean * (10 * thickness)[:, None]
+    return column_lean(metadata) * (10 * metadata[:, :1])
 
 
 def project_columns(columns: Tensor, shift: Tensor, sampling: float) -> Tensor:

@@ -154,7 +154,7 @@ def evaluate(
         for data in read_split(dataset, "test"):
             model, spread = predict(network, data, turns=turns)
             predicted = {"model": model, "idpc": predict_idpc(data, scale)}
-            ablations.append(_ablate(network, data))
+            ablations.append(ablate(network, data))
             kept = dict(predicted)
             if spread is not None:
                 coverage.add(model, spread, data.potential[:, None])
@@ -182,8 +182,8 @@ def evaluate(
         temporary.write_text(json.dumps({**summarise(joined), **ablation, **calibration}, indent=2) + "\n")
 
 
-def _ablate(network: PotentialNetwork, data: MaterialData) -> pandas.DataFrame:
-    """Metrics with the metadata as they are and shuffled, field by field, at one dose."""
+def ablate(network: PotentialNetwork, data: MaterialData) -> pandas.DataFrame:
+    """Metrics with the metadata as they are and shuffled, field by field, at the dose nearest to `ABLATION_DOSE`."""
     dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
     chosen = slice(dose, dose + 1)
     predictions = {"nothing": predict(network, data, doses=chosen)[0][:, 0]}
@@ -193,4 +193,4 @@ def _ablate(network: PotentialNetwork, data: MaterialData) -> pandas.DataFrame:
         if np.array_equal(other, data.metadata):
             continue
         predictions[field] = predict(network, data, other, chosen)[0][:, 0]
-    return ablation_table(data.material, data.potential, predictions, data.coordinates["thickness_nm"])
+    return ablation_table(data.potential, predictions)

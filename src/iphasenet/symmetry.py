@@ -1,12 +1,13 @@
 """Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from iphasenet.columns import column_lean
 
 OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
@@ -39,17 +40,11 @@ def transformed(
     """
     turns, mirrored = operation % 4, operation >= 4
     quadrants = segments.reshape(2, 2, *segments.shape[1:])
-    thickness, alpha, beta, gamma = (float(value) for value in metadata)
-    lean = np.array([math.tan(math.radians(beta)), -math.tan(math.radians(alpha)) / math.cos(math.radians(beta))])
     if mirrored:
         quadrants, potential = quadrants[::-1, :, ::-1], potential[::-1]
-        lean, gamma = lean * (1, -1), -gamma
+        metadata = metadata * np.array([1, -1, 1, -1], np.float32)
     quadrants = np.rot90(np.rot90(quadrants, turns, (0, 1)), turns, (2, 3))
-    for _ in range(turns):
-        lean = np.array([lean[1], -lean[0]])
-    beta = math.atan(lean[0])
-    alpha = -math.atan(lean[1] * math.cos(beta))
-    angles = np.array([thickness, math.degrees(alpha), math.degrees(beta), (gamma - 90 * turns) % 360], np.float32)
+    angles = _turned_metadata(torch.from_numpy(metadata)[None], turns)[0].numpy()
     return quadrants.reshape(segments.shape), np.rot90(potential, turns), angles
 
 
@@ -72,11 +67,14 @@ def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tens
         Of the same shapes.
     """
     quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
-    thickness, alpha, beta, gamma = metadata.unbind(dim=1)
-    x, y = torch.tan(torch.deg2rad(beta)), -torch.tan(torch.deg2rad(alpha)) / torch.cos(torch.deg2rad(beta))
+    return quadrants.flatten(1, 2), _turned_metadata(metadata, turns)
+
+
+def _turned_metadata(metadata: Tensor, turns: int) -> Tensor:
+    x, y = column_lean(metadata).unbind(dim=1)
     for _ in range(turns % 4):
         x, y = y, -x
     beta = torch.atan(x)
     alpha = -torch.atan(y * torch.cos(beta))
-    angles = [thickness, torch.rad2deg(alpha), torch.rad2deg(beta), (gamma - 90 * turns) % 360]
-    return quadrants.flatten(1, 2), torch.stack(angles, dim=1)
+    angles = [metadata[:, 0], torch.rad2deg(alpha), torch.rad2deg(beta), (metadata[:, 3] - 90 * turns) % 360]
+    return torch.stack(angles, dim=1)

@@ -290,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # In the process, and for every library: Snakemake sets several variables to the threads of all processes, and
     # idle threads of one library take the cores from the next.
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    # Everything is in memory: the loader needs no worker processes.
+    # Crops take little of a step, and forked readers of Zarr can block: no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     try:
         with use_threads(threads):

@@ -13,7 +13,7 @@ import zarr
 from iphasenet.ablation import FIELDS, Coverage, shuffled, summarise_ablation
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.evaluate import _ablate, baseline_scale, evaluate, predict, predict_idpc, summarise
+from iphasenet.evaluate import ablate, baseline_scale, evaluate, predict, predict_idpc, summarise
 from iphasenet.metrics import METRICS
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.weights import save_weights
@@ -116,5 +116,5 @@ def test_a_field_that_cannot_be_mistaken_is_not_in_the_summary() -> None:
     """One thickness: shuffled, it is what it was, and would seem not to be used."""
     data = material(samples=4)
     data.coordinates["thickness_nm"] = np.full(4, 40.0)
-    table = _ablate(Echo(SETTINGS), data)
+    table = ablate(Echo(SETTINGS), data)
     assert list(summarise_ablation(table)) == ["nothing", "tilt", "gamma", "all"]
