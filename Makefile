@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test lint bench accuracy model clean-demo
+.PHONY: demo plan report test lint bench accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -53,6 +53,13 @@ model: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml
 	$(BIN)/python -c "from pathlib import Path; from iphasenet.model_card import publish_model; \
 		publish_model(Path('results/laptop'), Path('resources/models/laptop.safetensors'))"
+
+## generalisation: config/laptop.yaml's network on what it has not seen; hours on two cores
+generalisation: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml
+	@for case in config/generalisation/*.yaml; do \
+		$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml $$case || exit 1; done
+	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml config/generalisation.yaml
 
 ## clean-demo: forget the demo
 clean-demo:

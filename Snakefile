@@ -11,6 +11,8 @@ include: "workflow/rules/common.smk"
 
 pathvars:
     run=f"results/{config['run']}",
+    data=DATA,
+    trained=TRAINED,
 
 
 report: "workflow/report/workflow.rst"
@@ -37,12 +39,7 @@ onstart:
 rule all:
     default_target: True
     input:
-        dataset="<run>/dataset.zarr",
-        card="<run>/README.md",
-        weights="<run>/model/weights.safetensors",
-        model_card="<run>/model/README.md",
-        summary="<run>/evaluation/summary.json",
-        report="<run>/report.html",
+        targets(),
     localrule: True
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, difference, potential_of
+from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_of
 
 from iphasenet.images import PeriodicImages, simulate_images
 from iphasenet.numerics import Numerics, cell_grid
@@ -30,6 +30,7 @@ from iphasenet.probe import window_cells
 from iphasenet.render import Field, Image, lab_tilt, render
 from iphasenet.slab import cut_slab
 from iphasenet.slicing import Slicing
+from iphasenet.windows import image_difference
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -99,12 +100,12 @@ def full(material: str) -> Iterator[tuple[str, np.ndarray]]:
         window_cells(potential.lengths[:2], window)
     )
     print(f"{material}: {scale * (time.perf_counter() - started):.0f} s a tilt and core at {side} Å", flush=True)
-    yield "pixel", difference(base, simulate(potential, pixel / 2, slices, window))
+    yield "pixel", image_difference(base, simulate(potential, pixel / 2, slices, window))
     # Half the thickness of a layer would be the same slices: the reference splits all layers.
     if potential.slicing(slices).count == potential.slicing(FINEST_SLICE).count:
         yield "slices", np.zeros(len(THICKNESSES))
     else:
-        yield "slices", difference(base, simulate(potential, pixel, FINEST_SLICE, window))
+        yield "slices", image_difference(base, simulate(potential, pixel, FINEST_SLICE, window))
 
 
 def published(material: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -114,14 +115,14 @@ def published(material: str) -> Iterator[tuple[str, np.ndarray]]:
     potential = potential_of(cell, pixel / 3)
     window = SMALL_WINDOW
     base = simulate(equal(potential), pixel, slices, window)
-    yield "pixel", difference(base, simulate(equal(potential), pixel / 3, slices, window))
-    yield "slices", difference(base, simulate(potential, pixel, FINEST_SLICE, window))
+    yield "pixel", image_difference(base, simulate(equal(potential), pixel / 3, slices, window))
+    yield "slices", image_difference(base, simulate(potential, pixel, FINEST_SLICE, window))
     for projection in ("infinite", "finite"):
         projected = simulate(equal(potential, atoms=cell, projection=projection), pixel, slices, window)
-        yield projection, difference(projected, base)
+        yield projection, image_difference(projected, base)
         if projection == "infinite":
             # All of it at once against exact phases at a third of the pixel with all layers in their places.
-            yield "together", difference(projected, simulate(potential, pixel / 3, FINEST_SLICE, window))
+            yield "together", image_difference(projected, simulate(potential, pixel / 3, FINEST_SLICE, window))
 
 
 def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:

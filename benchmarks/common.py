@@ -1,11 +1,9 @@
-"""What the measurements share: the five crystals, the published microscope, and how images are compared."""
+"""What the measurements share: the five crystals and the published microscope."""
 
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
-from iphasenet.images import PeriodicImages
 from iphasenet.numerics import sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
@@ -27,26 +25,3 @@ def cell_of(material: str) -> Atoms:
 def potential_of(cell: Atoms, sampling: float) -> CrystalPotential:
     """Potential up to the Nyquist frequency of a multislice grid."""
     return sampled_potential(cell, sampling, 10 * sampling)
-
-
-def difference(images: PeriodicImages, reference: PeriodicImages) -> np.ndarray:
-    """
-    Compare images of the first rotation with a reference's.
-
-    Returns
-    -------
-    (thickness,) array
-        rms difference over all positions and segments as a share of the reference's contrast (its rms deviation from
-        each segment's mean). By Parseval, sums over the Fourier coefficients.
-    """
-    first, second = images.coefficients[:, 0], reference.coefficients[:, 0]
-    shape = tuple(min(a, b) for a, b in zip(first.shape[-2:], second.shape[-2:], strict=True))
-    first, second = _central(first, shape), _central(second, shape)
-    contrast = np.abs(second) ** 2
-    contrast[..., shape[0] // 2, shape[1] // 2] = 0
-    return np.sqrt((np.abs(first - second) ** 2).sum(axis=(1, 2, 3)) / contrast.sum(axis=(1, 2, 3)))
-
-
-def _central(coefficients: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    y, x = (slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(coefficients.shape[-2:], shape, strict=True))
-    return coefficients[..., y, x]

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, difference, potential_of
+from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_of
 
 from iphasenet.images import simulate_images
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.probe import window_cells
+from iphasenet.windows import image_difference
 
 WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 64.0, 76.8), 102.4
 SAMPLING, SLICE = 0.15, 0.3
@@ -57,9 +58,9 @@ def main() -> None:
                     if edges == "hard" and window > 51.2:
                         continue
                     images = simulate_images(potential, microscope, numerics[window], THICKNESSES, TILT)
-                    for thickness, share in zip(THICKNESSES, difference(images, reference), strict=True):
+                    for thickness, share in zip(THICKNESSES, image_difference(images, reference), strict=True):
                         table.writerow([material, window, edges, thickness / 10, f"{share:.5f}"])
-                    print(material, window, cells, edges, difference(images, reference).round(4), flush=True)
+                    print(material, window, cells, edges, image_difference(images, reference).round(4), flush=True)
                 stream.flush()
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import yaml
 
 from iphasenet.errors import InputError
 from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.optics import Microscope, sampling_limit
-from iphasenet.sampling import Grid
+from iphasenet.sampling import SPLITS, Grid
 from iphasenet.training_settings import TrainingSettings
 
 
@@ -49,6 +50,7 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     microscope = Microscope(**config["optics"])
     _check_multislice(config, microscope)
     _check_training(config, microscope)
+    _check_evaluation(config)
 
 
 # JSON counts 3.0 as an integer, Python does not.
@@ -106,7 +108,7 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
             f"configuration: model.projection: found 'columns' with grid.orientation {grid.orientation!r}, where "
             "crystals have no straight columns; allowed: direct"
         )
-    if training.source == "rendered" and (grid.orientation != "tilt" or grid.edge_share or grid.wedge_share):
+    if training.source == "rendered" and not grid.all_periodic:
         raise InputError(
             "configuration: training.source: found 'rendered' with crystals that have no periodic images (any "
             "orientation, edges or wedges); allowed: stored"
@@ -120,6 +122,38 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
         raise InputError(
             f"configuration: training.loss.spread: found {training.loss['spread']:g} with model.uncertainty "
             f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
+        )
+
+
+def _check_evaluation(config: Mapping[str, Any]) -> None:
+    grid, settings = Grid(**config["grid"]), TrainingSettings(**config["training"])
+    if "trained" in config and "dataset" in config:
+        raise InputError("configuration: trained: found it beside dataset; allowed: one of them")
+    for key in ("trained", "dataset"):
+        if config.get(key) == config["run"]:
+            raise InputError(f"configuration: {key}: found {config[key]!r}, this run; allowed: another run's name")
+    needed = {"test"} if "trained" in config else set(SPLITS)
+    if not needed <= set(grid.splits):
+        raise InputError(
+            f"configuration: grid.splits: found {list(grid.splits)}; allowed: all of {', '.join(SPLITS)}, or, where "
+            "`trained` names another run's network, at least test"
+        )
+    left_out, names = settings.left_out, selected_materials(config)
+    known = left_out.mask("", np.array(grid.thickness_nm))
+    if set(left_out.materials) - set(names) or not set(names) - set(left_out.materials):
+        raise InputError(
+            f"configuration: training.leave_out.materials: found {list(left_out.materials)}; allowed: some of "
+            f"{', '.join(names)}, not all"
+        )
+    if known.sum() != len(left_out.thickness_nm) or known.all():
+        raise InputError(
+            f"configuration: training.leave_out.thickness_nm: found {list(left_out.thickness_nm)}; allowed: some of "
+            f"grid.thickness_nm, {list(grid.thickness_nm)}, not all"
+        )
+    if config["evaluation"]["window_factors"] and not grid.all_periodic:
+        raise InputError(
+            "configuration: evaluation.window_factors: found windows with crystals that have no small cell (any "
+            "orientation, edges or wedges); allowed: []"
         )
 
 

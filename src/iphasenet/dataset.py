@@ -1,7 +1,7 @@
 """Reading the data set into memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from iphasenet.checksums import check_presence
 from iphasenet.errors import InputError
-from iphasenet.sampling import SPLITS, Split
+from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
 from iphasenet.store import COORDINATES
 
 
@@ -53,6 +53,27 @@ class MaterialData:
         names = ("thickness_nm", "alpha", "beta", "gamma")
         return np.stack([self.coordinates[name] for name in names], axis=1).astype(np.float32)
 
+    @property
+    def tilt_deg(self) -> NDArray[np.float64]:
+        """Angle between beam and zone axis, a sample [degrees]."""
+        return zone_axis_angle(self.coordinates["alpha"], self.coordinates["beta"])
+
+    def select(self, rows: NDArray[np.int64]) -> "MaterialData":
+        """Take some of the samples of a validation or test split, in the order of `rows`."""
+        return replace(
+            self,
+            segments=self.segments[rows],
+            potential=self.potential[rows],
+            noisy_segments=self.noisy_segments[rows],
+            coordinates={name: values[rows] for name, values in self.coordinates.items()},
+        )
+
+
+def zone_axis_angle(alpha: NDArray[Any], beta: NDArray[Any]) -> NDArray[np.float64]:
+    """Angle between the beam and a zone axis tilted by alpha about x, then by beta about y; all in degrees."""
+    cosine = np.cos(np.deg2rad(alpha)) * np.cos(np.deg2rad(beta))
+    return np.asarray(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))), dtype=np.float64)
+
 
 class StoredRows:
     """
@@ -90,7 +111,9 @@ def open_dataset(path: str | Path) -> zarr.Group:
         raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
 
 
-def read_split(path: str | Path, split: Split, stream: bool = False) -> Iterator[MaterialData]:
+def read_split(
+    path: str | Path, split: Split, stream: bool = False, left_out: LeftOut = NOTHING
+) -> Iterator[MaterialData]:
     """
     Read one split, material by material.
 
@@ -102,11 +125,13 @@ def read_split(path: str | Path, split: Split, stream: bool = False) -> Iterator
         Which samples.
     stream : bool
         Leave the images where they are (`StoredRows`), having read them all once; else take them into memory.
+    left_out : LeftOut
+        Samples that are not read.
 
     Yields
     ------
     MaterialData
-        One a material, in the order of their names.
+        One a material, in the order of their names; none for a material that is left out.
 
     Raises
     ------
@@ -114,9 +139,16 @@ def read_split(path: str | Path, split: Split, stream: bool = False) -> Iterator
         Where a file is missing, a chunk damaged, a number not finite or the split empty.
     """
     root: Any = open_dataset(path)
-    for name in sorted(root.group_keys()):
+    names = sorted(root.group_keys())
+    for key in left_out.materials:
+        if key not in names:
+            raise InputError(f"left out: found {key!r}; allowed: materials of the data set, {', '.join(names)}")
+    chosen = [name for name in names if name not in left_out.materials]
+    if not chosen:
+        raise InputError(f"left out: found all of {', '.join(names)}; allowed: at least one material stays")
+    for name in chosen:
         check_presence(Path(path))
-        yield read_material(root[name], split, stream)
+        yield read_material(root[name], split, stream, left_out)
 
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
@@ -158,11 +190,12 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
         ) from error
 
 
-def read_material(group: zarr.Group, split: Split, stream: bool = False) -> MaterialData:
+def read_material(group: zarr.Group, split: Split, stream: bool = False, left_out: LeftOut = NOTHING) -> MaterialData:
     """Read one material's samples of a split, as `read_split`, from its group or its own store."""
     name = str(group.attrs["material"])
     coordinates = {key: read_rows(group, key) for key in COORDINATES}
-    chosen = np.flatnonzero(coordinates["split"] == SPLITS.index(split))
+    kept = ~left_out.mask(name, coordinates["thickness_nm"])
+    chosen = np.flatnonzero((coordinates["split"] == SPLITS.index(split)) & kept)
     if not len(chosen):
         raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
     rows = np.flatnonzero(np.isin(read_rows(group, "evaluation_sample"), chosen))

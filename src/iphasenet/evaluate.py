@@ -1,196 +1,265 @@
-"""The network and the iDPC baseline on the test split: predictions, a table of samples, a summary."""
+"""Predictions of the network and of the baselines against the truth: the tables that everything else is made of."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
-import torch
-import zarr
 from numpy.typing import NDArray
 
-from iphasenet.ablation import FIELDS, Coverage, ablation_table, shuffled, summarise_ablation
-from iphasenet.dataset import MaterialData, read_split
+from iphasenet.alterations import nearest_dose
+from iphasenet.atomic_columns import prediction_rows, true_columns
+from iphasenet.baselines import BASELINES, Baselines, nearest_training
+from iphasenet.column_structure import ColumnView, crystal_columns
+from iphasenet.dataset import MaterialData, open_dataset, read_material
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory, atomic_file
-from iphasenet.idpc import ScaleFit, idpc
-from iphasenet.metrics import METRICS, score
-from iphasenet.model import PotentialNetwork
-from iphasenet.weights import load_weights
+from iphasenet.files import atomic_directory
+from iphasenet.metrics import score
+from iphasenet.optics import Microscope
+from iphasenet.potential import CrystalPotential
+from iphasenet.predict import open_predictions
+from iphasenet.sampling import LeftOut
+from iphasenet.spectra import radial_spectrum
+from iphasenet.uncertainty import coverage
 
-METHODS = ("model", "idpc")
+METHODS = ("model", *BASELINES)
 
-ABLATION_DOSE = 1e5
-"""Dose at which metadata are shuffled [e/Å²]."""
+_TOGETHER = 16
+"""Samples that are in memory together."""
 
 FloatImages = NDArray[np.float32]
 
 
-def predict(
-    network: PotentialNetwork,
-    data: MaterialData,
-    metadata: FloatImages | None = None,
-    doses: slice = slice(None),
-    turns: int = 1,
-    batch_size: int = 8,
-) -> tuple[FloatImages, FloatImages | None]:
+@dataclass(frozen=True)
+class Tables:
     """
-    Predict the noisy images of a material.
+    What was measured of one material.
 
-    Parameters
+    Attributes
     ----------
-    network : PotentialNetwork
-        Network in evaluation mode.
-    data : MaterialData
-        Validation or test split.
-    metadata : (sample, 4) array, optional
-        In place of the samples' own.
-    doses : slice
-        Which of the doses.
-    turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
-    batch_size : int
-        Images predicted together.
-
-    Returns
-    -------
-    potential : (sample, dose, y, x) float32 array
-        Projected potential [V Å].
-    spread : (sample, dose, y, x) float32 array or None
-        Its spread [V Å], where the network says one.
+    samples : DataFrame
+        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), `METRICS`,
+        `POTENTIALS`.
+    columns : DataFrame
+        One row a sample, dose, method and type of atomic column (`iphasenet.atomic_columns`).
+    spectra : DataFrame
+        material, dose, method ('truth' too), frequency [1/Å], power [V² Å²] of the mean potential.
+    coverage : DataFrame
+        material, dose, level, covered, spread_over_error; empty where the network says no uncertainty.
     """
-    device = next(network.parameters()).device
-    noisy = data.noisy_segments[:, doses]
-    images = torch.from_numpy(noisy).flatten(0, 1).float()
-    known = torch.from_numpy(data.metadata if metadata is None else metadata).repeat_interleave(noisy.shape[1], 0)
-    batches: list[list[torch.Tensor]] = []
-    with torch.inference_mode():
-        for part, described in zip(images.split(batch_size), known.split(batch_size), strict=True):
-            outputs = network.projected_potential(part.to(device), described.to(device), turns)
-            batches.append([output.cpu() for output in outputs if output is not None])
-    shape = noisy.shape[:2] + data.potential.shape[1:]
-    found = [torch.cat(parts).reshape(shape).numpy() for parts in zip(*batches, strict=True)]
-    if not all(np.isfinite(part).all() for part in found):
-        raise InputError(f"{data.material}: the prediction holds NaN or infinity; no number is worth printing")
-    return found[0], found[1] if len(found) > 1 else None
+
+    samples: pandas.DataFrame
+    columns: pandas.DataFrame
+    spectra: pandas.DataFrame
+    coverage: pandas.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write one Parquet file a table; the folder appears whole or not at all."""
+        with atomic_directory(folder) as temporary:
+            temporary.mkdir()
+            for field in fields(self):
+                getattr(self, field.name).to_parquet(temporary / f"{field.name}.parquet", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tables":
+        """Read what `save` wrote."""
+        return cls(*(pandas.read_parquet(folder / f"{field.name}.parquet") for field in fields(cls)))
+
+    @classmethod
+    def joined(cls, parts: "list[Tables]") -> "Tables":
+        """Put the tables of several materials, or of parts of one, below each other."""
+        names = [field.name for field in fields(cls)]
+        found = {name: [table for part in parts if len(table := getattr(part, name))] for name in names}
+        return cls(*(pandas.concat(found[name], ignore_index=True) if found[name] else _NONE for name in names))
 
 
-def baseline_scale(training: Iterable[MaterialData]) -> tuple[float, float]:
-    """Scale [V Å] and mean potential [V] of the iDPC baseline, fitted to noise-free training images."""
-    fit = ScaleFit()
-    for data in training:
-        thicknesses = 10 * data.coordinates["thickness_nm"]
-        for segments, potential, thickness in zip(data.segments, data.potential, thicknesses, strict=True):
-            fit.add(idpc(segments, data.sampling), float(thickness), potential)
-    return fit.solve()
+_NONE = pandas.DataFrame({"material": pandas.Series(dtype=str)})
 
 
-def predict_idpc(data: MaterialData, scale: tuple[float, float]) -> FloatImages:
-    """Potential (sample, dose, y, x) [V Å] by iDPC with a fitted scale."""
-    mean = scale[1] * 10 * data.coordinates["thickness_nm"]
-    return (scale[0] * idpc(data.noisy_segments, data.sampling) + mean[:, None, None, None]).astype(np.float32)
-
-
-def sample_table(data: MaterialData, predictions: dict[str, FloatImages]) -> pandas.DataFrame:
-    """One row a sample, dose and method with its metadata and metrics."""
-    rows = []
-    for sample, truth in enumerate(torch.from_numpy(data.potential)):
-        names = ("sample_id", "thickness_nm", "alpha", "beta", "gamma", "tilt")
-        known = {name: data.coordinates[name][sample] for name in names}
-        for dose_index, dose in enumerate(data.doses):
-            for method, images in predictions.items():
-                numbers = score(torch.from_numpy(images[sample, dose_index]), truth)
-                rows.append({**known, "material": data.material, "dose": dose, "method": method, **numbers})
-    return pandas.DataFrame(rows)
-
-
-def summarise(table: pandas.DataFrame) -> dict[str, Any]:
-    """Mean of every metric by method, then the same by material."""
-
-    def by_method(rows: pandas.DataFrame) -> dict[str, Any]:
-        means = rows.groupby("method")[list(METRICS)].mean()
-        return {method: {name: float(means.loc[method, name]) for name in METRICS} for method in METHODS}
-
-    return {
-        **by_method(table),
-        "by_material": {str(name): by_method(rows) for name, rows in table.groupby("material")},
-        "samples": int(table["sample_id"].nunique()),
-        "doses": sorted(float(dose) for dose in table["dose"].unique()),
-    }
-
-
-def evaluate(
-    dataset: Path, weights: Path, predictions: Path, table: Path, summary: Path, device: str, turns: int = 1
-) -> None:
+@dataclass(frozen=True)
+class Reference:
     """
-    Evaluate the network and the baseline on the test split.
+    What predictions of a material are compared with and by.
+
+    Attributes
+    ----------
+    potential : CrystalPotential
+        The crystal, whose columns are looked for.
+    baselines : Baselines
+        Fitted to the training split.
+    microscope : Microscope
+        Optics of the data set.
+    training_store : path
+        Data set that the nearest training samples are taken of.
+    left_out : LeftOut
+        What training has not seen.
+    """
+
+    potential: CrystalPotential
+    baselines: Baselines
+    microscope: Microscope
+    training_store: Path
+    left_out: LeftOut
+
+
+def evaluate_material(
+    dataset: Path, material: str, predictions: Path, potential: Path, baselines: Path, training_store: Path
+) -> Tables:
+    """
+    Score the predictions of one material's test split.
 
     Parameters
     ----------
     dataset : path
         Assembled store.
-    weights : path
-        Weights of the network.
+    material : str
+        Which of its materials.
     predictions : path
-        Zarr store to be made: a group a material with `model` and `idpc` (sample, dose, y, x) [V Å].
-    table : path
-        CSV file to be made, one row a sample, dose and method.
-    summary : path
-        JSON file to be made: means by method, and by material; with shuffled metadata, at the dose nearest to
-        `ABLATION_DOSE`; coverage of the uncertainty.
-    device : str
-        Torch device.
-    turns : int
-        Quarter turns that the network's predictions are averaged over, 1 or 4; 1 with shuffled metadata.
+        What `iphasenet.predict.predict_material` wrote.
+    potential : path
+        Potential of the crystal.
+    baselines : path
+        Fitted baselines.
+    training_store : path
+        Data set that the network was trained on.
+
+    Returns
+    -------
+    Tables
+        Rows of this material.
+
+    Raises
+    ------
+    InputError
+        Where predictions are missing, of other samples, or not finite.
     """
-    network, _ = load_weights(weights)
-    network.to(device)
-    scale = baseline_scale(read_split(dataset, "train"))
-    tables, ablations, coverage = [], [], Coverage()
-    with atomic_directory(predictions) as temporary:
-        root = zarr.open_group(temporary, mode="w", zarr_format=3)
-        for data in read_split(dataset, "test"):
-            model, spread = predict(network, data, turns=turns)
-            predicted = {"model": model, "idpc": predict_idpc(data, scale)}
-            ablations.append(ablate(network, data))
-            kept = dict(predicted)
-            if spread is not None:
-                coverage.add(model, spread, data.potential[:, None])
-                kept["model_spread"] = spread
-            group = root.create_group(data.material)
-            for method, images in kept.items():
-                group.create_array(
-                    method,
-                    data=images,
-                    chunks=(1, 1, *images.shape[2:]),
-                    shards=(len(images), *images.shape[1:]),
-                    dimension_names=("sample", "dose", "y", "x"),
-                    attributes={"units": "V Å"},
-                )
-            ids = group.create_array("sample_id", shape=(len(data.potential),), dtype=str, dimension_names=("sample",))
-            ids[:] = data.coordinates["sample_id"]
-            tables.append(sample_table(data, predicted))
-            root.attrs["doses"] = data.doses.tolist()
-    joined = pandas.concat(tables)
-    with atomic_file(table) as temporary:
-        joined.to_csv(temporary, index=False)
-    with atomic_file(summary) as temporary:
-        ablation = {"shuffled_metadata": summarise_ablation(pandas.concat(ablations))}
-        calibration = {"uncertainty": coverage.summary()} if spread is not None else {}
-        temporary.write_text(json.dumps({**summarise(joined), **ablation, **calibration}, indent=2) + "\n")
+    root: Any = open_dataset(dataset)
+    data = read_material(root[material], "test")
+    group = open_predictions(predictions, data)
+    reference = Reference(
+        CrystalPotential.load(potential),
+        Baselines.load(baselines),
+        Microscope(**root.attrs["configuration"]["optics"]),
+        training_store,
+        LeftOut(**group.attrs["left_out"]),
+    )
+    parts = []
+    for start in range(0, len(data.potential), _TOGETHER):
+        rows = np.arange(start, min(start + _TOGETHER, len(data.potential)))
+        model, spread = (
+            np.asarray(group[name][rows[0] : rows[-1] + 1]) if name in group else None
+            for name in ("model", "model_spread")
+        )
+        if model is None or not np.isfinite(model).all() or (spread is not None and not np.isfinite(spread).all()):
+            raise InputError(f"{predictions}: found NaN, infinity or no prediction; allowed: finite numbers alone")
+        parts.append(evaluate_samples(data.select(rows), model, spread, reference))
+    return _averaged(Tables.joined(parts))
 
 
-def ablate(network: PotentialNetwork, data: MaterialData) -> pandas.DataFrame:
-    """Metrics with the metadata as they are and shuffled, field by field, at the dose nearest to `ABLATION_DOSE`."""
-    dose = int(np.abs(np.log(data.doses / ABLATION_DOSE)).argmin())
-    chosen = slice(dose, dose + 1)
-    predictions = {"nothing": predict(network, data, doses=chosen)[0][:, 0]}
-    for field in FIELDS:
-        other = shuffled(data.metadata, field, data.material)
-        # One sample, or one thickness: there is nothing to be mistaken for.
-        if np.array_equal(other, data.metadata):
-            continue
-        predictions[field] = predict(network, data, other, chosen)[0][:, 0]
-    return ablation_table(data.potential, predictions)
+def evaluate_samples(
+    data: MaterialData, model: FloatImages, spread: FloatImages | None, reference: Reference
+) -> Tables:
+    """
+    Score some samples that are in memory.
+
+    Parameters
+    ----------
+    data : MaterialData
+        Test samples of one material.
+    model : (sample, dose, y, x) array
+        Predictions of the network [V Å].
+    spread : (sample, dose, y, x) array or None
+        Their spread [V Å].
+    reference : Reference
+        What they are compared with.
+
+    Returns
+    -------
+    Tables
+        `spectra` and `coverage` with one row a sample: their mean is the material's.
+    """
+    nearest = nearest_training(reference.training_store, data, reference.left_out)
+    predictions = {
+        "model": model,
+        **reference.baselines.predict(data, reference.microscope),
+        "nearest": np.repeat(nearest[:, None], model.shape[1], axis=1),
+    }
+    return Tables(
+        _sample_rows(data, predictions, reference.left_out),
+        _column_rows(data, predictions, reference.potential),
+        _spectrum_rows(data, predictions),
+        _coverage_rows(data, model, spread),
+    )
+
+
+def _known(data: MaterialData) -> dict[str, Any]:
+    names = ("sample_id", "tilt", "thickness_nm", "alpha", "beta", "gamma")
+    return {"material": data.material, **{name: data.coordinates[name] for name in names}, "tilt_deg": data.tilt_deg}
+
+
+def _sample_rows(data: MaterialData, predictions: Mapping[str, FloatImages], left_out: LeftOut) -> pandas.DataFrame:
+    known = _known(data)
+    held_out = [left_out.held_out(data.material, float(thickness)) for thickness in known["thickness_nm"]]
+    tables = [
+        pandas.DataFrame(
+            {**known, "held_out": held_out, "dose": dose, "method": method, **score(images[:, index], data.potential)}
+        )
+        for method, images in predictions.items()
+        for index, dose in enumerate(data.doses)
+    ]
+    return pandas.concat(tables, ignore_index=True)
+
+
+def _column_rows(
+    data: MaterialData, predictions: Mapping[str, FloatImages], potential: CrystalPotential
+) -> pandas.DataFrame:
+    crystal, rows = crystal_columns(potential), []
+    for sample, truth in enumerate(data.potential):
+        known = {key: value if key == "material" else value[sample] for key, value in _known(data).items()}
+        true = true_columns(crystal, ColumnView.of(data, sample), truth)
+        rows += [
+            {**known, "dose": dose, "method": method, **row}
+            for method, images in predictions.items()
+            for index, dose in enumerate(data.doses)
+            for row in prediction_rows(true, images[sample, index])
+        ]
+    return pandas.DataFrame(rows)
+
+
+def _spectrum_rows(data: MaterialData, predictions: Mapping[str, FloatImages]) -> pandas.DataFrame:
+    """Spectra at the dose nearest to `ALTERED_DOSE`."""
+    index = nearest_dose(data.doses)
+    length = 10 * data.coordinates["thickness_nm"][:, None, None]
+    tables = []
+    for method, images in {
+        "truth": data.potential,
+        **{name: stack[:, index] for name, stack in predictions.items()},
+    }.items():
+        for sample in range(len(data.potential)):
+            frequency, power = radial_spectrum((images / length)[sample : sample + 1], data.sampling)
+            rows = {"material": data.material, "dose": data.doses[index], "method": method}
+            tables.append(pandas.DataFrame({**rows, "frequency": frequency, "power": power}))
+    return pandas.concat(tables, ignore_index=True)
+
+
+def _coverage_rows(data: MaterialData, model: FloatImages, spread: FloatImages | None) -> pandas.DataFrame:
+    if spread is None:
+        return _NONE
+    tables = [
+        coverage(model[sample, index], spread[sample, index], data.potential[sample]).assign(dose=dose)
+        for sample in range(len(model))
+        for index, dose in enumerate(data.doses)
+    ]
+    return pandas.concat(tables, ignore_index=True).assign(material=data.material)
+
+
+def _averaged(tables: Tables) -> Tables:
+    """Mean spectra and coverage over a material's samples."""
+    keys = {"spectra": ["material", "dose", "method", "frequency"], "coverage": ["material", "dose", "level"]}
+    means = {
+        name: table.groupby(key, as_index=False).mean() if len(table := getattr(tables, name)) else table
+        for name, key in keys.items()
+    }
+    return Tables(tables.samples, tables.columns, means["spectra"], means["coverage"])

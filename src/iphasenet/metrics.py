@@ -1,10 +1,14 @@
 """What a prediction is worth."""
 
-from typing import cast
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
 from torch import Tensor
-from torchmetrics.functional import mean_absolute_error, pearson_corrcoef
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional import pearson_corrcoef
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 PUBLISHED_RANGE = 600_000.0
 """Data range that the published PSNR was computed with [V Å], more than twenty times the images' own."""
@@ -22,19 +26,27 @@ METRICS = (
     "ssim",
 )
 
+POTENTIALS = ("mean_predicted", "mean_true", "maximum_predicted", "maximum_true")
 
-def score(prediction: Tensor, truth: Tensor) -> dict[str, float]:
+_BATCH = 32
+
+FloatImages = NDArray[np.floating[Any]]
+
+
+def score(predictions: FloatImages, truths: FloatImages) -> dict[str, NDArray[np.float64]]:
     """
-    Metrics of one image.
+    Metrics of images, one by one.
 
     Parameters
     ----------
-    prediction, truth : (y, x) tensor
+    predictions, truths : (image, y, x) array
         Projected potential [V Å].
 
     Returns
     -------
-    dict
+    dict of (image,) arrays
+        `METRICS` and `POTENTIALS`:
+
         pearson : Pearson correlation of the pixels; 0 for a constant prediction, where it is not defined.
         mae : mean absolute error [V Å].
         mae_share_of_max : mae / max(truth).
@@ -42,20 +54,45 @@ def score(prediction: Tensor, truth: Tensor) -> dict[str, float]:
         psnr_published_range : PSNR with the range `PUBLISHED_RANGE` [dB].
         peak_error : mean of |prediction - truth| / truth over the highest `PEAK_SHARE` of the true pixels.
         ssim : structural similarity (Gaussian window, sigma 1.5 px) with the range max(truth) - min(truth).
+        mean_predicted, mean_true, maximum_predicted, maximum_true : of the image [V Å].
     """
-    prediction, truth = prediction.double(), truth.double()
-    span = float(truth.max() - truth.min())
-    mae = float(mean_absolute_error(prediction, truth))
-    count = max(1, round(PEAK_SHARE * truth.numel()))
-    peaks, where = truth.flatten().topk(count)
-    images = prediction[None, None], truth[None, None]
-    varies = bool(prediction.max() > prediction.min())
+    starts = range(0, len(predictions), _BATCH)
+    parts = [
+        _score(*(torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])) for images in (predictions, truths)))
+        for i in starts
+    ]
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]} if parts else {}
+
+
+def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
+    pixels = predictions.double().flatten(1), truths.double().flatten(1)
+    predicted, truth = pixels
+    lowest, highest = truth.amin(1), truth.amax(1)
+    span = highest - lowest
+    mae = (predicted - truth).abs().mean(1)
+    peaks, where = truth.topk(max(1, round(PEAK_SHARE * truth.shape[1])))
+    varies = predicted.amax(1) > predicted.amin(1)
+    # A constant's correlation is not defined; torchmetrics would warn of it.
+    correlation = torch.zeros(len(predicted), dtype=torch.float64)
+    if varies.any():
+        correlation[varies] = pearson_corrcoef(predicted[varies].T, truth[varies].T)
+    scaled = [((image - lowest[:, None]) / span[:, None]).view(predictions.shape) for image in pixels]
+    pairs = zip(*scaled, strict=True)
+    psnr = torch.stack([peak_signal_noise_ratio(image, true, data_range=1.0) for image, true in pairs])
+    similar = [
+        structural_similarity(*pair, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for pair in zip(*(images.float().numpy() for images in scaled), strict=True)
+    ]
     return {
-        "pearson": float(pearson_corrcoef(prediction.flatten(), truth.flatten())) if varies else 0.0,
+        "pearson": correlation,
         "mae": mae,
-        "mae_share_of_max": mae / float(truth.max()),
-        "psnr_own_range": float(peak_signal_noise_ratio(prediction, truth, data_range=span)),
-        "psnr_published_range": float(peak_signal_noise_ratio(prediction, truth, data_range=PUBLISHED_RANGE)),
-        "peak_error": float(((prediction.flatten()[where] - peaks).abs() / peaks).mean()),
-        "ssim": float(cast(Tensor, structural_similarity_index_measure(*images, data_range=span))),
+        "mae_share_of_max": mae / highest,
+        "psnr_own_range": psnr,
+        "psnr_published_range": psnr + 20 * torch.log10(PUBLISHED_RANGE / span),
+        "peak_error": ((predicted.gather(1, where) - peaks).abs() / peaks).mean(1),
+        "ssim": torch.tensor(similar, dtype=torch.float64),
+        "mean_predicted": predicted.mean(1),
+        "mean_true": truth.mean(1),
+        "maximum_predicted": predicted.amax(1),
+        "maximum_true": highest,
     }

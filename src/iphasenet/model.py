@@ -165,6 +165,10 @@ class PotentialNetwork(nn.Module):
             window_size=settings.window_size,
             spatial_dims=2,
         )
+        for module in self.network.modules():
+            # Fused attention, without gradients alone; MONAI before 1.6 has none.
+            if hasattr(module, "use_flash_attention"):
+                module.use_flash_attention = True
         widths = (size, size, 2 * size, 4 * size, 8 * size, 16 * size)
         self.modulation = _Modulation(widths) if settings.conditioning == "film" else None
 
@@ -186,7 +190,26 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
         """
-        net, x = self.network, encode(segments, metadata, self.settings.inputs)
+        found = self.columns(encode(segments, metadata, self.settings.inputs), describe(segments, metadata))
+        return self.project(found[:, 0], metadata), found[:, 1] if self.settings.uncertainty else None
+
+    def columns(self, inputs: Tensor, description: Tensor) -> Tensor:
+        """
+        Predict what is projected: all that does not depend on the rest of a large image, so it can be done in tiles.
+
+        Parameters
+        ----------
+        inputs : (batch, 8, y, x) tensor
+            From `encode`, or tiles of it; sides divide by 32.
+        description : (batch, 13) tensor
+            From `describe`: of the whole image, for its tiles to agree.
+
+        Returns
+        -------
+        (batch, 1 or 2, y, x) tensor
+            Mean potential before `project` [V] and, with `uncertainty`, the spread [V].
+        """
+        net, x = self.network, inputs
         hidden = net.swinViT(x, net.normalize)
         features = [
             net.encoder1(x),
@@ -197,20 +220,24 @@ class PotentialNetwork(nn.Module):
             net.encoder10(hidden[4]),
         ]
         if self.modulation is not None:
-            features = self.modulation(describe(segments, metadata), features)
+            features = self.modulation(description, features)
         decoded = net.decoder5(features[5], features[4])
         for decoder, feature in zip((net.decoder4, net.decoder3, net.decoder2), features[3:0:-1], strict=True):
             decoded = decoder(decoded, feature)
         output: Tensor = net.out(net.decoder1(decoded, features[0])).float()
-        mean_potential = self.output_scale * output[:, 0]
-        if self.settings.projection == "columns":
-            # Positions and phases need single precision.
-            with torch.autocast(segments.device.type, enabled=False):
-                mean_potential = project_columns(mean_potential, column_shift(metadata), self.sampling)
+        mean_potential = self.output_scale * output[:, :1]
         if not self.settings.uncertainty:
-            return mean_potential, None
-        log_spread = output[:, 1].clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD)
-        return mean_potential, self.output_scale * log_spread.exp()
+            return mean_potential
+        log_spread = output[:, 1:].clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD)
+        return torch.cat([mean_potential, self.output_scale * log_spread.exp()], dim=1)
+
+    def project(self, columns: Tensor, metadata: Tensor) -> Tensor:
+        """Mean potential (batch, y, x) [V] that columns lean to; as it is with the projection 'direct'."""
+        if self.settings.projection == "direct":
+            return columns
+        # Positions and phases need single precision.
+        with torch.autocast(columns.device.type, enabled=False):
+            return project_columns(columns, column_shift(metadata), self.sampling)
 
     def projected_potential(self, segments: Tensor, metadata: Tensor, turns: int = 1) -> tuple[Tensor, Tensor | None]:
         """

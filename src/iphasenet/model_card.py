@@ -1,7 +1,9 @@
 """Beside the weights: a card that says what they are, and the bare network for users of the published scripts."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -39,7 +41,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         state=state.name if state else None,
         plain=network.modulation is None and network.settings.projection == "direct",
         scores=scores,
-        rows={"all": scores["model"], **{name: part["model"] for name, part in scores["by_material"].items()}},
+        rows={name: _means(part) for name, part in {"all": scores["scores"], **scores["by"]["material"]}.items()},
         configuration=yaml.safe_dump({key: trained[key] for key in ("noise", "model", "training")}, sort_keys=False),
     )
     if state is not None:
@@ -47,6 +49,11 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
             torch.save(network.network.state_dict(), temporary)
     with atomic_file(card) as temporary:
         temporary.write_text(text)
+
+
+def _means(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Means of the network's metrics, without their intervals."""
+    return {name: number["mean"] for name, number in scores["model"].items()}
 
 
 def publish_model(run: Path, output: Path) -> None:

@@ -15,7 +15,7 @@ from iphasenet.images import PeriodicImages, load_images
 from iphasenet.noise import TrainingNoise
 from iphasenet.potential import ComplexArray, CrystalPotential
 from iphasenet.render import Field, Image, lab_angles, render
-from iphasenet.sampling import Grid, Sample, samples
+from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class SimulatedMaterial:
         return Frame(segments, potential, metadata, (slice(None), slice(None)))
 
 
-def load_simulated(files: Sequence[Path], configuration: Mapping[str, Any] | None) -> list[SimulatedMaterial]:
+def load_simulated(
+    files: Sequence[Path], configuration: Mapping[str, Any] | None, left_out: LeftOut = NOTHING
+) -> list[SimulatedMaterial]:
     """
     Read the simulations of a run's training tilts.
 
@@ -79,6 +81,8 @@ def load_simulated(files: Sequence[Path], configuration: Mapping[str, Any] | Non
         `potential/<material>.npz` and `images/<material>/batch<number>.npz` of all materials.
     configuration : mapping
         Configuration that the data set's root attributes hold.
+    left_out : LeftOut
+        Samples that crops are not rendered of.
 
     Returns
     -------
@@ -103,7 +107,14 @@ def load_simulated(files: Sequence[Path], configuration: Mapping[str, Any] | Non
                 f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
                 f"and the data set's {len(tilts)}"
             )
-        training = [sample for sample in planned if sample.orientation.split == "train"]
+        if material in left_out.materials:
+            continue
+        seen = ~left_out.mask(material, np.array([sample.thickness_nm for sample in planned]))
+        training = [
+            sample
+            for sample, is_seen in zip(planned, seen, strict=True)
+            if is_seen and sample.orientation.split == "train"
+        ]
         images = dict(zip(tilts, series, strict=True))
         crystal = CrystalPotential.load(potential[0])
         found.append(SimulatedMaterial(material, training, images, crystal, slice_thickness))

@@ -2,61 +2,37 @@
 
 import base64
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from iphasenet import report_tables as tables
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.report_csv import csv_table
+from iphasenet.report_numbers import BREAKDOWNS, METHODS, METRICS, methods_of, number_text, read_summary
+from iphasenet.viewer import NOTE, ViewerSample, plotly_script, viewer_html
 
-
-class Metric(NamedTuple):
-    """How a score is shown: `shown` formats the value times `factor`."""
-
-    label: str
-    unit: str
-    higher_is_better: bool
-    shown: str
-    factor: float = 1.0
-
-    def text(self, value: float) -> str:
-        """Value as the report shows it, without its unit."""
-        return _text(self.shown, value * self.factor)
-
-    @property
-    def arrow(self) -> str:
-        """Direction of better values."""
-        return "↑" if self.higher_is_better else "↓"
-
-
-METRICS = {
-    "pearson": Metric("Pearson correlation", "", True, "{:z.3f}"),
-    "mae": Metric("Mean absolute error (MAE)", "V Å", False, "{:,.1f}"),
-    "mae_share_of_max": Metric("MAE as a share of the largest potential", "%", False, "{:.2f}", 100),
-    "psnr_own_range": Metric("PSNR with the range of each true image", "dB", True, "{:.2f}"),
-    "psnr_published_range": Metric(
-        "PSNR with the published 600\u202f000\u00a0V\u00a0Å range (for comparison with the published table only)",
-        *("dB", True, "{:.2f}"),
-    ),
-    "peak_error": Metric("Peak error, mean over the highest 0.5 % of the true pixels", "%", False, "{:.1f}", 100),
-    "ssim": Metric("SSIM", "", True, "{:z.3f}"),
+TITLES = {
+    "samples": "Samples",
+    "predictions": "Predictions",
+    "scores": "Correlation by material",
+    "errors": "Error by thickness and dose",
+    "potentials": "Mean and maximum potential",
+    "distribution": "Distribution of errors",
+    "alterations": "Metadata and noise",
+    "calibration": "Calibration of the uncertainty",
+    "spectra": "Power spectra",
+    "windows": "Window of the simulation",
+    "atomic_columns": "Atomic columns",
+    "loss": "Training",
 }
-
-METHODS = {"model": "Network", "idpc": "iDPC"}
-
-PUBLISHED = {"psnr_published_range": "54.45", "mae": "897.8", "pearson": "0.72", "peak_error": "23.8"}
-"""Scores of the published 200 kV system as they were printed, in the units of `METRICS`."""
-
-SHUFFLED_METRICS = ("pearson", "mae", "peak_error")
-
-TITLES = {"samples": "Samples", "predictions": "Predictions", "loss": "Training", "scores": "Scores"}
+"""Titles of figures; any other's is its name."""
 
 
 def write_report(
@@ -67,6 +43,10 @@ def write_report(
     captions: Mapping[str, Path],
     configuration: Mapping[str, Any],
     dataset: Path,
+    viewer: Sequence[ViewerSample] = (),
+    generalisation: Path | None = None,
+    cost: Path | None = None,
+    links: Mapping[str, Path] | None = None,
 ) -> None:
     """
     Write the report of a run.
@@ -76,9 +56,9 @@ def write_report(
     output : Path
         HTML file to be made.
     summary : Path
-        Mean scores (JSON).
+        Mean scores and their intervals (JSON, `iphasenet.summary`).
     samples : Path
-        Scores of every test sample, dose and method (CSV).
+        Scores of every test sample, dose and method (CSV), for a link.
     figures : mapping
         PNG file of each figure, in the order of the report.
     captions : mapping
@@ -87,33 +67,31 @@ def write_report(
         Configuration of the run; `run` is its name.
     dataset : Path
         The data set, for a link.
+    viewer : sequence of ViewerSample
+        Samples of the interactive viewer; without any there is none, and no script in the page.
+    generalisation, cost : Path or None
+        Tables for the sections of these names (CSV, `iphasenet.report_csv.csv_table`); without one there is no
+        section.
+    links : mapping or None
+        Further files to link, by what they are.
 
     Raises
     ------
     InputError
-        A number is missing or not finite; no report is written.
+        A number is missing or not finite, or a figure is not a PNG file; no report is written.
     """
-    scores = json.loads(summary.read_text())
-    _check(scores, str(summary))
-    files = {"Data set": dataset, "Mean scores": summary, "Scores of every sample": samples}
-    files |= {f"Figure: {name}": path for name, path in figures.items()}
-    environment = Environment(
-        loader=PackageLoader("iphasenet"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    html = environment.get_template("report.html").render(
+    scores = read_summary(summary)
+    files = {"Data set": dataset, "Mean scores": summary, "Scores of every sample": samples, **(links or {})}
+    files |= {f"Figure: {_title(name)}": path for name, path in figures.items()}
+    html = _template().render(
+        **_measured(scores),
+        title=scores.get("title"),
         run=str(configuration.get("run", "iphasenet")),
-        sentences=_sentences(scores, samples),
-        metrics=METRICS,
-        methods=METHODS,
-        table=_table(scores),
-        materials={name: _table(part) for name, part in scores["by_material"].items()},
-        published=PUBLISHED,
-        shuffled={
-            field: {name: METRICS[name].text(row[name]) for name in SHUFFLED_METRICS}
-            for field, row in scores.get("shuffled_metadata", {}).items()
-        },
-        uncertainty=scores.get("uncertainty", {}),
+        generalisation=generalisation and csv_table(generalisation, "generalisation"),
+        cost=cost and csv_table(cost, "cost"),
+        viewer=list(zip(viewer, viewer_html(viewer), strict=True)),
+        viewer_note=NOTE,
+        plotly=plotly_script() if viewer else "",
         figures=[_figure(name, path, captions.get(name)) for name, path in figures.items()],
         configuration=yaml.safe_dump(json.loads(json.dumps(dict(configuration))), sort_keys=False, allow_unicode=True),
         files={label: _relative(path, output) for label, path in files.items()},
@@ -122,65 +100,110 @@ def write_report(
         temporary.write_text(html, encoding="utf-8")
 
 
-def _check(scores: Any, where: str) -> None:
-    """Refuse a summary that lacks a number."""
-    parts = {"": scores}
-    for name in _get(scores, "by_material", where):
-        parts[f"by_material.{name}."] = scores["by_material"][name]
-    for prefix, part in parts.items():
-        for method in METHODS:
-            values = _get(part, method, where, prefix)
-            for name in METRICS:
-                _check_number(_get(values, name, where, f"{prefix}{method}."), where, f"{prefix}{method}.{name}")
-    _check_number(_get(scores, "samples", where), where, "samples")
-    for dose in _get(scores, "doses", where):
-        _check_number(dose, where, "doses")
+def _measured(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sentences and tables of the summary, by their names in the template."""
+    parts = {label: tables.breakdown_tables(scores, key) for key, label in BREAKDOWNS.items()}
+    return {
+        "sentences": list(_sentences(scores)),
+        "published": tables.published_table(scores),
+        "scores": tables.score_table(scores),
+        "breakdowns": {label: part for label, part in parts.items() if part},
+        "metadata": tables.altered_table(scores, "shuffled_metadata", "Shuffled"),
+        "noise": tables.altered_table(scores, "noise", "Noise of the images"),
+        "uncertainty": tables.uncertainty_table(scores),
+        "spread_over_error": scores.get("uncertainty", {}).get("spread_over_error"),
+        "columns": tables.column_tables(scores),
+    }
 
 
-def _get(values: Any, name: str, where: str, prefix: str = "") -> Any:
-    if not isinstance(values, Mapping) or values.get(name) in (None, {}, []):
-        raise InputError(f"{where}: {prefix}{name}: found nothing; allowed: a value is required")
-    return values[name]
+def _template() -> Template:
+    return Environment(
+        loader=PackageLoader("iphasenet"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html")
 
 
-def _check_number(value: Any, where: str, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: {name}: found {value!r}; allowed: a finite number")
-
-
-def _sentences(scores: Mapping[str, Any], samples: Path) -> list[str]:
+def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
     """Summary in words."""
-    frame = pd.read_csv(samples)
-    if frame.empty or not {"material", "tilt"} <= set(frame):
-        raise InputError(f"{samples}: found no tilts; allowed: columns material and tilt and at least one row")
-    tilts = len(frame[["material", "tilt"]].drop_duplicates())
-    materials = list(scores["by_material"])
-    model, idpc = ({n: m.text(scores[method][n]) for n, m in METRICS.items()} for method in METHODS)
-    doses = " and ".join(", ".join(_text("{:,.7g}", dose) for dose in sorted(scores["doses"])).rsplit(", ", 1))
-    return [
-        f"The network was tested on {_text('{:,}', scores['samples'])} {_noun(scores['samples'], 'sample')} of "
-        f"{len(materials)} {_noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å². "
-        f"The samples come from {tilts} crystal {_noun(tilts, 'tilt')} that training never saw.",
-        f"The mean Pearson correlation with the true projected potential on these held-out tilts is "
-        f"{model['pearson']} for the network and {idpc['pearson']} for iDPC.",
-        f"The mean absolute error is {model['mae']} V Å for the network ({model['mae_share_of_max']} % of the "
-        f"largest potential) and {idpc['mae']} V Å for iDPC ({idpc['mae_share_of_max']} %).",
-        f"The mean peak error is {model['peak_error']} % for the network and {idpc['peak_error']} % for iDPC.",
+    materials = list(scores["by"]["material"])
+    doses = _listed([number_text("{:,.7g}", dose) for dose in sorted(scores["doses"])])
+    yield (
+        f"The network was tested on {number_text('{:,}', scores['samples'])} {_noun(scores['samples'], 'sample')} of "
+        f"{len(materials)} {_noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å², from "
+        f"{scores['tilt_groups']} crystal {_noun(scores['tilt_groups'], 'tilt')} that training never saw."
+    )
+    unseen = [level for level in ("thickness", "material") if level in scores["by"].get("held_out", {})]
+    if unseen:
+        nouns = _listed([{"thickness": "thicknesses", "material": "materials"}[level] for level in unseen])
+        yield f"Part of the samples are of {nouns} that training never saw either; they are also scored apart, below."
+    yield from (_comparison(scores, name) for name in ("pearson", "mae_share_of_max", "peak_error"))
+    yield from _extremes(scores)
+    yield from _columns(scores)
+
+
+def _comparison(scores: Mapping[str, Any], name: str) -> str:
+    """Network and best baseline by one metric."""
+    metric, values = METRICS[name], scores["scores"]
+    baselines = [method for method in methods_of(scores) if method != "model"]
+    said = {
+        "pearson": "Mean Pearson correlation with the true projected potential",
+        "mae_share_of_max": "Mean absolute error, as a share of each image’s largest potential",
+        "peak_error": "Mean error at the brightest 0.5 % of the pixels",
+    }[name]
+    text = f"{said}: {_with_interval(name, values['model'])} for the network"
+    if name == "mae_share_of_max":
+        text += f", or {METRICS['mae'].text(values['model']['mae']['mean'])} V Å"
+    if not baselines:
+        return f"{text}."
+    best = (max if metric.higher_is_better else min)(baselines, key=lambda method: values[method][name]["mean"])
+    return f"{text}; the best baseline is {_in_sentence(best)} with {_with_interval(name, values[best])}."
+
+
+def _with_interval(name: str, score: Mapping[str, Any]) -> str:
+    metric = METRICS[name]
+    unit = f" {metric.unit}" if metric.unit else ""
+    interval = metric.interval(score[name])
+    return metric.text(score[name]["mean"]) + unit + (f" (95\u00a0% interval {interval}{unit})" if interval else "")
+
+
+def _in_sentence(method: str) -> str:
+    """Name a baseline within a sentence."""
+    named = {"idpc": "iDPC", "wiener": "the Wiener filter"}
+    return named.get(method, f"the {METHODS[method].lower()}")
+
+
+def _extremes(scores: Mapping[str, Any]) -> Iterator[str]:
+    """Name the best and the worst material."""
+    metric, parts = METRICS["mae_share_of_max"], scores["by"]["material"]
+    errors = {name: part["model"]["mae_share_of_max"]["mean"] for name, part in parts.items()}
+    if len(errors) > 1:
+        low, high = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+        yield (
+            f"By material, this mean absolute error goes from {metric.text(errors[low])} % ({low}) to "
+            f"{metric.text(errors[high])} % ({high})."
+        )
+
+
+def _columns(scores: Mapping[str, Any]) -> Iterator[str]:
+    """Say how many atomic columns are found."""
+    found = scores.get("columns", {}).get("model", {})
+    rates = {kind: found[kind]["detection_rate"] for kind in ("heavy", "light") if found}
+    shown = [
+        f"{number_text('{:.1f}', 100 * rate)} % of the {kind} ones" for kind, rate in rates.items() if rate is not None
     ]
+    if shown:
+        yield f"Of the atomic columns that the true image shows, the network has {_listed(shown)}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(", ".join(parts).rsplit(", ", 1))
 
 
 def _noun(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"
-
-
-def _table(scores: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, bool]]]:
-    """Text of each metric and method, and whether it is the better one."""
-    table = {}
-    for name, metric in METRICS.items():
-        values = {method: scores[method][name] for method in METHODS}
-        best = max(values.values()) if metric.higher_is_better else min(values.values())
-        table[name] = {method: (metric.text(value), value == best) for method, value in values.items()}
-    return table
 
 
 def _title(name: str) -> str:
@@ -202,8 +225,3 @@ def _relative(path: Path, output: Path) -> tuple[str, str]:
     """Text and address of a link from the report's folder."""
     relative = Path(os.path.relpath(path, output.parent)).as_posix()
     return relative, quote(relative)
-
-
-def _text(template: str, value: float) -> str:
-    """Format with narrow spaces between thousands and a true minus sign."""
-    return template.format(value).replace(",", "\u202f").replace("-", "−")

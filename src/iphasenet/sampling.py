@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 
@@ -17,7 +18,19 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 # The order is part of every key: new streams go to the end.
-_STREAMS = ("tilt", "rotation", "offset", "split", "noise", "training", "order", "angles", "edge", "wedge")
+_STREAMS = (
+    "tilt",
+    "rotation",
+    "offset",
+    "split",
+    "noise",
+    "training",
+    "order",
+    "angles",
+    "edge",
+    "wedge",
+    "alteration",
+)
 
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
@@ -30,7 +43,8 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
         Seed of the run.
     material : str
         Name of the material.
-    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge'}
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
+'alteration'}
         What the numbers are for.
     *indices : int
         Which of them: tilt, rotation, thickness, dose, epoch.
@@ -69,6 +83,8 @@ class Grid:
         Share of the tilts whose entrance surface is inclined.
     wedge_deg : float
         Inclination of that surface [degrees].
+    splits : tuple of {'train', 'validation', 'test'}
+        Splits that are simulated: a run that tests another run's network needs no more than the test split.
     """
 
     thickness_nm: tuple[float, ...]
@@ -81,8 +97,10 @@ class Grid:
     edge_share: float = 0.0
     wedge_share: float = 0.0
     wedge_deg: float = 0.0
+    splits: tuple[Split, ...] = SPLITS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", tuple(self.splits))
         object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
         keys = [picometres(t) if math.isfinite(t) else 0 for t in self.thickness_nm]
         if keys != sorted(set(keys)) or keys[0] <= 0:
@@ -95,11 +113,66 @@ class Grid:
             )
 
     @property
+    def all_periodic(self) -> bool:
+        """Whether every crystal has a small cell that repeats in its images."""
+        return self.orientation == "tilt" and not self.edge_share and not self.wedge_share
+
+    @property
     def split_counts(self) -> dict[Split, int]:
-        """Tilts in each split."""
+        """Tilts in each split, whether it is simulated or not."""
         validation = max(1, round(self.tilts * self.validation_share))
         test = max(1, round(self.tilts * self.test_share))
         return {"train": self.tilts - validation - test, "validation": validation, "test": test}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """
+    Samples of the training and validation splits that training does not see, to test on what it has never seen.
+
+    Attributes
+    ----------
+    materials : tuple of str
+        Names of materials.
+    thickness_nm : tuple of float
+        Nominal thicknesses [nm].
+    """
+
+    materials: tuple[str, ...] = ()
+    thickness_nm: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "materials", tuple(self.materials))
+        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
+
+    def mask(self, material: str, thickness_nm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """
+        Say which samples of a material are left out.
+
+        Parameters
+        ----------
+        material : str
+            Name of the material.
+        thickness_nm : (sample,) array
+            Nominal thicknesses [nm].
+
+        Returns
+        -------
+        (sample,) bool array
+            True where a sample is left out.
+        """
+        thin = np.isin([picometres(t) for t in thickness_nm], [picometres(t) for t in self.thickness_nm])
+        return thin | (material in self.materials)
+
+    def held_out(self, material: str, thickness_nm: float) -> Literal["material", "thickness", "tilt"]:
+        """Say what of a test sample training has not seen: its material, its thickness, or no more than its tilt."""
+        if material in self.materials:
+            return "material"
+        return "thickness" if self.mask(material, np.array([thickness_nm]))[0] else "tilt"
+
+
+NOTHING = LeftOut()
+"""Training sees all of its splits."""
 
 
 @dataclass(frozen=True)
@@ -196,13 +269,13 @@ def picometres(thickness_nm: float) -> int:
 
 
 def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
-    """Tilts of a material in the order of their numbers."""
+    """Tilts of a material that are simulated, in the order of their numbers."""
     counts = grid.split_counts
     labels: list[Split] = [split for split in SPLITS for _ in range(counts[split])]
     order = generator(seed, material, "split").permutation(grid.tilts)
     split = {int(tilt): label for tilt, label in zip(order, labels, strict=True)}
     result = []
-    for index in range(grid.tilts):
+    for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):
         angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
         rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, grid.rotations)
         tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))

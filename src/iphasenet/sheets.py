@@ -1,12 +1,11 @@
 """Sheets of images: samples, predictions, simulations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
-import zarr
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from iphasenet.dataset import MaterialData, open_dataset, read_material, read_split
 from iphasenet.detector import SEGMENTS
-from iphasenet.drawing import METHODS, STYLE, number_text, save_figure
-from iphasenet.errors import InputError
+from iphasenet.drawing import STYLE, number_text, save_figure
+from iphasenet.examples import Example, middle_sample
 
-CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference [V Å]"
+CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference / maximum [%]"
 
 # Sheets of five square panels a row; all in inches.
 WIDTH, SIDE, GAP, ABOVE, BAR, INSET, BELOW = 10.0, 0.2, 0.12, 0.55, 0.09, 0.17, 0.55
@@ -46,7 +45,7 @@ def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     with style.context(STYLE):
         figure = Figure(figsize=(WIDTH, materials * ROW))
         for row, data in enumerate(read_split(dataset, "test")):
-            sample = _middle_sample(data)
+            sample = middle_sample(data)
             _sample_row(figure, row, data, sample)
         save_figure(figure, outputs)
 
@@ -75,60 +74,51 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
 
 def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> None:
     segments = dict(zip([name.capitalize() for name in SEGMENTS], data.segments[sample], strict=True))
-    _row_label(figure, row, data, sample)
+    known = {name: values[sample] for name, values in data.coordinates.items()}
+    _row_label(figure, row, data.material, known)
     _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), data.sampling)
     _panels(figure, row, 4, {"Projected potential": data.potential[sample]}, POTENTIAL, "viridis")
 
 
-def draw_predictions(dataset: Path, predictions: Path, outputs: Sequence[Path]) -> None:
+def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> None:
     """
-    Draw noisy input, iDPC, truth, prediction and its error at the highest dose, one row a material.
+    Draw noisy input, iDPC, truth, prediction and its error, one row a material.
 
     Parameters
     ----------
-    dataset : Path
-        Assembled data set.
-    predictions : Path
-        Store of the predictions on its test split.
+    examples : sequence of Example
+        One sample a material.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    root, materials = open_dataset(predictions), len(list(open_dataset(dataset).group_keys()))
+    limit = _shared_limit([_difference(example.predictions["model"], example.truth) for example in examples])
     with style.context(STYLE):
-        figure = Figure(figsize=(WIDTH, materials * ROW))
-        for row, data in enumerate(read_split(dataset, "test")):
-            _prediction_row(figure, row, data, root, predictions)
+        figure = Figure(figsize=(WIDTH, len(examples) * ROW))
+        for row, example in enumerate(examples):
+            _prediction_row(figure, row, example, limit)
         save_figure(figure, outputs)
 
 
-def _prediction_row(figure: Figure, row: int, data: MaterialData, root: zarr.Group, path: Path) -> None:
-    sample, dose = _middle_sample(data), int(np.argmax(data.doses))
-    group = _matching_group(root, data, path)
-    model, idpc = (np.asarray(group[method][sample, dose]) for method in METHODS)
-    truth, difference = data.potential[sample], model - data.potential[sample]
-    limit = float(np.abs(difference).max()) or 1.0
-    noisy = {f"Input: {SEGMENTS[0]}": data.noisy_segments[sample, dose, 0]}
+def _difference(prediction: FloatImage, truth: FloatImage) -> FloatImage:
+    """Share of the truth's maximum [%]."""
+    return 100 * (prediction - truth) / truth.max()
+
+
+def _shared_limit(differences: Sequence[FloatImage]) -> float:
+    """End of one scale for all, rounded; a few outlying pixels must not pale the rest."""
+    limit = np.percentile(np.abs(np.stack(differences)), 99.5)
+    return float(f"{limit:.2g}") or 1.0
+
+
+def _prediction_row(figure: Figure, row: int, example: Example, limit: float) -> None:
+    model, idpc, truth = example.predictions["model"], example.predictions["idpc"], example.truth
     fitted = {f"iDPC, {_pearson(idpc, truth)}": idpc}
     both = {"Truth": truth, f"Prediction, {_pearson(model, truth)}": model}
-    _row_label(figure, row, data, sample, number_text("{:,.7g} e/Å²", data.doses[dose]))
-    _scale_bar(_panels(figure, row, 0, noisy, CURRENT, "gray"), data.sampling)
+    _row_label(figure, row, example.material, example.metadata, number_text("{:,.7g} e/Å²", example.dose))
+    _scale_bar(_panels(figure, row, 0, {f"Input: {SEGMENTS[0]}": example.noisy[0]}, CURRENT, "gray"), example.sampling)
     _panels(figure, row, 1, fitted, POTENTIAL, "viridis")
     _panels(figure, row, 2, both, POTENTIAL, "viridis", (truth.min(), truth.max()))
-    _panels(figure, row, 4, {"Prediction − truth": difference}, DIFFERENCE, "RdBu_r", (-limit, limit))
-
-
-def _matching_group(root: zarr.Group, data: MaterialData, path: Path) -> Any:
-    """Material's predictions, after a check that they belong to the data set."""
-    name = data.material
-    if name not in root:
-        raise InputError(f"{path}: found no {name}; allowed: one group a material of the data set")
-    doses: Any = root.attrs.get("doses", [])
-    if list(doses) != data.doses.tolist():
-        raise InputError(f"{path}: doses: found {list(doses)}; allowed: the data set's {data.doses.tolist()}")
-    group: Any = root[name]
-    if list(group["sample_id"][:]) != list(data.coordinates["sample_id"]):
-        raise InputError(f"{path}: {name}: sample_id differs; allowed: those of the test split, in its order")
-    return group
+    _panels(figure, row, 4, {"Prediction − truth": _difference(model, truth)}, DIFFERENCE, "RdBu_r", (-limit, limit))
 
 
 def _pearson(image: FloatImage, truth: FloatImage) -> str:
@@ -164,25 +154,18 @@ def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None
         save_figure(figure, outputs)
 
 
-def _middle_sample(data: MaterialData) -> int:
-    """Index of the first sample of the middle thickness."""
-    thickness = data.coordinates["thickness_nm"]
-    levels = np.unique(thickness)
-    return int(np.flatnonzero(thickness == levels[len(levels) // 2])[0])
-
-
 def _axes(figure: Figure, left: float, down: float, width: float, height: float) -> Axes:
     """Axes at a place in inches from the top left corner."""
     w, h = figure.get_size_inches()
     return figure.add_axes((left / w, 1 - (down + height) / h, width / w, height / h))
 
 
-def _row_label(figure: Figure, row: int, data: MaterialData, sample: int, more: str = "") -> None:
+def _row_label(figure: Figure, row: int, material: str, known: Mapping[str, Any], more: str = "") -> None:
     names = ("thickness_nm", "alpha", "beta", "gamma")
     template = "{:g} nm     α = {:z.2f}°     β = {:z.2f}°     γ = {:.1f}°     "
-    text = number_text(template, *(float(data.coordinates[name][sample]) for name in names)) + more
+    text = number_text(template, *(float(known[name]) for name in names)) + more
     level = 1 - (row * ROW + 0.26) / figure.get_figheight()
-    figure.text(SIDE / WIDTH, level, data.material, weight="bold", size=12)
+    figure.text(SIDE / WIDTH, level, material, weight="bold", size=12)
     figure.text((SIDE + 0.9) / WIDTH, level, text, size=11)
 
 

@@ -49,8 +49,9 @@ class Part:
 
 
 def material_samples(grid: Grid) -> dict[Split, int]:
-    """Count the samples of a material in each split."""
-    return {split: tilts * grid.rotations * len(grid.thickness_nm) for split, tilts in grid.split_counts.items()}
+    """Count the samples of a material in each split; none where it is not simulated."""
+    tilts = {split: count if split in grid.splits else 0 for split, count in grid.split_counts.items()}
+    return {split: count * grid.rotations * len(grid.thickness_nm) for split, count in tilts.items()}
 
 
 def image_orders(lengths: tuple[float, float], microscope: Microscope, window: float) -> tuple[int, int]:
@@ -123,9 +124,10 @@ def run_parts(
     parts, grid = [], Grid(**config["grid"])
     store, samples = store_bytes(config), grid.rotations * len(grid.thickness_nm)
     for name in materials:
-        periodic = sum(orientation.is_periodic for orientation in orientations(config["seed"], name, grid))
+        every = orientations(config["seed"], name, grid)
+        periodic = sum(orientation.is_periodic for orientation in every)
         images = periodic * image_bytes((lengths or {}).get(name, _USUAL_CELL), config)
-        slabs = (grid.tilts - periodic) * samples * sample_bytes(config, 0)
+        slabs = (len(every) - periodic) * samples * sample_bytes(config, 0)
         parts.append(Part("images", (f"images/{name}", f"slabs/{name}"), images + slabs, passing=True))
         parts.append(Part("materials", (f"materials/{name}.zarr",), store, passing=True))
     predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
@@ -135,7 +137,7 @@ def run_parts(
         *parts,
         Part("data set", ("dataset.zarr",), store * len(materials)),
         Part("model", ("model", "checkpoints"), model),
-        # By the network and by the baseline.
+        # The potential and its spread.
         Part("predictions", ("evaluation",), 2 * 4 * predicted * config["image"]["pixels"] ** 2 * len(materials)),
         Part("rest", ("potential", "logs", "figures", "report.html", "samples.csv"), _SMALL_BYTES),
     ]

@@ -39,7 +39,7 @@ from iphasenet.callbacks import (
 )
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops, TrainingCrops
-from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.dataset import MaterialData, open_dataset, read_split, zone_axis_angle
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
@@ -114,7 +114,7 @@ def trained_ranges(
         and of the optics' numbers, such as energy_kev and semiangle_mrad.
     """
     thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
-    tilt = np.rad2deg(np.arccos(np.cos(np.deg2rad(alpha)) * np.cos(np.deg2rad(beta))))
+    tilt = zone_axis_angle(alpha, beta)
     samplings = [data.sampling for data in train]
     optics = attributes.get("configuration", {}).get("optics", {})
     return {
@@ -176,7 +176,8 @@ def fit(
     # Damage anywhere, also where training does not read: the test split judges the network.
     if int(os.environ.get("RANK", "0")) == 0:
         check_files(dataset)
-    train, validation = (list(read_split(dataset, split, stream)) for split in ("train", "validation"))
+    left_out = settings.left_out
+    train, validation = (list(read_split(dataset, split, stream, left_out)) for split in ("train", "validation"))
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes)
@@ -215,7 +216,8 @@ def _crops(
     cut = (noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)
     if settings.source == "stored":
         return TrainingCrops(train, *cut)
-    return RenderedCrops(load_simulated(simulations, attributes.get("configuration")), train[0].sampling, *cut)
+    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    return RenderedCrops(simulated, train[0].sampling, *cut)
 
 
 def _trainer(

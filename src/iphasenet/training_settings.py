@@ -1,10 +1,11 @@
 """How a network is trained, checked before anything runs: this module needs no torch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from iphasenet.errors import InputError
+from iphasenet.sampling import LeftOut
 
 TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
 """Terms of the loss that train the mean potential; `spread` trains the uncertainty alone."""
@@ -46,6 +47,8 @@ class TrainingSettings:
         Crops of the stored samples, or rendered from the simulations at a new place of the crystal every time.
     precision : str
         Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
+    leave_out : mapping
+        `materials` and `thickness_nm` that training and the choice of the epoch do not see.
     """
 
     seed: int
@@ -63,6 +66,7 @@ class TrainingSettings:
     patience: int
     source: Literal["stored", "rendered"]
     precision: str
+    leave_out: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
@@ -72,6 +76,11 @@ class TrainingSettings:
             raise InputError(
                 f"training.loss: found {dict(self.loss)}; allowed: at least one weight of {', '.join(TERMS)} above 0"
             )
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What `leave_out` says."""
+        return LeftOut(*(tuple(self.leave_out.get(name, ())) for name in ("materials", "thickness_nm")))
 
     def check_image(self, pixels: int) -> None:
         """Refuse crops larger than images of `pixels`."""

@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from functools import cache
 from importlib.util import find_spec
 
 from iphasenet.config import (
@@ -29,6 +30,11 @@ MATERIALS = selected_materials(config)
 GRID = Grid(**config["grid"])
 
 
+# Where the data set, and the network with its baselines, are made: here, or by another run.
+DATA = f"results/{config.get('dataset', config['run'])}"
+TRAINED = f"results/{config.get('trained', config['run'])}"
+
+
 def cif_of(wildcards):
     return config["materials"][wildcards.material]["cif"]
 
@@ -42,6 +48,7 @@ def displacements_of(wildcards):
     return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
 
 
+@cache
 def planned_orientations(material):
     return orientations(config["seed"], material, GRID)
 
@@ -61,8 +68,22 @@ def images_of(material):
     periodic = [o.index for o in planned_orientations(material) if o.is_periodic]
     batches = sorted({index // config["jobs"]["tilts_per_job"] for index in periodic})
     return expand(
-        "<run>/images/{material}/batch{batch}.npz", material=material, batch=batches
+        "<data>/images/{material}/batch{batch}.npz", material=material, batch=batches
     )
+
+
+def test_tilt(wildcards):
+    """First tilt of a material's test split that has a small cell."""
+    return next(
+        o.tilt
+        for o in planned_orientations(wildcards.material)
+        if o.split == "test" and o.is_periodic
+    )
+
+
+def training_dataset(wildcards):
+    """Data set that the network was trained on."""
+    return "<trained>/dataset.zarr" if "trained" in config else "<data>/dataset.zarr"
 
 
 def batch_images(wildcards):
@@ -83,7 +104,7 @@ def training_simulations(wildcards):
     """Simulations that training renders crops from, where it does."""
     if config["training"]["source"] == "stored":
         return []
-    potentials = expand("<run>/potential/{material}.npz", material=MATERIALS)
+    potentials = expand("<data>/potential/{material}.npz", material=MATERIALS)
     return potentials + [path for name in MATERIALS for path in images_of(name)]
 
 
@@ -113,6 +134,40 @@ def recorded_configuration():
         },
         "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
     }
+
+
+EVALUATION_FIGURES = (
+    "scores",
+    "errors",
+    "potentials",
+    "distribution",
+    "alterations",
+    "spectra",
+    "atomic_columns",
+)
+
+
+def report_figures():
+    """Figures of the report, in its order."""
+    figures = ["samples", "predictions", *EVALUATION_FIGURES]
+    if config["model"]["uncertainty"]:
+        figures.append("calibration")
+    if config["evaluation"]["window_factors"]:
+        figures.append("windows")
+    if "trained" not in config:
+        figures.append("loss")
+    return figures
+
+
+def targets():
+    """What a run makes; no data set or network where another run's is used."""
+    run = f"results/{config['run']}"
+    made = [f"{run}/evaluation/summary.json", f"{run}/report.html"]
+    if "dataset" not in config:
+        made += [f"{run}/dataset.zarr", f"{run}/README.md"]
+    if "trained" not in config:
+        made += [f"{run}/model/weights.safetensors", f"{run}/model/README.md"]
+    return made
 
 
 def check_machine(jobs, local):

@@ -1,29 +1,172 @@
-rule evaluate_model:
+rule predict_samples:
     input:
-        dataset="<run>/dataset.zarr",
-        weights="<run>/model/weights.safetensors",
+        dataset="<data>/dataset.zarr",
+        weights="<trained>/model/weights.safetensors",
     output:
-        predictions=directory("<run>/evaluation/predictions.zarr"),
-        samples="<run>/evaluation/samples.csv",
-        summary="<run>/evaluation/summary.json",
+        predictions=directory("<run>/evaluation/predictions/{material}.zarr"),
+        altered="<run>/evaluation/altered/{material}.parquet",
     log:
-        "<run>/logs/evaluate_model.log",
+        "<run>/logs/predict_samples/{material}.log",
     benchmark:
-        "<run>/benchmarks/evaluate_model.tsv"
+        "<run>/benchmarks/predict_samples/{material}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: lookup(within=config, dpath="jobs/training_threads")
+    threads: lookup(within=config, dpath="jobs/evaluation_threads")
     resources:
         mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=120,
+        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+    params:
+        stage=STAGE_VERSIONS["predictions"],
+        turns=lookup(within=config, dpath="evaluation/turns"),
+    message:
+        "Predictions of {wildcards.material}"
+    script:
+        "../scripts/predict_samples.py"
+
+
+rule fit_baselines:
+    input:
+        dataset="<data>/dataset.zarr",
+    output:
+        baselines="<run>/evaluation/baselines.npz",
+    log:
+        "<run>/logs/fit_baselines.log",
+    benchmark:
+        "<run>/benchmarks/fit_baselines.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=60,
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+        leave_out=lookup(within=config, dpath="training/leave_out"),
+    message:
+        "Baselines, fitted to the training split"
+    script:
+        "../scripts/fit_baselines.py"
+
+
+rule evaluate_samples:
+    input:
+        dataset="<data>/dataset.zarr",
+        predictions="<run>/evaluation/predictions/{material}.zarr",
+        potential="<data>/potential/{material}.npz",
+        baselines="<trained>/evaluation/baselines.npz",
+        # The nearest training sample is one of the baselines.
+        training=training_dataset,
+    output:
+        tables=directory("<run>/evaluation/tables/{material}"),
+    log:
+        "<run>/logs/evaluate_samples/{material}.log",
+    benchmark:
+        "<run>/benchmarks/evaluate_samples/{material}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+    message:
+        "Scores of {wildcards.material}"
+    script:
+        "../scripts/evaluate_samples.py"
+
+
+rule summarise_scores:
+    input:
+        tables=expand("<run>/evaluation/tables/{material}", material=MATERIALS),
+        altered=expand(
+            "<run>/evaluation/altered/{material}.parquet", material=MATERIALS
+        ),
+    output:
+        tables=expand(
+            "<run>/evaluation/{table}.{ending}",
+            table=("samples", "columns", "spectra", "coverage", "altered"),
+            ending=("parquet", "csv"),
+        ),
+        summary="<run>/evaluation/summary.json",
+    log:
+        "<run>/logs/summarise_scores.log",
+    benchmark:
+        "<run>/benchmarks/summarise_scores.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+        title=config.get("title", config["run"]),
+    message:
+        "Summary of the evaluation"
+    script:
+        "../scripts/summarise_scores.py"
+
+
+rule compare_runs:
+    input:
+        scores=expand(
+            "results/{compared}/evaluation/{file}",
+            compared=[config["run"], *config.get("compare", [])],
+            file=("samples.parquet", "summary.json"),
+        ),
+    output:
+        table="<run>/evaluation/comparison.csv",
+    log:
+        "<run>/logs/compare_runs.log",
+    benchmark:
+        "<run>/benchmarks/compare_runs.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        stage=STAGE_VERSIONS["evaluation"],
+    message:
+        "Runs beside each other"
+    script:
+        "../scripts/compare_runs.py"
+
+
+rule compare_windows:
+    input:
+        potential="<data>/potential/{material}.npz",
+    output:
+        table="<run>/evaluation/windows/{material}.csv",
+    log:
+        "<run>/logs/compare_windows/{material}.log",
+    benchmark:
+        "<run>/benchmarks/compare_windows/{material}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
         runtime=240,
         gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
     params:
-        stage=STAGE_VERSIONS["evaluation"],
-        turns=lookup(within=config, dpath="evaluation/turns"),
+        stage=STAGE_VERSIONS["images"],
+        tilt=test_tilt,
+        factors=lookup(within=config, dpath="evaluation/window_factors"),
+        thickness_nm=lookup(within=config, dpath="grid/thickness_nm"),
+        optics=lookup(within=config, dpath="optics"),
+        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
+        slice_thickness=lookup(
+            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
+        ),
+        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
     message:
-        "Evaluation on the test split"
+        "Larger windows, {wildcards.material}"
     script:
-        "../scripts/evaluate_model.py"
+        "../scripts/compare_windows.py"
 
 
 rule describe_model:

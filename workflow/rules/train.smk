@@ -1,6 +1,6 @@
 rule train_model:
     input:
-        dataset="<run>/dataset.zarr",
+        dataset="<data>/dataset.zarr",
         simulations=training_simulations,
     output:
         weights="<run>/model/weights.safetensors",

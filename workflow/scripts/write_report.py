@@ -1,7 +1,18 @@
 from pathlib import Path
 
+from iphasenet.examples import read_examples
 from iphasenet.report import write_report
 from iphasenet.stage import stage
+from iphasenet.viewer import ViewerSample, sample_title, sample_views
+
+
+def viewer_sample(example):
+    found = example.predictions
+    views = sample_views(example.noisy, found["idpc"], found["model"], example.truth)
+    return ViewerSample(
+        sample_title(example.material, example.metadata, example.dose), example.sampling, views, "Prediction"
+    )
+
 
 inputs, params = snakemake.input, snakemake.params
 figures = dict(zip(params.names, map(Path, inputs.figures), strict=True))
@@ -11,6 +22,7 @@ for material, sheet in zip(params.materials, inputs.sheets, strict=True):
     captions[f"samples of {material}"] = Path(inputs.sheet_caption)
 
 with stage("report", snakemake.log[0]):
+    examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))
     write_report(
         Path(snakemake.output.html),
         Path(inputs.summary),
@@ -19,4 +31,6 @@ with stage("report", snakemake.log[0]):
         captions,
         params.configuration,
         Path(inputs.dataset),
+        viewer=[viewer_sample(example) for example in examples],
+        generalisation=Path(inputs.comparison) if inputs.comparison else None,
     )

@@ -1,16 +1,18 @@
 from pathlib import Path
 
 from iphasenet.devices import choose_device, use_threads
-from iphasenet.evaluate import evaluate
+from iphasenet.predict import predict_material
 from iphasenet.stage import stage
 
-with use_threads(snakemake.threads), stage("evaluation", snakemake.log[0]):
-    evaluate(
+material = snakemake.wildcards.material
+
+with use_threads(snakemake.threads), stage(f"predictions of {material}", snakemake.log[0]):
+    predict_material(
         Path(snakemake.input.dataset),
+        material,
         Path(snakemake.input.weights),
         Path(snakemake.output.predictions),
-        Path(snakemake.output.samples),
-        Path(snakemake.output.summary),
+        Path(snakemake.output.altered),
         choose_device(snakemake.config["simulation"]["device"]),
         snakemake.params.turns,
     )

@@ -1,0 +1,82 @@
+"""Runs beside each other: where a network works and where it fails."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from iphasenet.alterations import ALTERED_DOSE
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.summary import scores
+
+SHOWN = ("pearson", "mae_share_of_max", "peak_error")
+"""Metrics of the network that are compared."""
+
+_FACTOR = 1.5
+"""A run has the dose `ALTERED_DOSE` where one of its doses is within this factor of it."""
+
+
+def compare_runs(folders: Sequence[Path]) -> pandas.DataFrame:
+    """
+    Set the scores of several runs beside each other.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        `evaluation` folders of runs that ended.
+
+    Returns
+    -------
+    DataFrame
+        One row a run and what its network had not seen (`held_out`), at the dose nearest to `ALTERED_DOSE`; of runs
+        that are far from it, one row a dose: case, held_out, dose, samples, tilt_groups; of the network mean, low and
+        high of `SHOWN`, such as pearson, pearson_low; best_baseline and best_baseline_pearson.
+
+    Raises
+    ------
+    InputError
+        Where a run has no evaluation.
+    """
+    rows = [row for folder in folders for row in _rows(folder)]
+    return pandas.DataFrame(rows)
+
+
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        title = json.loads((folder / "summary.json").read_text())["title"]
+        samples = pandas.read_parquet(folder / "samples.parquet")
+    except (FileNotFoundError, KeyError) as error:
+        raise InputError(f"{folder}: found no evaluation ({error}); allowed: a run that ended") from error
+    doses = np.unique(samples["dose"])
+    near = doses[np.abs(np.log(doses / ALTERED_DOSE)) < np.log(_FACTOR)]
+    for (held_out, dose), part in samples[samples["dose"].isin(near if len(near) else doses)].groupby(
+        ["held_out", "dose"]
+    ):
+        yield {
+            "case": title,
+            "held_out": held_out,
+            "dose": float(dose),
+            "samples": part["sample_id"].nunique(),
+            "tilt_groups": len(part[["material", "tilt"]].drop_duplicates()),
+            **_numbers(scores(part)),
+        }
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+    model = found["model"]
+    numbers = {name: model[name]["mean"] for name in SHOWN}
+    numbers |= {f"{name}_{end}": model[name][end] for name in SHOWN for end in ("low", "high")}
+    baselines = {method: found[method]["pearson"]["mean"] for method in found if method != "model"}
+    best = max(baselines, key=lambda method: baselines[method])
+    return {**numbers, "best_baseline": best, "best_baseline_pearson": baselines[best]}
+
+
+def write_comparison(folders: Sequence[Path], output: Path) -> None:
+    """Write `compare_runs` as CSV; it appears whole or not at all."""
+    table = compare_runs(folders)
+    with atomic_file(output) as temporary:
+        table.to_csv(temporary, index=False)

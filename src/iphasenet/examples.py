@@ -1,0 +1,93 @@
+"""One test sample a material with all that is shown of it, in figures and in the report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.alterations import nearest_dose
+from iphasenet.baselines import Baselines
+from iphasenet.dataset import MaterialData, open_dataset, read_material
+from iphasenet.optics import Microscope
+from iphasenet.predict import open_predictions
+
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    One test sample at one dose.
+
+    Attributes
+    ----------
+    material : str
+        Name of the material.
+    sampling : float
+        Pixel size [Å].
+    metadata : dict
+        Its coordinates, such as thickness_nm.
+    dose : float
+        Dose of the noisy image [e/Å²].
+    noisy : (4, y, x) array
+        Noisy segments, fractions of the beam current.
+    truth : (y, x) array
+        Projected potential [V Å].
+    predictions : dict of (y, x) arrays
+        By the network ('model') and by the baselines that see the image [V Å].
+    """
+
+    material: str
+    sampling: float
+    metadata: dict[str, Any]
+    dose: float
+    noisy: FloatImage
+    truth: FloatImage
+    predictions: dict[str, FloatImage]
+
+
+def middle_sample(data: MaterialData) -> int:
+    """Index of the first sample of the middle thickness."""
+    thickness = data.coordinates["thickness_nm"]
+    levels = np.unique(thickness)
+    return int(np.flatnonzero(thickness == levels[len(levels) // 2])[0])
+
+
+def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -> Iterator[Example]:
+    """
+    Read the first test sample of the middle thickness of each material, at the dose nearest to 1e5 e/Å².
+
+    Parameters
+    ----------
+    dataset : path
+        Assembled store.
+    predictions : sequence of path
+        Predictions of each material, `<material>.zarr`.
+    baselines : path
+        Fitted baselines.
+
+    Yields
+    ------
+    Example
+        One a material, in the order of `predictions`.
+    """
+    root: Any = open_dataset(dataset)
+    fitted, microscope = Baselines.load(baselines), Microscope(**root.attrs["configuration"]["optics"])
+    for path in predictions:
+        data = read_material(root[path.stem], "test")
+        group = open_predictions(path, data)
+        row, dose = middle_sample(data), nearest_dose(data.doses)
+        one = data.select(np.array([row]))
+        found = {name: images[0, dose] for name, images in fitted.predict(one, microscope).items()}
+        yield Example(
+            material=data.material,
+            sampling=data.sampling,
+            metadata={name: values[0] for name, values in one.coordinates.items()},
+            dose=float(data.doses[dose]),
+            noisy=one.noisy_segments[0, dose].astype(np.float32),
+            truth=one.potential[0],
+            predictions={"model": np.asarray(group["model"][row, dose]), **found},
+        )

@@ -1,0 +1,34 @@
+"""How well a network knows its own error."""
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Central intervals whose coverage is measured."""
+
+FloatImages = NDArray[np.float32]
+
+
+def coverage(prediction: FloatImages, spread: FloatImages, truth: FloatImages) -> pandas.DataFrame:
+    """
+    Share of pixels whose error lies within a central interval of the predicted Laplace distribution.
+
+    Calibrated, an interval of 90 % holds 90 % of them, and the mean spread is the mean absolute error.
+
+    Parameters
+    ----------
+    prediction, spread, truth : (image, y, x) array
+        Projected potential, its spread (scale of a Laplace distribution) and the truth [V Å].
+
+    Returns
+    -------
+    DataFrame
+        level, covered, spread_over_error (mean spread over mean absolute error), one row a level.
+    """
+    error = np.abs(prediction - truth)
+    # P(|error| < w) = 1 - exp(-w / spread).
+    ratio = error / spread
+    covered = [np.count_nonzero(ratio < -np.log1p(-level)) / ratio.size for level in LEVELS]
+    known = float(spread.mean(dtype=np.float64) / error.mean(dtype=np.float64))
+    return pandas.DataFrame({"level": LEVELS, "covered": covered, "spread_over_error": known})

@@ -1,0 +1,39 @@
+"""What training does not see."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iphasenet.dataset import read_split
+from iphasenet.errors import InputError
+from iphasenet.sampling import LeftOut
+from tests.unit.test_dataset import make
+
+
+def test_training_reads_all_but_what_is_left_out(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    whole = {data.material: data for data in read_split(dataset, "train")}
+    thin = list(read_split(dataset, "train", left_out=LeftOut(thickness_nm=(40,))))
+    assert [data.material for data in thin] == ["GaN", "MoS2"]
+    for data in thin:
+        rows = np.flatnonzero(whole[data.material].coordinates["thickness_nm"] == 20)
+        np.testing.assert_array_equal(data.potential, whole[data.material].potential[rows])
+    assert [data.material for data in read_split(dataset, "train", left_out=LeftOut(("GaN",)))] == ["MoS2"]
+
+
+def test_leaving_out_what_is_not_there_or_everything_is_refused(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for left_out, named in (
+        (LeftOut(("Si",)), "Si"),
+        (LeftOut(("GaN", "MoS2")), "all of"),
+        (LeftOut((), (20, 40)), "empty"),
+    ):
+        with pytest.raises(InputError, match=named):
+            list(read_split(dataset, "train", left_out=left_out))
+
+
+def test_a_test_sample_is_held_out_by_its_material_first() -> None:
+    left_out = LeftOut(("GaN",), (80,))
+    found = [left_out.held_out(*sample) for sample in (("GaN", 80.0), ("MoS2", 80.0), ("MoS2", 60.0))]
+    assert found == ["material", "thickness", "tilt"]

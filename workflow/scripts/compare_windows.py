@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from iphasenet.devices import choose_device, use_threads
+from iphasenet.numerics import Numerics
+from iphasenet.optics import Microscope
+from iphasenet.potential import CrystalPotential
+from iphasenet.stage import stage
+from iphasenet.windows import window_differences, write_windows
+
+params, material = snakemake.params, snakemake.wildcards.material
+settings = snakemake.config["simulation"]
+
+with use_threads(1), stage(f"windows of {material}", snakemake.log[0]):
+    memory = settings["multislice"]["memory_mb"]
+    table = window_differences(
+        CrystalPotential.load(snakemake.input.potential),
+        Microscope(**params.optics),
+        Numerics(params.sampling, params.slice_thickness, params.window, memory),
+        [10 * thickness for thickness in params.thickness_nm],
+        params.tilt,
+        params.factors,
+        choose_device(settings["device"]),
+    )
+    write_windows(table.assign(material=material), Path(snakemake.output.table))

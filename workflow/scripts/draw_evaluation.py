@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from iphasenet.crystal_figures import draw_atomic_columns, draw_spectra
+from iphasenet.evaluation_figures import draw_distribution, draw_potentials
+from iphasenet.figures import draw_alterations, draw_errors, draw_scores
+from iphasenet.optics import Microscope
+from iphasenet.stage import stage
+
+
+def outputs(name):
+    raster = Path(snakemake.output[name])
+    return [raster, raster.with_suffix(".svg")]
+
+
+with stage("figures of the evaluation", snakemake.log[0]):
+    table = {name: Path(snakemake.input[name]) for name in ("samples", "columns", "altered", "spectra", "summary")}
+    microscope = Microscope(**snakemake.params.optics)
+    draw_scores(table["samples"], outputs("scores"))
+    draw_errors(table["summary"], outputs("errors"))
+    draw_potentials(table["samples"], outputs("potentials"))
+    draw_distribution(table["samples"], outputs("distribution"))
+    draw_alterations(table["altered"], outputs("alterations"))
+    draw_spectra(table["spectra"], outputs("spectra"), 2 * microscope.frequency(microscope.semiangle_mrad))
+    draw_atomic_columns(table["columns"], table["summary"], outputs("atomic_columns"))

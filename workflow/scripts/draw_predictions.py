@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from iphasenet.examples import read_examples
+from iphasenet.sheets import draw_predictions
+from iphasenet.stage import stage
+
+inputs, outputs = snakemake.input, snakemake.output
+
+with stage("figure of predictions", snakemake.log[0]):
+    examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))
+    draw_predictions(list(examples), [Path(outputs.predictions), Path(outputs.vector)])

@@ -1,0 +1,8 @@
+from pathlib import Path
+
+from iphasenet.crystal_figures import draw_windows
+from iphasenet.stage import stage
+
+with stage("figure of windows", snakemake.log[0]):
+    tables = [Path(path) for path in snakemake.input.tables]
+    draw_windows(tables, [Path(snakemake.output.windows), Path(snakemake.output.vector)])

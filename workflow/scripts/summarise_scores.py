@@ -1,0 +1,12 @@
+from pathlib import Path
+
+from iphasenet.stage import stage
+from iphasenet.summary import write_summary
+
+with stage("summary", snakemake.log[0]):
+    write_summary(
+        [Path(path) for path in snakemake.input.tables],
+        [Path(path) for path in snakemake.input.altered],
+        Path(snakemake.output.summary).parent,
+        snakemake.params.title,
+    )
