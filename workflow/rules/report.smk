@@ -17,7 +17,7 @@ rule draw_samples:
     benchmark:
         "<run>/benchmarks/draw_samples.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -45,7 +45,7 @@ rule draw_material:
     benchmark:
         "<run>/benchmarks/draw_material/{material}.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -78,7 +78,7 @@ rule draw_predictions:
     benchmark:
         "<run>/benchmarks/draw_predictions.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -274,7 +274,7 @@ rule write_report:
     benchmark:
         "<run>/benchmarks/write_report.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=4000,
