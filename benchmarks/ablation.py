@@ -18,9 +18,9 @@ import yaml
 
 from iphasenet.dataset import read_split
 from iphasenet.devices import use_threads
-from iphasenet.evaluate import ablate
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
+from iphasenet.predict import predict_altered
 from iphasenet.train import fit
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights
@@ -68,9 +68,10 @@ def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -
         folder = Path(name)
         fit(dataset, folder / "w.safetensors", folder / "h.csv", folder / "checkpoints", noise, model, training)
         network, _ = load_weights(folder / "w.safetensors")
-    tables = [ablate(network, data) for data in read_split(dataset, "validation")]
-    means = pandas.concat(tables).groupby("shuffled")[["pearson", "mae_share_of_max", "peak_error"]].mean()
-    return means.reset_index()
+    tables = [predict_altered(network, data, noise.acquisition) for data in read_split(dataset, "validation")]
+    altered = pandas.concat(tables)
+    shuffled = altered[altered["kind"] == "metadata"].rename(columns={"altered": "shuffled"})
+    return shuffled.groupby("shuffled", as_index=False)[["pearson", "mae_share_of_max", "peak_error"]].mean()
 
 
 def table(path: Path) -> str:

@@ -30,8 +30,8 @@ def main() -> None:
             truth, columns = (render(potential.projected(slicing, total, tilt), lengths, field) for tilt in tilts)
             metadata = torch.tensor([[sample.thickness_nm, *lab_angles(sample), sample.gamma]])
             shift = column_shift(metadata)
-            projected = project_columns(torch.from_numpy(columns)[None], shift, IMAGE.sampling_angstrom)[0]
-            found = score(projected, torch.from_numpy(truth))
+            projected = project_columns(torch.from_numpy(columns)[None], shift, IMAGE.sampling_angstrom)
+            found = {name: float(value[0]) for name, value in score(projected.numpy(), truth[None]).items()}
             if float(shift.abs().max()) < IMAGE.pixels * IMAGE.sampling_angstrom:
                 rows.append({"thickness_nm": sample.thickness_nm, "material": material} | found)
     table = pandas.DataFrame(rows)
