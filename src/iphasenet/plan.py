@@ -85,6 +85,8 @@ class RunPlan:
         Memory of a simulation job at most, of all processes of the training, and what it reserves [bytes].
     training_gpus : int
         GPUs that the training reserves.
+    optional_jobs : dict of int
+        Jobs that not every configuration asks for, by rule.
     """
 
     run: str
@@ -101,6 +103,7 @@ class RunPlan:
     training_bytes: float
     reserved_bytes: float
     training_gpus: int
+    optional_jobs: dict[str, int]
 
     @property
     def jobs(self) -> dict[str, int]:
@@ -112,12 +115,17 @@ class RunPlan:
             "assemble_dataset",
             "describe_dataset",
             "train_model",
-            "evaluate_model",
+            "fit_baselines",
+            "summarise_scores",
             "describe_model",
-            "draw_figures",
+            "draw_samples",
+            "draw_predictions",
+            "draw_evaluation",
+            "draw_loss",
+            "write_report",
         )
-        last = {"draw_material": count, "write_report": 1}
-        jobs = {**each, "render_samples": count, **dict.fromkeys(single, 1), **last}
+        materials = ("render_samples", "predict_samples", "evaluate_samples", "draw_material")
+        jobs = {**each, **dict.fromkeys(materials, count), **dict.fromkeys(single, 1), **self.optional_jobs}
         return {rule: number for rule, number in jobs.items() if number}
 
     @property
@@ -189,7 +197,14 @@ def make_plan(
         training_bytes=jobs["training_processes"] * process + _LAUNCHER_BYTES,
         reserved_bytes=1e6 * jobs["training_mem_mb"],
         training_gpus=jobs["training_gpus"],
+        optional_jobs=_optional_jobs(config, len(materials)),
     )
+
+
+def _optional_jobs(config: Mapping[str, Any], materials: int) -> dict[str, int]:
+    uncertainty, windows = config["model"]["uncertainty"], bool(config["evaluation"]["window_factors"])
+    jobs = {"draw_calibration": uncertainty, "compare_windows": windows * materials, "draw_windows": windows}
+    return {rule: int(count) for rule, count in jobs.items() if count}
 
 
 def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: float) -> MaterialPlan:
