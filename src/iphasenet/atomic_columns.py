@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from iphasenet.column_peaks import BORDER, ColumnMasks, find_columns, match_columns
-from iphasenet.column_structure import ColumnView, CrystalColumns, ExpectedColumns, crystal_columns, expected_columns
+from iphasenet.column_structure import ColumnView, CrystalColumns, ExpectedColumns, expected_columns
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.render import Image
-
-__all__ = ["SPURIOUS", "TrueColumns", "column_rows", "crystal_columns", "prediction_rows", "true_columns"]
 
 SPURIOUS = "spurious"
 """Type of the predicted peaks that match nothing."""
@@ -182,7 +180,7 @@ def _count_spurious(alone: FloatArray, true: TrueColumns) -> int:
 
 
 def column_rows(
-    crystal: CrystalColumns, data: MaterialData, sample: int, predictions: Mapping[str, FloatArray]
+    crystal: CrystalColumns, data: MaterialData, sample: int, predictions: Mapping[Any, FloatArray]
 ) -> list[dict[str, Any]]:
     """
     Measure the atomic columns of one sample in several predictions.
@@ -196,7 +194,7 @@ def column_rows(
     sample : int
         Which of them.
     predictions : mapping of (y, x) arrays
-        Projected potential [V Å] by method.
+        Projected potential [V Å] by method, or by whatever tells them apart.
 
     Returns
     -------

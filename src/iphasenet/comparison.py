@@ -10,7 +10,6 @@ import pandas
 
 from iphasenet.alterations import ALTERED_DOSE
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
 from iphasenet.summary import scores
 
 SHOWN = ("pearson", "mae_share_of_max", "peak_error")
@@ -73,10 +72,3 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:
     baselines = {method: found[method]["pearson"]["mean"] for method in found if method != "model"}
     best = max(baselines, key=lambda method: baselines[method])
     return {**numbers, "best_baseline": best, "best_baseline_pearson": baselines[best]}
-
-
-def write_comparison(folders: Sequence[Path], output: Path) -> None:
-    """Write `compare_runs` as CSV; it appears whole or not at all."""
-    table = compare_runs(folders)
-    with atomic_file(output) as temporary:
-        table.to_csv(temporary, index=False)

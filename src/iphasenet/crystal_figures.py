@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -24,6 +23,8 @@ from iphasenet.drawing import (
     plain_log,
     read_table,
     save_figure,
+    side_by_side,
+    spans_decade,
 )
 from iphasenet.errors import InputError
 from iphasenet.evaluation_figures import at_one_dose
@@ -181,14 +182,14 @@ def _column_table(summary: Mapping[str, Any], methods: Sequence[str], types: Seq
 
 def _draw_types(axes: Axes, table: pd.DataFrame, places: pd.DataFrame, score: str, factor: float) -> None:
     methods = list(table["method"].unique())
-    shifts = (np.arange(len(methods)) - (len(methods) - 1) / 2) * 0.7 / len(methods)
-    for method, shift in zip(methods, shifts, strict=True):
+    for method, shift in zip(methods, side_by_side(len(methods), 0.7), strict=True):
         values = table[table["method"] == method].set_index("type")[score][places["type"]].to_numpy()
         axes.plot(places["place"] + shift, factor * values, **{**METHODS[method].point, "markersize": 6})
-    values = table[score].dropna()
-    if score != "detection_rate" and len(values) and 0 < values.min() < values.max() / 10:
+    if score == "detection_rate":
+        return
+    if spans_decade(table[score].dropna()):
         plain_log(axes)
-    elif score != "detection_rate":
+    else:
         axes.set_ylim(bottom=0)
 
 

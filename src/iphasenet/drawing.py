@@ -150,6 +150,16 @@ def number_text(template: str, *values: float) -> str:
     return template.format(*values).replace(",", "\u2009").replace("-", "−")
 
 
+def side_by_side(count: int, width: float) -> NDArray[np.float64]:
+    """Centres of `count` equal parts of a width about 0."""
+    return (np.arange(count) - (count - 1) / 2) * width / count
+
+
+def spans_decade(values: pd.Series) -> bool:
+    """Whether values above 0 differ more than tenfold, so that an axis should be logarithmic."""
+    return bool(len(values) and 0 < values.min() < values.max() / 10)
+
+
 def plain_log(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     """Make an axis logarithmic, with ticks at 1, 2, 5, 10, ... written as plain numbers."""
     axes.set(**{f"{which}scale": "log"})

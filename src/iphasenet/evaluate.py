@@ -10,9 +10,9 @@ import pandas
 from numpy.typing import NDArray
 
 from iphasenet.alterations import nearest_dose
-from iphasenet.atomic_columns import prediction_rows, true_columns
+from iphasenet.atomic_columns import column_rows
 from iphasenet.baselines import BASELINES, Baselines, nearest_training
-from iphasenet.column_structure import ColumnView, crystal_columns
+from iphasenet.column_structure import CrystalColumns, crystal_columns
 from iphasenet.dataset import MaterialData, open_dataset, read_material
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
@@ -85,22 +85,19 @@ class Reference:
 
     Attributes
     ----------
-    potential : CrystalPotential
-        The crystal, whose columns are looked for.
+    crystal : CrystalColumns
+        Atomic columns that are looked for.
     baselines : Baselines
         Fitted to the training split.
     microscope : Microscope
         Optics of the data set.
-    training_store : path
-        Data set that the nearest training samples are taken of.
     left_out : LeftOut
         What training has not seen.
     """
 
-    potential: CrystalPotential
+    crystal: CrystalColumns
     baselines: Baselines
     microscope: Microscope
-    training_store: Path
     left_out: LeftOut
 
 
@@ -139,12 +136,12 @@ def evaluate_material(
     data = read_material(root[material], "test")
     group = open_predictions(predictions, data)
     reference = Reference(
-        CrystalPotential.load(potential),
+        crystal_columns(CrystalPotential.load(potential)),
         Baselines.load(baselines),
         Microscope(**root.attrs["configuration"]["optics"]),
-        training_store,
         LeftOut(**group.attrs["left_out"]),
     )
+    nearest = nearest_training(training_store, data, reference.left_out)
     parts = []
     for start in range(0, len(data.potential), _TOGETHER):
         rows = np.arange(start, min(start + _TOGETHER, len(data.potential)))
@@ -154,12 +151,12 @@ def evaluate_material(
         )
         if model is None or not np.isfinite(model).all() or (spread is not None and not np.isfinite(spread).all()):
             raise InputError(f"{predictions}: found NaN, infinity or no prediction; allowed: finite numbers alone")
-        parts.append(evaluate_samples(data.select(rows), model, spread, reference))
+        parts.append(evaluate_samples(data.select(rows), model, spread, nearest[rows], reference))
     return _averaged(Tables.joined(parts))
 
 
 def evaluate_samples(
-    data: MaterialData, model: FloatImages, spread: FloatImages | None, reference: Reference
+    data: MaterialData, model: FloatImages, spread: FloatImages | None, nearest: FloatImages, reference: Reference
 ) -> Tables:
     """
     Score some samples that are in memory.
@@ -172,6 +169,8 @@ def evaluate_samples(
         Predictions of the network [V Å].
     spread : (sample, dose, y, x) array or None
         Their spread [V Å].
+    nearest : (sample, y, x) array
+        Potentials of the nearest training samples [V Å].
     reference : Reference
         What they are compared with.
 
@@ -180,7 +179,6 @@ def evaluate_samples(
     Tables
         `spectra` and `coverage` with one row a sample: their mean is the material's.
     """
-    nearest = nearest_training(reference.training_store, data, reference.left_out)
     predictions = {
         "model": model,
         **reference.baselines.predict(data, reference.microscope),
@@ -188,7 +186,7 @@ def evaluate_samples(
     }
     return Tables(
         _sample_rows(data, predictions, reference.left_out),
-        _column_rows(data, predictions, reference.potential),
+        _column_rows(data, predictions, reference.crystal),
         _spectrum_rows(data, predictions),
         _coverage_rows(data, model, spread),
     )
@@ -213,18 +211,19 @@ def _sample_rows(data: MaterialData, predictions: Mapping[str, FloatImages], lef
 
 
 def _column_rows(
-    data: MaterialData, predictions: Mapping[str, FloatImages], potential: CrystalPotential
+    data: MaterialData, predictions: Mapping[str, FloatImages], crystal: CrystalColumns
 ) -> pandas.DataFrame:
-    crystal, rows = crystal_columns(potential), []
-    for sample, truth in enumerate(data.potential):
+    rows = []
+    for sample in range(len(data.potential)):
         known = {key: value if key == "material" else value[sample] for key, value in _known(data).items()}
-        true = true_columns(crystal, ColumnView.of(data, sample), truth)
-        rows += [
-            {**known, "dose": dose, "method": method, **row}
-            for method, images in predictions.items()
+        images = {
+            (method, dose): stack[sample, index]
+            for method, stack in predictions.items()
             for index, dose in enumerate(data.doses)
-            for row in prediction_rows(true, images[sample, index])
-        ]
+        }
+        for row in column_rows(crystal, data, sample, images):
+            method, dose = row["method"]
+            rows.append({**known, **row, "dose": dose, "method": method})
     return pandas.DataFrame(rows)
 
 
@@ -232,13 +231,11 @@ def _spectrum_rows(data: MaterialData, predictions: Mapping[str, FloatImages]) -
     """Spectra at the dose nearest to `ALTERED_DOSE`."""
     index = nearest_dose(data.doses)
     length = 10 * data.coordinates["thickness_nm"][:, None, None]
+    shown = {"truth": data.potential, **{name: stack[:, index] for name, stack in predictions.items()}}
     tables = []
-    for method, images in {
-        "truth": data.potential,
-        **{name: stack[:, index] for name, stack in predictions.items()},
-    }.items():
-        for sample in range(len(data.potential)):
-            frequency, power = radial_spectrum((images / length)[sample : sample + 1], data.sampling)
+    for method, images in shown.items():
+        for mean_potential in images / length:
+            frequency, power = radial_spectrum(mean_potential[None], data.sampling)
             rows = {"material": data.material, "dose": data.doses[index], "method": method}
             tables.append(pandas.DataFrame({**rows, "frequency": frequency, "power": power}))
     return pandas.concat(tables, ignore_index=True)

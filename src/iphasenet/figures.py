@@ -33,6 +33,8 @@ from iphasenet.drawing import (
     plain_log,
     read_table,
     save_figure,
+    side_by_side,
+    spans_decade,
 )
 from iphasenet.errors import InputError
 
@@ -75,8 +77,7 @@ def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:
         loss, pearson = figure.subplots(2, 1, sharex=True)
         for name, colour, line in (("train_loss", ORANGE, "--"), ("validation_loss", BLUE, "-")):
             loss.plot(curves[name], line, label=name.replace("_", " "), color=colour, marker=marker, markersize=4)
-        losses = frame[names[:2]].stack()
-        if 0 < losses.min() < losses.max() / 10:
+        if spans_decade(frame[names[:2]].stack()):
             plain_log(loss)
         loss.set(ylabel="loss (no unit)")
         curve = curves["validation_pearson"]
@@ -114,7 +115,7 @@ def draw_scores(samples_csv: Path, outputs: Sequence[Path]) -> None:
     with style.context([*CURVES, {"hatch.linewidth": 0.6}]):
         figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
         axes = figure.subplots()
-        shifts = _shifts(len(methods), 0.8)
+        shifts = side_by_side(len(methods), 0.8)
         for method, shift in zip(methods, shifts, strict=True):
             chosen = frame[frame["method"] == method]
             values = [chosen.loc[chosen["material"] == material, "pearson"].to_numpy() for material in materials]
@@ -126,11 +127,6 @@ def draw_scores(samples_csv: Path, outputs: Sequence[Path]) -> None:
         handles: list[Any] = [(_box_patch(method), _mean_marker(method)) for method in methods]
         figure.legend(handles, [METHODS[m].label for m in methods], loc="outside upper center", ncols=len(methods))
         save_figure(figure, outputs)
-
-
-def _shifts(count: int, width: float) -> NDArray[np.float64]:
-    """Centres of `count` equal parts of a width about 0."""
-    return (np.arange(count) - (count - 1) / 2) * width / count
 
 
 def _draw_boxes(axes: Axes, method: str, values: list[NDArray[Any]], shift: float, width: float) -> None:
@@ -196,7 +192,7 @@ def _finish(axes: Axes, label: str, metric: str, means: pd.Series) -> None:
     axes.set_ylabel(label)
     if metric == "pearson":
         pearson_axis(axes)
-    elif 0 < means.min() < means.max() / 10:
+    elif spans_decade(means):
         plain_log(axes)
         # An interval may reach down to 0.
         axes.set_ylim(bottom=means.min() / 2)
@@ -270,7 +266,7 @@ def _draw_altered(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, Look], me
     """Draw means over samples: of each material as a marker, of all as a bar with its number."""
     names = list(frame["altered"].unique())
     place = {name: number for number, name in enumerate(names)}
-    for (material, look), shift in zip(looks.items(), _shifts(len(looks), 0.6), strict=True):
+    for (material, look), shift in zip(looks.items(), side_by_side(len(looks), 0.6), strict=True):
         means = frame[frame["material"] == material].groupby("altered", sort=False)[metric].mean()
         axes.plot([place[name] + shift for name in means.index], factor * means, **look.point)
     means = factor * frame.groupby("altered", sort=False)[metric].mean()

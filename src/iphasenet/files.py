@@ -6,6 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Parsing the workflow must not load it.
+    from pandas import DataFrame
 
 
 @contextmanager
@@ -31,6 +36,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_table(table: "DataFrame", path: Path) -> None:
+    """Write a table without its index, as Parquet or CSV by the path's ending; it appears whole or not at all."""
+    write = {".parquet": table.to_parquet, ".csv": table.to_csv}[path.suffix]
+    with atomic_file(path) as temporary:
+        write(temporary, index=False)
 
 
 @contextmanager

@@ -190,10 +190,11 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
         """
-        found = self.columns(encode(segments, metadata, self.settings.inputs), describe(segments, metadata))
+        description = describe(segments, metadata) if self.modulation is not None else None
+        found = self.columns(encode(segments, metadata, self.settings.inputs), description)
         return self.project(found[:, 0], metadata), found[:, 1] if self.settings.uncertainty else None
 
-    def columns(self, inputs: Tensor, description: Tensor) -> Tensor:
+    def columns(self, inputs: Tensor, description: Tensor | None) -> Tensor:
         """
         Predict what is projected: all that does not depend on the rest of a large image, so it can be done in tiles.
 
@@ -201,18 +202,18 @@ class PotentialNetwork(nn.Module):
         ----------
         inputs : (batch, 8, y, x) tensor
             From `encode`, or tiles of it; sides divide by 32.
-        description : (batch, 13) tensor
-            From `describe`: of the whole image, for its tiles to agree.
+        description : (batch, 13) tensor, optional
+            From `describe`: of the whole image, for its tiles to agree; needed where features are modulated alone.
 
         Returns
         -------
         (batch, 1 or 2, y, x) tensor
             Mean potential before `project` [V] and, with `uncertainty`, the spread [V].
         """
-        net, x = self.network, inputs
-        hidden = net.swinViT(x, net.normalize)
+        net = self.network
+        hidden = net.swinViT(inputs, net.normalize)
         features = [
-            net.encoder1(x),
+            net.encoder1(inputs),
             net.encoder2(hidden[0]),
             net.encoder3(hidden[1]),
             net.encoder4(hidden[2]),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from iphasenet.alterations import alterations, chosen_samples
 from iphasenet.dataset import MaterialData, open_dataset, read_material
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory, atomic_file
+from iphasenet.files import atomic_directory, write_table
 from iphasenet.metrics import METRICS, score
 from iphasenet.model import PotentialNetwork
 from iphasenet.noise import Acquisition
@@ -141,8 +141,7 @@ def predict_material(
         raise InputError(f"{material}: {error}") from error
     left_out = trained.get("training", {}).get("leave_out", {})
     write_predictions(predictions, data, potential, spread, {"left_out": left_out})
-    with atomic_file(altered) as temporary:
-        table.to_parquet(temporary, index=False)
+    write_table(table, altered)
 
 
 def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from iphasenet.errors import InputError
+from iphasenet.metrics import POTENTIALS
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,6 @@ METRICS = {
     "peak_error": Metric("Peak error", "%", False, "{:.1f}", 100, "mean |P − T| / T, highest 0.5 % of the true pixels"),
     "ssim": Metric("SSIM", "", True, "{:z.3f}"),
 }
-
-# Named here as the metrics are: `iphasenet.metrics` imports torch, which a report does not need.
-POTENTIALS = ("mean_predicted", "mean_true", "maximum_predicted", "maximum_true")
 
 METHODS = {
     "model": "Network",

@@ -6,6 +6,7 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
+from iphasenet.column_structure import LIGHT
 from iphasenet.report_numbers import (
     ALTERED,
     BREAKDOWNS,
@@ -20,15 +21,11 @@ from iphasenet.report_numbers import (
 )
 
 _THIN = "\u202f"
-_RANGE = f"600{_THIN}000"
 
 COMPARED = ("pearson", "mae_share_of_max", "psnr_own_range", "peak_error")
 """Metrics that methods are compared by, level by level."""
 
 FALSE_RATE = Metric("False peaks", "% of found", False, "{:.1f}", 100)
-
-LIGHT = 8
-"""Largest atomic number of a light column's heaviest element."""
 
 
 @dataclass(frozen=True)

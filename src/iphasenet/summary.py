@@ -13,7 +13,7 @@ from scipy.stats import bootstrap
 
 from iphasenet.errors import InputError
 from iphasenet.evaluate import METHODS, Tables
-from iphasenet.files import atomic_file
+from iphasenet.files import atomic_file, write_table
 from iphasenet.metrics import METRICS, POTENTIALS
 
 CONFIDENCE = 0.95
@@ -219,9 +219,7 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
             raise InputError(f"{bad}: {name}: found a number that is not finite; allowed: finite numbers alone")
     summary = summarise(tables, other, title)
     for name, table in {**vars(tables), "altered": other}.items():
-        with atomic_file(folder / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
-        with atomic_file(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+        for ending in ("parquet", "csv"):
+            write_table(table, folder / f"{name}.{ending}")
     with atomic_file(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")

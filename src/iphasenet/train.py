@@ -42,7 +42,7 @@ from iphasenet.crops import Crops, TrainingCrops
 from iphasenet.dataset import MaterialData, open_dataset, read_split, zone_axis_angle
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
+from iphasenet.files import write_table
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.rendered_crops import RenderedCrops, load_simulated
@@ -198,8 +198,7 @@ def fit(
     if trainer.is_global_zero:
         state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
-        with atomic_file(history) as temporary:
-            pandas.concat([pandas.read_csv(path) for path in _histories(folder)]).to_csv(temporary, index=False)
+        write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), history)
         ranges = trained_ranges(train, noise, attributes)
         score = float("nan") if best.best_model_score is None else float(best.best_model_score)
         save_weights(weights, module.network, {**described, "ranges": ranges, "validation_pearson": score})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from iphasenet.errors import InputError
+from iphasenet.report_numbers import number_text
 
 LARGEST = 160
 """Pixels along a side that are shown, at most; of larger images, the centre is."""
@@ -139,7 +140,7 @@ def sample_title(material: str, metadata: Mapping[str, Any], dose: float) -> str
     """
     thickness, alpha, beta, gamma = (float(metadata[name]) for name in ("thickness_nm", "alpha", "beta", "gamma"))
     angles = f"α {alpha:z.2f}°, β {beta:z.2f}°, γ {gamma:z.1f}°".replace("-", "−")
-    return f"{material}, {thickness:g} nm, {angles}, " + f"{dose:,.7g} e/Å²".replace(",", "\u202f")
+    return f"{material}, {thickness:g} nm, {angles}, " + number_text("{:,.7g} e/Å²", dose)
 
 
 def sample_views(segments: FloatImage, idpc: FloatImage, prediction: FloatImage, truth: FloatImage) -> dict[str, View]:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from iphasenet.files import atomic_file
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
@@ -100,9 +98,3 @@ def window_differences(
         for factor, images in zip(sizes[:-1], found[:-1], strict=True)
     ]
     return pandas.concat(tables, ignore_index=True)
-
-
-def write_windows(table: pandas.DataFrame, output: Path) -> None:
-    """Write the table as CSV; it appears whole or not at all."""
-    with atomic_file(output) as temporary:
-        table.to_csv(temporary, index=False)

@@ -207,8 +207,10 @@ def test_distribution_holds_every_image_once_and_the_bias(tables: Tables, drawn:
     assert "mean −133 V Å" in bias.get_title()
 
 
-def test_perfect_predictions_have_a_distribution(tables: Tables) -> None:
+def test_perfect_predictions_have_a_distribution(tables: Tables, drawn: list[Figure]) -> None:
     draw_distribution(tables.samples(mae_share_of_max=0.0), [tables.folder / "distribution.png"])
+    shares = [step.get_data().values.sum() for step in drawn[0].axes[0].patches if step.get_label()]
+    assert shares and all(share == pytest.approx(100) for share in shares)
 
 
 def test_alterations_show_materials_and_their_mean(tables: Tables, drawn: list[Figure]) -> None:

@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from iphasenet.comparison import write_comparison
+from iphasenet.comparison import compare_runs
+from iphasenet.files import write_table
 from iphasenet.stage import stage
 
 with stage("comparison of runs", snakemake.log[0]):
     folders = dict.fromkeys(Path(path).parent for path in snakemake.input.scores)
-    write_comparison(list(folders), Path(snakemake.output.table))
+    write_table(compare_runs(list(folders)), Path(snakemake.output.table))

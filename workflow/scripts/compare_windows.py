@@ -1,11 +1,12 @@
 from pathlib import Path
 
 from iphasenet.devices import choose_device, use_threads
+from iphasenet.files import write_table
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.stage import stage
-from iphasenet.windows import window_differences, write_windows
+from iphasenet.windows import window_differences
 
 params, material = snakemake.params, snakemake.wildcards.material
 settings = snakemake.config["simulation"]
@@ -21,4 +22,4 @@ with use_threads(1), stage(f"windows of {material}", snakemake.log[0]):
         params.factors,
         choose_device(settings["device"]),
     )
-    write_windows(table.assign(material=material), Path(snakemake.output.table))
+    write_table(table.assign(material=material), Path(snakemake.output.table))
