@@ -67,8 +67,8 @@ def score(predictions: FloatImages, truths: FloatImages) -> dict[str, NDArray[np
 def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
     pixels = predictions.double().flatten(1), truths.double().flatten(1)
     predicted, truth = pixels
-    lowest, highest = truth.amin(1), truth.amax(1)
-    span = highest - lowest
+    highest = truth.amax(1)
+    span = highest - truth.amin(1)
     mae = (predicted - truth).abs().mean(1)
     peaks, where = truth.topk(max(1, round(PEAK_SHARE * truth.shape[1])))
     varies = predicted.amax(1) > predicted.amin(1)
@@ -76,12 +76,13 @@ def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
     correlation = torch.zeros(len(predicted), dtype=torch.float64)
     if varies.any():
         correlation[varies] = pearson_corrcoef(predicted[varies].T, truth[varies].T)
-    scaled = [((image - lowest[:, None]) / span[:, None]).view(predictions.shape) for image in pixels]
+    # Scaled, not shifted: structural similarity compares the levels too.
+    scaled = [(image / span[:, None]).view(predictions.shape) for image in pixels]
     pairs = zip(*scaled, strict=True)
     psnr = torch.stack([peak_signal_noise_ratio(image, true, data_range=1.0) for image, true in pairs])
     similar = [
         structural_similarity(*pair, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-        for pair in zip(*(images.float().numpy() for images in scaled), strict=True)
+        for pair in zip(*(images.numpy() for images in scaled), strict=True)
     ]
     return {
         "pearson": correlation,

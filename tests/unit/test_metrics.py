@@ -47,12 +47,14 @@ def test_every_image_is_scored_by_itself() -> None:
             np.testing.assert_allclose(together[name][index::3], values[0], rtol=1e-6)
 
 
-def test_similarity_agrees_with_torchmetrics() -> None:
-    """To 1 %: the two treat the images' borders differently."""
-    images = [from_numpy(image[1])[None, None] for image in (NOISY, TRUTH)]
+@pytest.mark.parametrize("level", [0.0, 20_000.0])
+def test_similarity_agrees_with_torchmetrics(level: float) -> None:
+    """To 1 %: the two treat the images' borders differently. Also where the potential is high everywhere."""
+    biased = NOISY + 2000
+    images = [from_numpy(image[1] + level)[None, None] for image in (biased, TRUTH)]
     span = float(TRUTH[1].max() - TRUTH[1].min())
     reference = float(structural_similarity_index_measure(*images, data_range=span))
-    assert score(NOISY, TRUTH)["ssim"][1] == pytest.approx(reference, rel=0.01)
+    assert score(biased + level, TRUTH + level)["ssim"][1] == pytest.approx(reference, rel=0.01)
     assert reference < 0.99
 
 
