@@ -1,8 +1,10 @@
 """What every stage of the workflow shares: a version, a log, one line for bad input."""
 
 import logging
+import os
 import platform
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -36,6 +38,29 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def check_scratch() -> None:
+    """
+    Refuse a folder of temporary files that cannot be used: Python would silently take another one.
+
+    Raises
+    ------
+    InputError
+        One line with the folder that $TMPDIR names, and this machine's name.
+    """
+    folder = os.environ.get("TMPDIR")
+    if not folder:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"scratch: found {folder}, which cannot be written on {platform.node()} ({error.strerror}); allowed: a "
+            "folder for temporary files (TMPDIR; on a cluster, scratch in profiles/slurm/site.yaml)"
+        ) from error
+
+
 @contextmanager
 def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
     """
@@ -65,6 +90,7 @@ def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
             warnings.showwarning = lambda message, category, *_rest: logger.warning(
                 "%s: %s", category.__name__, message
             )
+            check_scratch()
             yield logger
     except InputError as error:
         logger.error("%s", error)
