@@ -7,6 +7,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 
 
 pathvars:
@@ -30,6 +31,22 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
+
+
+# Seconds of one core each: not worth a job of a cluster.
+localrules:
+    compare_runs,
+    describe_dataset,
+    describe_model,
+    draw_calibration,
+    draw_evaluation,
+    draw_loss,
+    draw_material,
+    draw_predictions,
+    draw_samples,
+    draw_windows,
+    summarise_scores,
+    write_report,
 
 
 onstart:

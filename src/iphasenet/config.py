@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from iphasenet.errors import InputError
+from iphasenet.job_resources import training_processes
 from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import SPLITS, Grid
@@ -102,7 +103,7 @@ def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None
 def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
     training, grid = TrainingSettings(**config["training"]), Grid(**config["grid"])
     training.check_image(config["image"]["pixels"])
-    training.check_processes(config["jobs"]["training_processes"])
+    training.check_processes(training_processes(config))
     if config["model"]["projection"] == "columns" and grid.orientation != "tilt":
         raise InputError(
             f"configuration: model.projection: found 'columns' with grid.orientation {grid.orientation!r}, where "

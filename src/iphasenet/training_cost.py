@@ -14,6 +14,7 @@ from torch import Tensor
 from iphasenet.crops import EpochSampler
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
+from iphasenet.job_resources import training_processes
 from iphasenet.losses import training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, record
@@ -85,13 +86,14 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
     processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
     samples = {split: count * materials for split, count in material_samples(Grid(**config["grid"])).items()}
-    sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, processes)
+    every = training_processes(config)
+    sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, every)
     with use_threads(max(1, threads // processes)):
         network = _measure(config, sampler.share, device)
         noise = _record_seconds(config)
     crop, image = settings["crop_pixels"] ** 2, config["image"]["pixels"] ** 2
     images = samples["validation"] * doses
-    validation = math.ceil(images / processes) * image * network.validation
+    validation = math.ceil(images / every) * image * network.validation
     epoch = len(sampler) * (crop * network.step + noise) + validation
     # More processes than cores take turns.
     turns = max(1.0, processes / threads) if device == "cpu" else 1.0

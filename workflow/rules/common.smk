@@ -4,6 +4,7 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 
+from iphasenet import job_resources
 from iphasenet.config import (
     check_configuration,
     crystals,
@@ -28,6 +29,9 @@ config.update(ordered)
 config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
 GRID = Grid(**config["grid"])
+JOBS = config["jobs"]
+JOBS["training_mem_mb"] = job_resources.training_mb(config, len(MATERIALS))
+JOBS["training_minutes"] = job_resources.training_minutes(config, len(MATERIALS))
 
 
 # Where the data set, and the network with its baselines, are made: here, or by another run.
@@ -171,12 +175,19 @@ def targets():
 
 
 def check_machine(jobs, local):
-    """Refuse what this machine cannot do, before anything runs: of this run's jobs alone."""
+    """Refuse what this machine or the cluster cannot do, before anything runs: of this run's jobs alone."""
     try:
+        if site():
+            check_cluster(jobs)
         outputs = [path for job in jobs for path in job.output]
         check_disk(config, MATERIALS, f"results/{config['run']}", outputs)
         training = any(job.rule.name == "train_model" for job in jobs)
         # Where Snakemake has an environment of its own, it has no torch to ask.
+        if local and training and JOBS["training_nodes"] > 1:
+            raise InputError(
+                f"training: found jobs.training_nodes {JOBS['training_nodes']} on one machine; allowed: 1, or a "
+                "cluster (--workflow-profile profiles/slurm)"
+            )
         if local and training and find_spec("torch"):
             # Parsing must not load it.
             from iphasenet.training_cost import check_gpu

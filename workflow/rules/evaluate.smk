@@ -13,9 +13,12 @@ rule predict_samples:
         "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/evaluation_threads")
     resources:
-        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
-        runtime=120,
-        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+        mem_mb=raised(job_resources.evaluation_mb(config)),
+        runtime=raised_minutes(
+            job_resources.prediction_minutes(config), JOBS["simulation_gpus"]
+        ),
+        gpu=JOBS["simulation_gpus"],
+        gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["predictions"],
         turns=lookup(within=config, dpath="evaluation/turns"),
@@ -38,8 +41,8 @@ rule fit_baselines:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
-        runtime=60,
+        mem_mb=raised(4000),
+        runtime=raised_minutes(job_resources.assembly_minutes(config, len(MATERIALS))),
     params:
         stage=STAGE_VERSIONS["evaluation"],
         leave_out=lookup(within=config, dpath="training/leave_out"),
@@ -67,8 +70,8 @@ rule evaluate_samples:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=raised(job_resources.evaluation_mb(config)),
+        runtime=raised_minutes(job_resources.scoring_minutes(config)),
     params:
         stage=STAGE_VERSIONS["evaluation"],
     message:
@@ -149,9 +152,12 @@ rule compare_windows:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
-        runtime=240,
-        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+        mem_mb=raised(job_resources.simulation_mb(config)),
+        runtime=raised_minutes(
+            job_resources.windows_minutes(config), JOBS["simulation_gpus"]
+        ),
+        gpu=JOBS["simulation_gpus"],
+        gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["images"],
         tilt=test_tilt,

@@ -11,8 +11,8 @@ rule compute_potential:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=raised(1500),
+        runtime=raised_minutes(10),
     params:
         stage=STAGE_VERSIONS["potential"],
         zone_axis=zone_axis_of,
@@ -39,10 +39,12 @@ rule simulate_images:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        # Python and torch take about 600 MB before the first wave.
-        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
-        runtime=120,
-        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+        mem_mb=raised(job_resources.simulation_mb(config)),
+        runtime=raised_minutes(
+            job_resources.images_minutes(config), JOBS["simulation_gpus"]
+        ),
+        gpu=JOBS["simulation_gpus"],
+        gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["images"],
         orientations=batch_orientations,
@@ -72,9 +74,10 @@ rule simulate_slabs:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=int(config["simulation"]["multislice"]["memory_mb"]) + 1000,
-        runtime=1440,
-        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+        mem_mb=raised(job_resources.simulation_mb(config)),
+        runtime=raised_minutes(1440, JOBS["simulation_gpus"]),
+        gpu=JOBS["simulation_gpus"],
+        gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["images"],
         seed=lookup(within=config, dpath="seed"),
@@ -110,8 +113,8 @@ rule render_samples:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=raised(job_resources.rendering_mb(config)),
+        runtime=raised_minutes(job_resources.rendering_minutes(config)),
     params:
         stage=STAGE_VERSIONS["samples"],
         seed=lookup(within=config, dpath="seed"),

@@ -13,13 +13,15 @@ rule train_model:
         "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/training_threads")
     resources:
-        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
-        runtime=lookup(within=config, dpath="jobs/training_minutes"),
-        gpu=lookup(within=config, dpath="jobs/training_gpus"),
+        **training_machines(),
+        mem_mb=raised(JOBS["training_mem_mb"]),
+        runtime=raised_minutes(JOBS["training_minutes"], JOBS["training_gpus"]),
     params:
         stage=STAGE_VERSIONS["model"],
         settings=training_settings,
         processes=lookup(within=config, dpath="jobs/training_processes"),
+        nodes=lookup(within=config, dpath="jobs/training_nodes"),
+        launcher=training_launcher(),
         stream="--stream" if config["jobs"]["training_stream"] else "",
         simulations=(
             "--simulations" if config["training"]["source"] == "rendered" else ""
@@ -32,7 +34,8 @@ rule train_model:
     # Slurm warns every process of a job: only the training itself knows what to do.
     shell:
         "trap '' USR1; "
-        "torchrun --standalone --nproc-per-node={params.processes} -m iphasenet.train --threads {threads} "
+        "{params.launcher}python -m iphasenet.launch --nodes {params.nodes} --processes {params.processes} -- "
+        "-m iphasenet.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
         "--checkpoints {params.checkpoints} --settings {params.settings:q} --accelerator {params.accelerator} "
         "{params.stream} {params.simulations} {input.simulations} 2>&1 | tee {log}"
