@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test lint bench accuracy model generalisation clean-demo
+.PHONY: demo plan report test test-slurm lint bench accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -25,6 +25,10 @@ report: demo
 ## test: everything that continuous integration runs
 test: $(STAMP) lint
 	$(BIN)/pytest
+
+## test-slurm: the workflow on a real Slurm, set up on this machine with apt-get as root; skipped where that cannot be
+test-slurm: $(STAMP)
+	IPHASENET_TEST_SLURM=1 $(BIN)/pytest tests/slurm
 
 ## lint: format, style, types, workflow
 lint: $(STAMP)
