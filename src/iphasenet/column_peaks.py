@@ -64,14 +64,27 @@ def find_columns(image: FloatArray, sampling: float) -> NDArray[np.float64]:
     smooth = gaussian_filter(np.asarray(image, np.float64), SMOOTHING / sampling)
     peaks = peak_local_max(
         smooth,
-        min_distance=max(1, round(MINIMUM_DISTANCE / sampling)),
         threshold_abs=smooth.min() + THRESHOLD * np.ptp(smooth),
         exclude_border=max(1, math.ceil(BORDER / sampling - 0.5)),
         # Neighbours alone make a maximum and circles keep peaks apart: nothing depends on the crystal's rotation.
         footprint=np.ones((3, 3), bool),
-        p_norm=2,
     )
-    return _vertices(smooth, peaks)
+    return _vertices(smooth, _apart(peaks, max(1, round(MINIMUM_DISTANCE / sampling))))
+
+
+def _apart(peaks: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
+    """
+    Leave out peaks (peak, 2) nearer than `distance` [pixels] to one that stays and comes before them.
+
+    `peak_local_max` does the same by its `min_distance`, one peak at a time: half the time of a whole evaluation.
+    """
+    pairs = cKDTree(peaks).query_pairs(distance, output_type="ndarray") if len(peaks) else np.empty((0, 2), np.int64)
+    pairs = pairs[((peaks[pairs[:, 0]] - peaks[pairs[:, 1]]) ** 2).sum(axis=1) < distance**2]
+    kept = np.ones(len(peaks), bool)
+    for first, second in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+        if kept[first]:
+            kept[second] = False
+    return peaks[kept]
 
 
 def _vertices(image: FloatArray, peaks: NDArray[np.int64]) -> NDArray[np.float64]:

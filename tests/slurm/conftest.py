@@ -35,7 +35,7 @@ class LocalRun:
     def finished(self) -> Path:
         """Wait for its end."""
         if self.process.stdout and not self.process.stdout.closed:
-            output = finish(self.process, 200)
+            output = finish(self.process, 600)
             assert self.process.returncode == 0, output[-4000:]
         return self.results
 

@@ -18,7 +18,7 @@ from tests.workflow.test_interruption import checksums
 Found = Callable[[], object]
 
 
-def wait_for(condition: Found, process: "subprocess.Popen[str]", seconds: float = 150) -> None:
+def wait_for(condition: Found, process: "subprocess.Popen[str]", seconds: float = 400) -> None:
     """Wait while a run goes on."""
     end = time.monotonic() + seconds
     while not condition():
@@ -52,7 +52,7 @@ def test_killed_and_requeued_jobs_change_no_byte(slurm: Slurm, workflow: Path, l
     wait_for(lambda: [job for job in slurm.jobs("pending") if job["id"] == training["id"]], process)
     # Slurm would wait for two minutes.
     slurm("scontrol", "update", f"JobId={training['id']}", "StartTime=now")
-    output = finish(process, 200)
+    output = finish(process, 600)
     assert process.returncode == 0, output[-4000:]
 
     jobs = slurm.jobs()
@@ -87,7 +87,7 @@ def test_two_nodes_with_gpus_train_together(slurm: Slurm, workflow: Path, local_
     process = submit(
         workflow, target, "--allowed-rules", "train_model", config=("config/tiny.yaml", "config/nodes.yaml")
     )
-    output = finish(process, 120)
+    output = finish(process, 300)
     assert process.returncode == 0, output[-6000:]
     (job,) = (job for job in slurm.jobs() if job["id"] not in known)
     shown = slurm("scontrol", "show", "job", job["id"])

@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.ndimage import gaussian_filter
+from skimage.feature import peak_local_max
 
 from iphasenet.atomic_columns import SPURIOUS, column_rows, prediction_rows, true_columns
-from iphasenet.column_peaks import ColumnMasks, find_columns, match_columns
+from iphasenet.column_peaks import (
+    BORDER,
+    MINIMUM_DISTANCE,
+    SMOOTHING,
+    THRESHOLD,
+    ColumnMasks,
+    find_columns,
+    match_columns,
+)
 from iphasenet.column_structure import ColumnView, CrystalColumns, columns_apart, crystal_columns, expected_columns
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
@@ -127,6 +137,22 @@ def test_peaks_below_the_threshold_are_left_out_whatever_the_scale() -> None:
     image = gaussians(places, [1.0, 0.04, 0.01])
     for scale, level in ((1.0, 0.0), (3e4, -500.0)):
         np.testing.assert_allclose(find_columns(scale * image + level, 0.2), places[:2], atol=0.02)
+
+
+@pytest.mark.parametrize("sampling", [0.1, 0.2, 0.35])
+def test_crowded_peaks_are_kept_apart_as_scikit_image_does(sampling: float) -> None:
+    image = gaussian_filter(np.random.default_rng(3).normal(size=(120, 150)), 1.2)
+    smooth = gaussian_filter(image, SMOOTHING / sampling)
+    expected = peak_local_max(
+        smooth,
+        min_distance=max(1, round(MINIMUM_DISTANCE / sampling)),
+        threshold_abs=smooth.min() + THRESHOLD * np.ptp(smooth),
+        exclude_border=max(1, round(BORDER / sampling)),
+        footprint=np.ones((3, 3), bool),
+        p_norm=2,
+    )
+    assert len(expected) > 50
+    np.testing.assert_allclose(find_columns(image, sampling), expected, atol=0.5)
 
 
 def test_a_flat_image_has_no_peaks() -> None:
