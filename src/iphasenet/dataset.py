@@ -1,6 +1,6 @@
 """Reading the data set into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,9 @@ from iphasenet.checksums import check_presence
 from iphasenet.errors import InputError
 from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
 from iphasenet.store import COORDINATES
+
+Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
+"""Which samples of a split to read, by their coordinates: indices within the split."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def open_dataset(path: str | Path) -> zarr.Group:
 
 
 def read_split(
-    path: str | Path, split: Split, stream: bool = False, left_out: LeftOut = NOTHING
+    path: str | Path, split: Split, stream: bool = False, left_out: LeftOut = NOTHING, choose: Choice | None = None
 ) -> Iterator[MaterialData]:
     """
     Read one split, material by material.
@@ -127,6 +130,8 @@ def read_split(
         Leave the images where they are (`StoredRows`), having read them all once; else take them into memory.
     left_out : LeftOut
         Samples that are not read.
+    choose : callable, optional
+        Which of the others are read; all if not given.
 
     Yields
     ------
@@ -148,7 +153,7 @@ def read_split(
         raise InputError(f"left out: found all of {', '.join(names)}; allowed: at least one material stays")
     for name in chosen:
         check_presence(Path(path))
-        yield read_material(root[name], split, stream, left_out)
+        yield read_material(root[name], split, stream, left_out, choose)
 
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
@@ -190,7 +195,13 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
         ) from error
 
 
-def read_material(group: zarr.Group, split: Split, stream: bool = False, left_out: LeftOut = NOTHING) -> MaterialData:
+def read_material(
+    group: zarr.Group,
+    split: Split,
+    stream: bool = False,
+    left_out: LeftOut = NOTHING,
+    choose: Choice | None = None,
+) -> MaterialData:
     """Read one material's samples of a split, as `read_split`, from its group or its own store."""
     name = str(group.attrs["material"])
     coordinates = {key: read_rows(group, key) for key in COORDINATES}
@@ -198,6 +209,8 @@ def read_material(group: zarr.Group, split: Split, stream: bool = False, left_ou
     chosen = np.flatnonzero((coordinates["split"] == SPLITS.index(split)) & kept)
     if not len(chosen):
         raise InputError(f"{name}: the {split} split is empty; allowed: at least one sample")
+    if choose:
+        chosen = chosen[choose({key: values[chosen] for key, values in coordinates.items()})]
     rows = np.flatnonzero(np.isin(read_rows(group, "evaluation_sample"), chosen))
     position = read_rows(group, "x")
     read: Any = StoredRows if stream else read_rows

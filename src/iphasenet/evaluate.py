@@ -13,7 +13,7 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.atomic_columns import column_rows
 from iphasenet.baselines import BASELINES, Baselines, nearest_training
 from iphasenet.column_structure import CrystalColumns, crystal_columns
-from iphasenet.dataset import MaterialData, open_dataset, read_material
+from iphasenet.dataset import MaterialData, open_dataset, read_material, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.metrics import score
@@ -134,7 +134,7 @@ def evaluate_material(
     """
     root: Any = open_dataset(dataset)
     data = read_material(root[material], "test")
-    group = open_predictions(predictions, data)
+    group, places = open_predictions(predictions, data)
     reference = Reference(
         crystal_columns(CrystalPotential.load(potential)),
         Baselines.load(baselines),
@@ -146,8 +146,7 @@ def evaluate_material(
     for start in range(0, len(data.potential), _TOGETHER):
         rows = np.arange(start, min(start + _TOGETHER, len(data.potential)))
         model, spread = (
-            np.asarray(group[name][rows[0] : rows[-1] + 1]) if name in group else None
-            for name in ("model", "model_spread")
+            read_rows(group, name, places[rows]) if name in group else None for name in ("model", "model_spread")
         )
         if model is None or not np.isfinite(model).all() or (spread is not None and not np.isfinite(spread).all()):
             raise InputError(f"{predictions}: found NaN, infinity or no prediction; allowed: finite numbers alone")

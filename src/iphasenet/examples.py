@@ -1,6 +1,6 @@
 """One test sample a material with all that is shown of it, in figures and in the report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iphasenet.alterations import nearest_dose
 from iphasenet.baselines import Baselines
-from iphasenet.dataset import MaterialData, open_dataset, read_material
+from iphasenet.dataset import open_dataset, read_material, read_rows
 from iphasenet.optics import Microscope
 from iphasenet.predict import open_predictions
 
@@ -49,11 +49,11 @@ class Example:
     predictions: dict[str, FloatImage]
 
 
-def middle_sample(data: MaterialData) -> int:
-    """Index of the first sample of the middle thickness."""
-    thickness = data.coordinates["thickness_nm"]
+def middle_sample(coordinates: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Choose the first sample of the middle thickness."""
+    thickness = coordinates["thickness_nm"]
     levels = np.unique(thickness)
-    return int(np.flatnonzero(thickness == levels[len(levels) // 2])[0])
+    return np.flatnonzero(thickness == levels[len(levels) // 2])[:1]
 
 
 def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -> Iterator[Example]:
@@ -77,17 +77,16 @@ def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -
     root: Any = open_dataset(dataset)
     fitted, microscope = Baselines.load(baselines), Microscope(**root.attrs["configuration"]["optics"])
     for path in predictions:
-        data = read_material(root[path.stem], "test")
-        group = open_predictions(path, data)
-        row, dose = middle_sample(data), nearest_dose(data.doses)
-        one = data.select(np.array([row]))
-        found = {name: images[0, dose] for name, images in fitted.predict(one, microscope).items()}
+        data = read_material(root[path.stem], "test", choose=middle_sample)
+        group, rows = open_predictions(path, data)
+        dose = nearest_dose(data.doses)
+        found = {name: images[0, dose] for name, images in fitted.predict(data, microscope).items()}
         yield Example(
             material=data.material,
             sampling=data.sampling,
-            metadata={name: values[0] for name, values in one.coordinates.items()},
+            metadata={name: values[0] for name, values in data.coordinates.items()},
             dose=float(data.doses[dose]),
-            noisy=one.noisy_segments[0, dose].astype(np.float32),
-            truth=one.potential[0],
-            predictions={"model": np.asarray(group["model"][row, dose]), **found},
+            noisy=data.noisy_segments[0, dose].astype(np.float32),
+            truth=data.potential[0],
+            predictions={"model": read_rows(group, "model", rows)[0, dose], **found},
         )

@@ -173,7 +173,7 @@ def write_predictions(
         ids[:] = data.coordinates["sample_id"]
 
 
-def open_predictions(path: Path, data: MaterialData) -> Any:
+def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.int64]]:
     """
     Open the predictions of one material, after a check that they belong to the data.
 
@@ -182,24 +182,27 @@ def open_predictions(path: Path, data: MaterialData) -> Any:
     path : path
         Store that `predict_material` wrote.
     data : MaterialData
-        Test split.
+        Test split, or some of its samples.
 
     Returns
     -------
-    zarr.Group
+    group : zarr.Group
         The predictions; InputError where they are missing or of other samples or doses.
+    rows : (sample,) array
+        Where those of the data's samples stand.
     """
     try:
         group: Any = zarr.open_group(path, mode="r", zarr_format=3)
-        doses, ids = group.attrs["doses"], list(group["sample_id"][:])
+        doses, places = group.attrs["doses"], {name: row for row, name in enumerate(group["sample_id"][:])}
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise InputError(
             f"{path}: found no predictions; allowed: a store that the network's predictions are in"
         ) from error
     if doses != data.doses.tolist():
         raise InputError(f"{path}: doses: found {doses}; allowed: the data set's {data.doses.tolist()}")
-    if ids != list(data.coordinates["sample_id"]):
+    missing = [name for name in data.coordinates["sample_id"] if name not in places]
+    if missing:
         raise InputError(
-            f"{path}: sample_id differs; allowed: those of the test split of {data.material}, in its order"
+            f"{path}: sample_id: found no prediction of {missing[0]}; allowed: the test split of {data.material}"
         )
-    return group
+    return group, np.array([places[name] for name in data.coordinates["sample_id"]])

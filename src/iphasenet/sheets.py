@@ -44,9 +44,8 @@ def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     materials = len(list(open_dataset(dataset).group_keys()))
     with style.context(STYLE):
         figure = Figure(figsize=(WIDTH, materials * ROW))
-        for row, data in enumerate(read_split(dataset, "test")):
-            sample = middle_sample(data)
-            _sample_row(figure, row, data, sample)
+        for row, data in enumerate(read_split(dataset, "test", choose=middle_sample)):
+            _sample_row(figure, row, data, 0)
         save_figure(figure, outputs)
 
 
@@ -61,15 +60,20 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    data = read_material(open_dataset(store), "test")
-    gamma, tilt = data.coordinates["gamma"], data.coordinates["tilt"]
-    rows = np.flatnonzero((tilt == tilt[0]) & (gamma == gamma[0]))
+    data = read_material(open_dataset(store), "test", choose=_first_view)
+    rows = range(len(data.potential))
     with style.context(STYLE):
         figure = Figure(figsize=(WIDTH, len(rows) * ROW))
-        for row, sample in enumerate(rows):
-            _sample_row(figure, row, data, int(sample))
+        for row in rows:
+            _sample_row(figure, row, data, row)
         # Many rows, and the report holds every sheet.
         save_figure(figure, outputs, dpi=90)
+
+
+def _first_view(coordinates: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """All thicknesses of the first tilt and rotation."""
+    gamma, tilt = coordinates["gamma"], coordinates["tilt"]
+    return np.flatnonzero((tilt == tilt[0]) & (gamma == gamma[0]))
 
 
 def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> None:

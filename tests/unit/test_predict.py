@@ -62,9 +62,12 @@ def test_predictions_of_other_data_are_refused(tmp_path: Path) -> None:
         open_predictions(path, data)
     images = np.repeat(data.potential[:, None], 2, axis=1)
     write_predictions(path, data, images, 0.1 * images, {"left_out": {}})
-    np.testing.assert_array_equal(open_predictions(path, data)["model_spread"][:], 0.1 * images)
+    np.testing.assert_array_equal(open_predictions(path, data)[0]["model_spread"][:], 0.1 * images)
     with pytest.raises(InputError, match="doses"):
         open_predictions(path, replace(data, doses=np.array([1e4, 1e5])))
-    other = {**data.coordinates, "sample_id": data.coordinates["sample_id"][::-1]}
-    with pytest.raises(InputError, match="sample_id"):
+    reversed_ids = {**data.coordinates, "sample_id": data.coordinates["sample_id"][::-1]}
+    _, rows = open_predictions(path, replace(data, coordinates=reversed_ids))
+    np.testing.assert_array_equal(rows, np.arange(len(images))[::-1])
+    other = {**data.coordinates, "sample_id": np.array(["other", *data.coordinates["sample_id"][1:]])}
+    with pytest.raises(InputError, match="sample_id: found no prediction of other"):
         open_predictions(path, replace(data, coordinates=other))

@@ -20,7 +20,7 @@ rule draw_samples:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -48,7 +48,7 @@ rule draw_material:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -81,7 +81,7 @@ rule draw_predictions:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -150,7 +150,7 @@ rule draw_evaluation:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -180,7 +180,7 @@ rule draw_calibration:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -209,7 +209,7 @@ rule draw_windows:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -238,7 +238,7 @@ rule draw_loss:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
@@ -277,7 +277,7 @@ rule write_report:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=10,
     params:
         stage=STAGE_VERSIONS["report"],
