@@ -83,8 +83,14 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
+        # A quarter of the time of `foreach` on a CPU; in mixed precision Lightning cannot clip its gradients.
+        mixed = self.settings.precision.endswith("mixed")
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, foreach=True
+            self.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            foreach=mixed,
+            fused=not mixed,
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
