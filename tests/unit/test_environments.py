@@ -1,0 +1,203 @@
+"""The conda environments of the rules, without conda: do they hold what their rules import, in versions we allow?"""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from collections import Counter
+from collections.abc import Collection, Iterator
+from functools import cache
+from importlib.metadata import Distribution, distribution, distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "src" / "iphasenet"
+ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
+
+RENAMED = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+"""Distributions that conda-forge names differently."""
+
+INSTALLERS = {"python", "pip", "setuptools"}
+"""What an environment needs to install the library, not to run it."""
+
+LOADED_WHEN_USED = {
+    "iphasenet.comparison": {"pyarrow"},
+    "iphasenet.evaluate": {"pyarrow"},
+    "iphasenet.predict": {"pyarrow"},
+    "iphasenet.summary": {"pyarrow"},
+    "iphasenet.model": {"einops"},
+    "iphasenet.train": {"tensorboard", "torch.distributed.run"},
+}
+"""Imports that other libraries put off until they are called (pandas, MONAI, Lightning), and torchrun."""
+
+NEVER_CALLED = {"report": {"abtem"}}
+"""Imports in functions that none of an environment's rules calls: the report's compute no potential."""
+
+IMPORT_ALL = """
+import importlib, sys
+sys.path += sys.argv[1:3]
+for name in sys.argv[3:]:
+    importlib.import_module(name)
+"""
+
+
+def declared(environment: str) -> dict[str, str]:
+    """Packages of an environment by their names on PyPI, and what is said of their versions."""
+    found = {}
+    for entry in yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["dependencies"]:
+        for text in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, version = re.split(r" +|(?===)", text, maxsplit=1) if " " in text or "=" in text else (text, "")
+            found[RENAMED.get(name, name)] = version
+    return found
+
+
+def rules() -> Iterator[tuple[str, Path]]:
+    """Environment of every rule that has one, and the script or module of the library that it runs."""
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for text in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+            environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', text)
+            script, module = re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', text), re.search(r"-m ([\w.]+)", text)
+            assert environment and (script or module), text[:40]
+            yield environment[1], ROOT / "workflow" / "scripts" / script[1] if script else source(module[1])
+
+
+def source(module: str) -> Path:
+    """File of a module of the library, which need not exist."""
+    return LIBRARY.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+@cache
+def imported(file: Path) -> frozenset[str]:
+    """Modules that a file imports, in functions too, and those that the library's among them import."""
+    tree = ast.parse(file.read_text())
+    guards = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+    never = {child for guard in guards for child in ast.walk(guard)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and node not in never:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node not in never and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module} | {
+                name for name in inner if name.startswith("iphasenet.") and source(name).is_file()
+            }
+    for name in [name for name in found if name.startswith("iphasenet.")]:
+        found |= imported(source(name))
+    own = "iphasenet." + ".".join(file.relative_to(LIBRARY).with_suffix("").parts) if LIBRARY in file.parents else ""
+    return frozenset(found | LOADED_WHEN_USED.get(own, set()) | ({own} - {""}))
+
+
+def needed(environment: str) -> set[str]:
+    """Modules that the rules of an environment import."""
+    found = set[str]().union(*(imported(file) for name, file in rules() if name == environment))
+    return {name for name in found if name.split(".")[0] not in NEVER_CALLED.get(environment, ())}
+
+
+def with_dependencies(names: Collection[str]) -> dict[str, Distribution]:
+    """Installed distributions of some names and of all that they depend on."""
+    found: dict[tuple[str, frozenset[str]], Distribution] = {}
+    waiting = [Requirement(name) for name in names]
+    while waiting:
+        wanted = waiting.pop()
+        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if key in found:
+            continue
+        found[key] = distribution(wanted.name)
+        for child in map(Requirement, found[key].requires or ()):
+            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in wanted.extras or {""}):
+                waiting.append(child)
+    return {name: item for (name, _), item in found.items()}
+
+
+@cache
+def shared_folders() -> frozenset[str]:
+    """Folders of the installed packages that several distributions fill, such as `google`."""
+    tops = (({file.parts[0] for file in item.files or () if len(file.parts) > 1}) for item in distributions())
+    return frozenset(name for name, count in Counter(top for part in tops for top in part).items() if count > 1)
+
+
+def link(names: Collection[str], folder: Path) -> None:
+    """Fill a folder with links to distributions and what they depend on, and with nothing else."""
+    for item in with_dependencies(names).values():
+        for file in item.files or ():
+            top = file.parts[0]
+            if top in ("..", "__pycache__"):
+                continue
+            whole = file if top in shared_folders() else Path(top)
+            path = folder / whole
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(Path(str(item.locate_file(whole))))
+
+
+def import_with(names: Collection[str], modules: Collection[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Import modules in an interpreter that sees its standard library, some distributions and this library alone."""
+    folder.mkdir()
+    link(names, folder)
+    command = [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(folder), str(LIBRARY.parent), *sorted(modules)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=folder)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_holds_what_its_rules_import(environment: str, tmp_path: Path) -> None:
+    modules, names = needed(environment), declared(environment).keys() - INSTALLERS
+    assert len(modules) > 20
+    result = import_with(names, modules, tmp_path / "site")
+    assert result.returncode == 0, result.stderr[-800:]
+
+
+def test_a_package_that_an_environment_lacks_is_noticed(tmp_path: Path) -> None:
+    names = declared("simulate").keys() - INSTALLERS - {"jsonschema"}
+    result = import_with(names, {"iphasenet.config"}, tmp_path / "site")
+    assert "No module named 'jsonschema'" in result.stderr
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_takes_versions_that_the_library_allows_from_conda_forge_alone(environment: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    allowed = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    assert yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["channels"] == ["conda-forge"]
+    for name in declared(environment).keys() - INSTALLERS:
+        lowest = declared(environment)[name].lstrip("=<>")
+        assert lowest, f"{name}: no version"
+        assert allowed[name].contains(lowest), f"{name}: {lowest} is not in {allowed[name]}"
+
+
+def test_an_environment_installs_the_library_of_the_folder_that_it_is_made_in(tmp_path: Path) -> None:
+    """Snakemake runs a copy of the script, the same for all, in the activated environment and the run's folder."""
+    scripts = [ROOT / "envs" / f"{environment}.post-deploy.sh" for environment in ENVIRONMENTS]
+    assert len({path.read_bytes() for path in scripts}) == 1
+    repository, activated = tmp_path / "repository", tmp_path / "environment"
+    shutil.copytree(ROOT / "src", repository / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, repository)
+    venv.create(activated, symlinks=True)
+    packages = next(activated.glob("lib/python*/site-packages"))
+    # pip and setuptools of this interpreter; what pip installs, it puts into the environment.
+    (packages / "here.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
+    script = shutil.copy(scripts[0], tmp_path / "a-copy.post-deploy.sh")
+
+    def deploy(folder: Path) -> subprocess.CompletedProcess[str]:
+        command = ["bash", script]
+        path = {"PATH": f"{activated / 'bin'}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
+        return subprocess.run(command, cwd=folder, env=path, capture_output=True, text=True, timeout=120)
+
+    elsewhere = deploy(tmp_path)
+    assert elsewhere.returncode == 1
+    assert elsewhere.stderr.strip() == (
+        f"conda environment: found no iphasenet in {tmp_path}; allowed: the folder of the workflow, which Snakemake "
+        "is started in, or given as --directory"
+    )
+    result = deploy(repository)
+    assert result.returncode == 0, result.stderr[-800:]
+    where = [str(activated / "bin" / "python"), "-c", "import iphasenet; print(iphasenet.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env={})
+    assert Path(found.stdout.strip()).is_relative_to(repository)
