@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test test-slurm lint bench accuracy model generalisation clean-demo
+.PHONY: demo plan report test test-slurm test-oldest lint bench accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -29,6 +29,15 @@ test: $(STAMP) lint
 ## test-slurm: the workflow on a real Slurm, set up on this machine with apt-get as root; skipped where that cannot be
 test-slurm: $(STAMP)
 	IPHASENET_TEST_SLURM=1 $(BIN)/pytest tests/slurm
+
+## test-oldest: the unit tests with the oldest versions that pyproject.toml allows, in an environment of their own
+test-oldest: $(STAMP)
+	$(PYTHON) -m venv .venv-oldest
+	$(BIN)/python tests/oldest_versions.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable ".[s3,test]"
+	# Old libraries warn of what newer ones beside them have renamed.
+	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/python -m pytest -W default tests/unit \
+		--ignore tests/unit/test_environments.py
 
 ## lint: format, style, types, workflow
 lint: $(STAMP)

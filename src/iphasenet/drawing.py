@@ -192,6 +192,10 @@ def dose_axis(axes: Axes, doses: Iterable[float]) -> None:
     """Make x a logarithmic axis of doses, with ticks at those that were used."""
     ticks = sorted(set(doses))
     axes.set(xscale="log", xlabel="dose [e/Å²]")
+    if len(ticks) > 1:
+        # Matplotlib 3.10 takes far wider limits where axes are shared.
+        margin = (ticks[-1] / ticks[0]) ** 0.05
+        axes.set_xlim(ticks[0] / margin, ticks[-1] * margin)
     if len(ticks) <= 5:
         axes.set_xticks(ticks, [number_text("{:,.7g}", tick) for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
