@@ -62,6 +62,5 @@ rule all:
 
 rule dataset:
     input:
-        "<run>/dataset.zarr",
-        "<run>/README.md",
+        dataset_targets(),
     localrule: True

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import FsspecStore
 
 from iphasenet.checksums import check_presence
 from iphasenet.errors import InputError
 from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
+from iphasenet.storage import TRIES, Place, is_url, reached, storage_options
 from iphasenet.store import COORDINATES
 
 Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
@@ -106,23 +107,35 @@ class StoredRows:
         return value
 
 
-def open_dataset(path: str | Path) -> zarr.Group:
-    """Open the store for reading; InputError where there is none."""
+def open_dataset(path: Place) -> zarr.Group:
+    """Open the store of a path or URL for reading; InputError where there is none or it cannot be reached."""
     try:
-        return zarr.open_group(path, mode="r", zarr_format=3)
+        with reached(path):
+            return zarr.open_group(_store(path), mode="r", zarr_format=3)
+    except InputError:
+        raise
     except (FileNotFoundError, ValueError) as error:
         raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
 
 
+def _store(path: Place) -> Place | FsspecStore:
+    """Return what Zarr reads a path or URL from."""
+    if not is_url(path):
+        return path
+    store = FsspecStore.from_url(str(path), storage_options(path), read_only=True)
+    store.fs.retries = TRIES
+    return store
+
+
 def read_split(
-    path: str | Path, split: Split, stream: bool = False, left_out: LeftOut = NOTHING, choose: Choice | None = None
+    path: Place, split: Split, stream: bool = False, left_out: LeftOut = NOTHING, choose: Choice | None = None
 ) -> Iterator[MaterialData]:
     """
     Read one split, material by material.
 
     Parameters
     ----------
-    path : path
+    path : path or URL
         Assembled store.
     split : {'train', 'validation', 'test'}
         Which samples.
@@ -141,7 +154,7 @@ def read_split(
     Raises
     ------
     InputError
-        Where a file is missing, a chunk damaged, a number not finite or the split empty.
+        Where a URL is not reached, a file missing, a chunk damaged, a number not finite or the split empty.
     """
     root: Any = open_dataset(path)
     names = sorted(root.group_keys())
@@ -152,7 +165,7 @@ def read_split(
     if not chosen:
         raise InputError(f"left out: found all of {', '.join(names)}; allowed: at least one material stays")
     for name in chosen:
-        check_presence(Path(path))
+        check_presence(path)
         yield read_material(root[name], split, stream, left_out, choose)
 
 

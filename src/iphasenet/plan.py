@@ -203,7 +203,12 @@ def make_plan(
 
 def _optional_jobs(config: Mapping[str, Any], materials: int) -> dict[str, int]:
     uncertainty, windows = config["model"]["uncertainty"], bool(config["evaluation"]["window_factors"])
-    jobs = {"draw_calibration": uncertainty, "compare_windows": windows * materials, "draw_windows": windows}
+    jobs = {
+        "upload_dataset": "storage" in config,
+        "draw_calibration": uncertainty,
+        "compare_windows": windows * materials,
+        "draw_windows": windows,
+    }
     return {rule: int(count) for rule, count in jobs.items() if count}
 
 

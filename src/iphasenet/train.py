@@ -47,8 +47,10 @@ from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.rendered_crops import RenderedCrops, load_simulated
 from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.storage import Place, is_url, parse_place
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
+from iphasenet.upload import find_dataset
 from iphasenet.weights import save_weights
 
 
@@ -132,7 +134,7 @@ def run_identity(described: dict[str, Any]) -> str:
 
 
 def fit(
-    dataset: Path,
+    dataset: Place,
     weights: Path,
     history: Path,
     checkpoints: Path,
@@ -149,8 +151,8 @@ def fit(
 
     Parameters
     ----------
-    dataset : path
-        Assembled store.
+    dataset : path or URL
+        Assembled store, or the record of one that was uploaded (`iphasenet.upload`).
     weights : path
         safetensors file to be made.
     history : path
@@ -173,8 +175,10 @@ def fit(
         Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
     """
     lightning.seed_everything(settings.seed, verbose=False)
-    # Damage anywhere, also where training does not read: the test split judges the network.
-    if int(os.environ.get("RANK", "0")) == 0:
+    dataset = find_dataset(dataset)
+    # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
+    # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
+    if int(os.environ.get("RANK", "0")) == 0 and not is_url(dataset):
         check_files(dataset)
     left_out = settings.left_out
     train, validation = (list(read_split(dataset, split, stream, left_out)) for split in ("train", "validation"))
@@ -276,7 +280,7 @@ def _histories(folder: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of a training process."""
     parser = argparse.ArgumentParser(prog="iphasenet.train", description="Train the network on an assembled data set.")
-    parser.add_argument("--dataset", type=Path, required=True, help="assembled Zarr store")
+    parser.add_argument("--dataset", type=parse_place, required=True, help="assembled Zarr store: path, URL or record")
     parser.add_argument("--weights", type=Path, required=True, help="safetensors file to be made")
     parser.add_argument("--history", type=Path, required=True, help="CSV file of losses and metrics to be made")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")

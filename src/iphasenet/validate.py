@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from iphasenet.checksums import damaged_files
 from iphasenet.dataset import open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.sampling import SPLITS
+from iphasenet.storage import Place
 from iphasenet.store import COORDINATES, FORMAT_VERSION
 
 LAYOUT = {
@@ -42,13 +42,13 @@ class Problem:
     text: str
 
 
-def validate(store: Path, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
+def validate(store: Place, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
     """
     Check files, shapes, units, numbers, energy and splits of a data set.
 
     Parameters
     ----------
-    store : Path
+    store : path or URL
         Assembled store.
     progress : callable, optional
         Called with the number of samples checked so far and that of all.

@@ -34,9 +34,10 @@ LOADED_WHEN_USED = {
     "iphasenet.predict": {"pyarrow"},
     "iphasenet.summary": {"pyarrow"},
     "iphasenet.model": {"einops"},
+    "iphasenet.upload": {"s3fs"},
     "iphasenet.train": {"tensorboard", "torch.distributed.run"},
 }
-"""Imports that other libraries put off until they are called (pandas, MONAI, Lightning), and torchrun."""
+"""Imports that other libraries put off until they are called (pandas, MONAI, fsspec, Lightning), and torchrun."""
 
 NEVER_CALLED = {"report": {"abtem"}}
 """Imports in functions that none of an environment's rules calls: the report's compute no potential."""
@@ -163,7 +164,10 @@ def test_a_package_that_an_environment_lacks_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_environment_takes_versions_that_the_library_allows_from_conda_forge_alone(environment: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    allowed = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    allowed = {
+        r.name: r.specifier
+        for r in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["s3"]])
+    }
     assert yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["channels"] == ["conda-forge"]
     for name in declared(environment).keys() - INSTALLERS:
         lowest = declared(environment)[name].lstrip("=<>")

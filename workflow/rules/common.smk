@@ -163,12 +163,26 @@ def report_figures():
     return figures
 
 
+def copy_url():
+    """Where the data set's copy in object storage lies; nowhere if none is kept."""
+    if "storage" not in config:
+        return ""
+    return f"{config['storage']}/{config['run']}/dataset.zarr"
+
+
+def dataset_targets():
+    """The data set, its card and, where one is kept, its copy in object storage."""
+    run = f"results/{config['run']}"
+    made = [f"{run}/dataset.zarr", f"{run}/README.md"]
+    return made + ([f"{run}/storage.json"] if "storage" in config else [])
+
+
 def targets():
     """What a run makes; no data set or network where another run's is used."""
     run = f"results/{config['run']}"
     made = [f"{run}/evaluation/summary.json", f"{run}/report.html"]
     if "dataset" not in config:
-        made += [f"{run}/dataset.zarr", f"{run}/README.md"]
+        made += dataset_targets()
     if "trained" not in config:
         made += [f"{run}/model/weights.safetensors", f"{run}/model/README.md"]
     return made

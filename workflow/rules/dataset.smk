@@ -23,6 +23,30 @@ rule assemble_dataset:
         "../scripts/assemble_dataset.py"
 
 
+rule upload_dataset:
+    input:
+        dataset="<run>/dataset.zarr",
+    output:
+        record="<run>/storage.json",
+    log:
+        "<run>/logs/upload_dataset.log",
+    benchmark:
+        "<run>/benchmarks/upload_dataset.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        stage=STAGE_VERSIONS["dataset"],
+        url=copy_url(),
+    message:
+        "Copy of the data set in {params.url}"
+    script:
+        "../scripts/upload_dataset.py"
+
+
 rule describe_dataset:
     input:
         dataset="<run>/dataset.zarr",

@@ -1,6 +1,7 @@
 rule train_model:
     input:
-        dataset="<data>/dataset.zarr",
+        # The record of a copy, where there is one, and then the copy is read.
+        dataset="<data>/storage.json" if "storage" in config else "<data>/dataset.zarr",
         simulations=training_simulations,
     output:
         weights="<run>/model/weights.safetensors",

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from iphasenet.commands.progress import progress_bar
+from iphasenet.storage import parse_place
 from iphasenet.validate import CHECKS, validate
 
 SHOWN = 5
@@ -21,7 +21,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "wrong.",
     )
     command.set_defaults(run=run)
-    command.add_argument("dataset", type=Path, metavar="ZARR", help="assembled data set")
+    command.add_argument("dataset", type=parse_place, metavar="ZARR", help="assembled data set: path or URL")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,0 +1,115 @@
+"""A copy of the assembled data set in object storage, and the record that says where it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from iphasenet.checksums import LIST, check_files, listed_files
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.storage import Folder, Place
+
+_ROOT = "zarr.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    What was uploaded.
+
+    Attributes
+    ----------
+    url : str
+        The copy.
+    files, bytes : int
+        Its size.
+    checksums : str
+        SHA-256 of its list of files, which holds that of every file.
+    """
+
+    url: str
+    files: int
+    bytes: int
+    checksums: str
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON; it appears whole or not at all."""
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def upload(store: Path, url: str) -> Record:
+    """
+    Copy a store; an earlier copy is replaced.
+
+    Parameters
+    ----------
+    store : Path
+        Assembled store, whole.
+    url : str
+        Where to, such as `s3://bucket/sets/demo/dataset.zarr`; the bucket exists.
+
+    Returns
+    -------
+    Record
+        Of the copy. Its list of files is written last: a copy that was broken off has none and is read by nobody.
+
+    Raises
+    ------
+    InputError
+        The store is damaged, the URL cannot be written, or it holds something that is no store.
+    """
+    check_files(store)
+    target = Folder(url)
+    files = {name: store / name for name in (*listed_files(Folder(store)), LIST)}
+    there = target.sizes()
+    if there and _ROOT not in there:
+        raise InputError(f"{url}: found {next(iter(there))}, which is no part of a store; allowed: an empty place")
+    target.remove([name for name in there if name == LIST or name not in files])
+    # The mark of a store first, so that one that was broken off is known as such.
+    target.put({_ROOT: files[_ROOT]})
+    target.put({name: path for name, path in files.items() if name not in (_ROOT, LIST)})
+    target.put({LIST: files[LIST]})
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    _compare(url, sizes, target.sizes())
+    return Record(url, len(files), sum(sizes.values()), _fingerprint(Folder(store)))
+
+
+def _compare(url: str, expected: Mapping[str, int], found: Mapping[str, int]) -> None:
+    for name, size in expected.items():
+        if found.get(name) != size:
+            raise InputError(f"{url}: found {name} with {found.get(name)} bytes; allowed: {size}, as it was sent")
+
+
+def find_dataset(place: Place) -> Place:
+    """
+    Follow a record to the copy that it tells of; any other place is returned as it is.
+
+    Parameters
+    ----------
+    place : path or URL
+        A store, or a record of one (`.json`).
+
+    Raises
+    ------
+    InputError
+        The record cannot be read, or the copy has changed since it was made.
+    """
+    if Path(str(place)).suffix != ".json":
+        return place
+    try:
+        record = Record(**json.loads(Path(place).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{place}: found no record of an uploaded data set; allowed: one, or the store") from error
+    if _fingerprint(Folder(record.url)) != record.checksums:
+        raise InputError(
+            f"{record.url}: found another data set than {place} tells of; allowed: the one that was uploaded"
+        )
+    return record.url
+
+
+def _fingerprint(folder: Folder) -> str:
+    """SHA-256 of a store's list of files."""
+    return hashlib.sha256("".join(f"{c}  {n}\n" for n, c in listed_files(folder).items()).encode()).hexdigest()
