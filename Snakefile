@@ -19,6 +19,11 @@ pathvars:
 report: "workflow/report/workflow.rst"
 
 
+if "container" in config:
+
+    container: config["container"]
+
+
 wildcard_constraints:
     material="|".join(MATERIALS),
     batch=r"\d+",
