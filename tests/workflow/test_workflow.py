@@ -225,6 +225,15 @@ def test_snakemakes_report_holds_the_figures(finished_copy: Path) -> None:
     assert (finished_copy / "report.zip").stat().st_size > 100_000
 
 
+def test_the_catalogs_entry_is_the_same_workflow_from_anywhere(workflow: Path, tmp_path: Path) -> None:
+    """The catalog, and those who come from it, start at workflow/Snakefile, wherever they are."""
+    config = str(workflow / "config" / "tiny.yaml")
+    entry = ("--snakefile", str(workflow / "workflow" / "Snakefile"), "--directory", str(workflow))
+    result = snakemake(tmp_path, "-n", *entry, config=config)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert planned_jobs(result.stdout) == planned_jobs(snakemake(workflow, "-n").stdout) != []
+
+
 def test_the_full_grid_is_planned(workflow: Path) -> None:
     """5 materials, 43 tilts each, 6,020 samples."""
     result = snakemake(workflow, "-n", config="config/config.yaml")
