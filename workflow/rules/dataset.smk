@@ -36,8 +36,8 @@ rule upload_dataset:
         "../../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=raised(1500),
+        runtime=raised_minutes(job_resources.assembly_minutes(config, len(MATERIALS))),
     params:
         stage=STAGE_VERSIONS["dataset"],
         url=copy_url(),
