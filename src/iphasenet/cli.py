@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from iphasenet.commands import export, render, simulate, validate
+from iphasenet.commands import export, reconstruct, render, simulate, validate
 from iphasenet.errors import InputError
 
 
@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends it with one line and exit code 1."""
     parser = argparse.ArgumentParser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (simulate, render, validate, export):
+    for command in (simulate, render, validate, export, reconstruct):
         command.add_command(commands)
     options = parser.parse_args(arguments)
     try:

@@ -1,0 +1,246 @@
+"""`iphasenet reconstruct`: the potential of a user's own images."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from iphasenet.commands.progress import progress_bar
+from iphasenet.devices import choose_device
+from iphasenet.errors import InputError
+from iphasenet.reconstruction.agreement import MEANINGLESS
+from iphasenet.reconstruction.figure import draw_reconstruction
+from iphasenet.reconstruction.files import check_output, write_reconstruction
+from iphasenet.reconstruction.orientation_check import check_orientation
+from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known, mirrored
+from iphasenet.reconstruction.reconstruct import SHIPPED, Trained, load_trained, reconstruct, setting_warnings
+from iphasenet.reconstruction.thickness_scan import (
+    best_thickness,
+    draw_scan,
+    parse_thicknesses,
+    scan_thickness,
+    write_scan,
+)
+from iphasenet.reconstruction.tiled_prediction import Tiling
+from iphasenet.user_images.image_files import read_image
+from iphasenet.user_images.segmented_image import SegmentedImage
+from iphasenet.user_images.virtual_segments import VirtualDetector
+
+_DESCRIPTION = (
+    "Reconstruct the projected potential [V Å] of the images of four detector segments, with its uncertainty, the mean "
+    "potential [V] and the iDPC image. What the file does not know of the microscope is asked for by name. A range of "
+    "thicknesses gives a table of how well each explains the images."
+)
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command's options."""
+    command = commands.add_parser("reconstruct", help="potential of your own images", description=_DESCRIPTION)
+    command.set_defaults(run=run)
+    command.add_argument("input", type=Path, nargs="+", metavar="FILE",
+                         help="file, or four of one image each: .emd, .dm3, .dm4, .hspy, .zspy, .nxs, .tif, .npy, "
+                         ".npz, .mib, .h5 or a data set's .zarr")  # fmt: skip
+    command.add_argument("--output", type=Path, metavar="FILE",
+                         help=".zspy, .hspy, .tif, .npz or .png; .csv for a range of thicknesses")  # fmt: skip
+    command.add_argument("--figure", type=Path, metavar="FILE", help="picture of all images, .png or .svg")
+    command.add_argument("--weights", type=Path, metavar="FILE", help=f"of the network; the repository's {SHIPPED}")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--turns", type=int, choices=(1, 4), default=4,
+                         help="quarter turns that predictions are averaged over: 1 is four times as fast")  # fmt: skip
+    command.add_argument("--tile", type=int, default=128, metavar="PX", help="side of the tiles of a large image")
+    command.add_argument("--check", action="store_true",
+                         help="only try all orders of the segments and turns of the scan, and print which explain the "
+                         "images best")  # fmt: skip
+    command.add_argument("--no-check", action="store_true", help="do not look for a better order of the segments")
+    _add_crystal(command)
+    _add_microscope(command)
+    _add_choices(command)
+
+
+def _add_crystal(command: argparse.ArgumentParser) -> None:
+    crystal = command.add_argument_group("crystal, unless the file knows it")
+    crystal.add_argument("--thickness", metavar="NM", help="thickness, or FIRST:LAST:STEP [nm]")
+    crystal.add_argument("--rotation", type=float, nargs=3, metavar=("ALPHA", "BETA", "GAMMA"),
+                         help="tilt about x, then y, of a crystal that is rotated by gamma about the beam, as seen in "
+                         "the file's image [degrees]")  # fmt: skip
+
+
+def _add_microscope(command: argparse.ArgumentParser) -> None:
+    optics = command.add_argument_group("microscope, unless the file knows it")
+    optics.add_argument("--sampling", type=float, metavar="Å", help="pixel size [Å]")
+    optics.add_argument("--energy", type=float, metavar="KEV", help="beam energy [keV]")
+    optics.add_argument("--semiangle", type=float, metavar="MRAD", help="probe's semiangle [mrad]")
+    optics.add_argument("--detector", type=float, nargs=2, metavar=("INNER", "OUTER"),
+                        help="collection angles of the segments [mrad]")  # fmt: skip
+    optics.add_argument("--beam-intensity", metavar="VALUE",
+                        help="value of a pixel if the whole beam fell on one segment; auto: such that the segments' "
+                        "sum is that of the training images")  # fmt: skip
+    optics.add_argument("--dark-intensity", type=float, metavar="VALUE", help="value of a pixel without electrons")
+    optics.add_argument("--dose", type=float, metavar="E", help="dose, to be compared with the trained ones; of a data "
+                        "set, which of its noisy images [e/Å²]")  # fmt: skip
+    optics.add_argument("--segment-order", nargs=4, metavar=("TL", "TR", "BL", "BR"),
+                        help="which of the file's images, 1 to 4 or by name, lies top-left, top-right, bottom-left and "
+                        "bottom-right")  # fmt: skip
+    optics.add_argument("--flip", action="store_true", help="then exchange left and right: a detector seen from behind")
+    optics.add_argument("--scan-rotation", type=float, metavar="DEG",
+                        help="turn of the detector in the image, from x to y (down) [degrees]")  # fmt: skip
+
+
+def _add_choices(command: argparse.ArgumentParser) -> None:
+    choices = command.add_argument_group("what to read of a file that holds more")
+    choices.add_argument("--sample", metavar="ID", help="of a data set")
+    choices.add_argument("--frame", type=int, metavar="N", help="of a series of scans, from 0")
+    choices.add_argument("--scan-shape", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="of a .mib without .hdr")
+    choices.add_argument("--camera-pixel", type=float, metavar="MRAD", help="of 4D-STEM patterns [mrad]")
+    choices.add_argument("--camera-centre", type=float, nargs=2, metavar=("COLUMN", "ROW"), help="of the patterns")
+    choices.add_argument("--camera-rotation", type=float, default=0.0, metavar="DEG",
+                         help="turn of the camera in the image, from x to y (down) [degrees]")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Check, scan the thickness or reconstruct, as the options say."""
+    thicknesses = parse_thicknesses(options.thickness) if options.thickness else [None]
+    _check_outputs(options, len(thicknesses) > 1)
+    image = _read(options, thicknesses[0])
+    trained = load_trained(options.weights, choose_device(options.device))
+    image, warnings = _calibrated(image, options, trained)
+    if options.check:
+        _print_check(image, trained)
+    elif len(thicknesses) > 1:
+        _tell([*warnings, *setting_warnings(replace(image, thickness_nm=None), trained)])
+        _scan(image, trained, thicknesses, options)
+    else:
+        _reconstruct(image, trained, options, warnings)
+
+
+def _check_outputs(options: argparse.Namespace, several: bool) -> None:
+    """Refuse outputs that cannot be made, before anything is computed."""
+    if options.figure is not None and options.figure.suffix not in (".png", ".svg"):
+        raise InputError(f"{options.figure}: found the ending '{options.figure.suffix}'; allowed: .png, .svg")
+    if options.check:
+        return
+    if options.output is None:
+        raise InputError("--output: found none; allowed: a file to be made, or --check alone")
+    if several and options.output.suffix.lower() != ".csv":
+        raise InputError(f"{options.output}: found the ending '{options.output.suffix}'; allowed: .csv for a range of "
+                         "thicknesses")  # fmt: skip
+    if not several:
+        check_output(options.output)
+
+
+def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImage:
+    """Read the images, and put what the options say in the place of what the file does."""
+    detector = None
+    if options.detector is not None:
+        inner, outer = options.detector
+        centre = None if options.camera_centre is None else tuple(options.camera_centre)
+        detector = VirtualDetector(inner, outer, options.camera_pixel, centre, options.camera_rotation)
+    shape = None if options.scan_shape is None else tuple(options.scan_shape)
+    paths = options.input[0] if len(options.input) == 1 else options.input
+    chosen = {"detector": detector, "scan_shape": shape, "energy_kev": options.energy}
+    dose = options.dose if options.sample else None
+    image = read_image(paths, options.sample, dose, options.frame, **chosen)
+    inner, outer = options.detector or (None, None)
+    said: dict[str, Any] = {
+        "thickness_nm": thickness,
+        "rotation": None if options.rotation is None else tuple(options.rotation),
+        "sampling": options.sampling,
+        "energy_kev": options.energy,
+        "semiangle_mrad": options.semiangle,
+        "detector_inner_mrad": inner,
+        "detector_outer_mrad": outer,
+        "dark_intensity": options.dark_intensity,
+        "dose": options.dose,
+        "scan_rotation_deg": options.scan_rotation,
+    }
+    image = replace(image, **{name: value for name, value in said.items() if value is not None})
+    return _ordered(image, options)
+
+
+def _ordered(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
+    """Give an image the order that the options say."""
+    order = image.order
+    if options.segment_order is not None:
+        first, second, third, fourth = (_index(text, image) for text in options.segment_order)
+        order = (first, second, third, fourth)
+    elif options.check and order is None:
+        order = (0, 1, 2, 3)
+    if options.flip:
+        if order is None:
+            raise InputError(f"{image.source}: --flip: found no order of the segments; allowed: with --segment-order")
+        order = mirrored(order)
+    return replace(image, order=order)
+
+
+def _index(text: str, image: SegmentedImage) -> int:
+    """Index of a segment by its name or number."""
+    if text in image.names:
+        return image.names.index(text)
+    if text in ("1", "2", "3", "4"):
+        return int(text) - 1
+    raise InputError(f"--segment-order: found {text!r}; allowed: 1 to 4 or {', '.join(image.names)}")
+
+
+def _calibrated(
+    image: SegmentedImage, options: argparse.Namespace, trained: Trained
+) -> tuple[SegmentedImage, list[str]]:
+    """Give an image the intensity of the beam that the options say, and warn where it was guessed."""
+    text = options.beam_intensity
+    warnings = []
+    if text == "auto":
+        value = automatic_beam_intensity(image, trained.described)
+        warnings = [f"beam intensity: guessed to be {value:.4g} from the training images' mean; a wrong one scales the "
+                    "potential"]  # fmt: skip
+        image = replace(image, beam_intensity=value)
+    elif text is not None:
+        try:
+            image = replace(image, beam_intensity=float(text))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"--beam-intensity: found {text!r}; allowed: a number or auto") from error
+    check_known(image)
+    return image, warnings
+
+
+def _tell(warnings: list[str]) -> None:
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _print_check(image: SegmentedImage, trained: Trained) -> None:
+    with progress_bar("orientation", "arrangements") as progress:
+        found = check_orientation(image, trained, thorough=True, progress=progress)
+    print(found.table().head(12).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+    print(f"given: {found.given.options}, confirmed" if found.confirmed else f"proposed: {found.best.options}")
+    _tell([found.warning] if found.best.agreement < MEANINGLESS and found.warning else [])
+
+
+def _scan(image: SegmentedImage, trained: Trained, thicknesses: list[Any], options: argparse.Namespace) -> None:
+    with progress_bar("thickness", "thicknesses") as progress:
+        table = scan_thickness(image, trained, thicknesses, progress)
+    write_scan(table, options.output)
+    if options.figure is not None:
+        draw_scan(table, options.figure)
+    best = best_thickness(table)
+    if best is None:
+        print(f"{options.output}: no thickness explains the images; the table means nothing")
+    else:
+        print(f"{options.output}: {best:g} nm explains the images best")
+
+
+def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str]) -> None:
+    if not options.no_check:
+        with progress_bar("orientation", "arrangements") as progress:
+            found = check_orientation(image, trained, progress=progress).warning
+        warnings = [*warnings, *([found] if found else [])]
+    with progress_bar("reconstruction", "tiles") as progress:
+        made = reconstruct(image, trained, options.turns, Tiling(options.tile), progress, tuple(warnings))
+    _tell(made.attributes["warnings"])
+    write_reconstruction(made, options.output)
+    if options.figure is not None:
+        draw_reconstruction(made, options.figure)
+    rows, columns = made.potential.shape
+    print(f"{options.output}: {rows} x {columns} px of {made.sampling:g} Å, mean potential "
+          f"{made.mean_potential.mean():.1f} V")  # fmt: skip

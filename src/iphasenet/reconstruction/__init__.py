@@ -1,0 +1,1 @@
+"""From a user's own images to the projected potential: `reconstruct.reconstruct`, and what prepares and checks them."""

@@ -1,0 +1,183 @@
+"""Writing a reconstruction: HyperSpy's .zspy and .hspy, .tif, .npz and a picture."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from iphasenet.drawing import STYLE, save_figure
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
+from iphasenet.user_images.signals import Signal
+
+if TYPE_CHECKING:
+    from iphasenet.reconstruction.reconstruct import Reconstruction
+
+QUANTITIES = {
+    "potential": ("Projected potential", "V Å"),
+    "mean_potential": ("Mean potential", "V"),
+    "spread": ("Uncertainty", "V Å"),
+    "idpc": ("iDPC", "V Å"),
+}
+"""Name and unit of each image of a reconstruction, in the order in which they are written."""
+
+
+def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
+    """
+    Write a reconstruction; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        Images (y, x), their pixel size [Å], thickness [nm] and orientation, and what they were made with.
+    path : path
+        File to be made, one that is there is replaced. By its ending:
+        .zspy, .hspy: a signal each of `QUANTITIES`, y and x in Å;
+        .tif: float32, an ImageJ stack with one labelled slice each, calibrated in nm;
+        .npz: an array each, `sampling` [Å], `thickness_nm`, `rotation` [degrees], `attributes` as JSON;
+        .png: the potential, with scale bar and colour bar.
+        The uncertainty is left out where there is none.
+
+    Raises
+    ------
+    InputError
+        For another ending, or a place where nothing can be written.
+    """
+    path = Path(path)
+    check_output(path)
+    try:
+        _WRITERS[path.suffix.lower()](reconstruction, path)
+    except OSError as error:
+        told = error.strerror or error
+        raise InputError(f"{path}: found no way to write ({told}); allowed: a writable folder with room") from error
+
+
+def check_output(path: Path) -> None:
+    """Refuse an ending that `write_reconstruction` does not know: before anything is computed."""
+    if path.suffix.lower() not in _WRITERS:
+        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
+    if path.is_dir() and path.suffix.lower() != ".zspy":
+        raise InputError(f"{path}: found a folder; allowed: a new file, or one to replace")
+    if path.is_dir() and any(path.iterdir()) and not (path / ".zgroup").exists():
+        raise InputError(f"{path}: found a folder that is no .zspy; allowed: a new one, or a .zspy to replace")
+
+
+def _images(reconstruction: "Reconstruction") -> dict[str, NDArray[np.float32]]:
+    found = {name: getattr(reconstruction, name) for name in QUANTITIES}
+    return {name: np.asarray(image, np.float32) for name, image in found.items() if image is not None}
+
+
+def _description(reconstruction: "Reconstruction") -> dict[str, Any]:
+    """Describe the images in JSON's types."""
+    rotation = dict(zip(("alpha", "beta", "gamma"), map(float, reconstruction.rotation), strict=True))
+    described = {
+        "sampling": float(reconstruction.sampling),
+        "thickness_nm": float(reconstruction.thickness_nm),
+        **rotation,
+        **reconstruction.attributes,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(described, default=_plain))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's types, tuples and paths into JSON's."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _write_signals(reconstruction: "Reconstruction", path: Path) -> None:
+    described, signals = _description(reconstruction), []
+    for name, image in _images(reconstruction).items():
+        label, unit = QUANTITIES[name]
+        metadata: Mapping[str, Any] = {
+            "Signal": {"signal_type": "", "quantity": f"{label} ({unit})"},
+            "iphasenet": {**described, "image": name},
+        }
+        signals.append(Signal(name, image, image_axes(image.shape, reconstruction.sampling), metadata))
+    write_hyperspy(path, signals)
+
+
+def _write_tif(reconstruction: "Reconstruction", path: Path) -> None:
+    images = _images(reconstruction)
+    stack = np.stack(list(images.values()))
+    per_nm = 10 / reconstruction.sampling
+    metadata = {
+        "axes": "ZYX",
+        "unit": "nm",
+        "spacing": 1.0,
+        "Labels": [f"{QUANTITIES[name][0]} ({QUANTITIES[name][1]})" for name in images],
+        # ImageJ keeps Latin-1 text.
+        "Info": json.dumps(_description(reconstruction)),
+    }
+    with atomic_file(path) as temporary:
+        tifffile.imwrite(temporary, stack, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)
+
+
+def _write_npz(reconstruction: "Reconstruction", path: Path) -> None:
+    described = _description(reconstruction)
+    arrays: dict[str, Any] = {
+        **_images(reconstruction),
+        "sampling": described["sampling"],
+        "thickness_nm": described["thickness_nm"],
+        "rotation": np.array([described[name] for name in ("alpha", "beta", "gamma")]),
+        "attributes": json.dumps(described),
+    }
+    with atomic_file(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def _write_picture(reconstruction: "Reconstruction", path: Path) -> None:
+    image = _images(reconstruction)["potential"]
+    height, width = (size * reconstruction.sampling for size in image.shape)
+    label, unit = QUANTITIES["potential"]
+    with style.context(STYLE):
+        figure = Figure(figsize=(6.4, max(2.0, 5.2 * height / width)), layout="constrained")
+        axes = figure.add_subplot()
+        shown = axes.imshow(image, cmap="inferno", extent=(0, width, height, 0), interpolation="nearest")
+        axes.set_axis_off()
+        draw_scale_bar(axes, width, height)
+        figure.colorbar(shown, ax=axes, label=f"{label} [{unit}]")
+        save_figure(figure, [path], dpi=200)
+
+
+def draw_scale_bar(axes: Any, width: float, height: float) -> float:
+    """
+    Draw a scale bar at the lower left of an image.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Axes in Å, y down.
+    width, height : float
+        Size of the image [Å].
+
+    Returns
+    -------
+    float
+        Length of the bar [Å]: 1, 2 or 5 times a power of ten, an eighth to a third of the width.
+    """
+    power = 10 ** np.floor(np.log10(width / 3))
+    length = float(max(step * power for step in (1, 2, 5) if step * power <= width / 3))
+    text = f"{length:g} Å" if length < 10 else f"{length / 10:g} nm"
+    left, thick = 0.04 * width, 0.012 * height
+    axes.add_patch(Rectangle((left, 0.96 * height - thick), length, thick, color="white", ec="black", lw=0.5))
+    axes.text(left + length / 2, 0.94 * height - thick, text, color="white", ha="center", va="bottom",
+              bbox={"facecolor": "black", "alpha": 0.4, "pad": 1.5, "linewidth": 0})  # fmt: skip
+    return length
+
+
+_WRITERS: dict[str, Callable[["Reconstruction", Path], None]] = {
+    ".zspy": _write_signals,
+    ".hspy": _write_signals,
+    ".tif": _write_tif,
+    ".npz": _write_npz,
+    ".png": _write_picture,
+}

@@ -1,0 +1,137 @@
+"""Ways that a segmented detector may lie to the scan."""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import pandas
+
+from iphasenet.detector import SEGMENTS
+from iphasenet.reconstruction.agreement import MEANINGLESS
+from iphasenet.reconstruction.preparation import Order, mirrored, quarter_turned
+from iphasenet.user_images.segmented_image import SegmentedImage
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    One way that scan and detector may lie to each other.
+
+    Attributes
+    ----------
+    order : tuple of 4 int
+        Which of the file's images lies top-left, top-right, bottom-left, bottom-right.
+    scan_rotation_deg : float
+        Turn of the detector so ordered in the image, from x to y (down) [degrees].
+    agreement : float
+        Likeness of the images to those simulated from their reconstruction; NaN where there is none.
+    curl : float
+        Curl of the difference signals over their divergence, root mean squares: near 0 for a thin crystal, about 1
+        where they are no gradient.
+    brightness : float
+        Skewness of the iDPC image: positive where columns are bright.
+    """
+
+    order: Order
+    scan_rotation_deg: float
+    agreement: float
+    curl: float
+    brightness: float
+
+    def applied(self, image: SegmentedImage) -> SegmentedImage:
+        """Give an image this order and turn."""
+        return replace(image, order=self.order, scan_rotation_deg=self.scan_rotation_deg)
+
+    @property
+    def options(self) -> str:
+        """Options of the command that say the same."""
+        order = " ".join(str(index + 1) for index in self.order)
+        turn = f" --scan-rotation {self.scan_rotation_deg:.1f}" if self.scan_rotation_deg else ""
+        return f"--segment-order {order}{turn}"
+
+
+@dataclass(frozen=True)
+class OrientationCheck:
+    """
+    What the check found.
+
+    Attributes
+    ----------
+    given : Candidate
+        As the file or the user said.
+    best : Candidate
+        What is proposed: `given` itself where nothing is better.
+    candidates : tuple of Candidate
+        All that was tried, best first.
+    """
+
+    given: Candidate
+    best: Candidate
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether nothing better than the given was found."""
+        return self.best is self.given
+
+    @property
+    def warning(self) -> str | None:
+        """One line where something better was found, or nothing explains the images."""
+        found, other = self.given, self.best
+        if other.agreement < MEANINGLESS:
+            return (
+                f"orientation: no order of segments and turn of scan explains the images (agreement "
+                f"{other.agreement:.2f}, below {MEANINGLESS:g}); thickness, tilt or a calibration may be wrong"
+            )
+        if self.confirmed:
+            return None
+        measure = f"agreement {found.agreement:.2f}, of the best {other.agreement:.2f}"
+        if math.isnan(other.agreement):
+            measure = f"curl {found.curl:.2f}, of the best {other.curl:.2f}"
+        return f"orientation: segments or scan seem to lie otherwise than given ({measure}); try {other.options}"
+
+    def table(self) -> pandas.DataFrame:
+        """One row a candidate, best first: its options, `agreement`, `curl`, `brightness`, `given`, `proposed`."""
+        rows = [
+            {
+                **{name: index + 1 for name, index in zip(SEGMENTS, one.order, strict=True)},
+                "scan_rotation": one.scan_rotation_deg,
+                "agreement": one.agreement,
+                "curl": one.curl,
+                "brightness": one.brightness,
+                "given": one is self.given,
+                "proposed": one is self.best,
+            }
+            for one in self.candidates
+        ]
+        return pandas.DataFrame(rows)
+
+
+def arrangements(order: Order, adjacent: bool = True) -> list[Order]:
+    """
+    List the orders of four segments.
+
+    Parameters
+    ----------
+    order : tuple of 4 int
+        The given one, which comes first.
+    adjacent : bool
+        Those alone that leave neighbours neighbours: four turns, each without and with a mirror; else all 24.
+
+    Returns
+    -------
+    list of tuple
+        8 or 24 orders.
+    """
+    found = [quarter_turned(start, turns) for start in (order, mirrored(order)) for turns in range(4)]
+    if not adjacent:
+        found += [(a, b, c, d) for a, b, c, d in permutations(order) if (a, b, c, d) not in found]
+    return found
+
+
+def orientation_of(one: Candidate, reference: Order) -> tuple[bool, float]:
+    """Whether a candidate mirrors the reference order, and its turn against it, 0 to 360 degrees."""
+    for number, order in enumerate(arrangements(reference)):
+        if order == one.order:
+            return number >= 4, (90 * (number % 4) + one.scan_rotation_deg) % 360
+    raise ValueError(f"{one.order} does not leave the neighbours of {reference} neighbours")

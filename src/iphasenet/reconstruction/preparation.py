@@ -1,0 +1,290 @@
+"""From a microscope's images to what the network expects: fractions of the beam, aligned, on its own pixels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.dataset import zone_axis_angle
+from iphasenet.electron import interaction_constant, wavelength
+from iphasenet.errors import InputError
+from iphasenet.idpc import idpc
+from iphasenet.optics import Microscope
+from iphasenet.reconstruction.resampling import resampled, turned_frame
+from iphasenet.render import crystal_tilt, lab_tilt
+from iphasenet.user_images.segmented_image import SegmentedImage
+
+OPTIONS = {
+    "sampling": "--sampling",
+    "energy_kev": "--energy",
+    "semiangle_mrad": "--semiangle",
+    "detector_inner_mrad": "--detector",
+    "detector_outer_mrad": "--detector",
+    "beam_intensity": "--beam-intensity",
+    "order": "--segment-order",
+    "thickness_nm": "--thickness",
+    "rotation": "--rotation",
+}
+"""What must be known of an image, and the option that says it where the file does not."""
+
+ALIGNED = 0.5
+"""Turn of the detector in the image below which the image is not turned [degrees]."""
+
+_UNITS = {"energy_kev": "keV", "thickness_nm": "nm", "dose": "e/Å²", "tilt_deg": "°"}
+
+FloatImage = NDArray[np.float32]
+Order = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """
+    What the network sees.
+
+    Attributes
+    ----------
+    segments : (4, y, x) float32 array
+        Fractions of the beam current: top-left, top-right, bottom-left, bottom-right as seen in these images.
+    sampling : float
+        Pixel size [Å].
+    metadata : (4,) float32 array
+        Thickness [nm], alpha, beta, gamma [degrees], in the frame of these images.
+    microscope : Microscope
+        Probe and detector.
+    turned_deg : float
+        Turn of these images' frame in the file's image, from x to y (down) [degrees].
+    """
+
+    segments: FloatImage
+    sampling: float
+    metadata: FloatImage
+    microscope: Microscope
+    turned_deg: float
+
+
+def check_known(image: SegmentedImage) -> None:
+    """Refuse an image of which a calibration is missing; the message names the options that give it."""
+    missing = [name for name in OPTIONS if getattr(image, name) is None]
+    if missing:
+        options = " ".join(dict.fromkeys(OPTIONS[name] for name in missing))
+        raise InputError(f"{image.source}: found no {', '.join(missing)}; allowed: give {options}")
+
+
+def quarter_turned(order: Sequence[int], turns: int) -> Order:
+    """Order of segments after the detector is turned in the image by quarter turns from x to y (down)."""
+    first, second, third, fourth = np.rot90(np.reshape(list(order), (2, 2)), -turns).ravel().tolist()
+    return first, second, third, fourth
+
+
+def mirrored(order: Sequence[int]) -> Order:
+    """Order of segments with left and right exchanged: a detector that is seen from behind."""
+    return order[1], order[0], order[3], order[2]
+
+
+def turned_angles(rotation: Sequence[float], turn_deg: float) -> tuple[float, float, float]:
+    """
+    Orientation of a crystal as seen in a frame that is turned.
+
+    Parameters
+    ----------
+    rotation : sequence of 3 float
+        alpha, beta, gamma [degrees].
+    turn_deg : float
+        Turn of the new frame in the old one, from x to y (down) [degrees].
+
+    Returns
+    -------
+    (float, float, float)
+        alpha, beta, gamma in the new frame [degrees].
+    """
+    alpha, beta, gamma = rotation
+    return *lab_tilt(crystal_tilt(alpha, beta, 0.0), -turn_deg), (gamma - turn_deg) % 360
+
+
+def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
+    """
+    Express the turn of the detector by the order of its segments, as far as quarter turns do.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Image with a known order.
+
+    Returns
+    -------
+    image : SegmentedImage
+        The same with another order and a `scan_rotation_deg` between -45 and 45.
+    rest : float
+        That `scan_rotation_deg`; 0 where it is less than `ALIGNED`.
+    """
+    angle = image.scan_rotation_deg or 0.0
+    turns = round(angle / 90)
+    rest = angle - 90 * turns
+    rest = 0.0 if abs(rest) < ALIGNED else rest
+    if image.order is None:
+        raise InputError(f"{image.source}: found no order of the segments; allowed: {OPTIONS['order']}")
+    return replace(image, order=quarter_turned(image.order, turns), scan_rotation_deg=rest), rest
+
+
+def prepare(image: SegmentedImage, sampling: float) -> Prepared:
+    """
+    Bring images to the network's conventions and pixels.
+
+    Quarter turns between scan and detector are a matter of which segment is which; by the rest of the angle the images
+    are turned into the detector's frame, which costs their corners.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Images with all of `OPTIONS` known. Angles of the crystal are those in the file's image.
+    sampling : float
+        The network's pixel [Å].
+
+    Returns
+    -------
+    Prepared
+        What the network sees.
+
+    Raises
+    ------
+    InputError
+        Where something is missing or out of range.
+    """
+    check_known(image)
+    straight, rest = aligned(image)
+    segments = resampled(straight.fractions, _known(image.sampling), sampling)
+    if rest:
+        segments = turned_frame(segments, rest)
+    angles = turned_angles(image.rotation or (), rest)
+    metadata = np.array([_known(image.thickness_nm), *angles], np.float32)
+    return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest)
+
+
+def microscope_of(image: SegmentedImage) -> Microscope:
+    """Probe and detector of an image whose calibrations are known."""
+    return Microscope(
+        _known(image.energy_kev),
+        _known(image.semiangle_mrad),
+        _known(image.detector_inner_mrad),
+        _known(image.detector_outer_mrad),
+    )
+
+
+def _known(value: float | None) -> float:
+    """Value of a calibration that `check_known` has passed."""
+    if value is None:
+        raise ValueError("a calibration is missing that check_known should have refused")
+    return value
+
+
+def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) -> float:
+    """
+    Beam intensity with which the segments' mean sum is that of the images that the network was trained on.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Images of a known thickness.
+    trained : mapping
+        Description in the weights' header: `segment_sum` holds `thickness_nm` and `mean`, the mean sum of the four
+        segments at each thickness [fraction of the beam current].
+
+    Returns
+    -------
+    float
+        In the file's unit.
+
+    Raises
+    ------
+    InputError
+        Where the weights do not hold it or the thickness is unknown.
+    """
+    known = trained.get("segment_sum")
+    if known is None:
+        raise InputError("--beam-intensity: found auto, but the weights do not hold the sum of the segments they were "
+                         "trained on; allowed: a value")  # fmt: skip
+    if image.thickness_nm is None:
+        raise InputError(f"{image.source}: found no thickness_nm; allowed: {OPTIONS['thickness_nm']}")
+    expected = float(np.interp(image.thickness_nm, known["thickness_nm"], known["mean"]))
+    signal = float((image.segments - image.dark_intensity).sum(axis=0).mean())
+    if signal <= 0:
+        raise InputError(f"{image.source}: found a mean signal of {signal:g} above the dark level; allowed: above 0")
+    return image.dark_intensity + signal / expected
+
+
+def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[str]:
+    """
+    Compare an image's settings with those that the network was trained on.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Image; what is unknown of it is not compared.
+    trained : mapping
+        Description in the weights' header, with `ranges`.
+
+    Returns
+    -------
+    list of str
+        One line for each setting that lies outside.
+    """
+    ranges = trained.get("ranges", {})
+    found = {name: getattr(image, name) for name in ("thickness_nm", "dose", "energy_kev", "semiangle_mrad")}
+    found |= {name: getattr(image, name) for name in ("detector_inner_mrad", "detector_outer_mrad")}
+    if image.rotation is not None:
+        alpha, beta, _ = np.array(image.rotation)
+        found["tilt_deg"] = float(zone_axis_angle(alpha, beta))
+    warnings = []
+    for name, value in found.items():
+        low, high = ranges.get(name, (-math.inf, math.inf))
+        # No tilt at all is nothing new to a network that has seen 0.01 degrees.
+        low = 0.0 if name == "tilt_deg" else low
+        if value is not None and not low * (1 - 2e-3) <= value <= high * (1 + 2e-3):
+            unit = _UNITS.get(name, "mrad")
+            trained_on = f"{low:g} {unit}" if low == high else f"{low:g} to {high:g} {unit}"
+            warnings.append(f"{name}: {value:.4g} {unit} lies outside what the network was trained on, {trained_on}")
+    return [*warnings, *_sampling_warning(image)]
+
+
+def _sampling_warning(image: SegmentedImage) -> list[str]:
+    """Warn of a pixel that is too coarse for the probe: nothing brings back what it has aliased."""
+    if image.sampling is None or image.energy_kev is None or image.semiangle_mrad is None:
+        return []
+    largest = wavelength(image.energy_kev) / (4e-3 * image.semiangle_mrad)
+    if image.sampling <= largest:
+        return []
+    return [f"sampling: pixels of {image.sampling:.3g} Å alias what a {image.semiangle_mrad:g} mrad probe resolves; "
+            f"at most {largest:.3g} Å do not"]  # fmt: skip
+
+
+def idpc_potential(prepared: Prepared) -> tuple[FloatImage, bool]:
+    """
+    IDPC image in units of potential.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Images.
+
+    Returns
+    -------
+    idpc : (y, x) float32 array
+        iDPC image of zero mean: the projected potential of an object so thin that it only shifts the bright-field disc
+        [V Å].
+    calibrated : bool
+        Whether the disc's edge falls on the segments; if not, its shift changes no signal and the scale is arbitrary.
+
+    Notes
+    -----
+    A uniform disc of semiangle a that is shifted by d changes right minus left by 4 d / (pi a). The shift is
+    lambda sigma / (2 pi) times the potential's gradient.
+    """
+    microscope = prepared.microscope
+    semiangle = 1e-3 * microscope.semiangle_mrad
+    scale = math.pi**2 * semiangle / 2 / wavelength(microscope.energy_kev) / interaction_constant(microscope.energy_kev)
+    calibrated = microscope.detector_inner_mrad < microscope.semiangle_mrad < microscope.detector_outer_mrad
+    image = scale * idpc(prepared.segments.astype(np.float64), prepared.sampling)
+    return image.astype(np.float32), calibrated

@@ -1,0 +1,222 @@
+"""The potential of a user's own images."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+from iphasenet.model import PotentialNetwork
+from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
+from iphasenet.reconstruction.tiled_prediction import DEFAULT, Progress, Tiling, predict_large
+from iphasenet.user_images.segmented_image import SegmentedImage
+from iphasenet.weights import load_weights
+
+SHIPPED = Path("resources") / "models" / "laptop.safetensors"
+"""Weights that are kept in the repository."""
+
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """
+    What the images of four segments say of the specimen.
+
+    Attributes
+    ----------
+    potential : (y, x) float32 array
+        Projected potential [V Å].
+    mean_potential : (y, x) float32 array
+        Projected potential over the thickness [V].
+    spread : (y, x) float32 array, or None
+        Scale of a Laplace distribution about the projected potential, its expected absolute error [V Å]; None where the
+        network says none.
+    idpc : (y, x) float32 array
+        iDPC image of the same segments (`preparation.idpc_potential`) [V Å].
+    sampling : float
+        Pixel size [Å].
+    thickness_nm : float
+        Thickness that was assumed [nm].
+    rotation : tuple of 3 float
+        alpha, beta, gamma that were assumed, in the frame of these images [degrees].
+    attributes : dict
+        How it was made: weights and their checksum, version, settings, warnings.
+    """
+
+    potential: FloatImage
+    mean_potential: FloatImage
+    spread: FloatImage | None
+    idpc: FloatImage
+    sampling: float
+    thickness_nm: float
+    rotation: tuple[float, float, float]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.sampling < np.inf and 0 < self.thickness_nm < np.inf):
+            raise InputError(
+                f"reconstruction: found pixels of {self.sampling} Å, {self.thickness_nm} nm; allowed: above 0"
+            )
+        for name in ("potential", "mean_potential", "spread", "idpc"):
+            image = getattr(self, name)
+            if image is not None and (image.ndim != 2 or image.shape != self.potential.shape):
+                raise InputError(
+                    f"reconstruction: found {name} of shape {image.shape}; allowed: images of {self.potential.shape}"
+                )
+            if image is not None and not np.isfinite(image).all():
+                raise InputError(f"reconstruction: found NaN or infinity in {name}; allowed: finite numbers")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """
+    A network and where it comes from.
+
+    Attributes
+    ----------
+    network : PotentialNetwork
+        In evaluation mode.
+    described : mapping
+        What it was trained on and how.
+    path : path
+        File of its weights.
+    sha256 : str
+        Checksum of that file.
+    """
+
+    network: PotentialNetwork
+    described: Mapping[str, Any]
+    path: Path
+    sha256: str
+
+
+def shipped_weights() -> Path:
+    """
+    Find the weights that are kept in the repository.
+
+    Returns
+    -------
+    path
+        In the repository that the package is installed from (`pip install -e`), else in the working directory;
+        InputError where there are none: an installed wheel does not hold them.
+    """
+    for folder in (Path(__file__).parents[3], Path.cwd()):
+        if (folder / SHIPPED).is_file():
+            return folder / SHIPPED
+    raise InputError(
+        f"weights: found no {SHIPPED} beside this package; allowed: --weights FILE, such as the repository's"
+    )
+
+
+def load_trained(path: Path | None = None, device: str = "cpu") -> Trained:
+    """
+    Load a network for reconstruction.
+
+    Parameters
+    ----------
+    path : path, optional
+        Weights; the repository's if not given.
+    device : str
+        Torch device.
+
+    Returns
+    -------
+    Trained
+        InputError where the file is missing or no such file.
+    """
+    path = shipped_weights() if path is None else path
+    network, described = load_weights(path)
+    with path.open("rb") as stream:
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Trained(network.to(device).eval(), described, path, checksum)
+
+
+def reconstruct(
+    image: SegmentedImage,
+    trained: Trained,
+    turns: int = 4,
+    tiling: Tiling = DEFAULT,
+    progress: Progress | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Reconstruction:
+    """
+    Reconstruct the projected potential of one image.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Images of the four segments, all that `preparation.OPTIONS` names known.
+    trained : Trained
+        Network.
+    turns : int
+        Quarter turns that predictions are averaged over, 1 or 4.
+    tiling : Tiling
+        How a large image is cut.
+    progress : callable, optional
+        Called with the number of tiles done and that of all.
+    warnings : tuple of str
+        What is to be recorded besides the warnings of this function.
+
+    Returns
+    -------
+    Reconstruction
+        On the network's pixels. `attributes['warnings']` says which settings the network was not trained for.
+
+    Raises
+    ------
+    InputError
+        Where a calibration is missing, the field too small or the prediction not finite.
+    """
+    prepared = prepare(image, trained.network.sampling)
+    potential, spread = predict_large(trained.network, prepared.segments, prepared.metadata, turns, tiling, progress)
+    scanned, calibrated = idpc_potential(prepared)
+    found = [*warnings, *setting_warnings(image, trained)]
+    if not calibrated:
+        found.append("idpc: the edge of the bright-field disc falls on no segment; its scale is arbitrary")
+    thickness, alpha, beta, gamma = map(float, prepared.metadata)
+    return Reconstruction(
+        potential=potential,
+        mean_potential=potential / np.float32(10 * thickness),
+        spread=spread,
+        idpc=scanned,
+        sampling=round(prepared.sampling, 9),
+        thickness_nm=thickness,
+        rotation=(alpha, beta, gamma),
+        attributes=_attributes(image, trained, prepared, turns, tiling) | {"warnings": found},
+    )
+
+
+def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
+    """Lines about what the network was not trained for, and about what had to be assumed."""
+    assumed = []
+    if image.scan_rotation_deg is None:
+        assumed.append("scan rotation: the file does not say how the scan lies to the detector, taken as 0 degrees")
+    return [*range_warnings(image, trained.described), *assumed]
+
+
+def _attributes(
+    image: SegmentedImage, trained: Trained, prepared: Prepared, turns: int, tiling: Tiling
+) -> dict[str, Any]:
+    """How a reconstruction was made."""
+    optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
+    calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
+    return {
+        "version": version("iphasenet"),
+        "source": image.source,
+        "weights": trained.path.name,
+        "weights_sha256": trained.sha256,
+        "settings": {
+            **{name: getattr(image, name) for name in (*optics, *calibration)},
+            "segment_names": list(image.names),
+            "frame_turned_deg": prepared.turned_deg,
+            "turns": turns,
+            "tile": tiling.tile,
+            "overlap": tiling.overlap,
+        },
+    }

@@ -1,0 +1,153 @@
+"""Reconstructions at a range of assumed thicknesses: which of them explains the images best."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from iphasenet.drawing import BLUE, CURVES, ORANGE, Look, save_figure
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.optics import Microscope
+from iphasenet.reconstruction.agreement import MEANINGLESS, explain
+from iphasenet.reconstruction.preparation import prepare
+from iphasenet.reconstruction.reconstruct import Trained
+from iphasenet.user_images.segmented_image import SegmentedImage
+
+_MOST = 200
+"""Largest number of thicknesses."""
+
+
+def parse_thicknesses(text: str) -> list[float]:
+    """
+    Read a thickness or a range of them.
+
+    Parameters
+    ----------
+    text : str
+        A number, or first:last:step, both ends included where the steps meet them [nm].
+
+    Returns
+    -------
+    list of float
+        Thicknesses [nm]; InputError where the text is neither.
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError as error:
+        raise InputError(f"--thickness: found {text!r}; allowed: a number or FIRST:LAST:STEP [nm]") from error
+    if not all(0 < number < math.inf for number in numbers) or len(numbers) not in (1, 3):
+        raise InputError(f"--thickness: found {text!r}; allowed: a number or FIRST:LAST:STEP above 0 [nm]")
+    if len(numbers) == 1:
+        return numbers
+    first, last, step = numbers
+    count = math.floor((last - first) / step + 1e-6) + 1
+    if not 1 <= count <= _MOST:
+        raise InputError(f"--thickness: found {text!r}, {count} thicknesses; allowed: 1 to {_MOST}")
+    return [first + index * step for index in range(count)]
+
+
+def phase_object_limit(microscope: Microscope) -> float:
+    """Thickness beyond which no crystal is a phase object: the probe's depth of focus, wavelength / semiangle² [nm]."""
+    return microscope.wavelength / (1e-3 * microscope.semiangle_mrad) ** 2 / 10
+
+
+def scan_thickness(
+    image: SegmentedImage,
+    trained: Trained,
+    thicknesses: Sequence[float],
+    progress: Callable[[int, int], object] | None = None,
+) -> pandas.DataFrame:
+    """
+    Reconstruct the middle of an image at several thicknesses, and simulate it again from each.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Image with all calibrations but the thickness.
+    trained : Trained
+        Network.
+    thicknesses : sequence of float
+        Assumed thicknesses [nm].
+    progress : callable, optional
+        Called with the number of thicknesses done and that of all.
+
+    Returns
+    -------
+    DataFrame
+        One row a thickness: `thickness_nm`; `agreement` of the recorded images with those that Bloch waves give for the
+        reconstructed columns, `phase_object` with those of a phase object (NaN without a lattice); `agreement_means`:
+        whether the agreement is at least `agreement.MEANINGLESS`; `phase_object_means`: whether the crystal is thinner
+        than `phase_object_limit`; `trained`: whether the network was trained on such a thickness; `mean_potential` [V];
+        `relative_spread`.
+    """
+    prepared = prepare(replace(image, thickness_nm=thicknesses[0]), trained.network.sampling)
+    low, high = trained.described.get("ranges", {}).get("thickness_nm", (0.0, math.inf))
+    limit = phase_object_limit(prepared.microscope)
+    rows = []
+    for number, thickness in enumerate(thicknesses):
+        metadata = np.array([thickness, *prepared.metadata[1:]], np.float32)
+        found = explain(trained.network, prepared.microscope, prepared.segments, metadata, phase_object=True)
+        rows.append(
+            {
+                "thickness_nm": thickness,
+                "agreement": found.agreement,
+                "phase_object": found.phase_object,
+                "agreement_means": found.agreement >= MEANINGLESS,
+                "phase_object_means": thickness <= limit,
+                "trained": low * (1 - 2e-3) <= thickness <= high * (1 + 2e-3),
+                "mean_potential": found.mean_potential,
+                "relative_spread": found.relative_spread,
+            }
+        )
+        if progress is not None:
+            progress(number + 1, len(thicknesses))
+    return pandas.DataFrame(rows)
+
+
+def best_thickness(table: pandas.DataFrame) -> float | None:
+    """Thickness of the highest agreement [nm]; None where no agreement means anything."""
+    rows = table[table["agreement_means"]]
+    return None if rows.empty else float(rows.loc[rows["agreement"].idxmax(), "thickness_nm"])
+
+
+def write_scan(table: pandas.DataFrame, path: Path) -> None:
+    """Write a scan as CSV; it appears whole or not at all."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: .csv for a range of thicknesses")
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def draw_scan(table: pandas.DataFrame, output: Path) -> None:
+    """
+    Draw the agreement over the thickness, and where it means nothing.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `scan_thickness`.
+    output : path
+        Figure to be made, .png or .svg.
+    """
+    thickness = table["thickness_nm"]
+    with style.context(CURVES):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(thickness, table["agreement"], **Look("columns, Bloch waves", BLUE, "o").curve)
+        thin, thick = table["phase_object_means"], "phase object, too thick to mean anything"
+        axes.plot(thickness, table["phase_object"].where(~thin), **Look(thick, "0.6", "s", ":").curve)
+        if thin.any():
+            axes.plot(thickness, table["phase_object"].where(thin), **Look("phase object", ORANGE, "s", "--").curve)
+        lowest = float(np.nanmin([*table["agreement"], *table["phase_object"], 0.0]))
+        axes.axhspan(lowest, MEANINGLESS, color="0.9", zorder=0, label="means nothing")
+        if (best := best_thickness(table)) is not None:
+            axes.axvline(best, color="0.3", lw=1, label=f"best: {best:g} nm")
+        axes.set(xlabel="assumed thickness [nm]", ylabel="agreement with the recorded images", ylim=(lowest, 1))
+        axes.legend(fontsize=8.5)
+        save_figure(figure, [output])

@@ -1,0 +1,246 @@
+"""The network on an image of any size: in tiles that overlap, as far as the image must not be seen as a whole."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iphasenet.columns import column_shift
+from iphasenet.errors import InputError
+from iphasenet.model import PotentialNetwork, describe, encode
+from iphasenet.symmetry import turned
+
+STEP = 32
+"""Sides of a tile are multiples of this."""
+
+SMALLEST = 64
+"""Smallest side of an image [pixels]: the network was never shown less."""
+
+_BLOCK = 384
+"""Side of the blocks in which columns of a large image are projected [pixels]."""
+
+_MARGIN = 64
+"""Pixels around a block, beyond those that columns lean in from: its lattice is seen there, and its rim rings."""
+
+Progress = Callable[[int, int], object]
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """
+    How an image is cut.
+
+    Attributes
+    ----------
+    tile : int
+        Side of a tile [pixels], less along a side of the image that is shorter.
+    overlap : float
+        Share of a tile that lies in the next one as well; they are blended by Gaussians.
+    batch : int
+        Tiles that are predicted together.
+    """
+
+    tile: int = 128
+    overlap: float = 0.5
+    batch: int = 4
+
+    def __post_init__(self) -> None:
+        if self.tile < SMALLEST or self.tile % STEP:
+            raise InputError(f"tile: found {self.tile} pixels; allowed: multiples of {STEP} from {SMALLEST}")
+        if not 0 <= self.overlap < 1 or self.batch < 1:
+            raise InputError(f"tiles: found overlap {self.overlap}, {self.batch} together; allowed: below 1, from 1")
+
+    def sides(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the tiles of an image."""
+        if min(shape) < SMALLEST:
+            raise InputError(f"image: found {shape[0]} x {shape[1]} of the network's pixels; "
+                             f"allowed: at least {SMALLEST} along each side")  # fmt: skip
+        y, x = (min(self.tile, STEP * (size // STEP)) for size in shape)
+        return y, x
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """Count the tiles of an image."""
+        steps = [
+            1 + math.ceil((size - side) / max(1, int(side * (1 - self.overlap))))
+            for size, side in zip(shape, self.sides(shape), strict=True)
+        ]
+        return steps[0] * steps[1]
+
+
+DEFAULT = Tiling()
+
+
+@torch.inference_mode()
+def predict_large(
+    network: PotentialNetwork,
+    segments: FloatImage,
+    metadata: FloatImage,
+    turns: int = 1,
+    tiling: Tiling = DEFAULT,
+    progress: Progress | None = None,
+) -> tuple[FloatImage, FloatImage | None]:
+    """
+    Predict the projected potential of one image of any size.
+
+    Columns at the entrance surface are predicted in tiles, which know the whole image's metadata, mean and contrast;
+    the projection follows on the whole. An image of one tile is predicted as `predict.predict_images` does.
+
+    Parameters
+    ----------
+    network : PotentialNetwork
+        Network in evaluation mode.
+    segments : (4, y, x) array
+        Fractions of the beam current, on the network's pixels.
+    metadata : (4,) array
+        Thickness [nm], alpha, beta, gamma [degrees].
+    turns : int
+        Quarter turns that predictions are averaged over, 1 or 4.
+    tiling : Tiling
+        How the image is cut.
+    progress : callable, optional
+        Called with the number of tiles done and that of all.
+
+    Returns
+    -------
+    potential : (y, x) float32 array
+        Projected potential [V Å].
+    spread : (y, x) float32 array or None
+        Its spread [V Å], where the network says one.
+
+    Raises
+    ------
+    InputError
+        Where the image is too small or the prediction not finite.
+    """
+    image, known = torch.from_numpy(segments).float()[None], torch.from_numpy(metadata).float()[None]
+    total: Tensor | None = None
+    tiles = turns * tiling.count((image.shape[2], image.shape[3]))
+    count = _Counter(tiles, progress)
+    for turn in range(turns):
+        seen, described = turned(image, known, turn)
+        found = predict_columns(network, seen, described, tiling, count)
+        found[:, :1] = project_large(network, found[:, :1], described)
+        found = found.rot90(-turn, (2, 3)) / turns
+        total = found if total is None else total + found
+    assert total is not None
+    if not bool(torch.isfinite(total).all()):
+        raise InputError("the prediction holds NaN or infinity; no number is worth printing")
+    potential, *spread = (10 * float(metadata[0]) * total[0]).numpy()
+    return potential, spread[0] if spread else None
+
+
+class _Counter:
+    """Tells how many tiles are done."""
+
+    def __init__(self, every: int, progress: Progress | None) -> None:
+        self.done, self.every, self.progress = 0, every, progress
+
+    def __call__(self, tiles: int) -> None:
+        self.done += tiles
+        if self.progress is not None:
+            self.progress(min(self.done, self.every), self.every)
+
+
+@torch.inference_mode()
+def predict_columns(
+    network: PotentialNetwork,
+    segments: Tensor,
+    metadata: Tensor,
+    tiling: Tiling = DEFAULT,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Tensor:
+    """
+    Predict the columns of one image at the entrance surface, in tiles.
+
+    Parameters
+    ----------
+    network : PotentialNetwork
+        Network in evaluation mode.
+    segments : (1, 4, y, x) tensor
+        Fractions of the beam current.
+    metadata : (1, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+    tiling : Tiling
+        How the image is cut.
+    advance : callable
+        Called with the number of tiles that were predicted together.
+
+    Returns
+    -------
+    (1, 1 or 2, y, x) tensor
+        As of `PotentialNetwork.columns`, on the CPU.
+    """
+    device = next(network.parameters()).device
+    description = describe(segments, metadata).to(device)
+
+    def predictor(tiles: Tensor) -> Tensor:
+        columns = network.columns(tiles, description.expand(len(tiles), -1))
+        advance(len(tiles))
+        return columns
+
+    found: Any = sliding_window_inference(
+        encode(segments, metadata, network.settings.inputs),
+        roi_size=tiling.sides((segments.shape[2], segments.shape[3])),
+        sw_batch_size=tiling.batch,
+        predictor=predictor,
+        overlap=tiling.overlap,
+        mode="gaussian",
+        sw_device=device,
+        device="cpu",
+    )
+    return torch.as_tensor(found)
+
+
+@torch.inference_mode()
+def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) -> Tensor:
+    """
+    Project columns of an image of any size, as `PotentialNetwork.project`.
+
+    Parameters
+    ----------
+    network : PotentialNetwork
+        Network, for its kind of projection.
+    columns : (1, 1, y, x) tensor
+        Columns at the entrance surface [V].
+    metadata : (1, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+
+    Returns
+    -------
+    (1, 1, y, x) tensor
+        Mean potential [V]. A large image is done block by block, each with a margin that all columns lie in that lean
+        into it: memory stays bounded, and what lies beyond the field continues the lattice at its own edge, not that of
+        the far centre.
+    """
+    height, width = columns.shape[2:]
+    if network.settings.projection == "direct":
+        return columns
+    if max(height, width) <= 2 * _BLOCK:
+        return network.project(columns[:, 0], metadata)[:, None]
+    lean = math.ceil(float(column_shift(metadata).abs().max()) / network.sampling)
+    margin = _MARGIN + min(lean, _BLOCK)
+    result = torch.empty_like(columns)
+    for rows in _blocks(height):
+        for across in _blocks(width):
+            (top, bottom), (left, right) = (
+                (max(0, part.start - margin), min(size, part.stop + margin))
+                for part, size in ((rows, height), (across, width))
+            )
+            projected = network.project(columns[:, 0, top:bottom, left:right], metadata)
+            inner = (slice(rows.start - top, rows.stop - top), slice(across.start - left, across.stop - left))
+            result[:, 0, rows, across] = projected[:, *inner]
+    return result
+
+
+def _blocks(size: int) -> list[slice]:
+    """Equal parts of a side, at most `_BLOCK` long."""
+    ends = np.linspace(0, size, math.ceil(size / _BLOCK) + 1).round().astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(ends)]

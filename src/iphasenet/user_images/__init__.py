@@ -1,0 +1,1 @@
+"""Images of four segments as microscopes and other programs write them."""

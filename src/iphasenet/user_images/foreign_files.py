@@ -1,0 +1,183 @@
+"""Writing a segmented image as a microscope or another program would: for examples, tests and exchange.
+
+Every file is one that `image_files.read_image` reads. Only .npz, .hspy and .zspy hold all that is known of an image.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_file
+from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
+from iphasenet.user_images.segmented_image import SegmentedImage
+from iphasenet.user_images.signals import Signal
+from iphasenet.user_images.velox_files import LETTERS, VELOX_ORDER
+
+_METADATA_BYTES = 60000
+"""Size of an image's metadata in Velox's files, filled with zeros."""
+
+
+def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> None:
+    """
+    Write the segments' images; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Intensities; for .emd with their order.
+    path : path
+        File to be made. By its ending: .emd (as Velox writes it, the segments named DF4-A to DF4-D), .hspy or .zspy (a
+        stack), .tif (an ImageJ stack, calibrated in nm), .npz or .npy.
+    dtype : type
+        float32, or an integer type for whole counts, such as uint16.
+
+    Raises
+    ------
+    InputError
+        For another ending, counts that do not fit the type, or an .emd without order or pixel size.
+    """
+    if path.suffix not in _WRITERS:
+        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
+    _WRITERS[path.suffix](image, path, _typed(image, np.dtype(dtype)))
+
+
+def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in the type that is asked for."""
+    if np.issubdtype(dtype, np.integer):
+        limits, counts = np.iinfo(dtype), np.rint(image.segments)
+        if counts.min() < limits.min or counts.max() > limits.max:
+            raise InputError(f"{image.source}: found counts from {counts.min():g} to {counts.max():g}; "
+                             f"allowed as {dtype}: {limits.min} to {limits.max}")  # fmt: skip
+        return counts.astype(dtype)
+    return image.segments.astype(dtype)
+
+
+def _known(image: SegmentedImage) -> dict[str, Any]:
+    """Fields that are known, but for the images and where they are from."""
+    found = {entry.name: getattr(image, entry.name) for entry in fields(image)}
+    return {name: value for name, value in found.items() if value is not None and name not in ("segments", "source")}
+
+
+def _write_npy(_image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
+    with atomic_file(path) as temporary:
+        np.save(temporary, values)
+
+
+def _write_npz(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
+    with atomic_file(path) as temporary:
+        arrays: dict[str, Any] = {"segments": values, **_known(image)}
+        np.savez(temporary, **arrays)
+
+
+def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
+    if values.dtype not in (np.float32, np.uint16, np.uint8):
+        raise InputError(f"{path}: found the type {values.dtype}; allowed in ImageJ's .tif: float32, uint16, uint8")
+    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names)}
+    resolution = None
+    if image.sampling is not None:
+        metadata |= {"unit": "nm", "spacing": 1.0}
+        resolution = (10 / image.sampling, 10 / image.sampling)
+    with atomic_file(path) as temporary:
+        tifffile.imwrite(temporary, values, imagej=True, resolution=resolution, metadata=metadata)
+
+
+def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
+    known = _known(image)
+    if image.rotation is not None:
+        known |= dict(zip(("alpha", "beta", "gamma"), known.pop("rotation"), strict=True))
+    microscope = {"beam_energy": image.energy_kev, "convergence_angle": image.semiangle_mrad}
+    metadata: Mapping[str, Any] = {
+        "Acquisition_instrument": {"TEM": {name: value for name, value in microscope.items() if value is not None}},
+        "iphasenet": {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()},
+    }
+    axes = image_axes(values.shape, image.sampling, "segment")
+    write_hyperspy(path, [Signal("segments", values, axes, metadata)])
+
+
+def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
+    """Write what Velox 2.15 (version 9 of its format) writes of four segments, as far as readers need it."""
+    if image.order is None or image.sampling is None:
+        raise InputError(f"{path}: found an image without order or pixel size; allowed: one with both")
+    # image.order leads from places to the file's segments, VELOX_ORDER from places to letters.
+    of_letter = {letter: image.order[VELOX_ORDER.index(index)] for index, letter in enumerate(LETTERS)}
+    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
+        _json(file, "Version", {"version": "9", "format": "Velox"})
+        for number, (letter, index) in enumerate(of_letter.items()):
+            key = uuid.uuid5(uuid.NAMESPACE_OID, letter).hex
+            group = file.create_group(f"Data/Image/{key}")
+            group.create_dataset("Data", data=values[index][..., None], chunks=(*values.shape[1:], 1))
+            group.create_dataset("FrameLookupTable", data=np.zeros(1, np.uint32))
+            group.create_dataset("Metadata", data=_encoded(_velox_metadata(image, values.dtype)))
+            operation = {
+                "dataPath": f"/Data/Image/{key}",
+                "detector": f"DF4-{letter}",
+                "detectorInfo": {"name": "DF4", "segments": [{"index": str(number), "polarity": "Positive"}]},
+            }
+            _json(file, f"Operations/StemInputOperation/{uuid.uuid5(uuid.NAMESPACE_URL, letter).hex}", operation)
+
+
+def _json(file: Any, name: str, value: Mapping[str, Any]) -> None:
+    """Write a dataset of one string, as Velox keeps its settings."""
+    file.create_dataset(name, data=np.array([json.dumps(value).encode()], dtype=object), dtype=h5py.string_dtype())
+
+
+def _encoded(metadata: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Metadata as a column of bytes, filled with zeros."""
+    text = json.dumps(metadata).encode()
+    column = np.zeros((max(_METADATA_BYTES, len(text)), 1), np.uint8)
+    column[: len(text), 0] = np.frombuffer(text, np.uint8)
+    return column
+
+
+def _velox_metadata(image: SegmentedImage, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Describe the microscope in Velox's terms: numbers as strings, in m, V and rad; unknown ones are zero."""
+    metre = 1e-10 * (image.sampling or 0)
+    rotation = np.deg2rad(45 - (image.scan_rotation_deg or 0))
+    limits = {"MaxPossiblePixelValue": np.iinfo(dtype).max} if np.issubdtype(dtype, np.integer) else {}
+    angles = {"begin": _radians(image.detector_inner_mrad), "end": _radians(image.detector_outer_mrad)}
+    custom = {name: {"type": "double", "value": repr(float(value))}
+              for name, value in {"DetectorRotation": rotation, **limits}.items()}  # fmt: skip
+    return {
+        "Core": {"MetadataDefinitionVersion": "7.9", "MetadataSchemaVersion": "v1/2013/07"},
+        "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "0"}},
+        "Optics": {
+            "AccelerationVoltage": repr(1e3 * (image.energy_kev or 0)),
+            "BeamConvergence": _radians(image.semiangle_mrad),
+        },
+        "Scan": {"ScanSize": {"width": str(image.segments.shape[2]), "height": str(image.segments.shape[1])},
+                 "FrameTime": "1", "ScanRotation": "0"},
+        "Detectors": {"Detector-0": {"DetectorName": "DF4", "DetectorType": "ScanningDetector",
+                                     "CollectionAngleRange": angles}},
+        "BinaryResult": {
+            "DetectorIndex": "0",
+            "Detector": "DF4",
+            "PixelSize": {"width": repr(metre), "height": repr(metre)},
+            "PixelUnitX": "m",
+            "PixelUnitY": "m",
+            "Offset": {"x": "0", "y": "0"},
+        },
+        "CustomProperties": custom,
+    }  # fmt: skip
+
+
+def _radians(mrad: float | None) -> str:
+    return repr(1e-3 * (mrad or 0))
+
+
+_WRITERS: dict[str, Callable[[SegmentedImage, Path, NDArray[Any]], None]] = {
+    ".emd": _write_velox,
+    ".hspy": _write_signal,
+    ".zspy": _write_signal,
+    ".tif": _write_tif,
+    ".npz": _write_npz,
+    ".npy": _write_npy,
+}

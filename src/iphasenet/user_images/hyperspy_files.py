@@ -1,0 +1,141 @@
+"""Writing HyperSpy's files: .zspy (Zarr) and .hspy (HDF5), any number of signals in one."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+import rsciio
+import zarr
+from rsciio import hspy
+
+from iphasenet.errors import InputError
+from iphasenet.files import atomic_directory, atomic_file
+from iphasenet.user_images.signals import Signal
+
+ENDINGS = (".zspy", ".hspy")
+
+
+def image_axes(shape: Sequence[int], sampling: float | None, *stacked: str) -> tuple[dict[str, Any], ...]:
+    """
+    Describe the axes of images: y and x are the signal, `stacked` before them are navigated.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the array.
+    sampling : float, optional
+        Pixel size [Å].
+    *stacked : str
+        Names of the axes before y and x.
+
+    Returns
+    -------
+    tuple of dict
+        HyperSpy's description of each axis.
+    """
+    before, sizes = shape[: len(stacked)], zip(("y", "x"), shape[len(stacked) :], strict=True)
+    scale, units = (1.0, None) if sampling is None else (sampling, "Å")
+    return (
+        *(uniform_axis(name, size, navigate=True) for name, size in zip(stacked, before, strict=True)),
+        *(uniform_axis(name, size, False, scale, units) for name, size in sizes),
+    )
+
+
+def uniform_axis(
+    name: str, size: int, navigate: bool, scale: float = 1.0, units: str | None = None, offset: float = 0.0
+) -> dict[str, Any]:
+    """Describe an evenly spaced axis in HyperSpy's terms."""
+    return {
+        "_type": "UniformDataAxis",
+        "name": name,
+        "size": int(size),
+        "is_binned": False,
+        "scale": float(scale),
+        "offset": float(offset),
+        "units": units,
+        "navigate": navigate,
+    }
+
+
+def write_hyperspy(path: Path, signals: Sequence[Signal]) -> None:
+    """
+    Write signals in one file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        .zspy or .hspy to be made.
+    signals : sequence of Signal
+        Their titles differ; arrays in memory, axes as `image_axes` describes them.
+
+    Raises
+    ------
+    InputError
+        For another ending.
+    """
+    if path.suffix not in ENDINGS:
+        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(ENDINGS)}")
+    if path.suffix == ".zspy":
+        with atomic_directory(path) as temporary:
+            _write_zspy(temporary, signals)
+    else:
+        with atomic_file(path) as temporary:
+            _write_hspy(temporary, signals)
+
+
+def _metadata(signal: Signal) -> dict[str, Any]:
+    general = {"General": {"title": signal.title}, "Signal": {"signal_type": ""}}
+    return {key: general.get(key, {}) | dict(signal.metadata.get(key, {})) for key in general | dict(signal.metadata)}
+
+
+def _write_zspy(path: Path, signals: Sequence[Signal]) -> None:
+    """Write HyperSpy's layout with Zarr 3: RosettaSciIO 0.15 does so with Zarr 2 alone, which the data set is not."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
+    experiments = root.create_group("Experiments")
+    for signal in signals:
+        group: Any = experiments.create_group(signal.title)
+        trees: dict[str, Mapping[str, Any]] = {f"axis-{index}": axis for index, axis in enumerate(signal.axes)}
+        trees |= {"metadata": _metadata(signal), "original_metadata": signal.original}
+        for name, tree in trees.items():
+            group.create_group(name).attrs.update(tree)
+        data = np.asarray(signal.data)
+        stored = group.create_array(
+            "data",
+            shape=data.shape,
+            chunks=(*(1,) * (data.ndim - 2), *data.shape[-2:]),
+            dtype=data.dtype,
+            compressors={"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1},
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        stored[...] = data
+
+
+def _write_hspy(path: Path, signals: Sequence[Signal]) -> None:
+    """Write each signal with RosettaSciIO, which writes one a file, and gather them."""
+    with TemporaryDirectory(dir=path.parent) as folder, h5py.File(path, "w") as file:
+        for number, signal in enumerate(signals):
+            single = Path(folder) / f"{number}.hspy"
+            hspy.file_writer(str(single), _described(signal), show_progressbar=False)
+            with h5py.File(single) as written:
+                for name, value in written.attrs.items():
+                    file.attrs[name] = value
+                written.copy(f"Experiments/{signal.title}", file.require_group("Experiments"))
+
+
+def _described(signal: Signal) -> dict[str, Any]:
+    """Describe a signal as RosettaSciIO's writers want it."""
+    return {
+        "data": np.asarray(signal.data),
+        "axes": [dict(axis) for axis in signal.axes],
+        "metadata": _metadata(signal),
+        "original_metadata": dict(signal.original),
+        "attributes": {"_lazy": False, "ragged": False},
+        "learning_results": {},
+        "models": {},
+        "tmp_parameters": {},
+        "package_info": {"package": "rosettasciio", "package_version": rsciio.__version__},
+    }

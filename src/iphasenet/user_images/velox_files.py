@@ -1,0 +1,183 @@
+"""What a Velox file (.emd) says of its four segments' images and of the microscope.
+
+The segments A to D of a detector such as DF4 follow one another by a quarter turn. Velox integrates its own iDPC from
+A-C and B-D turned by its `DetectorRotation`; in the published example of RosettaSciIO (fei_example_dpc_titles.emd) its
+slopes agree with A at -DetectorRotation from x towards y (down), so A, B, C, D top-right, bottom-right, bottom-left and
+top-left at 45 degrees. Other columns may differ: this is an assumption, which the check of the orientation tests.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+from scipy import constants
+
+from iphasenet.errors import InputError
+from iphasenet.user_images.signals import Signal, reading, walk
+
+LETTERS = "ABCD"
+
+VELOX_ORDER = (3, 0, 2, 1)
+"""Which of A, B, C, D lies top-left, top-right, bottom-left, bottom-right at a DetectorRotation of 45 degrees."""
+
+_SEGMENT = re.compile(r"(?P<detector>.+?)[- ]?(?P<letter>[A-D])")
+_DIFFERENCES = {"A-C", "B-D"}
+
+
+def is_velox(signals: Sequence[Signal]) -> bool:
+    """Whether images come from Velox: it alone describes each by its BinaryResult."""
+    return any(walk(signal.original, "BinaryResult") is not None for signal in signals)
+
+
+def choose_segments(signals: Sequence[Signal], path: Path) -> list[Signal]:
+    """
+    Find the images of the segments A, B, C and D.
+
+    Parameters
+    ----------
+    signals : sequence of Signal
+        All images of the file, in its order.
+    path : path
+        The file.
+
+    Returns
+    -------
+    list of Signal
+        A, B, C, D of one detector.
+
+    Raises
+    ------
+    InputError
+        When one is missing, when the file holds their differences alone, or more than one detector.
+    """
+    found = _by_detector(signals) or _by_detector(signals := _named_by_display(signals, path))
+    whole = {name: letters for name, letters in found.items() if len(letters) == len(LETTERS)}
+    source, titles = str(path), [signal.title for signal in signals]
+    if len(whole) == 1:
+        (letters,) = whole.values()
+        return [letters[letter] for letter in LETTERS]
+    if len(whole) > 1:
+        raise InputError(f"{source}: found the segments of {', '.join(whole)}; allowed: those of one detector")
+    if not found and _DIFFERENCES & set(titles):
+        raise InputError(
+            f"{source}: found differences alone ({', '.join(titles)}): two differences do not give four intensities; "
+            "allowed: the four segments DF4-A to DF4-D, which Velox saves where they are shown during acquisition"
+        )
+    raise InputError(
+        f"{source}: found {', '.join(titles) or 'no images'}; allowed: images of four segments, DF4-A to DF4-D"
+    )
+
+
+def _by_detector(signals: Sequence[Signal]) -> dict[str, dict[str, Signal]]:
+    """Find the images of segments, by detector and letter."""
+    found: dict[str, dict[str, Signal]] = {}
+    for signal in signals:
+        if signal.title not in _DIFFERENCES and (match := _SEGMENT.fullmatch(signal.title)):
+            found.setdefault(match["detector"], {})[match["letter"]] = signal
+    return found
+
+
+def _named_by_display(signals: Sequence[Signal], path: Path) -> list[Signal]:
+    """
+    Name images by the displays that show them.
+
+    From version 11 on Velox keeps no operations, by which RosettaSciIO names the images; each then has the name of the
+    whole detector.
+    """
+    with reading(path), h5py.File(path) as file:
+        keys = list(file["Data/Image"])
+    metadata = signals[0].original
+    series = walk(metadata, "SharedProperties.ImageSeriesDataReference") or {}
+    titles = {}
+    for display in (walk(metadata, "Displays.ImageDisplay") or {}).values():
+        shown = walk(series.get(str(display.get("data", "")).rpartition("/")[2]), "dataPath")
+        if shown is not None:
+            titles[str(shown).rpartition("/")[2]] = str(display.get("title", ""))
+    if len(keys) != len(signals):
+        return list(signals)
+    return [replace(signal, title=titles.get(key, signal.title)) for key, signal in zip(keys, signals, strict=True)]
+
+
+def describe_microscope(signal: Signal) -> dict[str, Any]:
+    """
+    Read what Velox wrote down with an image, as fields of a `SegmentedImage`; what it left at zero is left out.
+
+    Parameters
+    ----------
+    signal : Signal
+        Image of a segment.
+
+    Returns
+    -------
+    dict
+        energy_kev, semiangle_mrad, detector_inner_mrad, detector_outer_mrad, dose and scan_rotation_deg.
+
+    Notes
+    -----
+    The dose is that of the screen current last measured, which is the beam's only if the screen saw all of it. The
+    rotation is DetectorRotation's, which Velox itself uses; without it that of the scan, whose sense is assumed.
+    """
+    metadata = signal.original
+    angles = _collection(signal)
+    known = {
+        "energy_kev": _number(metadata, "Optics.AccelerationVoltage") / 1e3,
+        "semiangle_mrad": _number(metadata, "Optics.BeamConvergence") * 1e3,
+        "detector_outer_mrad": angles[1] * 1e3,
+        "dose": _dose(metadata),
+    }
+    fields: dict[str, Any] = {name: value for name, value in known.items() if value > 0}
+    if angles[1] > angles[0] >= 0:
+        fields["detector_inner_mrad"] = angles[0] * 1e3
+    detector = walk(_custom(metadata, "DetectorRotation"), "value")
+    scan = walk(metadata, "Scan.ScanRotation")
+    if detector is not None:
+        fields["scan_rotation_deg"] = 45 - math.degrees(float(detector))
+    elif scan is not None:
+        fields["scan_rotation_deg"] = -math.degrees(float(scan))
+    return fields
+
+
+def largest_value(signal: Signal) -> float | None:
+    """Largest value that the detector records, where the file says so."""
+    value = walk(_custom(signal.original, "MaxPossiblePixelValue"), "value")
+    return None if value is None else float(value)
+
+
+def _custom(metadata: Mapping[str, Any], name: str) -> Any:
+    properties = metadata.get("CustomProperties")
+    return properties.get(name) if isinstance(properties, Mapping) else None
+
+
+def _number(metadata: Mapping[str, Any], path: str) -> float:
+    """Positive number at a path; zero where there is none."""
+    value = walk(metadata, path)
+    return float(value) if value not in (None, "") else 0.0
+
+
+def _collection(signal: Signal) -> tuple[float, float]:
+    """Find the collection angles of the image's detector [rad]: by its index, else by its name."""
+    detectors = signal.original.get("Detectors") or {}
+    index = walk(signal.original, "BinaryResult.DetectorIndex")
+    named = [
+        entry
+        for entry in detectors.values()
+        if (name := str(entry.get("DetectorName"))) and signal.title.startswith(name)
+    ]
+    candidates = [detectors.get(f"Detector-{index}"), *named]
+    for entry in candidates:
+        found = walk(entry, "CollectionAngleRange")
+        if found is not None:
+            return float(found["begin"]), float(found["end"])
+    return 0.0, 0.0
+
+
+def _dose(metadata: Mapping[str, Any]) -> float:
+    """Dose of the last measured screen current [e/Å²], zero where something is missing."""
+    current = _number(metadata, "Optics.LastMeasuredScreenCurrent")
+    size = _number(metadata, "BinaryResult.PixelSize.width") * 1e10
+    electrons = current * _number(metadata, "Scan.DwellTime") / constants.e
+    return electrons / size**2 if size else 0.0
