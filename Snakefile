@@ -28,6 +28,8 @@ wildcard_constraints:
     material="|".join(MATERIALS),
     batch=r"\d+",
     tilt=r"\d+",
+    # No image at all: a name that no file has.
+    image="|".join(map(re.escape, IMAGES)) or "/",
 
 
 include: "workflow/rules/simulate.smk"
@@ -36,6 +38,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/reconstruct.smk"
 
 
 # Seconds of one core each: not worth a job of a cluster.

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from functools import cache
 from importlib.util import find_spec
@@ -16,9 +17,19 @@ from iphasenet.errors import InputError
 from iphasenet.sampling import Grid, orientations
 from iphasenet.sizes import check_disk
 from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.user_images.folder import (
+    check_own_settings,
+    command_options,
+    find_images,
+    settings_of,
+)
 
+IMAGES = {}
 try:
     check_configuration(config, workflow.source_path("../schemas/config.schema.yaml"))
+    if "reconstruction" in config:
+        IMAGES = find_images(config["reconstruction"]["images"])
+        check_own_settings(config["reconstruction"], IMAGES)
 except InputError as error:
     sys.exit(str(error))
 

@@ -1,6 +1,7 @@
 """Microscopy files through RosettaSciIO: what is in them, opened lazily, and every failure in one line."""
 
 import importlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,6 +155,8 @@ def read_signals(path: Path, **options: Any) -> list[Signal]:
 def _check_tif(path: Path) -> None:
     """Read a .tif once: RosettaSciIO leaves a damaged one open."""
     with tifffile.TiffFile(path) as file:
+        if not file.series:
+            raise ValueError("no image in it")
         for series in file.series:
             series.asarray()
 
@@ -200,6 +203,10 @@ def reading(path: Path) -> Iterator[None]:
     Parsers of foreign formats fail in every way there is, from KeyError to struct.error; none is a fault of this
     program, and which one it is tells the user less than that the file is damaged.
     """
+    # What it logs of a damaged file comes back as the line below.
+    talkative = logging.getLogger("tifffile")
+    level = talkative.level
+    talkative.setLevel(logging.CRITICAL)
     try:
         yield
     except (InputError, MemoryError):
@@ -211,6 +218,8 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: found no readable {path.suffix or 'data'} ({told}); allowed: a whole file"
         ) from error
+    finally:
+        talkative.setLevel(level)
 
 
 def load(signal: Signal, path: Path) -> NDArray[Any]:

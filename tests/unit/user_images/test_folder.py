@@ -1,0 +1,72 @@
+"""A folder of images for the workflow: what is found, and the options that settings become."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from iphasenet.commands import reconstruct
+from iphasenet.errors import InputError
+from iphasenet.user_images.folder import OPTIONS, check_own_settings, command_options, find_images, settings_of
+
+
+def test_images_are_found_by_name_and_other_files_left_alone(tmp_path: Path) -> None:
+    for name in ("b.emd", "a.TIF", "notes.txt", "scan.hdr", ".hidden.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.zspy").mkdir()
+    assert list(find_images(tmp_path).items()) == [
+        (name[0], str(tmp_path / name)) for name in ("a.TIF", "b.emd", "c.zspy")
+    ]
+
+
+def test_folders_that_will_not_do_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.*no folder"):
+        find_images(tmp_path / "none")
+    with pytest.raises(InputError, match=r"no image.*\.emd"):
+        find_images(tmp_path)
+    for name in ("a.emd", "a.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"a\.emd and .*a\.tif"):
+        find_images(tmp_path)
+
+
+def test_an_images_own_settings_come_first() -> None:
+    section = {"settings": {"thickness_nm": 40, "flip": True}, "own": {"b": {"thickness_nm": 60}}}
+    assert settings_of("a", section) == {"thickness_nm": 40, "flip": True}
+    assert settings_of("b", section) == {"thickness_nm": 60, "flip": True}
+    check_own_settings(section, {"a": "a.emd", "b": "b.emd"})
+    with pytest.raises(InputError, match=r"own: found 'b'; allowed: .*a"):
+        check_own_settings(section, {"a": "a.emd"})
+
+
+def test_the_command_understands_every_setting() -> None:
+    """A small negative angle as well, which has an exponent in Python."""
+    settings = {
+        "thickness_nm": 40,
+        "rotation_deg": [-1e-5, 0.25, -12],
+        "sampling_angstrom": 0.15,
+        "energy_kev": 200,
+        "semiangle_mrad": 20.0,
+        "detector_mrad": [10, 50],
+        "beam_intensity": "auto",
+        "dark_intensity": -3.5,
+        "dose": 1e5,
+        "segment_order": [4, "DF4-B", 2, 1],
+        "flip": True,
+        "scan_rotation_deg": -7.5,
+        "sample": "GaN-1",
+        "frame": 2,
+        "scan_shape": [64, 32],
+        "camera_pixel_mrad": 0.5,
+        "camera_centre": [63.5, 64.0],
+        "camera_rotation_deg": -90,
+        "turns": 1,
+    }
+    assert settings.keys() == OPTIONS.keys()
+    parser = argparse.ArgumentParser()
+    reconstruct.add_command(parser.add_subparsers())
+    found = parser.parse_args(["reconstruct", "in.emd", *command_options(settings)])
+    assert found.rotation == [-1e-5, 0.25, -12] and found.thickness == "40" and found.dose == 1e5
+    assert found.flip and found.segment_order == ["4", "DF4-B", "2", "1"] and found.scan_shape == [64, 32]
+    assert found.camera_centre == [63.5, 64.0] and found.camera_rotation == -90 and found.dark_intensity == -3.5
+    assert not parser.parse_args(["reconstruct", "in.emd", *command_options({"flip": False})]).flip

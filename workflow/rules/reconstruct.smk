@@ -1,0 +1,44 @@
+rule reconstruct_image:
+    input:
+        image=lambda wildcards: IMAGES[wildcards.image],
+        weights=lookup(
+            within=config,
+            dpath="reconstruction/weights",
+            default="<trained>/model/weights.safetensors",
+        ),
+    output:
+        potential="<run>/reconstruction/{image}.hspy",
+        figure=report(
+            "<run>/reconstruction/{image}.png",
+            caption="../report/reconstruction.rst",
+            category="Reconstruction",
+            labels={"figure": "{image}"},
+        ),
+    log:
+        "<run>/logs/reconstruct_image/{image}.log",
+    benchmark:
+        "<run>/benchmarks/reconstruct_image/{image}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: lookup(within=config, dpath="jobs/evaluation_threads")
+    resources:
+        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
+        runtime=60,
+        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+    params:
+        stage=STAGE_VERSIONS["reconstruction"],
+        device=lookup(within=config, dpath="simulation/device"),
+        options=lambda wildcards: command_options(
+            settings_of(wildcards.image, config["reconstruction"])
+        ),
+    message:
+        "Reconstruction of {wildcards.image}"
+    shell:
+        "iphasenet reconstruct {input.image:q} --weights {input.weights:q} --device {params.device} "
+        "{params.options:q} --output {output.potential:q} --figure {output.figure:q} 2>&1 | tee {log:q}"
+
+
+rule reconstruction:
+    input:
+        expand("<run>/reconstruction/{image}.hspy", image=IMAGES),
+    localrule: True
