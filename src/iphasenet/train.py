@@ -39,7 +39,7 @@ from iphasenet.callbacks import (
 )
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops, TrainingCrops
-from iphasenet.dataset import MaterialData, open_dataset, read_split, zone_axis_angle
+from iphasenet.dataset import MaterialData, open_dataset, read_split
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import write_table
@@ -48,6 +48,7 @@ from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.rendered_crops import RenderedCrops, load_simulated
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.storage import Place, is_url, parse_place
+from iphasenet.trained_on import segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
@@ -92,40 +93,6 @@ def describe_run(
     }
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
-
-
-def trained_ranges(
-    train: Sequence[MaterialData], noise: TrainingNoise, attributes: Mapping[str, Any]
-) -> dict[str, list[float]]:
-    """
-    Say within which settings a network has seen images.
-
-    Parameters
-    ----------
-    train : sequence of MaterialData
-        Training split.
-    noise : TrainingNoise
-        Noise model.
-    attributes : mapping
-        Attributes of the data set's root; those of its optics are taken where they are known.
-
-    Returns
-    -------
-    dict
-        Lowest and highest thickness_nm, tilt_deg (angle between beam and zone axis), dose (e/Å²), sampling_angstrom,
-        and of the optics' numbers, such as energy_kev and semiangle_mrad.
-    """
-    thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
-    tilt = zone_axis_angle(alpha, beta)
-    samplings = [data.sampling for data in train]
-    optics = attributes.get("configuration", {}).get("optics", {})
-    return {
-        "thickness_nm": [float(thickness.min()), float(thickness.max())],
-        "tilt_deg": [float(tilt.min()), float(tilt.max())],
-        "dose": list(noise.dose),
-        "sampling_angstrom": [min(samplings), max(samplings)],
-        **{name: [value, value] for name, value in optics.items() if isinstance(value, int | float)},
-    }
 
 
 def run_identity(described: dict[str, Any]) -> str:
@@ -203,9 +170,9 @@ def fit(
         state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
         write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), history)
-        ranges = trained_ranges(train, noise, attributes)
+        known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
         score = float("nan") if best.best_model_score is None else float(best.best_model_score)
-        save_weights(weights, module.network, {**described, "ranges": ranges, "validation_pearson": score})
+        save_weights(weights, module.network, {**described, **known, "validation_pearson": score})
 
 
 def _crops(

@@ -38,3 +38,6 @@ def test_the_shipped_network_finds_the_potential_of_a_new_simulation() -> None:
     assert scores[0]["pearson"] > 0.95 and scores[0]["mae_share_of_max"] < 0.04
     assert scores[1]["pearson"] < 0.7
     assert trained["ranges"]["thickness_nm"] == [20, 150] and network.sampling == pytest.approx(0.2)
+    # The beam's scale is guessed from this; it belongs to the ranges.
+    expected = np.interp(thickness, trained["segment_sum"]["thickness_nm"], trained["segment_sum"]["mean"])
+    assert segments.sum(axis=0).mean() == pytest.approx(expected, rel=0.1)

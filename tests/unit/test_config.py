@@ -31,7 +31,9 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return {**base, **change, **both}
 
 
-@pytest.mark.parametrize("name", ["demo.yaml", "laptop.yaml", "published.yaml", "reconstruction.yaml", "../tests/workflow/tiny.yaml"])
+@pytest.mark.parametrize(
+    "name", ["demo.yaml", "laptop.yaml", "published.yaml", "reconstruction.yaml", "../tests/workflow/tiny.yaml"]
+)
 def test_shipped_configurations_are_accepted(name: str) -> None:
     check_configuration(SHIPPED, SCHEMA, ROOT)
     config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text()))

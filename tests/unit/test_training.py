@@ -24,7 +24,8 @@ from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.train import describe_run, run_identity, trained_ranges
+from iphasenet.train import describe_run, run_identity
+from iphasenet.trained_on import segment_sums, trained_ranges
 from iphasenet.training import Training, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
@@ -349,6 +350,18 @@ def test_trained_ranges_are_those_of_the_data() -> None:
     ranges = trained_ranges([data], NOISE, {"configuration": {"optics": optics}})
     assert ranges["thickness_nm"] == [20, 150] and ranges["energy_kev"] == [200, 200] and "aberrations" not in ranges
     assert ranges["tilt_deg"] == pytest.approx([0.1, 0.5], rel=1e-4)
+
+
+def test_segment_sums_are_means_over_the_samples_of_a_thickness() -> None:
+    """Of all materials together, whichever has a thickness."""
+    first = material()
+    images = np.ones_like(first.segments) * np.array([0.1, 0.2, 0.15], np.float32)[:, None, None, None]
+    first = replace(first, segments=images, coordinates={**first.coordinates, "thickness_nm": np.array([20.0, 40, 20])})
+    second = replace(first, coordinates={**first.coordinates, "thickness_nm": np.array([60.0, 40, 40])})
+    found = segment_sums([first, second])
+    assert found["thickness_nm"] == [20, 40, 60]
+    assert found["mean"] == pytest.approx([0.5, (0.8 + 0.8 + 0.6) / 3, 0.4], abs=1e-6)
+    assert found["deviation"] == pytest.approx([0.1, np.std([0.8, 0.8, 0.6]), 0], abs=1e-6)
 
 
 def test_pictures_of_every_material_replace_each_other(tmp_path: Path) -> None:

@@ -189,8 +189,7 @@ def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) 
     image : SegmentedImage
         Images of a known thickness.
     trained : mapping
-        Description in the weights' header: `segment_sum` holds `thickness_nm` and `mean`, the mean sum of the four
-        segments at each thickness [fraction of the beam current].
+        Description in the weights' header: `segment_sum` as `trained_on.segment_sums` writes it.
 
     Returns
     -------
