@@ -69,7 +69,7 @@ def export_npz(
         raise InputError(f"materials: found {', '.join(unknown)}; allowed: {', '.join(found)}")
     chosen = [material for name, material in found.items() if not materials or name in materials]
     samples = [(material, sample) for material in chosen for sample in range(len(material.values["split"]))]
-    _check_free(folder)
+    check_free(folder)
     save = np.savez_compressed if compressed else np.savez
     with atomic_directory(folder) as temporary:
         for place in NPZ_FOLDERS.values():
@@ -114,7 +114,7 @@ def export_hyperspy(dataset: Path, output: Path, name: str, dose: float | None =
     material, samples = _find(materials, name, dose)
     paths = {kind: output.with_name(f"{output.stem}-{kind}.zspy") for kind in _QUANTITIES}
     for path in paths.values():
-        _check_free(path)
+        check_free(path)
     with ExitStack() as stack:
         for kind, path in paths.items():
             temporary = stack.enter_context(atomic_directory(path))
@@ -169,7 +169,7 @@ def _find(materials: Mapping[str, _Material], name: str, dose: float | None) -> 
     raise InputError(f"name: found '{name}'; allowed: a sample_id, or a material: {', '.join(materials)}")
 
 
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
     """Refuse to replace what is there, and a place where nothing can be made."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path}: found it there already; allowed: a new name or an empty folder")

@@ -47,6 +47,11 @@ class ModelSettings:
         thickness and tilt then project (`iphasenet.columns`).
     uncertainty : bool
         Whether a second output is the spread of the first.
+    angles : {'shares', 'sines'}
+        How the maps say alpha, beta and gamma: as shares of a turn, or as their sines and then their cosines. Only the
+        published system's weights have sines (`iphasenet.published`).
+    output : {'mean', 'projected'}
+        What the last layer holds: the mean potential, or, in the published system's weights, the projected one.
     """
 
     feature_size: int
@@ -56,15 +61,24 @@ class ModelSettings:
     inputs: Literal["minmax", "fraction"] = "minmax"
     projection: Literal["direct", "columns"] = "direct"
     uncertainty: bool = False
+    angles: Literal["shares", "sines"] = "shares"
+    output: Literal["mean", "projected"] = "mean"
 
     def __post_init__(self) -> None:
+        if self.output == "projected" and (self.uncertainty or self.projection != "direct"):
+            raise InputError("model.output: found 'projected' with columns or an uncertainty; allowed: mean")
         if self.feature_size < 12 or self.feature_size % 12:
             raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
 
 
-def encode(segments: Tensor, metadata: Tensor, inputs: Literal["minmax", "fraction"] = "minmax") -> Tensor:
+def encode(
+    segments: Tensor,
+    metadata: Tensor,
+    inputs: Literal["minmax", "fraction"] = "minmax",
+    angles: Literal["shares", "sines"] = "shares",
+) -> Tensor:
     """
-    Stack the eight input channels.
+    Stack the input channels.
 
     Parameters
     ----------
@@ -74,11 +88,14 @@ def encode(segments: Tensor, metadata: Tensor, inputs: Literal["minmax", "fracti
         Thickness [nm], alpha, beta, gamma [degrees].
     inputs : {'minmax', 'fraction'}
         Scale of the images, as in `ModelSettings`.
+    angles : {'shares', 'sines'}
+        How angles are said, as in `ModelSettings`.
 
     Returns
     -------
-    (batch, 8, y, x) tensor
-        Channels in the order of `CHANNELS`.
+    (batch, 8 or 11, y, x) tensor
+        Channels in the order of `CHANNELS`; with sines, those of alpha, beta and gamma and then their cosines are the
+        last six.
     """
     if inputs == "fraction":
         scaled = _CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True))
@@ -86,7 +103,11 @@ def encode(segments: Tensor, metadata: Tensor, inputs: Literal["minmax", "fracti
         low = segments.amin(dim=(1, 2, 3), keepdim=True)
         high = segments.amax(dim=(1, 2, 3), keepdim=True)
         scaled = (segments - low) / (high - low).clamp_min(torch.finfo(segments.dtype).tiny)
-    maps = metadata / metadata.new_tensor([100.0, 360.0, 360.0, 360.0])
+    if angles == "sines":
+        turns = torch.deg2rad(metadata[:, 1:])
+        maps = torch.cat([metadata[:, :1] / 100, turns.sin(), turns.cos()], dim=1)
+    else:
+        maps = metadata / metadata.new_tensor([100.0, 360.0, 360.0, 360.0])
     return torch.cat([scaled, maps[:, :, None, None].expand(-1, -1, *segments.shape[2:])], dim=1)
 
 
@@ -144,7 +165,7 @@ class PotentialNetwork(nn.Module):
     settings : ModelSettings
         Architecture.
     output_scale : float
-        Mean potential that an output of 1 stands for [V].
+        Mean potential that an output of 1 stands for [V]; projected potential [V Å] where that is the output.
     sampling : float
         Pixel size of the images [Å].
     """
@@ -158,7 +179,7 @@ class PotentialNetwork(nn.Module):
             norm = ("group", {"num_groups": size // 4})
         self.output_scale = output_scale
         self.network = SwinUNETR(
-            in_channels=len(CHANNELS),
+            in_channels=len(CHANNELS) + 3 * (settings.angles == "sines"),
             out_channels=2 if settings.uncertainty else 1,
             feature_size=size,
             norm_name=norm,
@@ -191,7 +212,7 @@ class PotentialNetwork(nn.Module):
             Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
         """
         description = describe(segments, metadata) if self.modulation is not None else None
-        found = self.columns(encode(segments, metadata, self.settings.inputs), description)
+        found = self.columns(encode(segments, metadata, self.settings.inputs, self.settings.angles), description)
         return self.project(found[:, 0], metadata), found[:, 1] if self.settings.uncertainty else None
 
     def columns(self, inputs: Tensor, description: Tensor | None) -> Tensor:
@@ -235,7 +256,7 @@ class PotentialNetwork(nn.Module):
     def project(self, columns: Tensor, metadata: Tensor) -> Tensor:
         """Mean potential (batch, y, x) [V] that columns lean to; as it is with the projection 'direct'."""
         if self.settings.projection == "direct":
-            return columns
+            return columns / (10 * metadata[:, :1, None]) if self.settings.output == "projected" else columns
         # Positions and phases need single precision.
         with torch.autocast(columns.device.type, enabled=False):
             return project_columns(columns, column_shift(metadata), self.sampling)

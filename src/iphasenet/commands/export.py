@@ -1,4 +1,4 @@
-"""`iphasenet export`: the data set in other formats."""
+"""`iphasenet export`: the data set in other formats, a network as a model hub wants it."""
 
 import argparse
 from pathlib import Path
@@ -6,40 +6,58 @@ from pathlib import Path
 from iphasenet.commands.progress import progress_bar
 from iphasenet.errors import InputError
 from iphasenet.export import export_hyperspy, export_npz
+from iphasenet.model_hub import export_model
+from iphasenet.published import ENDINGS, SCRIPTS_ANGLES
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command's options."""
     command = commands.add_parser(
         "export",
-        help="write a data set in another format",
+        help="write a data set in another format, or a network for a model hub",
         description="Write a data set as one .npz a sample in train/, val/ and test/ (the published format), or one "
-        "sample or material as a HyperSpy signal.",
+        "sample or material as a HyperSpy signal; or a network as a folder for a model hub.",
     )
     command.set_defaults(run=run)
-    command.add_argument("dataset", type=Path, metavar="ZARR", help="assembled data set")
+    command.add_argument("input", type=Path, metavar="INPUT",
+                         help="assembled data set (.zarr), or weights (.safetensors)")  # fmt: skip
     command.add_argument("--output", type=Path, required=True,
-                         help="folder of .npz files to be made, or a .zspy to be made")  # fmt: skip
-    command.add_argument("--material", nargs="+", metavar="NAME", help="materials; all if not given")
-    command.add_argument("--sample", metavar="ID", help="for .zspy: one sample, such as GaN-tilt0003-rotation01-40nm")
-    command.add_argument("--dose", type=float, metavar="E",
+                         help="folder to be made, of .npz files or of the network; or a .zspy to be made")  # fmt: skip
+    dataset = command.add_argument_group("of a data set")
+    dataset.add_argument("--material", nargs="+", metavar="NAME", help="materials; all if not given")
+    dataset.add_argument("--sample", metavar="ID", help="for .zspy: one sample, such as GaN-tilt0003-rotation01-40nm")
+    dataset.add_argument("--dose", type=float, metavar="E",
                          help="images with the fixed noise of this dose; validation and test alone [e/Å²]")  # fmt: skip
-    command.add_argument("--compressed", action="store_true", help="compress the .npz files")
+    dataset.add_argument("--compressed", action="store_true", help="compress the .npz files")
+    network = command.add_argument_group("of a network")
+    network.add_argument("--card", type=Path, metavar="FILE", help="its card; NAME.md or README.md beside the weights")
+    network.add_argument("--example", type=Path, metavar="FILE", help="image that the example reconstructs")
+    network.add_argument("--allow-pickle", action="store_true",
+                         help="read the published system's .pt: of a source that you trust")  # fmt: skip
+    network.add_argument("--angles", nargs=3, default=SCRIPTS_ANGLES, metavar="NAME",
+                         help="order of the angles in a .pt; the scripts': gamma alpha beta")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write what the ending of the output asks for."""
-    if options.output.suffix == ".zspy":
+    """Write what the endings of input and output ask for."""
+    if options.input.suffix.lower() in (".safetensors", *ENDINGS):
+        made = export_model(
+            options.input, options.output, options.card, options.example, options.allow_pickle, options.angles
+        )
+        print("\n".join(map(str, made)))
+    elif options.output.suffix == ".zspy":
         names = [options.sample] if options.sample else options.material or []
         if len(names) != 1:
             raise InputError(f"{options.output}: found {len(names)} names; allowed: one --sample or one --material")
-        made = export_hyperspy(options.dataset, options.output, names[0], options.dose)
+        made = export_hyperspy(options.input, options.output, names[0], options.dose)
         print("\n".join(map(str, made)))
-        return
+    else:
+        _export_npz(options)
+
+
+def _export_npz(options: argparse.Namespace) -> None:
     if options.sample:
         raise InputError(f"--sample: found {options.sample!r} for a folder of .npz; allowed: with a .zspy output")
     with progress_bar("export", "files") as progress:
-        count = export_npz(
-            options.dataset, options.output, options.material, options.dose, options.compressed, progress
-        )
+        count = export_npz(options.input, options.output, options.material, options.dose, options.compressed, progress)
     print(f"{options.output}: {count} files")

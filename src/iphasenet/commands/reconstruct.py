@@ -45,6 +45,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          help=".zspy, .hspy, .tif, .npz or .png; .csv for a range of thicknesses")  # fmt: skip
     command.add_argument("--figure", type=Path, metavar="FILE", help="picture of all images, .png or .svg")
     command.add_argument("--weights", type=Path, metavar="FILE", help=f"of the network; the repository's {SHIPPED}")
+    command.add_argument("--allow-pickle", action="store_true",
+                         help="read the published system's .pt weights: of a source that you trust")  # fmt: skip
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument("--turns", type=int, choices=(1, 4), default=4,
                          help="quarter turns that predictions are averaged over: 1 is four times as fast")  # fmt: skip
@@ -103,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
     thicknesses = parse_thicknesses(options.thickness) if options.thickness else [None]
     _check_outputs(options, len(thicknesses) > 1)
     image = _read(options, thicknesses[0])
-    trained = load_trained(options.weights, choose_device(options.device))
+    trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
     if options.check:
         _print_check(image, trained)

@@ -231,6 +231,9 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
         One line for each setting that lies outside.
     """
     ranges = trained.get("ranges", {})
+    if not ranges:
+        return ["weights: they do not say what the network was trained on; nothing was compared with it",
+                *_sampling_warning(image)]  # fmt: skip
     found = {name: getattr(image, name) for name in ("thickness_nm", "dose", "energy_kev", "semiangle_mrad")}
     found |= {name: getattr(image, name) for name in ("detector_inner_mrad", "detector_outer_mrad")}
     if image.rotation is not None:

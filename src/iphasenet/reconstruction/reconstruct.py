@@ -114,7 +114,7 @@ def shipped_weights() -> Path:
     )
 
 
-def load_trained(path: Path | None = None, device: str = "cpu") -> Trained:
+def load_trained(path: Path | None = None, device: str = "cpu", allow_pickle: bool = False) -> Trained:
     """
     Load a network for reconstruction.
 
@@ -124,6 +124,8 @@ def load_trained(path: Path | None = None, device: str = "cpu") -> Trained:
         Weights; the repository's if not given.
     device : str
         Torch device.
+    allow_pickle : bool
+        Read the published system's .pt too.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def load_trained(path: Path | None = None, device: str = "cpu") -> Trained:
         InputError where the file is missing or no such file.
     """
     path = shipped_weights() if path is None else path
-    network, described = load_weights(path)
+    network, described = load_weights(path, allow_pickle)
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     return Trained(network.to(device).eval(), described, path, checksum)

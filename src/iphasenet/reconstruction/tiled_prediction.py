@@ -187,7 +187,7 @@ def predict_columns(
         return columns
 
     found: Any = sliding_window_inference(
-        encode(segments, metadata, network.settings.inputs),
+        encode(segments, metadata, network.settings.inputs, network.settings.angles),
         roi_size=tiling.sides((segments.shape[2], segments.shape[3])),
         sw_batch_size=tiling.batch,
         predictor=predictor,
@@ -222,7 +222,7 @@ def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) 
     """
     height, width = columns.shape[2:]
     if network.settings.projection == "direct":
-        return columns
+        return network.project(columns[:, 0], metadata)[:, None]
     if max(height, width) <= 2 * _BLOCK:
         return network.project(columns[:, 0], metadata)[:, None]
     lean = math.ceil(float(column_shift(metadata).abs().max()) / network.sampling)
