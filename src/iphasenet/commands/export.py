@@ -8,6 +8,10 @@ from iphasenet.errors import InputError
 from iphasenet.export import export_hyperspy, export_npz
 from iphasenet.model_hub import export_model
 from iphasenet.published import ENDINGS, SCRIPTS_ANGLES
+from iphasenet.user_images.dataset_image import read_sample
+from iphasenet.user_images.foreign_files import ENDINGS as IMAGE_ENDINGS
+from iphasenet.user_images.foreign_files import write_image
+from iphasenet.user_images.simulated_image import is_simulation, read_simulation
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,18 +20,22 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "export",
         help="write a data set in another format, or a network for a model hub",
         description="Write a data set as one .npz a sample in train/, val/ and test/ (the published format), or one "
-        "sample or material as a HyperSpy signal; or a network as a folder for a model hub.",
+        "sample or material as a HyperSpy signal; a sample or a simulation as a microscope's file; or a network as a "
+        "folder for a model hub.",
     )
     command.set_defaults(run=run)
     command.add_argument("input", type=Path, metavar="INPUT",
-                         help="assembled data set (.zarr), or weights (.safetensors)")  # fmt: skip
+                         help="assembled data set or simulation (.zarr), or weights (.safetensors)")  # fmt: skip
     command.add_argument("--output", type=Path, required=True,
-                         help="folder to be made, of .npz files or of the network; or a .zspy to be made")  # fmt: skip
-    dataset = command.add_argument_group("of a data set")
+                         help="folder to be made, of .npz files or of the network; or a file: .zspy, and of one image "
+                         ".emd (as Velox writes it), .hspy, .tif, .npz or .npy")  # fmt: skip
+    dataset = command.add_argument_group("of a data set or a simulation")
     dataset.add_argument("--material", nargs="+", metavar="NAME", help="materials; all if not given")
-    dataset.add_argument("--sample", metavar="ID", help="for .zspy: one sample, such as GaN-tilt0003-rotation01-40nm")
+    dataset.add_argument("--sample", metavar="ID", help="one sample, such as GaN-tilt0003-rotation01-40nm")
     dataset.add_argument("--dose", type=float, metavar="E",
-                         help="images with the fixed noise of this dose; validation and test alone [e/Å²]")  # fmt: skip
+                         help="images with the fixed noise of this dose, validation and test alone; of a simulation, "
+                         "with shot noise [e/Å²]")  # fmt: skip
+    dataset.add_argument("--thickness", type=float, metavar="NM", help="of a simulation of several [nm]")
     dataset.add_argument("--compressed", action="store_true", help="compress the .npz files")
     network = command.add_argument_group("of a network")
     network.add_argument("--card", type=Path, metavar="FILE", help="its card; NAME.md or README.md beside the weights")
@@ -45,6 +53,12 @@ def run(options: argparse.Namespace) -> None:
             options.input, options.output, options.card, options.example, options.allow_pickle, options.angles
         )
         print("\n".join(map(str, made)))
+    elif is_simulation(options.input):
+        write_image(read_simulation(options.input, options.thickness, options.dose), options.output)
+        print(options.output)
+    elif options.output.suffix in IMAGE_ENDINGS and options.output.suffix != ".zspy":
+        write_image(read_sample(options.input, options.sample, options.dose), options.output)
+        print(options.output)
     elif options.output.suffix == ".zspy":
         names = [options.sample] if options.sample else options.material or []
         if len(names) != 1:

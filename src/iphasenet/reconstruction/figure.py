@@ -41,7 +41,7 @@ def draw_reconstruction(reconstruction: Reconstruction, output: Path) -> None:
     rows, columns = reconstruction.potential.shape
     height = float(np.clip(_PANEL * rows / columns, 1.5, 3 * _PANEL))
     with style.context(STYLE):
-        figure = Figure(figsize=(2 * _PANEL + 1.6, 2 * height + 1.2), layout="constrained")
+        figure = Figure(figsize=(2 * _PANEL + 1.6, 1.8 * height + 0.6), layout="constrained")
         panels = figure.subplots(2, 2).ravel()
         for axes, ((title, unit, colours), image) in zip(panels, shown.items(), strict=False):
             _panel(figure, axes, image, reconstruction.sampling, colours, f"{title} [{unit}]")

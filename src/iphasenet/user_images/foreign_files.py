@@ -181,3 +181,6 @@ _WRITERS: dict[str, Callable[[SegmentedImage, Path, NDArray[Any]], None]] = {
     ".npz": _write_npz,
     ".npy": _write_npy,
 }
+
+ENDINGS = tuple(_WRITERS)
+"""Endings of the files that are written."""

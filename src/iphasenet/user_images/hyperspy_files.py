@@ -137,5 +137,6 @@ def _described(signal: Signal) -> dict[str, Any]:
         "learning_results": {},
         "models": {},
         "tmp_parameters": {},
-        "package_info": {"package": "rosettasciio", "package_version": rsciio.__version__},
+        # HyperSpy imports it, and warns where it cannot.
+        "package_info": {"package": "rsciio", "package_version": rsciio.__version__},
     }

@@ -7,7 +7,7 @@
 | .dm3, .dm4, .tif | a stack, four images, or four files of one image each |
 | .mib, .h5 (py4DSTEM) | patterns |
 | .npy, .npz | a stack |
-| .zarr | a sample of the data set |
+| .zarr | a sample of the data set, or what `iphasenet simulate` wrote |
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.merlin_files import check_whole, largest_count
 from iphasenet.user_images.segmented_image import SegmentedImage, check_saturation, describe_shape
 from iphasenet.user_images.signals import Signal, load, read_signals, reading, walk
+from iphasenet.user_images.simulated_image import is_simulation, read_simulation
 from iphasenet.user_images.velox_files import VELOX_ORDER, choose_segments, describe_microscope, is_velox, largest_value
 from iphasenet.user_images.virtual_segments import VirtualDetector, integrate_segments
 
@@ -90,7 +91,7 @@ def read_image(
         _check_exists(only)
         return (read_npy if only.suffix.lower() == ".npy" else read_npz)(only)
     if only.suffix.lower() == ".zarr":
-        return read_sample(only, sample, dose)
+        return read_simulation(only) if is_simulation(only) else read_sample(only, sample, dose)
     signals = _read_merlin(only, scan_shape) if only.suffix.lower() == ".mib" else read_signals(only)
     return _from_signals(signals, only, frame, detector, energy_kev)
 

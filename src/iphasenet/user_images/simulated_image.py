@@ -1,0 +1,80 @@
+"""One thickness of what `iphasenet simulate` wrote as a microscope's image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iphasenet.dataset import open_dataset
+from iphasenet.detector import SEGMENTS
+from iphasenet.errors import InputError
+from iphasenet.noise import Acquisition, record
+from iphasenet.sampling import generator
+from iphasenet.user_images.segmented_image import SegmentedImage
+
+
+def is_simulation(path: Path) -> bool:
+    """Whether a store is one crystal's simulation, with its images at the root, and not a data set."""
+    return path.suffix.lower() == ".zarr" and path.is_dir() and "structure" in open_dataset(path).attrs
+
+
+def read_simulation(path: Path, thickness_nm: float | None = None, dose: float | None = None) -> SegmentedImage:
+    """
+    Read the images of one thickness.
+
+    Parameters
+    ----------
+    path : path
+        Store that `iphasenet simulate` wrote.
+    thickness_nm : float, optional
+        Which of several: as it was asked for [nm].
+    dose : float, optional
+        Add the shot noise of a dose [e/Å²], the same every time.
+
+    Returns
+    -------
+    SegmentedImage
+        Fractions of the beam current, with the optics, thickness and orientation of the simulation.
+
+    Raises
+    ------
+    InputError
+        Where the thickness is not there or not told, or the detector has not four segments.
+    """
+    root: Any = open_dataset(path)
+    known = dict(root.attrs)
+    wanted = [float(value) for value in known["thickness"]]
+    chosen = wanted[0] if thickness_nm is None and len(wanted) == 1 else thickness_nm
+    if chosen not in wanted:
+        found = "none" if thickness_nm is None else f"{thickness_nm:g} nm"
+        raise InputError(f"{path}: thickness: found {found}; allowed: one of {', '.join(f'{t:g}' for t in wanted)} nm")
+    index = wanted.index(chosen)
+    if known["segments"] != len(SEGMENTS):
+        raise InputError(f"{path}: found {known['segments']} segments; allowed: four")
+    segments = np.asarray(root["segments"][index][: len(SEGMENTS)], np.float32)
+    if dose is not None:
+        segments = record(
+            segments,
+            dose,
+            known["sampling"],
+            Acquisition(),
+            generator(known["seed"], known["structure"], "noise", index),
+        )
+    inner, outer = known["detector"]
+    alpha, beta = known["tilt"]
+    return SegmentedImage(
+        segments=segments,
+        source=str(path),
+        names=SEGMENTS,
+        order=(0, 1, 2, 3),
+        sampling=known["sampling"],
+        energy_kev=known["energy"],
+        semiangle_mrad=known["semiangle"],
+        detector_inner_mrad=inner,
+        detector_outer_mrad=outer,
+        dose=dose,
+        beam_intensity=1.0,
+        scan_rotation_deg=known["detector_rotation"],
+        thickness_nm=wanted[index],
+        rotation=(alpha, beta, known["rotation"]),
+    )
