@@ -34,7 +34,7 @@ rule reconstruct_image:
     message:
         "Reconstruction of {wildcards.image}"
     shell:
-        "iphasenet reconstruct {input.image:q} --weights {input.weights:q} --device {params.device} "
+        "iphasenet reconstruct {input.image:q} --weights {input.weights:q} --device {params.device} --threads {threads} "
         "{params.options:q} --output {output.potential:q} --figure {output.figure:q} 2>&1 | tee {log:q}"
 
 

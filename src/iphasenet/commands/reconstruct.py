@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iphasenet.commands.progress import progress_bar
-from iphasenet.devices import choose_device
+from iphasenet.devices import choose_device, use_threads
 from iphasenet.errors import InputError
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.figure import draw_reconstruction
@@ -48,6 +48,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--allow-pickle", action="store_true",
                          help="read the published system's .pt weights: of a source that you trust")  # fmt: skip
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--threads", type=int, default=1, metavar="N",
+                         help="CPU threads: more than one on idle cores alone; on busy ones they wait for each "
+                         "other")  # fmt: skip
     command.add_argument("--turns", type=int, choices=(1, 4), default=4,
                          help="quarter turns that predictions are averaged over: 1 is four times as fast")  # fmt: skip
     command.add_argument("--tile", type=int, default=128, metavar="PX", help="side of the tiles of a large image")
@@ -102,6 +105,14 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Check, scan the thickness or reconstruct, as the options say."""
+    if options.threads < 1:
+        raise InputError(f"--threads: found {options.threads}; allowed: from 1")
+    # Threads that wait for each other on a busy core turn seconds into minutes.
+    with use_threads(options.threads):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     thicknesses = parse_thicknesses(options.thickness) if options.thickness else [None]
     _check_outputs(options, len(thicknesses) > 1)
     image = _read(options, thicknesses[0])

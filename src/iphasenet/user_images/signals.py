@@ -138,7 +138,8 @@ def read_signals(path: Path, **options: Any) -> list[Signal]:
     """
     ending = path.suffix.lower()
     if ending not in READERS:
-        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(sorted(READERS))}")
+        allowed = ", ".join(sorted({*READERS, ".npy", ".npz", ".zarr"}))
+        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {allowed}")
     if not path.exists():
         raise InputError(f"{path}: found no such file; allowed: a file that exists")
     name = READERS[ending]
@@ -159,6 +160,10 @@ def _check_tif(path: Path) -> None:
             raise ValueError("no image in it")
         for series in file.series:
             series.asarray()
+        # Of a stack that is cut off, ImageJ's first image is still there.
+        wanted, found = (file.imagej_metadata or {}).get("images", 0), sum(len(series) for series in file.series)
+        if found < wanted:
+            raise ValueError(f"{found} of {wanted} images")
 
 
 def _is_velox(path: Path) -> bool:

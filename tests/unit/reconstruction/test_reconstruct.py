@@ -164,6 +164,7 @@ def test_a_range_of_thicknesses_is_a_table_and_a_figure(command: Callable[..., P
         (["--thickness", "0"], {}, ["above 0"]),
         (["--output", "out.jpg"], {}, [".jpg", ".zspy"]),
         (["--figure", "out.jpg"], {}, [".jpg", ".png"]),
+        (["--threads", "0"], {}, ["--threads", "from 1"]),
         (["--tile", "100"], {}, ["100", "multiples of 32"]),
         (["--weights", "none.safetensors"], {}, ["none.safetensors", "weights"]),
         (["--sampling", "0.05"], {}, ["24 x 32", "at least 64"]),
