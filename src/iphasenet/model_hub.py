@@ -12,6 +12,7 @@ from iphasenet.errors import InputError
 from iphasenet.export import check_free
 from iphasenet.files import atomic_directory
 from iphasenet.published import ENDINGS, SCRIPTS_ANGLES, load_published
+from iphasenet.reconstruction.preparation import check_known
 from iphasenet.user_images.foreign_files import write_image
 from iphasenet.user_images.image_files import read_image
 from iphasenet.weights import load_weights, save_weights
@@ -62,6 +63,8 @@ def export_model(
     network, described = (load_published(weights, angles), {}) if pickled and allow_pickle else load_weights(weights)
     text = _card(weights, card)
     image = None if example is None else read_image(example)
+    if image is not None:
+        check_known(image)
     configuration = {
         "architecture": asdict(network.settings),
         "output_scale": network.output_scale,

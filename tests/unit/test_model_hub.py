@@ -61,12 +61,16 @@ def test_a_published_state_dict_becomes_such_a_folder(tmp_path: Path) -> None:
         (["--card", "none.md"], "none.md"),
         (["--example", "none.npz"], "none.npz"),
         (["--output", "."], "already"),
+        (["--example", "unknown.npy"], "--thickness"),
     ],
 )
 def test_what_will_not_do_is_one_line_and_leaves_nothing(options: list[str], part: str, tmp_path: Path) -> None:
     if options == ["--output", "."]:
         np.save(tmp_path / "mine.npy", np.zeros(3))
         options = ["--output", str(tmp_path)]
+    if "unknown.npy" in options:
+        np.save(tmp_path / "unknown.npy", lattice(64, 64))
+        options = ["--example", str(tmp_path / "unknown.npy")]
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as caught:
         main(["export", str(SHIPPED), "--output", str(tmp_path / "hub"), *options])
