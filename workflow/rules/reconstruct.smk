@@ -22,9 +22,11 @@ rule reconstruct_image:
         "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/evaluation_threads")
     resources:
-        mem_mb=lookup(within=config, dpath="jobs/training_mem_mb"),
-        runtime=60,
-        gpu=lookup(within=config, dpath="jobs/simulation_gpus"),
+        # Images are reconstructed in tiles: a large one takes longer, not more memory.
+        mem_mb=raised(4000),
+        runtime=raised_minutes(60, JOBS["simulation_gpus"]),
+        gpu=JOBS["simulation_gpus"],
+        gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["reconstruction"],
         device=lookup(within=config, dpath="simulation/device"),
