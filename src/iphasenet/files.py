@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """
@@ -56,6 +59,20 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_bytes(path: str | Path) -> int:
+    """Size of a file, or of all files in a folder [bytes]."""
+    path = Path(path)
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def format_bytes(size: float) -> str:
+    """Size in kB, MB, GB or TB (powers of ten)."""
+    unit, value = next((unit, size / scale) for unit, scale in _UNITS if size >= 0.9995 * scale or unit == "kB")
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
 
 
 def _temporary(path: Path) -> Path:

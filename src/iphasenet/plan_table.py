@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from iphasenet.files import format_bytes
 from iphasenet.plan import RunPlan
-from iphasenet.sizes import format_bytes
 
 _UNITS = (("s", 1), ("min", 60), ("h", 3600))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
+from iphasenet.files import file_bytes, format_bytes
 from iphasenet.optics import Microscope
 from iphasenet.probe import window_cells
 from iphasenet.sampling import Grid, Split, orientations
@@ -21,8 +22,6 @@ _SMALL_BYTES = 50_000_000
 
 _USUAL_CELL = (12.0, 12.0)
 """Periods of a cell whose images are larger than most [Å]; a crystal's images are a hundredth of its samples."""
-
-_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 
 
 @dataclass(frozen=True)
@@ -153,13 +152,7 @@ def free_bytes(folder: str | Path) -> tuple[int, Path]:
 
 def remaining_bytes(parts: Iterable[Part], folder: str | Path) -> int:
     """Disk that parts of a run still need, beside the files that are there already [bytes]."""
-    return sum(max(0, part.size - sum(_size(Path(folder) / path) for path in part.paths)) for part in parts)
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(max(0, part.size - sum(file_bytes(Path(folder) / path) for path in part.paths)) for part in parts)
 
 
 def check_disk(
@@ -199,9 +192,3 @@ def check_disk(
             f"disk: found {format_bytes(free)} free in {place}; allowed: at least {format_bytes(needed)}, which "
             f"{folder} still needs before compression; free some, or plan fewer samples"
         )
-
-
-def format_bytes(size: float) -> str:
-    """Size in MB, GB or TB (powers of ten)."""
-    unit, value = next((unit, size / scale) for unit, scale in _UNITS if size >= 0.9995 * scale or unit == "MB")
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"

@@ -7,12 +7,13 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from iphasenet.errors import InputError
+from iphasenet.files import file_bytes, format_bytes
 
 STAGE_VERSIONS = {
     "potential": 2,
@@ -63,16 +64,16 @@ def check_scratch() -> None:
 
 
 @contextmanager
-def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
+def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
     """
-    Run one job of the workflow.
+    Log some work: with what versions, what it says and warns of, and last how long it took or what failed.
 
     Parameters
     ----------
     name : str
-        What the job does.
-    log : path
-        Log file: versions, warnings, what was done and for how long.
+        What is done.
+    handler : logging.Handler
+        Where to; closed in the end.
 
     Yields
     ------
@@ -80,7 +81,6 @@ def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
         Writes to the log.
     """
     logger = logging.getLogger("iphasenet")
-    handler = logging.FileHandler(log, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -93,13 +93,47 @@ def stage(name: str, log: str | Path) -> Iterator[logging.Logger]:
             )
             check_scratch()
             yield logger
-    except InputError as error:
-        logger.error("%s", error)
-        sys.exit(f"{name}: {error}")
-    except BaseException:
-        logger.exception("%s failed", name)
+        logger.info("ended after %.1f s", time.monotonic() - started)
+    except BaseException as error:
+        # Bad input needs no traceback.
+        if not isinstance(error, InputError | SystemExit):
+            logger.error("%s failed", name, exc_info=True)
+        logger.error("failed after %.1f s: %s", time.monotonic() - started, _in_words(error))
         raise
     finally:
-        logger.info("ended after %.1f s", time.monotonic() - started)
         logger.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[logging.Logger]:
+    """
+    Run one job of the workflow: a failure ends it with the line that matters and the path of its log.
+
+    Parameters
+    ----------
+    name : str
+        What the job does.
+    log : path
+        Log file: versions, warnings, what was done, made and for how long; of a failure the traceback.
+    outputs : iterable of str
+        Files and folders that the job makes.
+
+    Yields
+    ------
+    logging.Logger
+        Writes to the log.
+    """
+    try:
+        with journal(name, logging.FileHandler(log, mode="w")) as logger:
+            yield logger
+            for path in outputs:
+                logger.info("made %s, %s", path, format_bytes(file_bytes(path)))
+    except Exception as error:
+        sys.exit(f"{name}: {_in_words(error)}\nlog: {log}")
+
+
+def _in_words(error: BaseException) -> str:
+    """Say what failed in one line: bad input by its text alone."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError | SystemExit) else f"{type(error).__name__}: {text}"

@@ -6,12 +6,14 @@ torchrun --standalone --nproc-per-node=1 -m iphasenet.train --help
 import argparse
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ from iphasenet.files import write_table
 from iphasenet.model import ModelSettings
 from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.rendered_crops import RenderedCrops, load_simulated
-from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.stage import STAGE_VERSIONS, journal
 from iphasenet.storage import Place, is_url, parse_place
 from iphasenet.trained_on import segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
@@ -265,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Crops take little of a step, and forked readers of Zarr can block: no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     try:
-        with use_threads(threads):
+        with use_threads(threads), _journal():
             fit(
                 options.dataset,
                 options.weights,
@@ -285,6 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if stopped.requeue:
             _requeue()
         sys.exit("training: stopped by a signal; it goes on from its newest checkpoint when it is started again")
+
+
+def _journal() -> AbstractContextManager[Any]:
+    """Journal of the first process, in its output."""
+    first = os.environ.get("RANK", "0") == "0"
+    return journal("training", logging.StreamHandler(sys.stdout)) if first else nullcontext()
 
 
 def _requeue() -> None:

@@ -92,9 +92,17 @@ def test_logs_say_what_was_done_and_with_which_versions(finished_run: Path) -> N
     logs = list((finished_run / "results" / "tiny" / "logs").rglob("*.log"))
     assert len(logs) == 2 * 7 + 12
     for log in logs:
-        if log.name != "train_model.log":
-            text = log.read_text()
-            assert "torch 2" in text and "ended after" in text
+        text = log.read_text()
+        assert "torch 2" in text and "ended after" in text
+        assert "made results/tiny/" in text or log.name == "train_model.log"
+
+
+def test_the_report_says_what_each_rule_cost(finished_run: Path) -> None:
+    results = finished_run / "results" / "tiny"
+    cost = pandas.read_csv(results / "cost.csv").set_index("rule")
+    assert cost.loc["simulate_images", "jobs"] == 4 and cost.loc["train_model", "wall time [h]"] > 0
+    assert cost.loc["all", "jobs"] == cost["jobs"].sum() / 2 and "write_report" not in cost.index
+    assert "simulate_images" in (results / "report.html").read_text()
 
 
 def test_a_second_run_does_nothing(finished_run: Path) -> None:

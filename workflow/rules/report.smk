@@ -269,6 +269,7 @@ rule write_report:
             category="Report",
             labels={"figure": "Whole report"},
         ),
+        cost="<run>/cost.csv",
     log:
         "<run>/logs/write_report.log",
     benchmark:
@@ -284,6 +285,8 @@ rule write_report:
         names=FIGURES,
         materials=MATERIALS,
         configuration=config,
+        # No input: they are there when the jobs are done, but for this rule's own.
+        benchmarks=f"results/{config['run']}/benchmarks",
     message:
         "Report"
     script:

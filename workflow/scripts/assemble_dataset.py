@@ -1,7 +1,7 @@
 from iphasenet.stage import library_versions, stage
 from iphasenet.store import assemble
 
-with stage("data set", snakemake.log[0]) as log:
+with stage("data set", snakemake.log[0], snakemake.output) as log:
     stores = dict(zip(snakemake.params.materials, snakemake.input.materials, strict=True))
     assemble(
         snakemake.output.store,

@@ -11,7 +11,7 @@ from iphasenet.windows import window_differences
 params, material = snakemake.params, snakemake.wildcards.material
 settings = snakemake.config["simulation"]
 
-with use_threads(1), stage(f"windows of {material}", snakemake.log[0]):
+with use_threads(1), stage(f"windows of {material}", snakemake.log[0], snakemake.output):
     memory = settings["multislice"]["memory_mb"]
     table = window_differences(
         CrystalPotential.load(snakemake.input.potential),

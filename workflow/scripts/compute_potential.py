@@ -5,7 +5,7 @@ from iphasenet.structure import orthogonal_cell, read_structure
 
 params = snakemake.params
 
-with use_threads(1), stage(f"potential of {snakemake.wildcards.material}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"potential of {snakemake.wildcards.material}", snakemake.log[0], snakemake.output) as log:
     cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(params.zone_axis))
     log.info("cell %.3f x %.3f x %.3f Å, %d atoms", *cell.cell.lengths(), len(cell))
     potential = sampled_potential(

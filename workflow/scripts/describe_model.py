@@ -5,7 +5,7 @@ from iphasenet.stage import stage
 
 inputs, output = snakemake.input, snakemake.output
 
-with stage("card of the model", snakemake.log[0]):
+with stage("card of the model", snakemake.log[0], snakemake.output):
     describe_model(
         Path(inputs.weights), Path(inputs.summary), Path(output.card), Path(output.state), snakemake.params.run
     )

@@ -12,7 +12,7 @@ def outputs(name):
     return [raster, raster.with_suffix(".svg")]
 
 
-with stage("figures of the evaluation", snakemake.log[0]):
+with stage("figures of the evaluation", snakemake.log[0], snakemake.output):
     table = {name: Path(snakemake.input[name]) for name in ("samples", "columns", "altered", "spectra", "summary")}
     microscope = Microscope(**snakemake.params.optics)
     draw_scores(table["samples"], outputs("scores"))

@@ -6,6 +6,6 @@ from iphasenet.stage import stage
 
 inputs, outputs = snakemake.input, snakemake.output
 
-with stage("figure of predictions", snakemake.log[0]):
+with stage("figure of predictions", snakemake.log[0], snakemake.output):
     examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))
     draw_predictions(list(examples), [Path(outputs.predictions), Path(outputs.vector)])

@@ -3,6 +3,6 @@ from pathlib import Path
 from iphasenet.crystal_figures import draw_windows
 from iphasenet.stage import stage
 
-with stage("figure of windows", snakemake.log[0]):
+with stage("figure of windows", snakemake.log[0], snakemake.output):
     tables = [Path(path) for path in snakemake.input.tables]
     draw_windows(tables, [Path(snakemake.output.windows), Path(snakemake.output.vector)])

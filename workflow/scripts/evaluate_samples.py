@@ -6,7 +6,7 @@ from iphasenet.stage import stage
 
 material, inputs = snakemake.wildcards.material, snakemake.input
 
-with use_threads(1), stage(f"scores of {material}", snakemake.log[0]):
+with use_threads(1), stage(f"scores of {material}", snakemake.log[0], snakemake.output):
     evaluate_material(
         Path(inputs.dataset),
         material,

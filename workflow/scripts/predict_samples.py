@@ -6,7 +6,7 @@ from iphasenet.stage import stage
 
 material = snakemake.wildcards.material
 
-with use_threads(snakemake.threads), stage(f"predictions of {material}", snakemake.log[0]):
+with use_threads(snakemake.threads), stage(f"predictions of {material}", snakemake.log[0], snakemake.output):
     predict_material(
         Path(snakemake.input.dataset),
         material,

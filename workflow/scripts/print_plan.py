@@ -6,7 +6,7 @@ from iphasenet.stage import stage
 
 params = snakemake.params
 
-with stage("plan", snakemake.log[0]) as log:
+with stage("plan", snakemake.log[0], snakemake.output) as log:
     # Of this process until here: every job loads these libraries and begins its log.
     startup = time.process_time()
     plan = make_plan(snakemake.config, params.materials, params.cores, startup, params.results)

@@ -10,7 +10,7 @@ from iphasenet.store import write_material
 
 params, material = snakemake.params, snakemake.wildcards.material
 
-with use_threads(1), stage(f"samples of {material}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake.output) as log:
     image = Image(**params.image)
     potential = CrystalPotential.load(snakemake.input.potential)
     slicing = potential.slicing(params.slice_thickness)

@@ -9,7 +9,7 @@ params, material = snakemake.params, snakemake.wildcards.material
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 settings = snakemake.config["simulation"]
 
-with use_threads(1), stage(f"images of {material}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"images of {material}", snakemake.log[0], snakemake.output) as log:
     potential = CrystalPotential.load(snakemake.input.potential)
     device = choose_device(settings["device"])
     memory = settings["multislice"]["memory_mb"]

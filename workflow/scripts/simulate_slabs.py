@@ -11,7 +11,7 @@ params, material, tilt = snakemake.params, snakemake.wildcards.material, int(sna
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 settings = snakemake.config["simulation"]
 
-with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0]) as log:
+with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0], snakemake.output) as log:
     cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(params.zone_axis))
     planned = [
         sample for sample in samples(params.seed, material, Grid(**params.grid)) if sample.orientation.index == tilt

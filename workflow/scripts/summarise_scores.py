@@ -3,7 +3,7 @@ from pathlib import Path
 from iphasenet.stage import stage
 from iphasenet.summary import write_summary
 
-with stage("summary", snakemake.log[0]):
+with stage("summary", snakemake.log[0], snakemake.output):
     write_summary(
         [Path(path) for path in snakemake.input.tables],
         [Path(path) for path in snakemake.input.altered],

@@ -1,7 +1,9 @@
 from pathlib import Path
 
 from iphasenet.examples import read_examples
+from iphasenet.files import write_table
 from iphasenet.report import write_report
+from iphasenet.run_cost import run_cost
 from iphasenet.stage import stage
 from iphasenet.viewer import ViewerSample, sample_title, sample_views
 
@@ -21,7 +23,10 @@ for material, sheet in zip(params.materials, inputs.sheets, strict=True):
     figures[f"samples of {material}"] = Path(sheet)
     captions[f"samples of {material}"] = Path(inputs.sheet_caption)
 
-with stage("report", snakemake.log[0]):
+with stage("report", snakemake.log[0], snakemake.output):
+    table = run_cost(Path(params.benchmarks))
+    write_table(table, Path(snakemake.output.cost))
+    cost = None if table.empty else Path(snakemake.output.cost)
     examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))
     write_report(
         Path(snakemake.output.html),
@@ -32,5 +37,6 @@ with stage("report", snakemake.log[0]):
         params.configuration,
         Path(inputs.dataset),
         viewer=[viewer_sample(example) for example in examples],
+        cost=cost,
         generalisation=Path(inputs.comparison) if inputs.comparison else None,
     )

@@ -1,0 +1,63 @@
+"""Cost of a run from Snakemake's benchmark tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iphasenet.errors import InputError
+from iphasenet.run_cost import run_cost
+
+PLAIN = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
+EXTENDED = f"{PLAIN}\tjobid\trule_name\twildcards\tparams\tthreads\tcpu_usage\tresources\tinput_size_mb"
+
+
+def plain(seconds: float, memory: float | str, processor: float | str) -> str:
+    return f"{PLAIN}\n{seconds}\t0:00:01\t{memory}\t1\t1\t1\t1\t1\t50\t{processor}\n"
+
+
+def extended(seconds: float, threads: int, gpus: int) -> str:
+    row = plain(seconds, 1000, seconds).splitlines()[1]
+    resources = "{'tmpdir': '/tmp', '_cores': 1" + (f", 'gpu': {gpus}" if gpus else "") + "}"
+    return f"{EXTENDED}\n{row}\t1\trule\t{{}}\t{{'a': (1, 'b')}}\t{threads}\t90\t{resources}\t{{'x': 1.0}}\n"
+
+
+def write(folder: Path, tables: dict[str, str]) -> Path:
+    for name, text in tables.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_jobs_of_a_rule_are_added_and_the_dearest_rule_is_first(tmp_path: Path) -> None:
+    tables = {
+        "assemble.tsv": plain(360, 200, 36),
+        "simulate/GaN-batch0.tsv": plain(3600, 953.674316, 1800),
+        "simulate/MoS2-batch0.tsv": plain(7200, 500, 3600),
+    }
+    table = run_cost(write(tmp_path, tables)).set_index("rule")
+    assert list(table.index) == ["simulate", "assemble", "all"]
+    assert list(table) == ["jobs", "wall time [h]", "longest job [h]", "processor time [core h]", "peak memory [GB]"]
+    assert table.loc["simulate"].to_list() == pytest.approx([2, 3, 2, 1.5, 1])
+    assert table.loc["all"].to_list() == pytest.approx([3, 3.1, 2, 1.51, 1])
+
+
+def test_extended_tables_tell_what_was_reserved(tmp_path: Path) -> None:
+    table = run_cost(write(tmp_path, {"train.tsv": extended(1800, 16, 2), "draw.tsv": extended(3600, 1, 0)}))
+    found = table.set_index("rule")
+    assert found["reserved [core h]"].to_dict() == pytest.approx({"train": 8, "draw": 1, "all": 9})
+    assert found["reserved [GPU h]"].to_dict() == pytest.approx({"train": 1, "draw": 0, "all": 1})
+
+
+def test_what_some_jobs_do_not_tell_is_not_added_up(tmp_path: Path) -> None:
+    table = run_cost(write(tmp_path, {"train.tsv": extended(1800, 16, 0), "draw.tsv": plain(0.2, "NA", "NA")}))
+    found = table.set_index("rule")
+    assert "reserved [GPU h]" not in found
+    assert found.loc["train", "reserved [core h]"] == 8 and np.isnan(found.loc["all", "reserved [core h]"])
+    assert np.isnan(found.loc["draw", "peak memory [GB]"]) and found.loc["all", "processor time [core h]"] == 0.5
+
+
+def test_no_tables_are_no_rows_and_another_file_is_one_line(tmp_path: Path) -> None:
+    assert run_cost(tmp_path / "none").empty
+    with pytest.raises(InputError, match=r"notes\.tsv.*benchmark"):
+        run_cost(write(tmp_path, {"notes.tsv": "a\tb\n1\t2\n"}))
