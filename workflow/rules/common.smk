@@ -68,22 +68,30 @@ def planned_orientations(material):
     return orientations(config["seed"], material, GRID)
 
 
+@cache
+def planned_batches(material):
+    """Tilts and rotations of each simulation job: all that it needs to know of the grid and the seed."""
+    batches = {}
+    for o in planned_orientations(material):
+        if o.is_periodic:
+            tilt = {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
+            batches.setdefault(o.index // config["jobs"]["tilts_per_job"], []).append(
+                tilt
+            )
+    return batches
+
+
 def batch_orientations(wildcards):
-    """Tilts and rotations of one simulation job: all that it needs to know of the grid and the seed."""
-    return [
-        {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
-        for o in planned_orientations(wildcards.material)
-        if o.is_periodic
-        and o.index // config["jobs"]["tilts_per_job"] == int(wildcards.batch)
-    ]
+    # None for a batch that an earlier, larger grid left behind.
+    return planned_batches(wildcards.material).get(int(wildcards.batch), [])
 
 
 def images_of(material):
     """Periodic images of a material's tilts."""
-    periodic = [o.index for o in planned_orientations(material) if o.is_periodic]
-    batches = sorted({index // config["jobs"]["tilts_per_job"] for index in periodic})
     return expand(
-        "<data>/images/{material}/batch{batch}.npz", material=material, batch=batches
+        "<data>/images/{material}/batch{batch}.npz",
+        material=material,
+        batch=sorted(planned_batches(material)),
     )
 
 
