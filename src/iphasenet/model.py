@@ -211,9 +211,13 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
         """
-        description = describe(segments, metadata) if self.modulation is not None else None
-        found = self.columns(encode(segments, metadata, self.settings.inputs, self.settings.angles), description)
+        found = self.image_columns(segments, metadata)
         return self.project(found[:, 0], metadata), found[:, 1] if self.settings.uncertainty else None
+
+    def image_columns(self, segments: Tensor, metadata: Tensor) -> Tensor:
+        """Predict `columns` (batch, 1 or 2, y, x) of whole images; segments and metadata as for `forward`."""
+        description = describe(segments, metadata) if self.modulation is not None else None
+        return self.columns(encode(segments, metadata, self.settings.inputs, self.settings.angles), description)
 
     def columns(self, inputs: Tensor, description: Tensor | None) -> Tensor:
         """
@@ -279,11 +283,8 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Its spread [V Å].
         """
-        found = [self(*turned(segments, metadata, turn)) for turn in range(turns)]
-        length = 10 * metadata[:, :1, None]
-        means = [
-            torch.stack([images.rot90(-turn, (1, 2)) for turn, images in enumerate(output)]).mean(dim=0) * length
-            for output in zip(*found, strict=True)
-            if output[0] is not None
-        ]
-        return means[0], means[1] if len(means) > 1 else None
+        # What leans is projected once, after the mean: a fifth of the time less, and nothing else (docs/training.md).
+        found = [self.image_columns(*turned(segments, metadata, turn)).rot90(-turn, (2, 3)) for turn in range(turns)]
+        mean, length = torch.stack(found).mean(dim=0), 10 * metadata[:, :1, None]
+        potential = self.project(mean[:, 0], metadata) * length
+        return potential, mean[:, 1] * length if self.settings.uncertainty else None

@@ -67,9 +67,9 @@ def test_projected_potential_is_mean_potential_times_thickness() -> None:
 
 
 def test_the_mean_over_quarter_turns_turns_with_the_image() -> None:
-    """Of any network, and of its spread; one prediction alone does not."""
+    """Before the projection, which looks for a lattice: of any network, and of its spread; one prediction does not."""
     torch.manual_seed(1)
-    network, segments = PotentialNetwork(replace(SETTINGS, projection="columns", uncertainty=True)).eval(), batch()
+    network, segments = PotentialNetwork(replace(SETTINGS, projection="direct", uncertainty=True)).eval(), batch()
     for turns, alike in ((1, False), (4, True)):
         with torch.no_grad():
             plain = network.projected_potential(segments, METADATA, turns)

@@ -19,8 +19,8 @@ SETTINGS = ModelSettings(feature_size=12)
 class Echo(PotentialNetwork):
     """Answers with the first segment plus the rotation: what it was asked shows in what it says."""
 
-    def forward(self, segments: torch.Tensor, metadata: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return segments[:, 0] + metadata[:, 3, None, None], None
+    def image_columns(self, segments: torch.Tensor, metadata: torch.Tensor) -> torch.Tensor:
+        return segments[:, :1] + metadata[:, 3, None, None, None]
 
 
 def test_predictions_pair_images_and_metadata() -> None:

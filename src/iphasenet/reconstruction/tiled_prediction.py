@@ -91,7 +91,8 @@ def predict_large(
     Predict the projected potential of one image of any size.
 
     Columns at the entrance surface are predicted in tiles, which know the whole image's metadata, mean and contrast;
-    the projection follows on the whole. An image of one tile is predicted as `predict.predict_images` does.
+    the projection follows on the whole, after the mean over turns. An image of one tile is predicted as
+    `predict.predict_images` does.
 
     Parameters
     ----------
@@ -126,11 +127,10 @@ def predict_large(
     count = _Counter(tiles, progress)
     for turn in range(turns):
         seen, described = turned(image, known, turn)
-        found = predict_columns(network, seen, described, tiling, count)
-        found[:, :1] = project_large(network, found[:, :1], described)
-        found = found.rot90(-turn, (2, 3)) / turns
+        found = predict_columns(network, seen, described, tiling, count).rot90(-turn, (2, 3)) / turns
         total = found if total is None else total + found
     assert total is not None
+    total[:, :1] = project_large(network, total[:, :1], known)
     if not bool(torch.isfinite(total).all()):
         raise InputError("the prediction holds NaN or infinity; no number is worth printing")
     potential, *spread = (10 * float(metadata[0]) * total[0]).numpy()
