@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from iphasenet.dataset import open_dataset
@@ -15,6 +14,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.sampling import SPLITS
 from iphasenet.store import COORDINATES
+from iphasenet.user_images.hyperspy_files import create_signal, create_zspy, uniform_axis
 
 NPZ_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 """Folder of each split. The published set has no test split: ours must not be mixed into either of its two."""
@@ -221,29 +221,17 @@ def _describe(material: _Material, samples: list[int], name: str, kind: str, att
 def _axis(material: _Material, name: str, samples: list[int]) -> dict[str, Any]:
     """Axis of HyperSpy: y and x are the signal, the others are navigated."""
     size = len(samples) if name == "sample" else len(material.values[name])
-    axis = {"_type": "UniformDataAxis", "name": name, "size": size, "is_binned": False}
     if name in ("y", "x"):
-        return axis | {"scale": material.sampling, "offset": material.corner, "units": "Å", "navigate": False}
-    return axis | {"scale": 1.0, "offset": 0.0, "units": None, "navigate": True}
+        return uniform_axis(name, size, False, material.sampling, "Å", material.corner)
+    return uniform_axis(name, size, navigate=True)
 
 
 def _write_zspy(path: Path, material: _Material, samples: list[int], kind: str, tree: Mapping[str, Any]) -> None:
-    """Write a signal: RosettaSciIO 0.15 does so with Zarr 2 alone, and the data set needs Zarr 3."""
-    root = zarr.open_group(path, mode="w", zarr_format=2)
-    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
-    group: Any = root.create_group("Experiments").create_group(tree["metadata"]["General"]["title"])
-    for name, attributes in tree.items():
-        group.create_group(name).attrs.update(attributes)
+    """Write a signal block by block."""
     single, sizes = tree["axis-0"]["name"] != "sample", material.group[kind].shape[1:]
     block = min(len(samples), max(1, CHUNK_BYTES // (4 * int(np.prod(sizes)))))
-    data = group.create_array(
-        "data",
-        shape=sizes if single else (len(samples), *sizes),
-        chunks=sizes if single else (block, *sizes),
-        dtype="float32",
-        compressors={"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1},
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-    )
+    shape, chunks = (sizes, sizes) if single else ((len(samples), *sizes), (block, *sizes))
+    data = create_signal(create_zspy(path), tree["metadata"]["General"]["title"], tree, shape, chunks)
     for start in range(0, len(samples), block):
         images = material.read(kind, samples[start : start + block])
         data[... if single else slice(start, start + block)] = images[0] if single else images

@@ -93,25 +93,62 @@ def _metadata(signal: Signal) -> dict[str, Any]:
 
 def _write_zspy(path: Path, signals: Sequence[Signal]) -> None:
     """Write HyperSpy's layout with Zarr 3: RosettaSciIO 0.15 does so with Zarr 2 alone, which the data set is not."""
-    root = zarr.open_group(path, mode="w", zarr_format=2)
-    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
-    experiments = root.create_group("Experiments")
+    experiments = create_zspy(path)
     for signal in signals:
-        group: Any = experiments.create_group(signal.title)
         trees: dict[str, Mapping[str, Any]] = {f"axis-{index}": axis for index, axis in enumerate(signal.axes)}
         trees |= {"metadata": _metadata(signal), "original_metadata": signal.original}
-        for name, tree in trees.items():
-            group.create_group(name).attrs.update(tree)
         data = np.asarray(signal.data)
-        stored = group.create_array(
-            "data",
-            shape=data.shape,
-            chunks=(*(1,) * (data.ndim - 2), *data.shape[-2:]),
-            dtype=data.dtype,
-            compressors={"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1},
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-        stored[...] = data
+        chunks = (*(1,) * (data.ndim - 2), *data.shape[-2:])
+        create_signal(experiments, signal.title, trees, data.shape, chunks, data.dtype)[...] = data
+
+
+def create_zspy(path: Path) -> zarr.Group:
+    """Create a .zspy without signals: the group that they belong into."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
+    return root.create_group("Experiments")
+
+
+def create_signal(
+    experiments: zarr.Group,
+    title: str,
+    trees: Mapping[str, Mapping[str, Any]],
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any = np.float32,
+) -> Any:
+    """
+    Create a signal of a .zspy.
+
+    Parameters
+    ----------
+    experiments : zarr.Group
+        From `create_zspy`.
+    title : str
+        Its name.
+    trees : mapping
+        HyperSpy's `axis-0`, `axis-1`, ..., `metadata` and `original_metadata`.
+    shape, chunks : tuple of int
+        Of the array.
+    dtype : type
+        Of the array.
+
+    Returns
+    -------
+    zarr.Array
+        Its values, to be written.
+    """
+    group: Any = experiments.create_group(title)
+    for name, tree in trees.items():
+        group.create_group(name).attrs.update(dict(tree))
+    return group.create_array(
+        "data",
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        compressors={"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1},
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )
 
 
 def _write_hspy(path: Path, signals: Sequence[Signal]) -> None:
