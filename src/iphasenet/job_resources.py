@@ -9,7 +9,7 @@ from typing import Any
 
 from iphasenet.optics import Microscope
 from iphasenet.sampling import Grid
-from iphasenet.sizes import image_bytes, material_samples, sample_bytes, store_bytes
+from iphasenet.sizes import USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
 
 Config = Mapping[str, Any]
 
@@ -24,9 +24,6 @@ _TILT_SECONDS = 49_000 / (64**2 * 0.797**2 * 1500 / 0.025**2)
 Of a tilt over window² x aperture radius² (together the number of plane waves) x thickness / pixel²: as estimated for
 LiCoO2, the slowest of the five crystals, in config/config.yaml on one core (docs/benchmarks.md) [s].
 """
-
-_USUAL_CELL = (12.0, 12.0)
-"""Periods of a cell whose images are larger than most [Å]."""
 
 _SAMPLE_SECONDS = 0.045 / 256**2
 """To render and write a pixel of a sample: docs/dataset.md [s]."""
@@ -80,7 +77,7 @@ def rendering_minutes(config: Config) -> int:
 
 def rendering_mb(config: Config) -> int:
     """Memory of a job of rule render_samples: all images of a material, and some samples [MB]."""
-    images = config["grid"]["tilts"] * image_bytes(_USUAL_CELL, config)
+    images = config["grid"]["tilts"] * image_bytes(USUAL_CELL, config)
     samples = 10 * sample_bytes(config, len(config["noise"]["evaluation_doses"]))
     return 1500 + math.ceil((images + samples) / 1e6)
 

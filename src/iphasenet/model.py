@@ -283,7 +283,7 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Its spread [V Å].
         """
-        # What leans is projected once, after the mean: a fifth of the time less, and nothing else (docs/training.md).
+        # What leans is projected once, after the mean: a fifth of the time less for the same scores.
         found = [self.image_columns(*turned(segments, metadata, turn)).rot90(-turn, (2, 3)) for turn in range(turns)]
         mean, length = torch.stack(found).mean(dim=0), 10 * metadata[:, :1, None]
         potential = self.project(mean[:, 0], metadata) * length

@@ -20,7 +20,7 @@ _CHECKPOINT_BYTES = 11_500 * 4 * 3
 _SMALL_BYTES = 50_000_000
 """Potentials, logs, figures, tables and the report together [bytes]."""
 
-_USUAL_CELL = (12.0, 12.0)
+USUAL_CELL = (12.0, 12.0)
 """Periods of a cell whose images are larger than most [Å]; a crystal's images are a hundredth of its samples."""
 
 
@@ -125,7 +125,7 @@ def run_parts(
     for name in materials:
         every = orientations(config["seed"], name, grid)
         periodic = sum(orientation.is_periodic for orientation in every)
-        images = periodic * image_bytes((lengths or {}).get(name, _USUAL_CELL), config)
+        images = periodic * image_bytes((lengths or {}).get(name, USUAL_CELL), config)
         slabs = (len(every) - periodic) * samples * sample_bytes(config, 0)
         parts.append(Part("images", (f"images/{name}", f"slabs/{name}"), images + slabs, passing=True))
         parts.append(Part("materials", (f"materials/{name}.zarr",), store, passing=True))

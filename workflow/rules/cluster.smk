@@ -19,6 +19,8 @@ def raised_minutes(minutes, gpus=0):
     return of_attempt
 
 
+# Every job asks for it, several times.
+@cache
 def site():
     """Settings of the cluster that jobs go to; none where they do not go to one."""
     path = getattr(workflow.executor_settings, "partition_config", None)

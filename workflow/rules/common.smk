@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import sys
 from functools import cache
 from importlib.util import find_spec
@@ -215,12 +214,12 @@ def check_machine(jobs, local):
         outputs = [path for job in jobs for path in job.output]
         check_disk(config, MATERIALS, f"results/{config['run']}", outputs)
         training = any(job.rule.name == "train_model" for job in jobs)
-        # Where Snakemake has an environment of its own, it has no torch to ask.
         if local and training and JOBS["training_nodes"] > 1:
             raise InputError(
                 f"training: found jobs.training_nodes {JOBS['training_nodes']} on one machine; allowed: 1, or a "
                 "cluster (--workflow-profile profiles/slurm)"
             )
+        # Where Snakemake has an environment of its own, it has no torch to ask.
         if local and training and find_spec("torch"):
             # Parsing must not load it.
             from iphasenet.training_cost import check_gpu
