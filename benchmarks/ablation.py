@@ -16,12 +16,12 @@ from typing import Any
 import pandas
 import yaml
 
+from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.dataset import read_split
 from iphasenet.devices import use_threads
 from iphasenet.model import ModelSettings
-from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.predict import predict_altered
-from iphasenet.train import fit
+from iphasenet.train import Outputs, Sources, fit
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights
 
@@ -66,7 +66,8 @@ def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -
     noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fit(dataset, folder / "w.safetensors", folder / "h.csv", folder / "checkpoints", noise, model, training)
+        outputs = Outputs(folder / "w.safetensors", folder / "h.csv", folder / "checkpoints")
+        fit(Sources(dataset), outputs, noise, model, training)
         network, _ = load_weights(folder / "w.safetensors")
     tables = [predict_altered(network, data, noise.acquisition) for data in read_split(dataset, "validation")]
     altered = pandas.concat(tables)

@@ -17,10 +17,10 @@ import torch
 import zarr
 from common import MICROSCOPE, cell_of
 
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.dataset import read_split
 from iphasenet.export import export_npz
 from iphasenet.images import simulate_images
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples

@@ -20,12 +20,13 @@ from ablation import CONFIG, configuration
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 
-from iphasenet.crops import TrainingCrops
+from iphasenet.acquisition import Acquisition, TrainingNoise
+from iphasenet.crops import Crops
 from iphasenet.dataset import read_split
 from iphasenet.devices import use_threads
+from iphasenet.frames import StoredFrames
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.train import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
@@ -88,8 +89,9 @@ def main() -> None:
     model, settings = ModelSettings(**config["model"]), TrainingSettings(**{**config["training"], **changed})
     noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
     train = list(read_split(Path(sys.argv[1]), "validation"))
-    cut = (settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)
-    splits = Splits(TrainingCrops(train, noise, *cut), train, settings, 1)
+    frames = StoredFrames(train, settings.crop_pixels)
+    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
+    splits = Splits(crops, train, settings, 1)
     with use_threads(1):
         for _ in range(ROUNDS):
             one, two = bare(model, settings, train[0].sampling), looped(splits, model, settings, train[0].sampling)

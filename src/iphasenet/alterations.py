@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.dataset import MaterialData
-from iphasenet.noise import Acquisition, record
+from iphasenet.noise import record
 from iphasenet.sampling import generator, picometres
 
 FIELDS: Mapping[str, Sequence[int]] = {"thickness": (0,), "tilt": (1, 2), "gamma": (3,), "all": (0, 1, 2, 3)}
@@ -98,8 +100,8 @@ def with_noise(data: MaterialData, dose: float, acquisition: Acquisition) -> Flo
     ):
         key = (int(tilt), round(1000 * float(gamma)), picometres(float(thickness)))
         rng = generator(0, data.material, "alteration", *key)
-        images.append(record(segments, dose, data.sampling, acquisition, rng))
-    return np.stack(images).astype(np.float32)
+        images.append(record(torch.from_numpy(segments), dose, data.sampling, acquisition, rng))
+    return torch.stack(images).numpy()
 
 
 def alterations(data: MaterialData, acquisition: Acquisition) -> Iterator[Alteration]:

@@ -108,7 +108,7 @@ class Baselines:
         for sample, thickness in enumerate(10 * data.coordinates["thickness_nm"]):
             mean = self.mean_potential * thickness
             for index, dose in enumerate(data.doses):
-                segments = images[sample, index].astype(np.float64)
+                segments = images[sample, index].astype(np.float32)
                 noise = shot_noise(segments, float(dose), data.sampling)
                 place = sample, index
                 result["idpc"][place] = self.scale * idpc(segments, data.sampling) + mean

@@ -9,9 +9,9 @@ import jsonschema
 import numpy as np
 import yaml
 
+from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.errors import InputError
 from iphasenet.job_resources import training_processes
-from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import SPLITS, Grid
 from iphasenet.training_settings import TrainingSettings

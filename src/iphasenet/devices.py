@@ -29,6 +29,11 @@ def choose_device(name: str) -> str:
     return "cuda" if present and name != "cpu" else "cpu"
 
 
+def room_for_images(device: torch.device) -> int:
+    """Bytes that training images may take of a GPU: half of what is free, the rest is the network's; 0 on a CPU."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
+
+
 @contextmanager
 def use_threads(number: int) -> Iterator[None]:
     """

@@ -1,9 +1,9 @@
 """Predictions of the network and of the baselines against the truth: the tables that everything else is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas
@@ -101,6 +101,14 @@ class Reference:
     left_out: LeftOut
 
 
+class _Prediction(NamedTuple):
+    """Potentials (sample, y, x) [V Å] by a method, and the doses of the images that they were predicted from."""
+
+    method: str
+    doses: Sequence[float]
+    images: FloatImages
+
+
 def evaluate_material(
     dataset: Path, material: str, predictions: Path, potential: Path, baselines: Path, training_store: Path
 ) -> Tables:
@@ -178,11 +186,14 @@ def evaluate_samples(
     Tables
         `spectra` and `coverage` with one row a sample: their mean is the material's.
     """
-    predictions = {
-        "model": model,
-        **reference.baselines.predict(data, reference.microscope),
-        "nearest": np.repeat(nearest[:, None], model.shape[1], axis=1),
-    }
+    seeing = {"model": model, **reference.baselines.predict(data, reference.microscope)}
+    predictions = [
+        _Prediction(method, (dose,), images[:, index])
+        for method, images in seeing.items()
+        for index, dose in enumerate(data.doses)
+    ]
+    # It sees no image: it is the same at every dose.
+    predictions.append(_Prediction("nearest", tuple(data.doses), nearest))
     return Tables(
         _sample_rows(data, predictions, reference.left_out),
         _column_rows(data, predictions, reference.crystal),
@@ -196,46 +207,38 @@ def _known(data: MaterialData) -> dict[str, Any]:
     return {"material": data.material, **{name: data.coordinates[name] for name in names}, "tilt_deg": data.tilt_deg}
 
 
-def _sample_rows(data: MaterialData, predictions: Mapping[str, FloatImages], left_out: LeftOut) -> pandas.DataFrame:
+def _sample_rows(data: MaterialData, predictions: Sequence[_Prediction], left_out: LeftOut) -> pandas.DataFrame:
     known = _known(data)
     held_out = [left_out.held_out(data.material, float(thickness)) for thickness in known["thickness_nm"]]
-    tables = [
-        pandas.DataFrame(
-            {**known, "held_out": held_out, "dose": dose, "method": method, **score(images[:, index], data.potential)}
-        )
-        for method, images in predictions.items()
-        for index, dose in enumerate(data.doses)
-    ]
+    tables = []
+    for predicted in predictions:
+        scores = score(predicted.images, data.potential)
+        named = {"held_out": held_out, "method": predicted.method}
+        tables += [pandas.DataFrame({**known, **named, "dose": dose, **scores}) for dose in predicted.doses]
     return pandas.concat(tables, ignore_index=True)
 
 
-def _column_rows(
-    data: MaterialData, predictions: Mapping[str, FloatImages], crystal: CrystalColumns
-) -> pandas.DataFrame:
+def _column_rows(data: MaterialData, predictions: Sequence[_Prediction], crystal: CrystalColumns) -> pandas.DataFrame:
     rows = []
     for sample in range(len(data.potential)):
         known = {key: value if key == "material" else value[sample] for key, value in _known(data).items()}
-        images = {
-            (method, dose): stack[sample, index]
-            for method, stack in predictions.items()
-            for index, dose in enumerate(data.doses)
-        }
+        images = {number: predicted.images[sample] for number, predicted in enumerate(predictions)}
         for row in column_rows(crystal, data, sample, images):
-            method, dose = row["method"]
-            rows.append({**known, **row, "dose": dose, "method": method})
+            predicted = predictions[row["method"]]
+            rows += [{**known, **row, "dose": dose, "method": predicted.method} for dose in predicted.doses]
     return pandas.DataFrame(rows)
 
 
-def _spectrum_rows(data: MaterialData, predictions: Mapping[str, FloatImages]) -> pandas.DataFrame:
+def _spectrum_rows(data: MaterialData, predictions: Sequence[_Prediction]) -> pandas.DataFrame:
     """Spectra at the dose nearest to `ALTERED_DOSE`."""
-    index = nearest_dose(data.doses)
+    dose = data.doses[nearest_dose(data.doses)]
     length = 10 * data.coordinates["thickness_nm"][:, None, None]
-    shown = {"truth": data.potential, **{name: stack[:, index] for name, stack in predictions.items()}}
+    shown = {predicted.method: predicted.images for predicted in predictions if dose in predicted.doses}
     tables = []
-    for method, images in shown.items():
+    for method, images in {"truth": data.potential, **shown}.items():
         for mean_potential in images / length:
             frequency, power = radial_spectrum(mean_potential[None], data.sampling)
-            rows = {"material": data.material, "dose": data.doses[index], "method": method}
+            rows = {"material": data.material, "dose": dose, "method": method}
             tables.append(pandas.DataFrame({**rows, "frequency": frequency, "power": power}))
     return pandas.concat(tables, ignore_index=True)
 

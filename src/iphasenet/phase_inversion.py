@@ -94,7 +94,9 @@ def invert_phase(segments: FloatArray, transfer: ComplexArray, noise: FloatArray
     """
     ny, nx = segments.shape[1:]
     deviation = segments - segments.mean(axis=(1, 2), keepdims=True)
-    weights = transfer.conj() / noise[:, None, None]
-    power = (weights * transfer).sum(axis=0).real + 1 / prior
-    spectrum = (weights * rfft2(mirrored(deviation))).sum(axis=0) / power
+    # In the images' precision: noise is larger than a rounding error.
+    image = rfft2(mirrored(deviation))
+    weights = (transfer.conj() / noise[:, None, None]).astype(image.dtype)
+    power = (weights * transfer.astype(image.dtype)).sum(axis=0).real + 1 / prior
+    spectrum = (weights * image).sum(axis=0) / power
     return np.asarray(irfft2(spectrum, s=(2 * ny, 2 * nx)))[:ny, :nx]

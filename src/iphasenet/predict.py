@@ -10,13 +10,13 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.alterations import alterations, chosen_samples
 from iphasenet.dataset import MaterialData, open_dataset, read_material
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, write_table
 from iphasenet.metrics import METRICS, score
 from iphasenet.model import PotentialNetwork
-from iphasenet.noise import Acquisition
 from iphasenet.weights import load_weights
 
 FloatImages = NDArray[np.float32]

@@ -9,11 +9,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.config import potential_image_sampling
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.images import simulate_images
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.render import Image, Rendered, render_sample

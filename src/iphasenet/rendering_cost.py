@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.detector import SEGMENTS
 from iphasenet.images import PeriodicImages
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Image, render_sample

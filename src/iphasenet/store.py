@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from iphasenet.acquisition import FixedNoise
 from iphasenet.checksums import write_checksums
 from iphasenet.detector import SEGMENTS
 from iphasenet.files import atomic_directory
-from iphasenet.noise import FixedNoise, record
+from iphasenet.noise import record
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Sample, generator, picometres
 
@@ -151,8 +153,9 @@ def fixed_noise(
     key = (sample.orientation.index, sample.rotation_index, picometres(sample.thickness_nm))
     streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.doses]
     pairs = zip(noise.doses, streams, strict=True)
-    recorded = [record(segments, dose, image.sampling_angstrom, noise.acquisition, rng) for dose, rng in pairs]
-    return np.stack(recorded).astype(np.float16)
+    clean, sampling = torch.from_numpy(segments), image.sampling_angstrom
+    recorded = [record(clean, dose, sampling, noise.acquisition, rng) for dose, rng in pairs]
+    return torch.stack(recorded).half().numpy()
 
 
 def _create_images(

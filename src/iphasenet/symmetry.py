@@ -1,10 +1,6 @@
 """Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
 
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from iphasenet.columns import column_lean
@@ -13,9 +9,7 @@ OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
 
 
-def transformed(
-    segments: NDArray[Any], potential: NDArray[Any], metadata: NDArray[np.float32], operation: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+def transformed(segments: Tensor, potential: Tensor, metadata: Tensor, operation: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     Turn a square image by quarter turns, after mirroring top and bottom.
 
@@ -24,11 +18,11 @@ def transformed(
 
     Parameters
     ----------
-    segments : (4, y, x) array
+    segments : (4, y, x) tensor
         Top-left, top-right, bottom-left, bottom-right.
-    potential : (y, x) array
+    potential : (y, x) tensor
         Truth.
-    metadata : (4,) float32 array
+    metadata : (4,) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
     operation : int
         0 to 7: quarter turns from x towards -y as the image is seen, plus 4 with the mirror.
@@ -38,14 +32,13 @@ def transformed(
     segments, potential, metadata
         Views or copies, of the same shapes.
     """
-    turns, mirrored = operation % 4, operation >= 4
-    quadrants = segments.reshape(2, 2, *segments.shape[1:])
-    if mirrored:
-        quadrants, potential = quadrants[::-1, :, ::-1], potential[::-1]
-        metadata = metadata * np.array([1, -1, 1, -1], np.float32)
-    quadrants = np.rot90(np.rot90(quadrants, turns, (0, 1)), turns, (2, 3))
-    angles = _turned_metadata(torch.from_numpy(metadata)[None], turns)[0].numpy()
-    return quadrants.reshape(segments.shape), np.rot90(potential, turns), angles
+    turns = operation % 4
+    if operation >= 4:
+        segments = segments.unflatten(0, (2, 2)).flip(0, 2).flatten(0, 1)
+        potential = potential.flip(0)
+        metadata = metadata * metadata.new_tensor([1, -1, 1, -1])
+    images, described = turned(segments[None], metadata[None], turns)
+    return images[0], potential.rot90(turns), described[0]
 
 
 def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import (
     AtomicCheckpoints,
     AveragedWeights,
@@ -40,14 +42,15 @@ from iphasenet.callbacks import (
     ValidationPictures,
 )
 from iphasenet.checksums import check_files
-from iphasenet.crops import Crops, TrainingCrops
+from iphasenet.crops import Crops
 from iphasenet.dataset import MaterialData, open_dataset, read_split
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import write_table
+from iphasenet.frames import Frames, StoredFrames
 from iphasenet.model import ModelSettings
-from iphasenet.noise import Acquisition, TrainingNoise
-from iphasenet.rendered_crops import RenderedCrops, load_simulated
+from iphasenet.render import Image
+from iphasenet.rendered_frames import RenderedFrames, load_simulated
 from iphasenet.stage import STAGE_VERSIONS, journal
 from iphasenet.storage import Place, is_url, parse_place
 from iphasenet.trained_on import segment_sums, trained_ranges
@@ -102,17 +105,53 @@ def run_identity(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True)
+class Sources:
+    """
+    What a training reads.
+
+    Attributes
+    ----------
+    dataset : path or URL
+        Assembled store, or the record of one that was uploaded (`iphasenet.upload`).
+    stream : bool
+        Read images from the store whenever they are needed, for sets larger than the memory.
+    simulations : sequence of path
+        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
+    """
+
+    dataset: Place
+    stream: bool = False
+    simulations: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """
+    What a training writes.
+
+    Attributes
+    ----------
+    weights : path
+        safetensors file to be made.
+    history : path
+        CSV file of losses and metrics to be made.
+    checkpoints : path
+        Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
+    """
+
+    weights: Path
+    history: Path
+    checkpoints: Path
+
+
 def fit(
-    dataset: Place,
-    weights: Path,
-    history: Path,
-    checkpoints: Path,
+    sources: Sources,
+    outputs: Outputs,
     noise: TrainingNoise,
     model: ModelSettings,
     settings: TrainingSettings,
     resume: Path | None = None,
-    stream: bool = False,
-    simulations: Sequence[Path] = (),
     accelerator: str = "auto",
 ) -> None:
     """
@@ -120,14 +159,10 @@ def fit(
 
     Parameters
     ----------
-    dataset : path or URL
-        Assembled store, or the record of one that was uploaded (`iphasenet.upload`).
-    weights : path
-        safetensors file to be made.
-    history : path
-        CSV file of losses and metrics to be made.
-    checkpoints : path
-        Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
+    sources : Sources
+        Data set, and simulations where crops are rendered.
+    outputs : Outputs
+        Files to be made.
     noise : TrainingNoise
         Noise model.
     model : ModelSettings
@@ -136,32 +171,29 @@ def fit(
         How to train.
     resume : path, optional
         Checkpoint to go on from, of the same run; the run's own newest one if not given.
-    stream : bool
-        Read images from the store whenever they are needed, for sets larger than the memory.
-    simulations : sequence of path
-        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
     accelerator : str
         Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
     """
     lightning.seed_everything(settings.seed, verbose=False)
-    dataset = find_dataset(dataset)
+    dataset = find_dataset(sources.dataset)
     # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
     # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
     if int(os.environ.get("RANK", "0")) == 0 and not is_url(dataset):
         check_files(dataset)
-    left_out = settings.left_out
-    train, validation = (list(read_split(dataset, split, stream, left_out)) for split in ("train", "validation"))
+    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.left_out)
+    train, validation = list(read("train")), list(read("validation"))
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes)
     attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
-    crops = _crops(train, noise, settings, simulations, attributes)
+    frames = _frames(train, settings, sources.simulations, attributes)
+    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
     described = describe_run([*train, *validation], noise, model, settings)
-    folder = checkpoints / run_identity(described)
+    folder = outputs.checkpoints / run_identity(described)
     provenance = Provenance(described)
     callbacks = [provenance, StopBySignal(), ValidationPictures(validation, folder / "pictures")]
     trainer, best = _trainer(folder, settings, accelerator, callbacks)
-    module = Training(model, settings, train[0].sampling, crops.sample_names)
+    module = Training(model, settings, frames.sampling, frames.sample_names)
     splits = Splits(crops, validation, settings, processes)
     last = folder / "last.ckpt"
     if resume is not None:
@@ -171,25 +203,23 @@ def fit(
     if trainer.is_global_zero:
         state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
-        write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), history)
+        write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), outputs.history)
         known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
         score = float("nan") if best.best_model_score is None else float(best.best_model_score)
-        save_weights(weights, module.network, {**described, **known, "validation_pearson": score})
+        save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
 
 
-def _crops(
+def _frames(
     train: Sequence[MaterialData],
-    noise: TrainingNoise,
     settings: TrainingSettings,
     simulations: Sequence[Path],
     attributes: Mapping[str, Any],
-) -> Crops:
-    """Training crops from where the settings say."""
-    cut = (noise, settings.crop_pixels, settings.crops_per_sample, settings.seed, settings.augmentation)
+) -> Frames:
+    """Frames from where the settings say."""
     if settings.source == "stored":
-        return TrainingCrops(train, *cut)
+        return StoredFrames(train, settings.crop_pixels)
     simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
-    return RenderedCrops(simulated, train[0].sampling, *cut)
+    return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))
 
 
 def _trainer(
@@ -269,16 +299,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with use_threads(threads), _journal():
             fit(
-                options.dataset,
-                options.weights,
-                options.history,
-                options.checkpoints,
+                Sources(options.dataset, options.stream, options.simulations),
+                Outputs(options.weights, options.history, options.checkpoints),
                 TrainingNoise(noise["dose"], Acquisition(**noise["acquisition"])),
                 ModelSettings(**options.settings["model"]),
                 TrainingSettings(**options.settings["training"]),
                 options.resume,
-                options.stream,
-                options.simulations,
                 options.accelerator,
             )
     except InputError as error:

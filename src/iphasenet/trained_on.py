@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from iphasenet.acquisition import TrainingNoise
 from iphasenet.dataset import MaterialData, zone_axis_angle
-from iphasenet.noise import TrainingNoise
 
 
 def trained_ranges(

@@ -12,6 +12,7 @@ from torchmetrics.functional import pearson_corrcoef
 
 from iphasenet.crops import Crops, EpochSampler, Item, NoisyImages
 from iphasenet.dataset import MaterialData
+from iphasenet.devices import room_for_images
 from iphasenet.errors import InputError
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
@@ -120,9 +121,11 @@ class Splits(lightning.LightningDataModule):
         self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
 
     def train_dataloader(self) -> DataLoader[Item]:
-        """Crops of the current epoch; the sampler knows which it is."""
-        settings = self.settings
-        process = self.trainer.global_rank if self.trainer is not None else 0
+        """Crops of the current epoch, drawn on the device that trains; the sampler knows which epoch it is."""
+        settings, process = self.settings, 0
+        if self.trainer is not None:
+            process, device = self.trainer.global_rank, self.trainer.strategy.root_device
+            self.crops.frames.to(device, room_for_images(device))
         sampler = EpochSampler(len(self.crops), settings.batch_size, settings.seed, process, self.processes)
         return DataLoader(self.crops, batch_size=sampler.share, sampler=sampler)
 

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.crops import EpochSampler
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.job_resources import training_processes
 from iphasenet.losses import training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Acquisition, record
+from iphasenet.noise import record
 from iphasenet.sampling import Grid
 from iphasenet.sizes import material_samples, sample_bytes
 from iphasenet.tilt_cost import device_clock, timed
@@ -207,7 +208,7 @@ def _predict(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> None:
 def _record_seconds(config: Mapping[str, Any]) -> float:
     """Time to draw the noise of one crop [s]."""
     pixels, crop = config["image"]["pixels"], config["training"]["crop_pixels"]
-    segments = np.full((4, pixels, pixels), 0.1, np.float32)
+    segments = torch.full((4, pixels, pixels), 0.1)
     dose = math.sqrt(math.prod(config["noise"]["training_dose"]))
     acquisition, window = Acquisition(**config["noise"]["acquisition"]), (slice(crop), slice(crop))
     sampling, rng = config["image"]["sampling_angstrom"], np.random.default_rng(0)

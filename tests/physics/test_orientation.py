@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from iphasenet.noise import Acquisition, record
+from iphasenet.acquisition import Acquisition
+from iphasenet.noise import record
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.reconstruction.orientation_candidates import arrangements, orientation_of
@@ -37,7 +39,7 @@ def recorded() -> SegmentedImage:
     microscope = Microscope(200, 20, 10, 50, detector_rotation_deg=TURN)
     data = simulate_specimen(specimen, microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2))
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
-    segments = record(data["segments"].values[0], 1e5, 0.2, noise, np.random.default_rng(0))
+    segments = record(torch.from_numpy(data["segments"].values[0]), 1e5, 0.2, noise, np.random.default_rng(0)).numpy()
     return SegmentedImage(
         segments,
         "simulated",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.metrics import score
-from iphasenet.noise import Acquisition, record
+from iphasenet.noise import record
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.render import Image
@@ -25,7 +26,7 @@ def test_the_shipped_network_finds_the_potential_of_a_new_simulation() -> None:
     specimen = Specimen(cell, (10 * thickness,), (alpha, beta), gamma, (0.2, 0.7))
     data = simulate_specimen(specimen, Microscope(200, 20, 10, 50), Numerics(0.12, 0.3, 16), Image(128, 0.2))
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
-    segments = record(data["segments"].values[0], 1e5, 0.2, noise, np.random.default_rng(0))
+    segments = record(torch.from_numpy(data["segments"].values[0]), 1e5, 0.2, noise, np.random.default_rng(0)).numpy()
     network, trained = load_weights(RESOURCES / "models" / "laptop.safetensors")
     truth = data["potential"].values[:1]
     scores = []

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 
 from iphasenet.images import simulate_images
@@ -56,7 +57,7 @@ def test_a_transformed_sample_is_the_simulation_of_the_transformed_crystal(mater
 
     KNbO3 keeps its atoms in the mirror, this cell of GaN does not: its images would be wrong by 5 %.
     """
-    found = transformed(*samples(material, mirror=False)[0], operation)
+    found = transformed(*map(torch.from_numpy, samples(material, mirror=False)[0]), operation)
     expected = samples(material, mirror=operation >= 4)[operation % 4]
     for array, reference in zip(found[:2], expected[:2], strict=True):
         np.testing.assert_allclose(array, reference, rtol=0, atol=1e-5 * reference.max())
@@ -67,9 +68,10 @@ def test_a_transformed_sample_is_the_simulation_of_the_transformed_crystal(mater
 def test_an_operation_comes_back_after_its_order_and_not_before(operation: int, order: int) -> None:
     """Quarter turns after four, half turn and mirrors after two; angles are float32."""
     rng = np.random.default_rng(0)
-    start: Arrays = rng.random((4, 6, 6)), rng.random((6, 6)), np.array([40, 0.7, -1.3, 33], np.float32)
+    metadata = np.array([40, 0.7, -1.3, 33], np.float32)
+    start = tuple(map(torch.from_numpy, (rng.random((4, 6, 6)), rng.random((6, 6)), metadata)))
     arrays = start
     for step in range(1, order + 1):
         arrays = transformed(*arrays, operation)
         for now, before in zip(arrays, start, strict=True):
-            assert np.allclose(now, before, rtol=0, atol=1e-4) == (step == order)
+            assert torch.allclose(now, before, rtol=0, atol=1e-4) == (step == order)

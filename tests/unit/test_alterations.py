@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.alterations import ALTERED_SAMPLES, FIELDS, alterations, chosen_samples, shuffled
 from iphasenet.dataset import MaterialData
-from iphasenet.noise import Acquisition
 from tests.unit.test_training import material
 
 ACQUISITION = Acquisition(readout_electrons=0.5, gain_mismatch=0.02, jitter_angstrom=0.05)

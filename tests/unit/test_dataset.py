@@ -9,9 +9,9 @@ import pytest
 import xarray
 import zarr
 
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 from iphasenet.store import assemble, write_material

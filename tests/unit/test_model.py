@@ -83,9 +83,9 @@ def test_the_mean_over_quarter_turns_turns_with_the_image() -> None:
 def test_a_batch_is_turned_as_a_sample_is(turns: int) -> None:
     segments, metadata = turned(batch(), METADATA, turns)
     for index in range(2):
-        expected = transformed(batch()[index].numpy(), batch()[index, 0].numpy(), METADATA[index].numpy(), turns)
-        torch.testing.assert_close(segments[index], torch.tensor(expected[0].copy()), rtol=0, atol=0)
-        torch.testing.assert_close(metadata[index], torch.tensor(expected[2]), rtol=1e-5, atol=1e-6)
+        expected = transformed(batch()[index], batch()[index, 0], METADATA[index], turns)
+        torch.testing.assert_close(segments[index], expected[0], rtol=0, atol=0)
+        torch.testing.assert_close(metadata[index], expected[2], rtol=1e-5, atol=1e-6)
 
 
 def test_published_size() -> None:

@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 
+from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.errors import InputError
-from iphasenet.noise import Acquisition, FixedNoise, TrainingNoise, displaced, record
+from iphasenet.noise import displaced, record
 
-SEGMENTS = np.broadcast_to(np.array([0.02, 0.05, 0.1, 0.2], np.float32)[:, None, None], (4, 200, 200))
+SEGMENTS = np.tile(np.array([0.02, 0.05, 0.1, 0.2], np.float32)[:, None, None], (1, 200, 200))
 
 
 def drawn(dose: float = 1e5, sampling: float = 0.2, seed: int = 0, **acquisition: float) -> np.ndarray:
-    return record(SEGMENTS, dose, sampling, Acquisition(**acquisition), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return record(torch.from_numpy(SEGMENTS), dose, sampling, Acquisition(**acquisition), rng).numpy()
 
 
 def waves(sampling: float, offsets: np.ndarray, pixels: int = 128) -> np.ndarray:
@@ -23,7 +26,7 @@ def waves(sampling: float, offsets: np.ndarray, pixels: int = 128) -> np.ndarray
         angle, radius, phase = rng.uniform(0, 2 * np.pi, 30), 1.6 * rng.random(30) ** 0.5, rng.uniform(0, 6, 30)
         terms = zip(radius * np.cos(angle), radius * np.sin(angle), phase, strict=True)
         images.append(0.1 + 0.001 * sum(np.cos(2 * np.pi * (u * x + v * y) + p) for u, v, p in terms))
-    return np.stack(images)
+    return np.stack(images).astype(np.float32)
 
 
 @pytest.mark.parametrize("readout", [0.0, 2.0])
@@ -69,7 +72,7 @@ def test_displaced_scan_lines_see_the_image_where_they_are(sampling: float, tole
     """Against the exact series, as a share of the contrast; 20 pixels at the sides are the mirror's."""
     lines = Acquisition(jitter_angstrom=0.05, drift_angstrom=0.3).displacements(128, np.random.default_rng(5))
     image, truth = waves(sampling, np.zeros((128, 2))), waves(sampling, lines)
-    found = displaced(image, lines / sampling)
+    found = displaced(torch.from_numpy(image), lines / sampling).numpy()
     inside = (slice(None), slice(20, -20), slice(20, -20))
     error = np.sqrt(((found - truth)[inside] ** 2).mean()) / truth.std()
     assert error < tolerance
@@ -78,8 +81,8 @@ def test_displaced_scan_lines_see_the_image_where_they_are(sampling: float, tole
 
 def test_a_crop_is_a_part_of_the_distorted_frame() -> None:
     lines = Acquisition(jitter_angstrom=0.05, drift_angstrom=1.0).displacements(128, np.random.default_rng(5)) / 0.1
-    image, window = waves(0.1, np.zeros((128, 2))), (slice(0, 64), slice(30, 94))
-    np.testing.assert_allclose(displaced(image, lines, window), displaced(image, lines)[:, *window], atol=1e-6)
+    image, window = torch.from_numpy(waves(0.1, np.zeros((128, 2)))), (slice(0, 64), slice(30, 94))
+    torch.testing.assert_close(displaced(image, lines, window), displaced(image, lines)[:, *window], rtol=0, atol=1e-6)
 
 
 def test_displacements_have_the_stated_spread() -> None:
@@ -96,7 +99,7 @@ def test_displacements_have_the_stated_spread() -> None:
 def test_a_perfect_scan_is_not_interpolated() -> None:
     window = (slice(3, 67), slice(5, 69))
     rng = np.random.default_rng(1)
-    crop = record(SEGMENTS, 1e14, 0.2, Acquisition(), rng, window)
+    crop = record(torch.from_numpy(SEGMENTS), 1e14, 0.2, Acquisition(), rng, window).numpy()
     np.testing.assert_allclose(crop, SEGMENTS[:, *window], rtol=1e-4)
 
 

@@ -16,13 +16,13 @@ import yaml
 import zarr
 
 from iphasenet import scattering
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.detection import image_grid
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import format_bytes
 from iphasenet.images import simulate_images
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.plan import RunPlan, make_plan

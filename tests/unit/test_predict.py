@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Acquisition
 from iphasenet.predict import open_predictions, predict, predict_altered, write_predictions
 from tests.unit.test_alterations import named
 

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from iphasenet import sheets
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.dataset import read_split
 from iphasenet.examples import Example
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 from iphasenet.store import assemble, write_material

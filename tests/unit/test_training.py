@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas
@@ -17,12 +17,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import Provenance
-from iphasenet.crops import EpochSampler, NoisyImages, TrainingCrops
-from iphasenet.dataset import MaterialData
+from iphasenet.crops import Crops, EpochSampler, NoisyImages
+from iphasenet.dataset import MaterialData, StoredRows, read_split
 from iphasenet.errors import InputError
+from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.train import describe_run, run_identity
 from iphasenet.trained_on import segment_sums, trained_ranges
@@ -78,8 +79,8 @@ def material(samples: int = 3) -> MaterialData:
     )
 
 
-def crops() -> TrainingCrops:
-    return TrainingCrops([material()], NOISE, crop_pixels=64, crops_per_sample=2, seed=1)
+def crops(augmentation: Literal["none", "symmetry"] = "none", noise: TrainingNoise = NOISE) -> Crops:
+    return Crops(StoredFrames([material()], 64), noise, crops_per_sample=2, seed=1, augmentation=augmentation)
 
 
 def epoch_of(sampler: EpochSampler, epoch: int) -> list[int]:
@@ -98,6 +99,28 @@ def test_an_epoch_is_the_same_again_and_the_next_one_is_not() -> None:
     first, again, later = (crops()[item][0] for item in (4, 4, 4 + len(crops())))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_crops_are_the_same_wherever_their_images_are_kept(room: int) -> None:
+    """In the host's memory, or all of them on the device that trains; their memory is theirs there."""
+    noise = TrainingNoise((1e4, 1e6), Acquisition(1.0, 0.01, 0.05, 0.2))
+    data, moved = crops("symmetry", noise), crops("symmetry", noise)
+    moved.frames.to(torch.device("cpu"), room)
+    assert isinstance(moved.frames.images[0][0], torch.Tensor) == (room > 0)
+    for item in range(len(data)):
+        for one, other in zip(data[item][:3], moved[item][:3], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_streamed_set_is_not_kept_on_the_device(tmp_path: Path) -> None:
+    data = list(read_split(make(tmp_path), "train", stream=True))
+    frames = StoredFrames(data, 64)
+    frames.to(torch.device("cpu"), 10**12)
+    assert isinstance(frames.images[0][0], StoredRows)
+    expected = StoredFrames(list(read_split(tmp_path / "dataset.zarr", "train")), 64)
+    found, kept = (source.frame(0, 1, np.random.default_rng(2)) for source in (frames, expected))
+    assert torch.equal(found.segments, kept.segments) and found.window == kept.window
 
 
 def test_every_sample_comes_as_often_as_asked() -> None:

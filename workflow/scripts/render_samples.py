@@ -1,6 +1,6 @@
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.devices import use_threads
 from iphasenet.images import load_images
-from iphasenet.noise import Acquisition, FixedNoise
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples

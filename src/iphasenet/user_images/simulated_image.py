@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.dataset import open_dataset
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.noise import Acquisition, record
+from iphasenet.noise import record
 from iphasenet.sampling import generator
 from iphasenet.user_images.segmented_image import SegmentedImage
 
@@ -53,13 +55,8 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
         raise InputError(f"{path}: found {known['segments']} segments; allowed: four")
     segments = np.asarray(root["segments"][index][: len(SEGMENTS)], np.float32)
     if dose is not None:
-        segments = record(
-            segments,
-            dose,
-            known["sampling"],
-            Acquisition(),
-            generator(known["seed"], known["structure"], "noise", index),
-        )
+        rng = generator(known["seed"], known["structure"], "noise", index)
+        segments = record(torch.from_numpy(segments), dose, known["sampling"], Acquisition(), rng).numpy()
     inner, outer = known["detector"]
     alpha, beta = known["tilt"]
     return SegmentedImage(

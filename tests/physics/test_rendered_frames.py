@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from iphasenet.acquisition import Acquisition, TrainingNoise
+from iphasenet.crops import Crops
 from iphasenet.errors import InputError
 from iphasenet.images import save_images, simulate_images
-from iphasenet.noise import Acquisition, TrainingNoise
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.render import Image, render_sample
-from iphasenet.rendered_crops import RenderedCrops, SimulatedMaterial, load_simulated
+from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.structure import orthogonal_cell, read_structure
 
@@ -66,8 +67,9 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
 
 
 def test_every_epoch_sees_new_places_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
-    crops = [RenderedCrops([simulated], 0.2, NOISE, 64, 2, seed=1) for _ in range(2)]
-    assert len(crops[0]) == 16 and crops[0].sample_names == [sample.sample_id for sample in simulated.planned]
+    frames = RenderedFrames([simulated], Image(64, 0.2))
+    crops = [Crops(frames, NOISE, 2, seed=1) for _ in range(2)]
+    assert len(crops[0]) == 16 and frames.sample_names == [sample.sample_id for sample in simulated.planned]
     first, again, later = crops[0][3], crops[1][3], crops[0][3 + 16]
     assert all(torch.equal(one, two) for one, two in zip(first[:3], again[:3], strict=True))
     assert torch.equal(first[1], later[1]) and first[3] == later[3] == 3

@@ -1,18 +1,17 @@
-"""Training crops rendered from the periodic images as they are needed: new places of the same tilts in every epoch."""
+"""Frames rendered from the periodic images as they are needed: new places of the same tilts in every epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from iphasenet.crops import Crops, Frame
 from iphasenet.errors import InputError
+from iphasenet.frames import Frame
 from iphasenet.images import PeriodicImages, load_images
-from iphasenet.noise import TrainingNoise
 from iphasenet.potential import ComplexArray, CrystalPotential
 from iphasenet.render import Field, Image, lab_angles, render
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
@@ -65,8 +64,8 @@ class SimulatedMaterial:
         series = self.images[tilt]
         segments = render(series.coefficients[thickness, sample.rotation_index], series.lengths, field)
         potential = render(self._slabs[tilt, thickness], (a, b), field)
-        metadata = np.array([sample.thickness_nm, *lab_angles(sample), sample.gamma], np.float32)
-        return Frame(segments, potential, metadata, (slice(None), slice(None)))
+        metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
+        return Frame(torch.from_numpy(segments), torch.from_numpy(potential), metadata, (slice(None), slice(None)))
 
 
 def load_simulated(
@@ -121,40 +120,42 @@ def load_simulated(
     return found
 
 
-class RenderedCrops(Crops):
+class RenderedFrames:
     """
-    Crops at a new place of the crystal in every epoch.
+    Images of the size of a crop at a new place of the crystal every time; scan noise acts on the crop as the frame.
 
     Parameters
     ----------
     data : sequence of SimulatedMaterial
         Training tilts.
-    sampling : float
-        Pixel size [Å].
-    noise, crop_pixels, crops_per_sample, seed, augmentation
-        As in `iphasenet.crops.TrainingCrops`; scan noise acts on the crop as the whole frame.
+    image : Image
+        Pixels of a crop.
     """
 
-    def __init__(
-        self,
-        data: Sequence[SimulatedMaterial],
-        sampling: float,
-        noise: TrainingNoise,
-        crop_pixels: int,
-        crops_per_sample: int,
-        seed: int,
-        augmentation: Literal["none", "turns", "symmetry"] = "none",
-    ) -> None:
-        self.data, self.image = data, Image(crop_pixels, sampling)
-        sizes = [(material.material, len(material.planned)) for material in data]
-        super().__init__(sizes, sampling, noise, crops_per_sample, seed, augmentation)
+    def __init__(self, data: Sequence[SimulatedMaterial], image: Image) -> None:
+        self.data, self.image, self.device = data, image, torch.device("cpu")
+
+    @property
+    def sampling(self) -> float:
+        """Pixel size [Å]."""
+        return self.image.sampling_angstrom
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Name of each material and number of its planned samples."""
+        return [(material.material, len(material.planned)) for material in self.data]
 
     @property
     def sample_names(self) -> list[str]:
         """Names of the planned samples whose tilt, rotation and thickness are rendered."""
         return [sample.sample_id for material in self.data for sample in material.planned]
 
+    def to(self, device: torch.device, _room: int, /) -> None:
+        """Give frames on a device from now on; they are rendered in the host's memory, whatever the room."""
+        self.device = device
+
     def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
         """Render a sample's tilt, rotation and thickness at a random place."""
-        place: NDArray[np.float64] = rng.random(2)
-        return self.data[material].rendered(sample, self.image, (float(place[0]), float(place[1])))
+        x, y = rng.random(2)
+        frame = self.data[material].rendered(sample, self.image, (float(x), float(y)))
+        return frame._replace(segments=frame.segments.to(self.device), potential=frame.potential.to(self.device))

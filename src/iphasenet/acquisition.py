@@ -1,0 +1,113 @@
+"""Imperfections of scan and detector, and doses, checked before anything runs: this module needs no torch."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """
+    Imperfections of scan and detector; all zero is a perfect one.
+
+    Attributes
+    ----------
+    readout_electrons : float
+        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
+    gain_mismatch : float
+        Relative standard deviation of the segments' gains about 1, drawn once an image.
+    jitter_angstrom : float
+        Standard deviation of each scan line's displacement along x and along y [Å].
+    drift_angstrom : float
+        Standard deviation, along x and along y, of how far the specimen drifts during a frame [Å].
+    """
+
+    readout_electrons: float = 0.0
+    gain_mismatch: float = 0.0
+    jitter_angstrom: float = 0.0
+    drift_angstrom: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:
+                raise InputError(f"noise.{name}: found {value}; allowed: from 0")
+
+    @property
+    def distorts(self) -> bool:
+        """Whether the scan is displaced at all."""
+        return self.jitter_angstrom > 0 or self.drift_angstrom > 0
+
+    def displacements(self, lines: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """
+        Draw the displacement of every scan line of a frame.
+
+        Parameters
+        ----------
+        lines : int
+            Scan lines, from top to bottom.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        (line, 2) array
+            Displacement (y, x) of the probe on the specimen [Å]: jitter, and drift that is zero at mid-frame.
+        """
+        time = (np.arange(lines) + 0.5) / lines - 0.5
+        drift = rng.normal(0.0, 1.0, 2) * self.drift_angstrom
+        jitter = rng.normal(0.0, 1.0, (lines, 2)) * self.jitter_angstrom
+        return np.asarray(time[:, None] * drift + jitter)
+
+
+@dataclass(frozen=True)
+class FixedNoise:
+    """
+    Noise that validation and test images carry.
+
+    Attributes
+    ----------
+    doses : tuple of float
+        Doses, each different [e/Å²].
+    acquisition : Acquisition
+        Scan and detector.
+    """
+
+    doses: tuple[float, ...]
+    acquisition: Acquisition
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doses", tuple(float(d) for d in self.doses))
+        if len(set(self.doses)) != len(self.doses) or not all(d > 0 for d in self.doses):
+            raise InputError(f"noise.evaluation_doses: found {list(self.doses)}; allowed: above 0, each once")
+
+
+@dataclass(frozen=True)
+class TrainingNoise:
+    """
+    Noise that is drawn anew for every crop.
+
+    Attributes
+    ----------
+    dose : (float, float)
+        Range of the dose, drawn log-uniformly [e/Å²].
+    acquisition : Acquisition
+        Scan and detector.
+    """
+
+    dose: tuple[float, float]
+    acquisition: Acquisition
+
+    def __post_init__(self) -> None:
+        low, high = (float(d) for d in self.dose)
+        object.__setattr__(self, "dose", (low, high))
+        if not 0 < low <= high:
+            raise InputError(f"noise.training_dose: found [{low:g}, {high:g}]; allowed: 0 < lowest <= highest")
+
+    def draw_dose(self, rng: np.random.Generator) -> float:
+        """Draw a dose [e/Å²]."""
+        low, high = np.log(self.dose)
+        return float(np.exp(rng.uniform(low, high)))
