@@ -1,103 +1,175 @@
-"""What the training loop adds to the bare network's forward and backward pass, on one thread.
+"""What the training loop adds to the network's forward and backward pass, and what it gains over the published one.
 
-python benchmarks/training_loop.py DATASET
+    python benchmarks/training_loop.py DATASET [CONFIG] [BATCH]
 
-Times in turn: steps of the bare network with its loss on tensors that stand ready, and steps of the real loop (crops,
-noise, augmentation, optimiser, averaging, logging), both in processor time of this process.
+In turn, on one GPU or on one CPU thread, crops a second of: the bare network with its loss on tensors that stand ready;
+the real loop (crops, noise, augmentation, optimiser, averaging, logging) of CONFIG (config/laptop.yaml by default); and
+a loop with the published one's settings: float32, whole images from one .npz a sample, no noise drawn. On a CPU in
+processor time, on a GPU in wall time.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 import yaml
-from ablation import CONFIG, configuration
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, Dataset
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.crops import Crops
+from iphasenet.crops import Crops, Item
 from iphasenet.dataset import read_split
-from iphasenet.devices import use_threads
+from iphasenet.devices import choose_device, use_threads
+from iphasenet.export import export_npz
 from iphasenet.frames import StoredFrames
-from iphasenet.losses import contrast, training_loss
-from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.model import ModelSettings
 from iphasenet.train import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 
-STEPS, ROUNDS, BATCH = 25, 4, 4
+CONFIG = Path(__file__).parents[1] / "config"
+WARM_UP, STEPS, ROUNDS = 10, 50, 5
+Source = Splits | DataLoader[Item]
+
+
+def clock(device: torch.device) -> float:
+    """Seconds: of wall time on a GPU, when it is done, of this process's processors otherwise."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
 
 
 class Clock(Callback):
-    """Processor time at the end of each step."""
+    """Time of all steps after the first ones, and how long the loop waited for their crops."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.started = self.stopped = self.waited = self.left = 0.0
 
-    def on_train_batch_end(self, *_arguments: object) -> None:
-        """Note the time."""
-        self.times.append(time.process_time())
+    def on_train_batch_start(self, _trainer: Any, _module: Any, _batch: Any, index: int) -> None:
+        """Note how long the batch took to come."""
+        self.waited += time.perf_counter() - self.left if index > WARM_UP else 0.0
 
-
-def bare(model: ModelSettings, settings: TrainingSettings, sampling: float) -> float:
-    """Seconds a step of forward and backward."""
-    network = PotentialNetwork(model, settings.output_scale_v, sampling)
-    side = settings.crop_pixels
-    segments, target = torch.rand(BATCH, 4, side, side) * 0.1, torch.rand(BATCH, side, side) * 40
-    metadata = torch.tensor([[80.0, 0.2, 0.3, 33.0]] * BATCH)
-    times = []
-    for _ in range(STEPS):
-        started = time.process_time()
-        prediction, spread = network(segments, metadata)
-        training_loss(prediction, spread, target, contrast(target), settings.loss).backward()
-        network.zero_grad()
-        times.append(time.process_time() - started)
-    return float(np.median(times))
+    def on_train_batch_end(
+        self, _trainer: Any, module: lightning.LightningModule, _outputs: Any, _batch: Any, index: int
+    ) -> None:
+        """Start after the warm-up, stop after the last step."""
+        if index == WARM_UP:
+            self.started = clock(module.device)
+        if index == WARM_UP + STEPS:
+            self.stopped = clock(module.device)
+        self.left = time.perf_counter()
 
 
-def looped(splits: Splits, model: ModelSettings, settings: TrainingSettings, sampling: float) -> float:
-    """Seconds a step of the real loop."""
-    clock = Clock()
+class NpzImages(Dataset[Item]):
+    """Images as the published loader reads them: one .npz a sample, opened anew each time; cut to a side."""
+
+    def __init__(self, folder: Path, side: int) -> None:
+        self.files, self.side = sorted(folder.rglob("*.npz")), side
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, item: int) -> Item:
+        with np.load(self.files[item]) as data:
+            segments, potential = (data[name].astype(np.float32) for name in ("input", "potential"))
+            gamma, alpha, beta = data["rotation"]
+            metadata = np.array([data["thickness_nm"], alpha, beta, gamma], np.float32)
+        part = (..., slice(self.side), slice(self.side))
+        return torch.from_numpy(segments[part]), torch.from_numpy(metadata), torch.from_numpy(potential[part]), item
+
+
+def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings) -> float:
+    """Seconds a step of forward and backward on a batch that stands ready."""
+    device = batch[0].device
+    module.to(device)
+    segments, metadata, potential, _ = batch
+    mixed = settings.precision == "bf16-mixed"
+    for step in range(WARM_UP + STEPS):
+        if step == WARM_UP:
+            started = clock(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            loss = module.loss(module.network(segments, metadata), metadata, potential)
+        loss.backward()
+        module.zero_grad()
+    return (clock(device) - started) / STEPS
+
+
+def looped(module: Training, source: Source, settings: TrainingSettings) -> tuple[float, float]:
+    """Seconds a step of a whole loop, and the share of them that it waited for crops."""
+    timer = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
-            max_steps=STEPS,
+            devices=1,
+            max_steps=WARM_UP + STEPS + 1,
             limit_val_batches=0,
             use_distributed_sampler=False,
+            precision=settings.precision,  # type: ignore[arg-type]
             gradient_clip_val=1.0,
             logger=CSVLogger(folder),
-            callbacks=[*optional_callbacks(settings), clock],
+            callbacks=[*optional_callbacks(settings), timer],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
         )
-        trainer.fit(Training(model, settings, sampling), splits)
-    return float(np.median(np.diff(clock.times)))
+        trainer.fit(module, source)
+    return (timer.stopped - timer.started) / STEPS, timer.waited / (timer.stopped - timer.started)
+
+
+def configuration(path: Path, batch: int | None) -> tuple[ModelSettings, TrainingSettings, TrainingNoise]:
+    """Read the settings of a configuration that stands upon config.yaml."""
+    base, change = (yaml.safe_load(file.read_text()) for file in (CONFIG / "config.yaml", path))
+    merged = {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
+    settings = TrainingSettings(**{**merged["training"], "epochs": 1000})
+    noise = merged["noise"]
+    return (
+        ModelSettings(**merged["model"]),
+        replace(settings, batch_size=batch or settings.batch_size),
+        TrainingNoise(noise["training_dose"], Acquisition(**noise["acquisition"])),
+    )
+
+
+def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> None:
+    """Measure in turn, print the ratios of each round."""
+    model, settings, noise = configuration(config, batch)
+    device, size = torch.device(choose_device("auto")), settings.batch_size
+    train = list(read_split(dataset, "train"))
+    frames = StoredFrames(train, settings.crop_pixels)
+    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
+    export_npz(dataset, folder / "npz")
+    files = NpzImages(folder / "npz" / "train", settings.crop_pixels)
+    plain = replace(settings, precision="32-true", ema_decay=0.0)
+    for _ in range(ROUNDS):
+        batch_there = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=size)))]
+        alone = bare(Training(model, settings, frames.sampling), batch_there, settings)
+        loop, waited = looped(Training(model, settings, frames.sampling), Splits(crops, train, settings, 1), settings)
+        published, _ = looped(Training(model, plain, frames.sampling), DataLoader(files, size, shuffle=True), plain)
+        print(
+            f"{settings.precision}, batch {size}: bare {size / alone:.1f}, loop {size / loop:.1f} crops/s, "
+            f"{loop / alone - 1:+.1%}; {waited:.1%} of it waiting for crops; published settings "
+            f"{size / published:.1f} crops/s, gain {published / loop:.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
-    """Measure in turn, print the ratio of each pair."""
+    """Command line."""
     warnings.filterwarnings("ignore")
-    config = configuration()
-    laptop = yaml.safe_load((CONFIG / "laptop.yaml").read_text())["training"]
-    changed = {"batch_size": BATCH, "crop_pixels": laptop["crop_pixels"]}
-    model, settings = ModelSettings(**config["model"]), TrainingSettings(**{**config["training"], **changed})
-    noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
-    train = list(read_split(Path(sys.argv[1]), "validation"))
-    frames = StoredFrames(train, settings.crop_pixels)
-    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
-    splits = Splits(crops, train, settings, 1)
-    with use_threads(1):
-        for _ in range(ROUNDS):
-            one, two = bare(model, settings, train[0].sampling), looped(splits, model, settings, train[0].sampling)
-            print(
-                f"bare {1e3 * one:.0f} ms, loop {1e3 * two:.0f} ms a step of {BATCH}: {two / one - 1:+.1%}", flush=True
-            )
+    parser = argparse.ArgumentParser(description="Speed of the network, of its training loop and of the published one.")
+    parser.add_argument("dataset", type=Path, help="assembled Zarr store")
+    parser.add_argument("config", type=Path, nargs="?", default=CONFIG / "laptop.yaml", help="upon config/config.yaml")
+    parser.add_argument("batch", type=int, nargs="?", help="crops a step, the configuration's by default")
+    options = parser.parse_args()
+    with use_threads(1), tempfile.TemporaryDirectory() as folder:
+        measure(options.dataset, Path(folder), options.config, options.batch)
 
 
 if __name__ == "__main__":

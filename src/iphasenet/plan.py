@@ -71,10 +71,12 @@ class RunPlan:
         Torch device of the simulations.
     samples : dict of int
         Samples of all materials in each split.
+    crystals : int
+        Materials of the run.
     materials : tuple of MaterialPlan
-        Work of the simulation.
-    training : TrainingCost
-        Work of the network.
+        Work of the simulation; none where the data set is another run's.
+    training : TrainingCost, optional
+        Work of the network; none where it is another run's.
     parts : tuple of Part
         Disk, not compressed.
     needed, free : int
@@ -93,8 +95,9 @@ class RunPlan:
     cores: int
     device: str
     samples: dict[Split, int]
+    crystals: int
     materials: tuple[MaterialPlan, ...]
-    training: "TrainingCost"
+    training: "TrainingCost | None"
     parts: tuple[Part, ...]
     needed: int
     free: int
@@ -108,38 +111,34 @@ class RunPlan:
     @property
     def jobs(self) -> dict[str, int]:
         """Jobs of the whole run by rule."""
-        count = len(self.materials)
-        simulations, slabs = (sum(getattr(m, name) for m in self.materials) for name in ("jobs", "slabs"))
-        each = {"compute_potential": count, "simulate_images": simulations, "simulate_slabs": slabs}
-        single = (
-            "assemble_dataset",
-            "describe_dataset",
-            "train_model",
-            "fit_baselines",
-            "summarise_scores",
-            "describe_model",
-            "draw_samples",
-            "draw_predictions",
-            "draw_evaluation",
-            "draw_loss",
-            "write_report",
-        )
-        materials = ("render_samples", "predict_samples", "evaluate_samples", "draw_material")
-        jobs = {**each, **dict.fromkeys(materials, count), **dict.fromkeys(single, 1), **self.optional_jobs}
+        simulated, trained = len(self.materials), int(self.training is not None)
+        jobs = {
+            "compute_potential": simulated,
+            "simulate_images": sum(material.jobs for material in self.materials),
+            "simulate_slabs": sum(material.slabs for material in self.materials),
+            "render_samples": simulated,
+            **dict.fromkeys(("assemble_dataset", "describe_dataset"), int(simulated > 0)),
+            **dict.fromkeys(("train_model", "fit_baselines", "describe_model", "draw_loss"), trained),
+            **dict.fromkeys(("predict_samples", "evaluate_samples", "draw_material"), self.crystals),
+            **dict.fromkeys(("summarise_scores", "draw_samples", "draw_predictions"), 1),
+            **dict.fromkeys(("draw_evaluation", "write_report"), 1),
+            **self.optional_jobs,
+        }
         return {rule: number for rule, number in jobs.items() if number}
 
     @property
     def simulation(self) -> tuple[float, float]:
         """Time of all simulations: of one core, and on the cores [s]."""
-        return self._shared([m.simulation for m in self.materials], max(m.longest_job for m in self.materials))
+        return self._shared([m.simulation for m in self.materials], [m.longest_job for m in self.materials])
 
     @property
     def rendering(self) -> tuple[float, float]:
         """Time of all samples: of one core, and on the cores [s]."""
-        return self._shared([m.rendering for m in self.materials], max(m.rendering for m in self.materials))
+        times = [m.rendering for m in self.materials]
+        return self._shared(times, times)
 
-    def _shared(self, times: Sequence[float], longest: float) -> tuple[float, float]:
-        return sum(times), max(sum(times) / self.cores, longest)
+    def _shared(self, times: Sequence[float], jobs: Sequence[float]) -> tuple[float, float]:
+        return sum(times), max([sum(times) / self.cores, *jobs])
 
 
 def make_plan(
@@ -168,7 +167,8 @@ def make_plan(
     Returns
     -------
     RunPlan
-        Of the whole run, whatever is already there; InputError where a job would raise one.
+        Of the whole run, whatever is already there, without what `dataset` and `trained` take from another one;
+        InputError where a job would raise one.
     """
     # Loading the network's libraries takes seconds, and no simulation job does.
     from iphasenet.training_cost import estimate_training
@@ -176,17 +176,17 @@ def make_plan(
     device = choose_device(config["simulation"]["device"])
     # As the workflow's simulation jobs.
     with use_threads(1):
-        plans = tuple(_material_plan(config, name, device, startup) for name in materials)
+        simulated = () if "dataset" in config else materials
+        plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
     parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
-    training, jobs = estimate_training(config, len(materials), cores), config["jobs"]
+    training, jobs = None if "trained" in config else estimate_training(config, len(materials), cores), config["jobs"]
     free, place = free_bytes(results)
-    # With GPUs, the processor's memory holds the data alone.
-    process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
     return RunPlan(
         run=config["run"],
         cores=cores,
         device=device,
         samples={split: count * len(materials) for split, count in material_samples(Grid(**config["grid"])).items()},
+        crystals=len(materials),
         materials=plans,
         training=training,
         parts=tuple(parts),
@@ -194,11 +194,17 @@ def make_plan(
         free=free,
         place=place,
         job_bytes=1e6 * config["simulation"]["multislice"]["memory_mb"] + _PROCESS_BYTES,
-        training_bytes=jobs["training_processes"] * process + _LAUNCHER_BYTES,
+        training_bytes=0.0 if training is None else _training_bytes(training, jobs),
         reserved_bytes=1e6 * jobs["training_mem_mb"],
         training_gpus=jobs["training_gpus"],
         optional_jobs=_optional_jobs(config, len(materials)),
     )
+
+
+def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
+    """Memory of all processes of the training [bytes]; with GPUs, the processor's holds the data alone."""
+    process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
+    return float(jobs["training_processes"] * process + _LAUNCHER_BYTES)
 
 
 def _optional_jobs(config: Mapping[str, Any], materials: int) -> dict[str, int]:

@@ -1,9 +1,13 @@
 """The plan of a run as tables for a terminal."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from iphasenet.files import format_bytes
 from iphasenet.plan import RunPlan
+
+_WIDTH = 100
+"""Characters of a line of text."""
 
 _UNITS = (("s", 1), ("min", 60), ("h", 3600))
 
@@ -23,7 +27,7 @@ def plan_text(plan: RunPlan) -> str:
         Lines of at most 100 characters for names of usual length.
     """
     sections = (_heading(plan), _simulations(plan), _times(plan), _disk(plan), _memory(plan))
-    return "\n\n".join("\n".join(section) for section in sections)
+    return "\n\n".join("\n".join(section) for section in sections if section)
 
 
 def duration(seconds: float) -> str:
@@ -56,6 +60,8 @@ def _heading(plan: RunPlan) -> list[str]:
 
 
 def _simulations(plan: RunPlan) -> list[str]:
+    if not plan.materials:
+        return ["The data set is another run's: nothing is simulated"]
     rows = [("material", "jobs", "plane waves", "slices", "method", "s a tilt", "simulation", "rendering")]
     for material in plan.materials:
         cost = material.tilt
@@ -75,18 +81,20 @@ def _simulations(plan: RunPlan) -> list[str]:
 
 def _times(plan: RunPlan) -> list[str]:
     training = plan.training
-    rows = [
-        ("time", "one core", f"{plan.cores} core{'s' if plan.cores > 1 else ''}"),
-        ("simulation", *map(duration, plan.simulation)),
-        ("rendering", *map(duration, plan.rendering)),
-        (f"training, {training.epochs} epochs", "", duration(training.seconds)),
-    ]
-    lines = [
-        *_table(rows),
-        f"Scaled from short measurements here: a few slices or products of each crystal ({plan.device}),",
-        f"some samples, and a step of the network on few pixels ({training.device}).",
-    ]
-    if plan.training_gpus and training.device == "cpu":
+    rows: list[tuple[str, ...]] = [("time", "one core", f"{plan.cores} core{'s' if plan.cores > 1 else ''}")]
+    measured = []
+    if plan.materials:
+        rows += [("simulation", *map(duration, plan.simulation)), ("rendering", *map(duration, plan.rendering))]
+        measured += [f"a few slices or products of each crystal ({plan.device})", "some samples"]
+    if training is not None:
+        rows.append((f"training, {training.epochs} epochs", "", duration(training.seconds)))
+        measured.append(f"a step of the network on few pixels ({training.device})")
+    if not measured:
+        return ["Data set and network are another run's: what is left to do takes minutes"]
+    lines = [*_table(rows), *wrap(f"Scaled from short measurements here: {', '.join(measured)}.", _WIDTH)]
+    if training is None:
+        lines.append("The network is another run's: nothing is trained.")
+    elif plan.training_gpus and training.device == "cpu":
         lines.append(f"The training asks for {plan.training_gpus} GPU(s); this machine has none, and is far slower.")
     return lines
 
@@ -104,15 +112,15 @@ def _disk(plan: RunPlan) -> list[str]:
 
 
 def _memory(plan: RunPlan) -> list[str]:
-    training = format_bytes(plan.training_bytes)
-    rows = [
-        ("memory", "size", "reserved by"),
-        ("simulation job, at most", format_bytes(plan.job_bytes), "simulation.multislice.memory_mb"),
-        ("training", training, f"jobs.training_mem_mb, {format_bytes(plan.reserved_bytes)}"),
-    ]
-    if plan.training_gpus:
-        rows.append(("training, each GPU", format_bytes(plan.training.step_bytes), ""))
-    lines = _table(rows)
+    rows = [("memory", "size", "reserved by")]
+    if plan.materials:
+        rows.append(("simulation job, at most", format_bytes(plan.job_bytes), "simulation.multislice.memory_mb"))
+    if plan.training is not None:
+        reserved = f"jobs.training_mem_mb, {format_bytes(plan.reserved_bytes)}"
+        rows.append(("training", format_bytes(plan.training_bytes), reserved))
+        if plan.training_gpus:
+            rows.append(("training, each GPU", format_bytes(plan.training.step_bytes), ""))
+    lines = _table(rows) if len(rows) > 1 else []
     if plan.training_bytes > plan.reserved_bytes:
         lines.append("Training needs more than is reserved: raise jobs.training_mem_mb or lower training.batch_size")
     return lines

@@ -118,28 +118,36 @@ def run_parts(
     Returns
     -------
     list of Part
-        Material by material, then what all share.
+        Material by material, then what all share; without what `dataset` and `trained` take from another run.
     """
+    grid = Grid(**config["grid"])
+    predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
+    # The potential and its spread.
+    parts = [
+        Part("predictions", ("evaluation",), 2 * 4 * predicted * config["image"]["pixels"] ** 2 * len(materials)),
+        Part("rest", ("potential", "logs", "figures", "report.html", "samples.csv"), _SMALL_BYTES),
+    ]
+    if "trained" not in config:
+        # The best and the newest checkpoint, and each while it is replaced; the weights are smaller than one.
+        model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
+        parts.insert(0, Part("model", ("model", "checkpoints"), model))
+    return parts if "dataset" in config else [*_data_parts(config, materials, lengths or {}), *parts]
+
+
+def _data_parts(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]]
+) -> list[Part]:
+    """List simulations, samples and data set."""
     parts, grid = [], Grid(**config["grid"])
     store, samples = store_bytes(config), grid.rotations * len(grid.thickness_nm)
     for name in materials:
         every = orientations(config["seed"], name, grid)
         periodic = sum(orientation.is_periodic for orientation in every)
-        images = periodic * image_bytes((lengths or {}).get(name, USUAL_CELL), config)
+        images = periodic * image_bytes(lengths.get(name, USUAL_CELL), config)
         slabs = (len(every) - periodic) * samples * sample_bytes(config, 0)
         parts.append(Part("images", (f"images/{name}", f"slabs/{name}"), images + slabs, passing=True))
         parts.append(Part("materials", (f"materials/{name}.zarr",), store, passing=True))
-    predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
-    # The best and the newest checkpoint, and each while it is replaced; the weights are smaller than one.
-    model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
-    return [
-        *parts,
-        Part("data set", ("dataset.zarr",), store * len(materials)),
-        Part("model", ("model", "checkpoints"), model),
-        # The potential and its spread.
-        Part("predictions", ("evaluation",), 2 * 4 * predicted * config["image"]["pixels"] ** 2 * len(materials)),
-        Part("rest", ("potential", "logs", "figures", "report.html", "samples.csv"), _SMALL_BYTES),
-    ]
+    return [*parts, Part("data set", ("dataset.zarr",), store * len(materials))]
 
 
 def free_bytes(folder: str | Path) -> tuple[int, Path]:

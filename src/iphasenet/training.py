@@ -50,7 +50,8 @@ class Training(lightning.LightningModule):
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
         self.settings, self.names = settings, names
 
-    def _loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
+    def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
+        """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
         target = potential / (10 * metadata[:, :1, None])
         scale = contrast(target) if self.settings.relative_loss else self.settings.output_scale_v
         prediction, spread = outputs
@@ -59,7 +60,7 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Item, _index: int) -> Tensor:
         """Loss of a batch of crops; InputError where it is not finite."""
         segments, metadata, potential, numbers = batch
-        loss = self._loss(self.network(segments, metadata), metadata, potential)
+        loss = self.loss(self.network(segments, metadata), metadata, potential)
         if not torch.isfinite(loss):
             names = ", ".join(self.names[int(number)] for number in torch.as_tensor(numbers))
             raise InputError(
@@ -77,7 +78,7 @@ class Training(lightning.LightningModule):
         pearson = torch.atleast_1d(pearson_corrcoef(columns[0].squeeze(-1), columns[1].squeeze(-1)))
         # The correlation of a constant prediction is not defined: it is worth nothing.
         pearson = pearson.nan_to_num(0.0).mean()
-        loss = self._loss(outputs, metadata, potential)
+        loss = self.loss(outputs, metadata, potential)
         size = len(segments)
         self.log("validation_loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
         self.log("validation_pearson", pearson, prog_bar=True, batch_size=size, sync_dist=True)

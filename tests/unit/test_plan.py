@@ -211,6 +211,20 @@ def test_a_plan_counts_jobs_and_samples(plan: RunPlan) -> None:
     assert "simulate_slabs" not in plan.jobs
 
 
+def test_what_another_run_made_is_not_planned(config: dict[str, Any], tmp_path: Path) -> None:
+    """`dataset` takes simulations and data from one, `trained` the network and the fit of the baselines."""
+    data, network = {"compute_potential", "simulate_images", "render_samples", "assemble_dataset"}, {"train_model"}
+    trained = make_plan(config | {"trained": "other"}, ["GaN"], 2, 1.0, tmp_path)
+    simulated = make_plan(config | {"dataset": "other"}, ["GaN"], 2, 1.0, tmp_path)
+    assert data <= trained.jobs.keys() and not network & trained.jobs.keys()
+    assert network <= simulated.jobs.keys() and not data & simulated.jobs.keys()
+    assert "fit_baselines" in simulated.jobs and "fit_baselines" not in trained.jobs
+    names = [{part.name for part in plan.parts} for plan in (trained, simulated)]
+    assert names == [{"images", "materials", "data set", "predictions", "rest"}, {"model", "predictions", "rest"}]
+    assert "nothing is trained" in plan_text(trained) and "training, 2 epochs" not in plan_text(trained)
+    assert "nothing is simulated" in plan_text(simulated) and "training, 2 epochs" in plan_text(simulated)
+
+
 def test_a_plan_adds_up(plan: RunPlan) -> None:
     for material in plan.materials:
         assert material.tilt is not None and material.tilt.seconds > 0
