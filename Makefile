@@ -24,7 +24,7 @@ report: demo
 
 ## test: everything that continuous integration runs
 test: $(STAMP) lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 ## test-slurm: the workflow on a real Slurm, set up on this machine with apt-get as root; skipped where that cannot be
 test-slurm: $(STAMP)

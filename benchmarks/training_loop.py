@@ -4,8 +4,8 @@
 
 In turn, on one GPU or on one CPU thread, crops a second of: the bare network with its loss on tensors that stand ready;
 the real loop (crops, noise, augmentation, optimiser, averaging, logging) of CONFIG (config/laptop.yaml by default); and
-a loop with the published one's settings: float32, whole images from one .npz a sample, no noise drawn. On a CPU in
-processor time, on a GPU in wall time.
+a loop with the published one's settings: float32, one .npz a sample, read by the training process and cut to the
+crop's side, no noise drawn. On a CPU in processor time, on a GPU in wall time.
 """
 
 import argparse
@@ -49,24 +49,31 @@ def clock(device: torch.device) -> float:
 
 
 class Clock(Callback):
-    """Time of all steps after the first ones, and how long the loop waited for their crops."""
+    """
+    Time of all steps after the first ones, or how long the loop waited for their batches.
 
-    def __init__(self) -> None:
-        self.started = self.stopped = self.waited = self.left = 0.0
+    Parameters
+    ----------
+    waiting : bool
+        Measure the waiting: a GPU then ends each step before the next batch is made, which otherwise is made meanwhile.
+    """
 
-    def on_train_batch_start(self, _trainer: Any, _module: Any, _batch: Any, index: int) -> None:
+    def __init__(self, waiting: bool) -> None:
+        self.waiting, self.step = waiting, 0
+        self.left = self.started = self.stopped = self.waited = 0.0
+
+    def on_train_batch_start(self, _trainer: Any, module: lightning.LightningModule, _batch: Any, _index: int) -> None:
         """Note how long the batch took to come."""
-        self.waited += time.perf_counter() - self.left if index > WARM_UP else 0.0
+        if self.waiting and self.step > WARM_UP:
+            self.waited += clock(module.device) - self.left
 
-    def on_train_batch_end(
-        self, _trainer: Any, module: lightning.LightningModule, _outputs: Any, _batch: Any, index: int
-    ) -> None:
+    def on_train_batch_end(self, _trainer: Any, module: lightning.LightningModule, *_rest: Any) -> None:
         """Start after the warm-up, stop after the last step."""
-        if index == WARM_UP:
-            self.started = clock(module.device)
-        if index == WARM_UP + STEPS:
-            self.stopped = clock(module.device)
-        self.left = time.perf_counter()
+        if self.waiting or self.step in (WARM_UP, WARM_UP + STEPS):
+            self.left = clock(module.device)
+        if self.step == WARM_UP:
+            self.started = self.left
+        self.stopped, self.step = self.left, self.step + 1
 
 
 class NpzImages(Dataset[Item]):
@@ -84,7 +91,12 @@ class NpzImages(Dataset[Item]):
             gamma, alpha, beta = data["rotation"]
             metadata = np.array([data["thickness_nm"], alpha, beta, gamma], np.float32)
         part = (..., slice(self.side), slice(self.side))
-        return torch.from_numpy(segments[part]), torch.from_numpy(metadata), torch.from_numpy(potential[part]), item
+        return (
+            torch.from_numpy(segments[part]),
+            torch.from_numpy(metadata),
+            torch.from_numpy(potential[part]),
+            torch.tensor(item),
+        )
 
 
 def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings) -> float:
@@ -103,9 +115,9 @@ def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings
     return (clock(device) - started) / STEPS
 
 
-def looped(module: Training, source: Source, settings: TrainingSettings) -> tuple[float, float]:
-    """Seconds a step of a whole loop, and the share of them that it waited for crops."""
-    timer = Clock()
+def looped(module: Training, source: Source, settings: TrainingSettings, waiting: bool = False) -> float:
+    """Seconds a step of a whole loop, or those that it waits for crops."""
+    timer = Clock(waiting)
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             devices=1,
@@ -121,15 +133,14 @@ def looped(module: Training, source: Source, settings: TrainingSettings) -> tupl
             enable_progress_bar=False,
         )
         trainer.fit(module, source)
-    return (timer.stopped - timer.started) / STEPS, timer.waited / (timer.stopped - timer.started)
+    return (timer.waited if waiting else timer.stopped - timer.started) / STEPS
 
 
 def configuration(path: Path, batch: int | None) -> tuple[ModelSettings, TrainingSettings, TrainingNoise]:
     """Read the settings of a configuration that stands upon config.yaml."""
     base, change = (yaml.safe_load(file.read_text()) for file in (CONFIG / "config.yaml", path))
     merged = {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
-    settings = TrainingSettings(**{**merged["training"], "epochs": 1000})
-    noise = merged["noise"]
+    settings, noise = TrainingSettings(**merged["training"]), merged["noise"]
     return (
         ModelSettings(**merged["model"]),
         replace(settings, batch_size=batch or settings.batch_size),
@@ -142,6 +153,7 @@ def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> Non
     model, settings, noise = configuration(config, batch)
     device, size = torch.device(choose_device("auto")), settings.batch_size
     train = list(read_split(dataset, "train"))
+    settings.check_image(min(data.potential.shape[1] for data in train))
     frames = StoredFrames(train, settings.crop_pixels)
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
     export_npz(dataset, folder / "npz")
@@ -150,11 +162,14 @@ def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> Non
     for _ in range(ROUNDS):
         batch_there = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=size)))]
         alone = bare(Training(model, settings, frames.sampling), batch_there, settings)
-        loop, waited = looped(Training(model, settings, frames.sampling), Splits(crops, train, settings, 1), settings)
-        published, _ = looped(Training(model, plain, frames.sampling), DataLoader(files, size, shuffle=True), plain)
+        splits = Splits(crops, train, settings, 1)
+        loop, waited = (
+            looped(Training(model, settings, frames.sampling), splits, settings, waiting) for waiting in (False, True)
+        )
+        published = looped(Training(model, plain, frames.sampling), DataLoader(files, size, shuffle=True), plain)
         print(
             f"{settings.precision}, batch {size}: bare {size / alone:.1f}, loop {size / loop:.1f} crops/s, "
-            f"{loop / alone - 1:+.1%}; {waited:.1%} of it waiting for crops; published settings "
+            f"{loop / alone - 1:+.1%}; {waited / loop:.1%} for crops; published settings "
             f"{size / published:.1f} crops/s, gain {published / loop:.2f}",
             flush=True,
         )

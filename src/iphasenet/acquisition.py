@@ -1,4 +1,4 @@
-"""Imperfections of scan and detector, and doses, checked before anything runs: this module needs no torch."""
+"""Doses and imperfections of scan and detector; without torch, which the Snakefile has none of."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+
+HIGHEST_TRAINING_DOSE = 1e10
+"""Beyond it the electrons of a pixel are more than a GPU's generator of Poisson numbers can count [e/Å²]."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,11 @@ class TrainingNoise:
     def __post_init__(self) -> None:
         low, high = (float(d) for d in self.dose)
         object.__setattr__(self, "dose", (low, high))
-        if not 0 < low <= high:
-            raise InputError(f"noise.training_dose: found [{low:g}, {high:g}]; allowed: 0 < lowest <= highest")
+        if not 0 < low <= high <= HIGHEST_TRAINING_DOSE:
+            raise InputError(
+                f"noise.training_dose: found [{low:g}, {high:g}]; allowed: 0 < lowest <= highest <= "
+                f"{HIGHEST_TRAINING_DOSE:g} e/Å²"
+            )
 
     def draw_dose(self, rng: np.random.Generator) -> float:
         """Draw a dose [e/Å²]."""

@@ -10,23 +10,24 @@ from torch.utils.data import Dataset, Sampler
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.dataset import MaterialData
+from iphasenet.devices import send
 from iphasenet.errors import InputError
 from iphasenet.frames import Frames
 from iphasenet.noise import record
 from iphasenet.sampling import generator
 from iphasenet.symmetry import OPERATIONS, transformed
 
-Item = tuple[Tensor, Tensor, Tensor, int]
+Item = tuple[Tensor, Tensor, Tensor, Tensor]
 """Segments (4, y, x), metadata (4,), potential (y, x) [V Å], and the sample's number among all of the data."""
 
 
 class Crops(Dataset[Item]):
     """
-    Random crops of every epoch with fresh noise, drawn on the device that trains.
+    Random crops of every epoch with fresh noise, drawn where their frames are.
 
     Place, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
-    number of processes and after a resume. Items are numbered through all epochs: item = epoch x crops of an epoch +
-    crop.
+    number of processes of one kind of device and after a resume. Items are numbered through all epochs: item = epoch x
+    crops of an epoch + crop.
 
     Parameters
     ----------
@@ -69,7 +70,8 @@ class Crops(Dataset[Item]):
         clean, truth, metadata = transformed(frame.segments, frame.potential, frame.metadata, operation)
         dose = self.noise.draw_dose(rng)
         noisy = record(clean, dose, self.frames.sampling, self.noise.acquisition, rng, frame.window)
-        return noisy, metadata, truth[frame.window], crop % self.samples
+        described, number = (send(array, noisy.device) for array in (metadata.numpy(), np.array(crop % self.samples)))
+        return noisy, described, truth[frame.window], number
 
 
 class EpochSampler(Sampler[int]):
@@ -133,5 +135,5 @@ class NoisyImages(Dataset[Item]):
             torch.from_numpy(data.noisy_segments[sample, dose].astype(np.float32)),
             torch.from_numpy(data.metadata[sample]),
             torch.from_numpy(data.potential[sample]),
-            item // len(data.doses),
+            torch.tensor(item // len(data.doses)),
         )

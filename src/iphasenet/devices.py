@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from iphasenet.errors import InputError
 
@@ -32,6 +35,12 @@ def choose_device(name: str) -> str:
 def room_for_images(device: torch.device) -> int:
     """Bytes that training images may take of a GPU: half of what is free, the rest is the network's; 0 on a CPU."""
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
+
+
+def send(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Array as a tensor on a device; a GPU takes it while it computes, which it does from pinned memory alone."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 @contextmanager

@@ -213,8 +213,9 @@ def _sample_rows(data: MaterialData, predictions: Sequence[_Prediction], left_ou
     tables = []
     for predicted in predictions:
         scores = score(predicted.images, data.potential)
-        named = {"held_out": held_out, "method": predicted.method}
-        tables += [pandas.DataFrame({**known, **named, "dose": dose, **scores}) for dose in predicted.doses]
+        for dose in predicted.doses:
+            named = {"held_out": held_out, "dose": dose, "method": predicted.method}
+            tables.append(pandas.DataFrame({**known, **named, **scores}))
     return pandas.concat(tables, ignore_index=True)
 
 

@@ -1,14 +1,18 @@
 """Noise-free images that training crops are cut from, on the device that trains."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iphasenet.dataset import MaterialData
+from iphasenet.dataset import MaterialData, StoredRows
+from iphasenet.devices import send
+
+_Rows = NDArray[np.float32] | StoredRows | Tensor
+"""Images in the host's memory, in the store, or on the device that trains; the first axis is the sample."""
 
 
 class Frame(NamedTuple):
@@ -22,7 +26,7 @@ class Frame(NamedTuple):
     potential : (y, x) tensor
         Projected potential [V Å].
     metadata : (4,) float32 tensor
-        Thickness [nm], alpha, beta, gamma [degrees]; in the host's memory.
+        Thickness [nm], alpha, beta, gamma [degrees]; in the host's memory, where few numbers are turned faster.
     window : (slice, slice)
         Rows and columns of the crop, after the symmetry operation.
     """
@@ -69,7 +73,7 @@ class StoredFrames:
 
     def __init__(self, data: Sequence[MaterialData], crop_pixels: int) -> None:
         self.data, self.crop, self.device = data, crop_pixels, torch.device("cpu")
-        self.images: list[tuple[Any, Any]] = [(material.segments, material.potential) for material in data]
+        self.images: list[tuple[_Rows, _Rows]] = [(material.segments, material.potential) for material in data]
 
     @property
     def sampling(self) -> float:
@@ -107,9 +111,13 @@ class StoredFrames:
 
     def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
         """Choose a crop of a stored image."""
-        segments, potential = (torch.as_tensor(image[sample], device=self.device) for image in self.images[material])
+        segments, potential = (self._row(images, sample) for images in self.images[material])
         rows, columns = potential.shape
         top, left = rng.integers(0, rows - self.crop + 1), rng.integers(0, columns - self.crop + 1)
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
         metadata: NDArray[np.float32] = self.data[material].metadata[sample]
         return Frame(segments, potential, torch.from_numpy(metadata), window)
+
+    def _row(self, images: _Rows, sample: int) -> Tensor:
+        row = images[sample]
+        return row if isinstance(row, Tensor) else send(row, self.device)

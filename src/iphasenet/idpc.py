@@ -59,7 +59,7 @@ def integrate(gradient_x: FloatArray, gradient_y: FloatArray, sampling: float) -
     eigen_x = 2 * np.cos(np.pi * np.arange(nx) / nx) - 2
     eigen = eigen_y[:, None] + eigen_x
     eigen[0, 0] = 1
-    spectrum = dctn(divergence * sampling, axes=(-2, -1)) / eigen
+    spectrum = dctn(divergence * sampling, axes=(-2, -1)) / eigen.astype(divergence.dtype)
     spectrum[..., 0, 0] = 0
     return np.asarray(idctn(spectrum, axes=(-2, -1)))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iphasenet.acquisition import Acquisition
+from iphasenet.devices import send
 
 HALF_WIDTH = 8
 """Of the interpolation kernel [pixels]."""
@@ -43,7 +44,8 @@ def record(
     acquisition : Acquisition
         Scan and detector.
     rng : numpy.random.Generator
-        Source of randomness; what is drawn for each pixel is drawn on the device, seeded by it.
+        Source of randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch takes 32 bits of
+        the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
     window : (slice, slice)
         Rows and columns of the crop.
 
@@ -58,14 +60,14 @@ def record(
     else:
         scanned = segments[:, *window]
     electrons = dose * sampling**2
-    gains = 1 + rng.normal(0.0, acquisition.gain_mismatch, (len(segments), 1, 1))
+    gains = 1 + rng.normal(0.0, acquisition.gain_mismatch, (len(segments), 1, 1)).astype(np.float32)
     pixels = torch.Generator(segments.device).manual_seed(int(rng.integers(2**63)))
+    # Before the electrons: on a GPU a Poisson number may take more of the stream than torch sets aside, and what is
+    # drawn next would depend on it.
+    readout = torch.empty_like(scanned).normal_(0.0, 1.0, generator=pixels) if acquisition.readout_electrons else 0.0
     # A Fourier series may undershoot zero by rounding, where no electrons arrive.
     counts = torch.poisson(scanned.clamp_min(0) * electrons, pixels)
-    counts *= torch.from_numpy(gains).to(counts)
-    if acquisition.readout_electrons:
-        counts += torch.empty_like(counts).normal_(0.0, acquisition.readout_electrons, generator=pixels)
-    return counts / electrons
+    return (send(gains, segments.device) * counts + acquisition.readout_electrons * readout) / electrons
 
 
 def displaced(
@@ -93,12 +95,12 @@ def displaced(
     reach = HALF_WIDTH + math.ceil(np.abs(lines[rows]).max())
     steps = np.arange(-reach, reach + 1)
     near = [
-        torch.from_numpy(_mirrored(np.arange(part[0] - reach, part[-1] + reach + 1), size)).to(device)
+        send(_mirrored(np.arange(part[0] - reach, part[-1] + reach + 1), size), device)
         for part, size in zip((rows, columns), segments.shape[1:], strict=True)
     ]
     part = segments.index_select(1, near[0]).index_select(2, near[1])
     # All pixels of a scan line are displaced alike: first whole lines are mixed, then each line's pixels.
-    by_line, by_pixel = torch.from_numpy(_kernel(lines[rows].T[:, :, None] - steps).astype(np.float32)).to(device)
+    by_line, by_pixel = send(_kernel(lines[rows].T[:, :, None] - steps).astype(np.float32), device)
     mixing = torch.zeros(len(rows), len(near[0]), device=device)
     line = torch.arange(len(rows), device=device)[:, None]
     mixing[line, line + torch.arange(len(steps), device=device)] = by_line

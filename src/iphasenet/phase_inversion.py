@@ -97,6 +97,6 @@ def invert_phase(segments: FloatArray, transfer: ComplexArray, noise: FloatArray
     # In the images' precision: noise is larger than a rounding error.
     image = rfft2(mirrored(deviation))
     weights = (transfer.conj() / noise[:, None, None]).astype(image.dtype)
-    power = (weights * transfer.astype(image.dtype)).sum(axis=0).real + 1 / prior
+    power = (weights * transfer.astype(image.dtype)).sum(axis=0).real + 1 / float(prior)
     spectrum = (weights * image).sum(axis=0) / power
     return np.asarray(irfft2(spectrum, s=(2 * ny, 2 * nx)))[:ny, :nx]

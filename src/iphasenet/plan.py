@@ -170,16 +170,18 @@ def make_plan(
         Of the whole run, whatever is already there, without what `dataset` and `trained` take from another one;
         InputError where a job would raise one.
     """
-    # Loading the network's libraries takes seconds, and no simulation job does.
-    from iphasenet.training_cost import estimate_training
-
     device = choose_device(config["simulation"]["device"])
     # As the workflow's simulation jobs.
     with use_threads(1):
         simulated = () if "dataset" in config else materials
         plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
     parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
-    training, jobs = None if "trained" in config else estimate_training(config, len(materials), cores), config["jobs"]
+    training, jobs = None, config["jobs"]
+    if "trained" not in config:
+        # Loading the network's libraries takes seconds, and no simulation job does.
+        from iphasenet.training_cost import estimate_training
+
+        training = estimate_training(config, len(materials), cores)
     free, place = free_bytes(results)
     return RunPlan(
         run=config["run"],
@@ -210,7 +212,8 @@ def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
 def _optional_jobs(config: Mapping[str, Any], materials: int) -> dict[str, int]:
     uncertainty, windows = config["model"]["uncertainty"], bool(config["evaluation"]["window_factors"])
     jobs = {
-        "upload_dataset": "storage" in config,
+        "upload_dataset": "storage" in config and "dataset" not in config,
+        "compare_runs": bool(config.get("compare")),
         "draw_calibration": uncertainty,
         "compare_windows": windows * materials,
         "draw_windows": windows,

@@ -27,7 +27,7 @@ def plan_text(plan: RunPlan) -> str:
         Lines of at most 100 characters for names of usual length.
     """
     sections = (_heading(plan), _simulations(plan), _times(plan), _disk(plan), _memory(plan))
-    return "\n\n".join("\n".join(section) for section in sections if section)
+    return "\n\n".join("\n".join(section) for section in sections)
 
 
 def duration(seconds: float) -> str:
@@ -89,8 +89,6 @@ def _times(plan: RunPlan) -> list[str]:
     if training is not None:
         rows.append((f"training, {training.epochs} epochs", "", duration(training.seconds)))
         measured.append(f"a step of the network on few pixels ({training.device})")
-    if not measured:
-        return ["Data set and network are another run's: what is left to do takes minutes"]
     lines = [*_table(rows), *wrap(f"Scaled from short measurements here: {', '.join(measured)}.", _WIDTH)]
     if training is None:
         lines.append("The network is another run's: nothing is trained.")
@@ -120,7 +118,7 @@ def _memory(plan: RunPlan) -> list[str]:
         rows.append(("training", format_bytes(plan.training_bytes), reserved))
         if plan.training_gpus:
             rows.append(("training, each GPU", format_bytes(plan.training.step_bytes), ""))
-    lines = _table(rows) if len(rows) > 1 else []
+    lines = _table(rows)
     if plan.training_bytes > plan.reserved_bytes:
         lines.append("Training needs more than is reserved: raise jobs.training_mem_mb or lower training.batch_size")
     return lines

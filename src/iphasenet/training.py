@@ -122,11 +122,13 @@ class Splits(lightning.LightningDataModule):
         self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
 
     def train_dataloader(self) -> DataLoader[Item]:
-        """Crops of the current epoch, drawn on the device that trains; the sampler knows which epoch it is."""
+        """Crops of the current epoch, drawn on a GPU that trains; the sampler knows which epoch it is."""
         settings, process = self.settings, 0
         if self.trainer is not None:
             process, device = self.trainer.global_rank, self.trainer.strategy.root_device
-            self.crops.frames.to(device, room_for_images(device))
+            # Other accelerators have no Poisson numbers.
+            if device.type == "cuda":
+                self.crops.frames.to(device, room_for_images(device))
         sampler = EpochSampler(len(self.crops), settings.batch_size, settings.seed, process, self.processes)
         return DataLoader(self.crops, batch_size=sampler.share, sampler=sampler)
 

@@ -21,7 +21,7 @@ from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import record
 from iphasenet.sampling import Grid
 from iphasenet.sizes import material_samples, sample_bytes
-from iphasenet.tilt_cost import device_clock, timed
+from iphasenet.tilt_cost import Clock, device_clock, timed
 
 _SIDES = (64, 128)
 """Largest sides that are measured: one small crop, then larger or more of them where that is quick; all grows with
@@ -91,7 +91,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, every)
     with use_threads(max(1, threads // processes)):
         network = _measure(config, sampler.share, device)
-        noise = _record_seconds(config)
+        noise = _record_seconds(config, device)
     crop, image = settings["crop_pixels"] ** 2, config["image"]["pixels"] ** 2
     images = samples["validation"] * doses
     validation = math.ceil(images / every) * image * network.validation
@@ -161,7 +161,7 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
     ).to(device)
     parameters = sum(weight.numel() for weight in network.parameters())
     mixed = torch.autocast(device, torch.bfloat16, enabled=settings["precision"] == "bf16-mixed")
-    clock = device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
+    clock = _clock(device)
     cost: _NetworkCost | None = None
     for side in (min(side, settings["crop_pixels"]) for side in _SIDES):
         batch = 1 if cost is None else max(1, min(share, (_SIDES[-1] // side) ** 2))
@@ -176,6 +176,11 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
         cost = _NetworkCost(*times, _kept_bytes(network, inputs) / pixels, parameters)
     assert cost is not None
     return cost
+
+
+def _clock(device: str) -> Clock:
+    """Wall time of several threads, which the processor's adds up."""
+    return device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
 
 
 def _step(network: PotentialNetwork, inputs: tuple[Tensor, Tensor], loss: Mapping[str, float]) -> None:
@@ -205,11 +210,11 @@ def _predict(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> None:
         network(*inputs)
 
 
-def _record_seconds(config: Mapping[str, Any]) -> float:
+def _record_seconds(config: Mapping[str, Any], device: str) -> float:
     """Time to draw the noise of one crop [s]."""
     pixels, crop = config["image"]["pixels"], config["training"]["crop_pixels"]
-    segments = torch.full((4, pixels, pixels), 0.1)
+    segments = torch.full((4, pixels, pixels), 0.1, device=device)
     dose = math.sqrt(math.prod(config["noise"]["training_dose"]))
     acquisition, window = Acquisition(**config["noise"]["acquisition"]), (slice(crop), slice(crop))
     sampling, rng = config["image"]["sampling_angstrom"], np.random.default_rng(0)
-    return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), time.process_time)
+    return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), _clock(device))

@@ -87,8 +87,8 @@ class WienerFilter:
         """
         ny, nx = self.shape
         kernel = irfft2(self.transfer(noise), s=self.shape)
-        # In the images' precision: noise is larger than a rounding error.
-        # The filter's kernel, centred, on the period of the mirrored images.
+        # The filter's kernel, centred, on the period of the mirrored images, in their precision: noise is larger than a
+        # rounding error.
         period = np.zeros((4, 2 * ny, 2 * nx), segments.dtype)
         period[:, :ny, :nx] = np.fft.fftshift(kernel, axes=(1, 2))
         period = np.roll(period, (-(ny // 2), -(nx // 2)), axis=(1, 2))

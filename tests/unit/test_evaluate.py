@@ -65,6 +65,14 @@ def test_every_sample_dose_and_method_has_its_row(folder: Path, data: MaterialDa
     # |error| / spread is 2 everywhere: inside the 90 % interval (2.3), not inside that of 80 % (1.6).
     covered = tables.coverage.groupby("level")["covered"].mean()
     assert covered.to_dict() == {0.5: 0, 0.8: 0, 0.9: 1, 0.95: 1, 0.99: 1}
+    # What sees no image is the same at both doses, in both tables.
+    for table in (found, tables.columns):
+        nearest = [
+            part.drop(columns="dose").reset_index(drop=True)
+            for _, part in table[table["method"] == "nearest"].groupby("dose")
+        ]
+        assert len(nearest) == 2
+        pandas.testing.assert_frame_equal(*nearest)
     spectra = tables.spectra
     assert set(spectra["method"]) == {*METHODS, "truth"} and not spectra.duplicated(["method", "frequency"]).any()
     tables.save(tmp_path / "tables")

@@ -8,6 +8,8 @@ from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.errors import InputError
 from iphasenet.noise import displaced, record
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
 SEGMENTS = np.tile(np.array([0.02, 0.05, 0.1, 0.2], np.float32)[:, None, None], (1, 200, 200))
 
 
@@ -55,6 +57,17 @@ def test_samples_are_independent() -> None:
 def test_without_read_out_noise_counts_are_whole() -> None:
     counts = drawn(dose=1e3) * 1e3 * 0.2**2
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-3)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_read_out_noise_does_not_follow_the_electrons(device: str) -> None:
+    """One electron on 40: variances add, and the parts between whole numbers hold no trace of the whole ones."""
+    segments = torch.full((4, 500, 500), 0.1, device=device)
+    noisy = record(segments, 1e4, 0.2, Acquisition(readout_electrons=0.15), np.random.default_rng(0)) * 400
+    electrons = noisy.round()
+    correlation = torch.corrcoef(torch.stack([electrons.flatten(), (noisy - electrons).flatten()]))[0, 1]
+    assert abs(float(correlation)) < 4 / 1000
+    assert float(noisy.double().var()) == pytest.approx(40 + 0.15**2, rel=4 * np.sqrt(2) / 1000)
 
 
 def test_gains_are_one_number_a_segment_and_image() -> None:
@@ -118,6 +131,8 @@ def test_training_doses_are_log_uniform() -> None:
 def test_bad_noise_is_named() -> None:
     with pytest.raises(InputError, match="training_dose"):
         TrainingNoise((1e6, 1e3), Acquisition())
+    with pytest.raises(InputError, match=r"training_dose.*1e\+11.*<= 1e\+10"):
+        TrainingNoise((1e6, 1e11), Acquisition())
     for doses in ((1e5, 1e5), (0.0,)):
         with pytest.raises(InputError, match="evaluation_doses"):
             FixedNoise(doses, Acquisition())

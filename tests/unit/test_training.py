@@ -21,6 +21,7 @@ from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import Provenance
 from iphasenet.crops import Crops, EpochSampler, NoisyImages
 from iphasenet.dataset import MaterialData, StoredRows, read_split
+from iphasenet.devices import room_for_images
 from iphasenet.errors import InputError
 from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings, PotentialNetwork
@@ -103,7 +104,7 @@ def test_an_epoch_is_the_same_again_and_the_next_one_is_not() -> None:
 
 @pytest.mark.parametrize("room", [0, 10**9])
 def test_crops_are_the_same_wherever_their_images_are_kept(room: int) -> None:
-    """In the host's memory, or all of them on the device that trains; their memory is theirs there."""
+    """Rows of arrays, or of tensors where there is room for all of them."""
     noise = TrainingNoise((1e4, 1e6), Acquisition(1.0, 0.01, 0.05, 0.2))
     data, moved = crops("symmetry", noise), crops("symmetry", noise)
     moved.frames.to(torch.device("cpu"), room)
@@ -111,6 +112,12 @@ def test_crops_are_the_same_wherever_their_images_are_kept(room: int) -> None:
     for item in range(len(data)):
         for one, other in zip(data[item][:3], moved[item][:3], strict=True):
             assert torch.equal(one, other)
+
+
+def test_half_of_a_gpus_free_memory_is_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (600, 1000))
+    assert room_for_images(torch.device("cuda", 0)) == 300
+    assert room_for_images(torch.device("cpu")) == 0
 
 
 def test_a_streamed_set_is_not_kept_on_the_device(tmp_path: Path) -> None:
