@@ -20,8 +20,8 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.training import Training
 
-STEPS_BETWEEN_AVERAGES = 4
-"""One average takes a twentieth of a small network's step."""
+STEPS_BETWEEN_AVERAGES = 8
+"""One average takes a twenty-fifth of a small network's step."""
 
 
 class ProgressBar(TQDMProgressBar):
