@@ -51,18 +51,17 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
 BUDGET = {"epochs": 1, "crops_per_sample": 1, "crop_pixels": 64, "batch_size": 4, "ema_decay": 0.98}
 
 
-def configuration() -> dict[str, Any]:
-    """config.yaml with laptop.yaml's changes and the budget."""
-    base, change = (yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "laptop.yaml"))
-    merged = {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
-    return {**merged, "training": {**merged["training"], **BUDGET}}
+def configuration(overlay: Path) -> dict[str, dict[str, Any]]:
+    """Noise, model and training of config.yaml with another file's changes."""
+    base, change = (yaml.safe_load(path.read_text()) for path in (CONFIG / "config.yaml", overlay))
+    return {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
 
 
 def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -> pandas.DataFrame:
     """Train and score one choice."""
-    config = configuration()
+    config = configuration(CONFIG / "laptop.yaml")
     model = ModelSettings(**{**config["model"], **choice.get("model", {})})
-    training = TrainingSettings(**{**config["training"], **choice.get("training", {}), "seed": seed})
+    training = TrainingSettings(**{**config["training"], **BUDGET, **choice.get("training", {}), "seed": seed})
     noise = TrainingNoise(config["noise"]["training_dose"], Acquisition(**config["noise"]["acquisition"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

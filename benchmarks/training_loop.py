@@ -10,7 +10,6 @@ crop's side, no noise drawn. On a CPU in processor time, on a GPU in wall time.
 
 import argparse
 import tempfile
-import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import yaml
+from ablation import CONFIG, configuration
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, Dataset
@@ -31,21 +30,13 @@ from iphasenet.devices import choose_device, use_threads
 from iphasenet.export import export_npz
 from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings
+from iphasenet.tilt_cost import device_clock
 from iphasenet.train import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 
-CONFIG = Path(__file__).parents[1] / "config"
 WARM_UP, STEPS, ROUNDS = 10, 50, 5
 Source = Splits | DataLoader[Item]
-
-
-def clock(device: torch.device) -> float:
-    """Seconds: of wall time on a GPU, when it is done, of this process's processors otherwise."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
 
 
 class Clock(Callback):
@@ -65,12 +56,12 @@ class Clock(Callback):
     def on_train_batch_start(self, _trainer: Any, module: lightning.LightningModule, _batch: Any, _index: int) -> None:
         """Note how long the batch took to come."""
         if self.waiting and self.step > WARM_UP:
-            self.waited += clock(module.device) - self.left
+            self.waited += device_clock(module.device.type)() - self.left
 
     def on_train_batch_end(self, _trainer: Any, module: lightning.LightningModule, *_rest: Any) -> None:
         """Start after the warm-up, stop after the last step."""
         if self.waiting or self.step in (WARM_UP, WARM_UP + STEPS):
-            self.left = clock(module.device)
+            self.left = device_clock(module.device.type)()
         if self.step == WARM_UP:
             self.started = self.left
         self.stopped, self.step = self.left, self.step + 1
@@ -103,16 +94,17 @@ def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings
     """Seconds a step of forward and backward on a batch that stands ready."""
     device = batch[0].device
     module.to(device)
+    clock = device_clock(device.type)
     segments, metadata, potential, _ = batch
     mixed = settings.precision == "bf16-mixed"
     for step in range(WARM_UP + STEPS):
         if step == WARM_UP:
-            started = clock(device)
+            started = clock()
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             loss = module.loss(module.network(segments, metadata), metadata, potential)
         loss.backward()
         module.zero_grad()
-    return (clock(device) - started) / STEPS
+    return (clock() - started) / STEPS
 
 
 def looped(module: Training, source: Source, settings: TrainingSettings, waiting: bool = False) -> float:
@@ -136,13 +128,12 @@ def looped(module: Training, source: Source, settings: TrainingSettings, waiting
     return (timer.waited if waiting else timer.stopped - timer.started) / STEPS
 
 
-def configuration(path: Path, batch: int | None) -> tuple[ModelSettings, TrainingSettings, TrainingNoise]:
+def read_settings(path: Path, batch: int | None) -> tuple[ModelSettings, TrainingSettings, TrainingNoise]:
     """Read the settings of a configuration that stands upon config.yaml."""
-    base, change = (yaml.safe_load(file.read_text()) for file in (CONFIG / "config.yaml", path))
-    merged = {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
-    settings, noise = TrainingSettings(**merged["training"]), merged["noise"]
+    config = configuration(path)
+    settings, noise = TrainingSettings(**config["training"]), config["noise"]
     return (
-        ModelSettings(**merged["model"]),
+        ModelSettings(**config["model"]),
         replace(settings, batch_size=batch or settings.batch_size),
         TrainingNoise(noise["training_dose"], Acquisition(**noise["acquisition"])),
     )
@@ -150,7 +141,7 @@ def configuration(path: Path, batch: int | None) -> tuple[ModelSettings, Trainin
 
 def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> None:
     """Measure in turn, print the ratios of each round."""
-    model, settings, noise = configuration(config, batch)
+    model, settings, noise = read_settings(config, batch)
     device, size = torch.device(choose_device("auto")), settings.batch_size
     train = list(read_split(dataset, "train"))
     settings.check_image(min(data.potential.shape[1] for data in train))

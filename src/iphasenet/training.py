@@ -62,7 +62,7 @@ class Training(lightning.LightningModule):
         segments, metadata, potential, numbers = batch
         loss = self.loss(self.network(segments, metadata), metadata, potential)
         if not torch.isfinite(loss):
-            names = ", ".join(self.names[int(number)] for number in torch.as_tensor(numbers))
+            names = ", ".join(self.names[int(number)] for number in numbers)
             raise InputError(
                 f"training: found a loss of {float(loss.detach())} in epoch {self.current_epoch}, batch of {names}; "
                 "allowed: finite numbers; lower training.learning_rate, or look at these samples"
