@@ -40,10 +40,18 @@ PUBLISHED = {
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "laptop.yaml": {},
     "projection: direct": {"model": {"projection": "direct"}},
+    "projection: direct, output: projected": {
+        "model": {"projection": "direct", "output": "projected", "uncertainty": False},
+        "training": {"output_scale_v": 16000},
+    },
     "conditioning: maps": {"model": {"conditioning": "maps"}},
+    "conditioning: maps, angles: sines": {"model": {"conditioning": "maps", "angles": "sines"}},
     "inputs: minmax": {"model": {"inputs": "minmax"}},
     "norm: group": {"model": {"norm": "group"}},
+    "window_size: 7": {"model": {"window_size": 7}},
+    "uncertainty: false": {"model": {"uncertainty": False}},
     "augmentation: none": {"training": {"augmentation": "none"}},
+    "source: rendered": {"training": {"source": "rendered"}},
     "relative_loss: false": {"training": {"relative_loss": False}},
     "ema_decay: 0": {"training": {"ema_decay": 0}},
     "published": PUBLISHED,
@@ -57,6 +65,11 @@ def configuration(overlay: Path) -> dict[str, dict[str, Any]]:
     return {key: {**base[key], **change.get(key, {})} for key in ("noise", "model", "training")}
 
 
+def simulations(dataset: Path) -> list[Path]:
+    """Potentials and periodic images of the run that a data set lies in: crops may be rendered from them."""
+    return [*dataset.parent.glob("potential/*.npz"), *dataset.parent.glob("images/*/batch*.npz")]
+
+
 def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -> pandas.DataFrame:
     """Train and score one choice."""
     config = configuration(CONFIG / "laptop.yaml")
@@ -66,7 +79,7 @@ def measure(dataset: Path, choice: Mapping[str, Mapping[str, Any]], seed: int) -
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         outputs = Outputs(folder / "w.safetensors", folder / "h.csv", folder / "checkpoints")
-        fit(Sources(dataset), outputs, noise, model, training)
+        fit(Sources(dataset, simulations=simulations(dataset)), outputs, noise, model, training)
         network, _ = load_weights(folder / "w.safetensors")
     tables = [predict_altered(network, data, noise.acquisition) for data in read_split(dataset, "validation")]
     altered = pandas.concat(tables)
