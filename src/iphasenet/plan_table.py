@@ -117,7 +117,9 @@ def _memory(plan: RunPlan) -> list[str]:
         reserved = f"jobs.training_mem_mb, {format_bytes(plan.reserved_bytes)}"
         rows.append(("training", format_bytes(plan.training_bytes), reserved))
         if plan.training_gpus:
-            rows.append(("training, each GPU", format_bytes(plan.training.step_bytes), ""))
+            images = f"and {format_bytes(plan.training.gpu_images_bytes)} of images, if half of it holds them"
+            each = (format_bytes(plan.training.step_bytes), images if plan.training.gpu_images_bytes else "")
+            rows.append(("training, each GPU", *each))
     lines = _table(rows)
     if plan.training_bytes > plan.reserved_bytes:
         lines.append("Training needs more than is reserved: raise jobs.training_mem_mb or lower training.batch_size")

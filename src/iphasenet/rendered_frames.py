@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from iphasenet.devices import send
 from iphasenet.errors import InputError
 from iphasenet.frames import Frame
 from iphasenet.images import PeriodicImages, load_images
@@ -158,4 +159,5 @@ class RenderedFrames:
         """Render a sample's tilt, rotation and thickness at a random place."""
         x, y = rng.random(2)
         frame = self.data[material].rendered(sample, self.image, (float(x), float(y)))
-        return frame._replace(segments=frame.segments.to(self.device), potential=frame.potential.to(self.device))
+        segments, potential = (send(image.numpy(), self.device) for image in (frame.segments, frame.potential))
+        return frame._replace(segments=segments, potential=potential)

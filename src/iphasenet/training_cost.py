@@ -54,6 +54,8 @@ class TrainingCost:
         Estimated wall time [s].
     process_bytes, step_bytes : float
         Memory of one process: the data with Python, and the network with a step [bytes].
+    gpu_images_bytes : float
+        Training images that each GPU keeps besides, where they take at most half of what is free there [bytes].
     """
 
     device: str
@@ -63,6 +65,7 @@ class TrainingCost:
     seconds: float
     process_bytes: float
     step_bytes: float
+    gpu_images_bytes: float
 
 
 def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> TrainingCost:
@@ -98,9 +101,10 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     epoch = len(sampler) * (crop * network.step + noise) + validation
     # More processes than cores take turns.
     turns = max(1.0, processes / threads) if device == "cpu" else 1.0
-    data = samples["train"] * sample_bytes(config, 0) + samples["validation"] * sample_bytes(config, doses)
+    images_bytes = samples["train"] * sample_bytes(config, 0)
+    data = images_bytes + samples["validation"] * sample_bytes(config, doses)
     if jobs["training_stream"]:
-        data = 0
+        images_bytes = data = 0
     return TrainingCost(
         device,
         sampler.batches * sampler.batch,
@@ -110,6 +114,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         _PROCESS_BYTES + data,
         # Weights, gradients and two moments, all in single precision.
         16 * network.parameters + _WORKING_SHARE * sampler.share * crop * network.kept,
+        images_bytes if settings["source"] == "stored" else 0,
     )
 
 

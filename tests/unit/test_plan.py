@@ -257,6 +257,16 @@ def test_slabs_are_counted_and_said_to_be_unknown(config: dict[str, Any], tmp_pa
     assert "3 slabs of atoms" in plan_text(plan)
 
 
+def test_images_kept_on_a_gpu_are_planned(config: dict[str, Any], plan: RunPlan) -> None:
+    """Those of training alone, in single precision; rendered and streamed crops keep none."""
+    kept = 8 * 64 * 64 * 5 * 4
+    assert estimate_training(config, 2, 1).gpu_images_bytes == kept
+    for part, change in (("training", {"source": "rendered"}), ("jobs", {"training_stream": True})):
+        assert estimate_training(config | {part: config[part] | change}, 2, 1).gpu_images_bytes == 0
+    assert f"and {format_bytes(kept)} of images" in plan_text(replace(plan, training_gpus=1))
+    assert "of images" not in plan_text(plan)
+
+
 def test_training_is_scaled_by_what_it_does(config: dict[str, Any]) -> None:
     cost = estimate_training(config, 2, 1)
     # 8 training samples, 2 crops each, in batches of 4; 8 validation samples of one dose.
