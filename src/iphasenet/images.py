@@ -145,25 +145,15 @@ def simulate_images(
     reach = microscope.detector_reach + max(pixel)
     # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
     beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
-    waves = waves_together(
-        numerics.memory_mb,
-        grid,
-        slicing.count,
-        len(exits),
-        blocks,
-        beams,
-        size[0] * size[1],
-        shape[1] * shape[2],
-        dtype,
-        device,
-    )
+    memory, points, images = numerics.memory_mb, size[0] * size[1], shape[1] * shape[2]
+    waves = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, dtype, device)
 
     potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
     coefficients = transmission_functions(potential_slices, grid, microscope.interaction_constant)
     crystal = Crystal(
         grid, coefficients, slicing.thicknesses.tolist(), microscope.wavelength, tilt, potential.translations
     )
-    matrices = MATRICES * 1e6 * numerics.memory_mb
+    matrices = MATRICES * 1e6 * memory
     total = torch.zeros(shape, dtype=torch.float64, device=device)
     done, every = 0, sum(len(block.orders) for block in blocks)
     for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
@@ -175,10 +165,17 @@ def simulate_images(
         if progress is not None:
             progress(done, every)
 
-    series = centred_coefficients(total, orders)
-    # Probe positions that the source blurs are an incoherent sum: a product in the images' Fourier series.
-    gx, gy = series_frequencies(series.shape[-2:], (a, b))
-    series = series * np.exp(-2 * (np.pi * microscope.source_size_angstrom) ** 2 * (gx**2 + gy**2))
-    precision = np.complex128 if dtype == torch.float64 else np.complex64
     thickness = np.array([slicing.depth(total) for total in exits])
+    series = _series(total, orders, (a, b), microscope.source_size_angstrom)
+    precision = np.complex128 if dtype == torch.float64 else np.complex64
     return PeriodicImages((a, b), thickness, np.array(rotations, float), series.astype(precision))
+
+
+def _series(
+    images: torch.Tensor, orders: tuple[int, int], lengths: tuple[float, float], source_size: float
+) -> ComplexArray:
+    """Fourier series of images on a grid of probe positions (..., y, x), blurred by a source of some size [Å]."""
+    series = centred_coefficients(images, orders)
+    # Probe positions that the source blurs are an incoherent sum: a product in the images' Fourier series.
+    gx, gy = series_frequencies(series.shape[-2:], lengths)
+    return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))

@@ -1,7 +1,7 @@
 """One simulation of one crystal: of its small cell where it has one, else of a slab of atoms."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,43 +177,25 @@ def _simulate_slab(
     # A slab's atoms lie at all heights.
     numerics = replace(numerics, slice_thickness_angstrom=max(SLAB_SLICE, numerics.slice_thickness_angstrom))
     dz = numerics.slice_thickness_angstrom
+    wedge = specimen.shape.wedge
     # An inclined surface rises above the image's centre.
-    rise = (
-        0.0 if specimen.shape.wedge is None else math.tan(math.radians(specimen.shape.wedge[1])) * side * math.sqrt(0.5)
-    )
+    rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
     lead = rise + dz / 2
     thickness = max(1, round((specimen.thicknesses[-1] + rise) / dz)) * dz
     angles = (*specimen.tilt, specimen.rotation_deg)
     slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead)
     slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
-    count = max(1, specimen.phonons)
     damping = None if specimen.phonons else specimen.rms_displacements
-    snapshots = (
-        frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed) if specimen.phonons else [slab]
-    )
     pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
     # Displaced atoms stay in their slices: all snapshots end at the same depths.
     slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
-    above = 0.0 if specimen.shape.wedge is None else lead - slicing.origin
+    above = 0.0 if wedge is None else lead - slicing.origin
     depths = [thickness + above for thickness in specimen.thicknesses]
     series, projected = [], []
-    for index, atoms in enumerate(snapshots):
-
-        def advance(done: int, waves: int, index: int = index) -> None:
-            if progress is not None:
-                progress(index * waves + done, count * waves)
-
+    for atoms, advance in _snapshots(slab, specimen, progress):
         potential = sampled_potential(atoms, *pixels, parametrization, damping)
         series.append(
-            simulate_images(
-                potential,
-                microscope,
-                numerics,
-                depths,
-                device=device,
-                progress=advance,
-                slicing=slicing,
-            )
+            simulate_images(potential, microscope, numerics, depths, device=device, progress=advance, slicing=slicing)
         )
         projected.append(_projected(potential, slicing, series[-1]))
     mean = replace(
@@ -222,6 +204,21 @@ def _simulate_slab(
         coefficients=np.mean([images.coefficients for images in series], axis=0),
     )
     return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
+
+
+def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
+    """Thermal configurations of a slab, or the slab itself, each with what tells its part of the whole progress."""
+    count = max(1, specimen.phonons)
+    snapshots: Iterable[Atoms] = [slab]
+    if specimen.phonons:
+        snapshots = frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed)
+    for index, atoms in enumerate(snapshots):
+
+        def advance(done: int, waves: int, index: int = index) -> None:
+            if progress is not None:
+                progress(index * waves + done, count * waves)
+
+        yield atoms, advance
 
 
 def simulation_dataset(
