@@ -5,13 +5,16 @@
 In turn, on one GPU or on one CPU thread, crops a second of: the bare network with its loss on tensors that stand ready;
 the real loop (crops, noise, augmentation, optimiser, averaging, logging) of CONFIG (config/laptop.yaml by default); and
 a loop with the published one's settings: float32, one .npz a sample, read by the training process and cut to the
-crop's side, no noise drawn. On a CPU in processor time, on a GPU in wall time.
+crop's side, no noise drawn. On a CPU in processor time, on a GPU in wall time. For crops: the share of the loop between
+the end of a step and the next one's batch, in which a GPU draws crops or does nothing.
 """
 
 import argparse
 import tempfile
+import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, Dataset
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
+from iphasenet.callbacks import FiniteLosses
 from iphasenet.crops import Crops, Item
 from iphasenet.dataset import read_split
 from iphasenet.devices import choose_device, use_threads
@@ -40,31 +44,40 @@ Source = Splits | DataLoader[Item]
 
 
 class Clock(Callback):
-    """
-    Time of all steps after the first ones, or how long the loop waited for their batches.
+    """When each step began and ended for the device: a GPU notes it when it comes there, and is not waited for."""
 
-    Parameters
-    ----------
-    waiting : bool
-        Measure the waiting: a GPU then ends each step before the next batch is made, which otherwise is made meanwhile.
-    """
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.ended: list[Any] = []
 
-    def __init__(self, waiting: bool) -> None:
-        self.waiting, self.step = waiting, 0
-        self.left = self.started = self.stopped = self.waited = 0.0
-
-    def on_train_batch_start(self, _trainer: Any, module: lightning.LightningModule, _batch: Any, _index: int) -> None:
-        """Note how long the batch took to come."""
-        if self.waiting and self.step > WARM_UP:
-            self.waited += device_clock(module.device.type)() - self.left
+    def on_train_batch_start(self, _trainer: Any, module: lightning.LightningModule, *_rest: Any) -> None:
+        """Note when the batch was there."""
+        self.begun.append(_now(module.device))
 
     def on_train_batch_end(self, _trainer: Any, module: lightning.LightningModule, *_rest: Any) -> None:
-        """Start after the warm-up, stop after the last step."""
-        if self.waiting or self.step in (WARM_UP, WARM_UP + STEPS):
-            self.left = device_clock(module.device.type)()
-        if self.step == WARM_UP:
-            self.started = self.left
-        self.stopped, self.step = self.left, self.step + 1
+        """Note when the step was done."""
+        self.ended.append(_now(module.device))
+
+    def times(self) -> tuple[float, float]:
+        """Time of a step after the warm-up, and that between one's end and the next one's batch [s]."""
+        steps = range(WARM_UP, WARM_UP + STEPS)
+        waited = sum(_between(self.ended[step], self.begun[step + 1]) for step in steps)
+        return _between(self.ended[WARM_UP], self.ended[WARM_UP + STEPS]) / STEPS, waited / STEPS
+
+
+def _now(device: torch.device) -> Any:
+    if device.type == "cpu":
+        return time.process_time()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def _between(first: Any, last: Any) -> float:
+    if isinstance(first, float):
+        return float(last - first)
+    last.synchronize()
+    return float(first.elapsed_time(last)) / 1000
 
 
 class NpzImages(Dataset[Item]):
@@ -107,9 +120,9 @@ def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings
     return (clock() - started) / STEPS
 
 
-def looped(module: Training, source: Source, settings: TrainingSettings, waiting: bool = False) -> float:
-    """Seconds a step of a whole loop, or those that it waits for crops."""
-    timer = Clock(waiting)
+def looped(module: Training, source: Source, settings: TrainingSettings) -> tuple[float, float]:
+    """Seconds a step of a whole loop, and those in which the device had no batch to train on."""
+    timer = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             devices=1,
@@ -119,13 +132,13 @@ def looped(module: Training, source: Source, settings: TrainingSettings, waiting
             precision=settings.precision,  # type: ignore[arg-type]
             gradient_clip_val=1.0,
             logger=CSVLogger(folder),
-            callbacks=[*optional_callbacks(settings), timer],
+            callbacks=[FiniteLosses(), *optional_callbacks(settings), timer],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
         )
         trainer.fit(module, source)
-    return (timer.waited if waiting else timer.stopped - timer.started) / STEPS
+    return timer.times()
 
 
 def read_settings(path: Path, batch: int | None) -> tuple[ModelSettings, TrainingSettings, TrainingNoise]:
@@ -152,12 +165,11 @@ def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> Non
     plain = replace(settings, precision="32-true", ema_decay=0.0)
     for _ in range(ROUNDS):
         batch_there = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=size)))]
-        alone = bare(Training(model, settings, frames.sampling), batch_there, settings)
         splits = Splits(crops, train, settings, 1)
-        loop, waited = (
-            looped(Training(model, settings, frames.sampling), splits, settings, waiting) for waiting in (False, True)
-        )
-        published = looped(Training(model, plain, frames.sampling), DataLoader(files, size, shuffle=True), plain)
+        fresh = partial(Training, model, sampling=frames.sampling, steps=splits.steps, names=frames.sample_names)
+        alone = bare(fresh(settings=settings), batch_there, settings)
+        loop, waited = looped(fresh(settings=settings), splits, settings)
+        published, _ = looped(fresh(settings=plain), DataLoader(files, size, shuffle=True), plain)
         print(
             f"{settings.precision}, batch {size}: bare {size / alone:.1f}, loop {size / loop:.1f} crops/s, "
             f"{loop / alone - 1:+.1%}; {waited / loop:.1%} for crops; published settings "

@@ -1,8 +1,12 @@
 """What happens beside training: progress, checkpoints, pictures."""
 
+import os
 import pickle
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,10 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveragi
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from matplotlib.figure import Figure
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from iphasenet.crops import Item
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
@@ -22,6 +28,9 @@ from iphasenet.training import Training
 
 STEPS_BETWEEN_AVERAGES = 8
 """One average takes a twenty-fifth of a small network's step."""
+
+GPU_STEPS_BETWEEN_CHECKS = 16
+"""Steps between two questions to all processes, on GPUs: about a second."""
 
 
 class ProgressBar(TQDMProgressBar):
@@ -106,35 +115,96 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-class Stopped(SystemExit):
-    """Training was asked to stop; `requeue` says whether its Slurm job goes back into the queue."""
+def _is_checked(trainer: lightning.Trainer, index: int) -> bool:
+    """Whether processes agree after a batch on going on: every so often on GPUs, which must then be waited for."""
+    every = 1 if trainer.strategy.root_device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
+    return trainer.is_last_batch or (index + 1) % every == 0
 
-    def __init__(self, requeue: bool) -> None:
-        super().__init__(1)
-        self.requeue = requeue
+
+class FiniteLosses(Callback):
+    """
+    Ends all processes after the same batch where any of them has found a loss that is not finite.
+
+    One that ended alone would leave the others waiting for its gradients. Validation and checkpoints come after a
+    check, so no such weights are kept.
+    """
+
+    def __init__(self) -> None:
+        self.unchecked: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Item,
+        batch_idx: int,
+    ) -> None:
+        """Note a batch's loss and its samples; InputError with the samples where a loss is not finite."""
+        assert isinstance(pl_module, Training)
+        self.unchecked.append((outputs["loss"], batch[3]))
+        if not _is_checked(trainer, batch_idx):
+            return
+        losses = torch.stack([loss for loss, _ in self.unchecked]).tolist()
+        bad = [(loss, samples) for loss, (_, samples) in zip(losses, self.unchecked, strict=True) if not isfinite(loss)]
+        self.unchecked = []
+        if not trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
+            return
+        if not bad:
+            raise SystemExit(1)
+        loss, samples = bad[0]
+        names = ", ".join(pl_module.names[number] for number in samples.tolist())
+        raise InputError(
+            f"training: found a loss of {loss} in epoch {trainer.current_epoch}, batch of {names}; allowed: finite "
+            "numbers; lower training.learning_rate, or look at these samples"
+        )
+
+
+class Stopped(SystemExit):
+    """Training was asked to stop."""
 
 
 class StopBySignal(Callback):
     """
     Stops all processes after the same batch when any of them gets SIGTERM or SIGUSR1, Slurm's warning.
 
-    The handlers only take a note: talking to other processes in a handler, as Lightning's does, blocks where these are
-    elsewhere in their step.
+    A checkpoint is written first; after Slurm's warning, the job then goes back into the queue. The handlers only take
+    a note: talking to other processes in a handler, as Lightning's does, blocks where these are elsewhere in their
+    step.
+
+    Parameters
+    ----------
+    checkpoint : path
+        File to be written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
         self.received: set[int] = set()
 
-    def on_train_start(self, *_arguments: Any) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
         """Take the signals over."""
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda received, _frame: self.received.add(received))
+        # Before each batch Lightning asks all processes whether its own handler was called, and waits for the GPU.
+        loop: Any = trainer.fit_loop.epoch_loop
+        loop._broadcast_sigterm_tensor = lambda: None
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_rest: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _module: Any, _outputs: Any, _batch: Any, batch_idx: int
+    ) -> None:
         """Stop where any process was asked to."""
-        if trainer.strategy.reduce_boolean_decision(bool(self.received), all=False):
-            warned = signal.SIGUSR1 in self.received
-            raise Stopped(trainer.strategy.reduce_boolean_decision(warned, all=False))
+        agree = partial(trainer.strategy.reduce_boolean_decision, all=False)
+        if not _is_checked(trainer, batch_idx) or not agree(bool(self.received)):
+            return
+        warned = agree(signal.SIGUSR1 in self.received)
+        trainer.save_checkpoint(self.checkpoint)
+        job = os.environ.get("SLURM_JOB_ID")
+        if warned and job and trainer.is_global_zero:
+            subprocess.run(["scontrol", "requeue", job], check=False)
+        # The first process to end ends the others, and with them what puts the job back.
+        trainer.strategy.barrier()
+        raise Stopped(1)
 
 
 class ValidationPictures(Callback):

@@ -103,7 +103,7 @@ def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None
 def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
     training, grid = TrainingSettings(**config["training"]), Grid(**config["grid"])
     training.check_image(config["image"]["pixels"])
-    training.check_processes(training_processes(config))
+    training.check_processes(training_processes(config), config["model"]["norm"])
     if config["model"]["projection"] == "columns" and grid.orientation != "tilt":
         raise InputError(
             f"configuration: model.projection: found 'columns' with grid.orientation {grid.orientation!r}, where "

@@ -90,10 +90,17 @@ class EpochSampler(Sampler[int]):
         Key of the order.
     process, processes : int
         Number of this process, and of all.
+
+    Attributes
+    ----------
+    given : int
+        Batches of the current epoch that were given.
+    skipped : int
+        Batches that the next epoch leaves out: they were given before a training was stopped.
     """
 
     def __init__(self, crops: int, batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
-        self.crops, self.seed, self.epoch = crops, seed, 0
+        self.crops, self.seed, self.epoch, self.given, self.skipped = crops, seed, 0, 0, 0
         self.process, self.share = process, min(batch_size, crops) // processes
         if self.share == 0:
             raise InputError(f"training: found {crops} crops in an epoch; allowed: at least {processes}, one a process")
@@ -108,7 +115,9 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = generator(self.seed, "", "order", self.epoch).permutation(self.crops)
-        for batch in range(self.batches):
+        first, self.skipped = self.skipped, 0
+        for batch in range(first, self.batches):
+            self.given = batch + 1
             start = batch * self.batch + self.process * self.share
             yield from (self.epoch * self.crops + order[start : start + self.share]).tolist()
 

@@ -1,7 +1,7 @@
 """Choice of the torch device, and the threads of reproducible numbers."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -41,6 +41,12 @@ def send(array: NDArray[Any], device: torch.device) -> Tensor:
     """Array as a tensor on a device; a GPU takes it while it computes, which it does from pinned memory alone."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def single_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Context in which mixed precision is off."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 @contextmanager

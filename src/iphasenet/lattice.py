@@ -1,4 +1,7 @@
-"""The lattice of a periodic image, and the image continued beyond its field of view. Depends on torch alone."""
+"""The lattice of a periodic image, and the image continued beyond its field of view. Depends on torch alone.
+
+Training does this in every step, so no number goes from the host to the device: a GPU would have to be waited for.
+"""
 
 import torch
 from torch import Tensor
@@ -51,7 +54,7 @@ def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
         second = _shortest(spanning, length)
         found = torch.stack([torch.stack([x.flatten()[i], y.flatten()[i]], dim=1) for i in (first, second)], dim=1)
         found = _refined(alike, found.to(images.dtype))
-        whole = images.new_tensor([[images.shape[2], 0.0], [0.0, images.shape[1]]])
+        whole = torch.diag(torch.cat([images.new_full((1,), side) for side in (images.shape[2], images.shape[1])]))
         return torch.where(spanning.flatten(1).any(dim=1)[:, None, None], found, whole)
 
 
@@ -81,7 +84,7 @@ def _shortest(peak: Tensor, length: Tensor) -> Tensor:
 def _refined(alike: Tensor, vectors: Tensor) -> Tensor:
     """Find translations (batch, 2, 2) to a fraction of a pixel, by ever longer multiples of them."""
     rows, columns = (size // 2 for size in alike.shape[-2:])
-    limit = vectors.new_tensor([columns - 1, rows - 1])
+    limit = torch.cat([vectors.new_full((1,), side - 1) for side in (columns, rows)])
     for multiple in (1, 2, 4):
         aimed = (multiple * vectors).round()
         within = (aimed.abs() <= limit).all(dim=2, keepdim=True)
@@ -125,10 +128,11 @@ def continued(images: Tensor, vectors: Tensor) -> Tensor:
     y = torch.arange(-height, 2 * height, device=images.device) - (height - 1) / 2
     x = torch.arange(-width, 2 * width, device=images.device) - (width - 1) / 2
     position = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1).to(images.dtype)
-    cells = torch.einsum("yxi,bij->byxj", position, torch.linalg.inv(vectors))
+    # Two translations span a cell: nothing to check, for which a GPU would have to be waited for.
+    cells = torch.einsum("yxi,bij->byxj", position, torch.linalg.inv_ex(vectors).inverse)
     inside = torch.einsum("byxi,bij->byxj", cells - cells.round(), vectors)
     # grid_sample counts from -1 to 1 across the field.
-    where = inside * inside.new_tensor([2 / width, 2 / height])
+    where = torch.stack([2 / width * inside[..., 0], 2 / height * inside[..., 1]], dim=-1)
     tiled = grid_sample(images[:, None], where, mode="bicubic", padding_mode="reflection", align_corners=False)[:, 0]
     middle = (slice(None), slice(height, 2 * height), slice(width, 2 * width))
     tiled[middle] = images

@@ -8,6 +8,7 @@ from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
 from iphasenet.columns import column_shift, project_columns
+from iphasenet.devices import single_precision
 from iphasenet.errors import InputError
 from iphasenet.symmetry import turned
 
@@ -107,7 +108,7 @@ def encode(
         turns = torch.deg2rad(metadata[:, 1:])
         maps = torch.cat([metadata[:, :1] / 100, turns.sin(), turns.cos()], dim=1)
     else:
-        maps = metadata / metadata.new_tensor([100.0, 360.0, 360.0, 360.0])
+        maps = torch.cat([metadata[:, :1] / 100, metadata[:, 1:] / 360], dim=1)
     return torch.cat([scaled, maps[:, :, None, None].expand(-1, -1, *segments.shape[2:])], dim=1)
 
 
@@ -250,7 +251,10 @@ class PotentialNetwork(nn.Module):
         decoded = net.decoder5(features[5], features[4])
         for decoder, feature in zip((net.decoder4, net.decoder3, net.decoder2), features[3:0:-1], strict=True):
             decoded = decoder(decoded, feature)
-        output: Tensor = net.out(net.decoder1(decoded, features[0])).float()
+        decoded = net.decoder1(decoded, features[0])
+        # Potentials of three digits need more than the eight bits of bfloat16.
+        with single_precision(decoded.device):
+            output: Tensor = net.out(decoded.float())
         mean_potential = self.output_scale * output[:, :1]
         if not self.settings.uncertainty:
             return mean_potential
@@ -261,8 +265,8 @@ class PotentialNetwork(nn.Module):
         """Mean potential (batch, y, x) [V] that columns lean to; as it is with the projection 'direct'."""
         if self.settings.projection == "direct":
             return columns / (10 * metadata[:, :1, None]) if self.settings.output == "projected" else columns
-        # Positions and phases need single precision.
-        with torch.autocast(columns.device.type, enabled=False):
+        # So do positions and phases.
+        with single_precision(columns.device):
             return project_columns(columns, column_shift(metadata), self.sampling)
 
     def projected_potential(self, segments: Tensor, metadata: Tensor, turns: int = 1) -> tuple[Tensor, Tensor | None]:

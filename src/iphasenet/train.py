@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import subprocess
 import sys
 import warnings
 import zlib
@@ -17,12 +16,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning
 import numpy as np
 import pandas
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -30,11 +30,13 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import (
     AtomicCheckpoints,
     AveragedWeights,
+    FiniteLosses,
     ProgressBar,
     Provenance,
     StopBySignal,
@@ -184,17 +186,17 @@ def fit(
     train, validation = list(read("train")), list(read("validation"))
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    settings.check_processes(processes)
+    settings.check_processes(processes, model.norm)
     attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
     frames = _frames(train, settings, sources.simulations, attributes)
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
     described = describe_run([*train, *validation], noise, model, settings)
     folder = outputs.checkpoints / run_identity(described)
     provenance = Provenance(described)
-    callbacks = [provenance, StopBySignal(), ValidationPictures(validation, folder / "pictures")]
+    callbacks = [provenance, FiniteLosses(), ValidationPictures(validation, folder / "pictures")]
     trainer, best = _trainer(folder, settings, accelerator, callbacks)
-    module = Training(model, settings, frames.sampling, frames.sample_names)
     splits = Splits(crops, validation, settings, processes)
+    module = Training(model, settings, frames.sampling, splits.steps, frames.sample_names)
     last = folder / "last.ckpt"
     if resume is not None:
         provenance.check_file(resume)
@@ -234,7 +236,8 @@ def _trainer(
         accelerator=accelerator,
         devices=here,
         num_nodes=processes // here,
-        strategy="ddp" if processes > 1 else "auto",
+        # Buffers are the attention's indices: the same everywhere, always.
+        strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         use_distributed_sampler=False,
@@ -244,10 +247,12 @@ def _trainer(
             CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends.
+        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
+        # stop after it: its checkpoint holds the average of the batch.
         callbacks=[
             *callbacks,
             *optional_callbacks(settings),
+            StopBySignal(folder / "last.ckpt"),
             best,
             newest,
             LearningRateMonitor(),
@@ -308,24 +313,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 options.accelerator,
             )
     except InputError as error:
-        sys.exit(str(error))
-    except Stopped as stopped:
-        if stopped.requeue:
-            _requeue()
-        sys.exit("training: stopped by a signal; it goes on from its newest checkpoint when it is started again")
+        _end(str(error))
+    except torch.OutOfMemoryError as error:
+        reason = " ".join(str(error).split())[:200]
+        _end(
+            f"training: found too little memory on a GPU ({reason}); allowed: a smaller training.batch_size or "
+            "training.crop_pixels, jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no "
+            "images there"
+        )
+    except Stopped:
+        _end("training: stopped by a signal; it goes on from its newest checkpoint when it is started again")
+
+
+def _end(message: str) -> NoReturn:
+    """End this process with a message."""
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl":
+        # NCCL would wait for the other processes, which wait for this one's gradients.
+        print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)
+    sys.exit(message)
 
 
 def _journal() -> AbstractContextManager[Any]:
     """Journal of the first process, in its output."""
     first = os.environ.get("RANK", "0") == "0"
     return journal("training", logging.StreamHandler(sys.stdout)) if first else nullcontext()
-
-
-def _requeue() -> None:
-    """Put this Slurm job back into the queue; one that Slurm preempts, it requeues by itself."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job and os.environ.get("RANK", "0") == "0":
-        subprocess.run(["scontrol", "requeue", job], check=False)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 from torchmetrics.functional import pearson_corrcoef
 
 from iphasenet.crops import Crops, EpochSampler, Item, NoisyImages
 from iphasenet.dataset import MaterialData
 from iphasenet.devices import room_for_images
-from iphasenet.errors import InputError
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.training_settings import TrainingSettings
@@ -39,16 +40,18 @@ class Training(lightning.LightningModule):
         How to train.
     sampling : float
         Pixel size of the images [Å].
+    steps : int
+        Steps of the whole training, over which the learning rate rises and falls.
     names : sequence of str
         Names of the training samples: those of a batch whose loss is not finite are told.
     """
 
     def __init__(
-        self, model: ModelSettings, settings: TrainingSettings, sampling: float, names: Sequence[str] = ()
+        self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int, names: Sequence[str] = ()
     ) -> None:
         super().__init__()
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
-        self.settings, self.names = settings, names
+        self.settings, self.steps, self.names = settings, steps, names
 
     def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
         """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
@@ -58,15 +61,9 @@ class Training(lightning.LightningModule):
         return training_loss(prediction, spread, target, scale, self.settings.loss)
 
     def training_step(self, batch: Item, _index: int) -> Tensor:
-        """Loss of a batch of crops; InputError where it is not finite."""
-        segments, metadata, potential, numbers = batch
+        """Loss of a batch of crops."""
+        segments, metadata, potential, _ = batch
         loss = self.loss(self.network(segments, metadata), metadata, potential)
-        if not torch.isfinite(loss):
-            names = ", ".join(self.names[int(number)] for number in numbers)
-            raise InputError(
-                f"training: found a loss of {float(loss.detach())} in epoch {self.current_epoch}, batch of {names}; "
-                "allowed: finite numbers; lower training.learning_rate, or look at these samples"
-            )
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
@@ -85,18 +82,45 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
-        # A quarter of the time of `foreach` on a CPU; in mixed precision Lightning cannot clip its gradients.
-        mixed = self.settings.precision.endswith("mixed")
+        # A quarter of the time of `foreach` on a CPU.
         optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            foreach=mixed,
-            fused=not mixed,
+            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, **_algorithm: Any
+    ) -> None:
+        """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
+        assert gradient_clip_val is not None
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
+
+
+class CropLoader(DataLoader[Item]):
+    """
+    Batches of crops, in the training process itself; one that was stopped within an epoch goes on where it was.
+
+    Parameters
+    ----------
+    crops : Crops
+        Training crops.
+    sampler : EpochSampler
+        Order of the crops.
+    """
+
+    def __init__(self, crops: Crops, sampler: EpochSampler) -> None:
+        super().__init__(crops, batch_size=sampler.share, sampler=sampler)
+        self.order = sampler
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what a checkpoint keeps: batches of the epoch that were given."""
+        return {"batches": self.order.given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Leave the batches of a checkpoint's epoch out once."""
+        self.order.skipped = state_dict["batches"] % self.order.batches
 
 
 class Splits(lightning.LightningDataModule):
@@ -121,16 +145,23 @@ class Splits(lightning.LightningDataModule):
         super().__init__()
         self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
 
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.epochs * self._order(0).batches
+
     def train_dataloader(self) -> DataLoader[Item]:
         """Crops of the current epoch, drawn on a GPU that trains; the sampler knows which epoch it is."""
-        settings, process = self.settings, 0
+        process = 0
         if self.trainer is not None:
             process, device = self.trainer.global_rank, self.trainer.strategy.root_device
             # Other accelerators have no Poisson numbers.
             if device.type == "cuda":
                 self.crops.frames.to(device, room_for_images(device))
-        sampler = EpochSampler(len(self.crops), settings.batch_size, settings.seed, process, self.processes)
-        return DataLoader(self.crops, batch_size=sampler.share, sampler=sampler)
+        return CropLoader(self.crops, self._order(process))
+
+    def _order(self, process: int) -> EpochSampler:
+        return EpochSampler(len(self.crops), self.settings.batch_size, self.settings.seed, process, self.processes)
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Whole validation images with their fixed noise, shared among the processes."""
@@ -138,4 +169,5 @@ class Splits(lightning.LightningDataModule):
         sampler: Sampler[int] | None = None
         if self.processes > 1:
             sampler = DistributedSampler(images, shuffle=False)
-        return DataLoader(images, batch_size=4, sampler=sampler)
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(images, batch_size=16 if on_gpu else 4, sampler=sampler)

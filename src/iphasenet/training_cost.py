@@ -27,6 +27,9 @@ _SIDES = (64, 128)
 """Largest sides that are measured: one small crop, then larger or more of them where that is quick; all grows with
 the pixels."""
 
+_GPU_CROPS = 4
+"""Crops that are measured on a GPU."""
+
 _QUICK = 1.0
 """Time of a step below which a larger one is measured [s]."""
 
@@ -168,10 +171,9 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
     mixed = torch.autocast(device, torch.bfloat16, enabled=settings["precision"] == "bf16-mixed")
     clock = _clock(device)
     cost: _NetworkCost | None = None
-    for side in (min(side, settings["crop_pixels"]) for side in _SIDES):
-        batch = 1 if cost is None else max(1, min(share, (_SIDES[-1] // side) ** 2))
+    for batch, side in _measured(settings["crop_pixels"], share, device):
         pixels = batch * side**2
-        if cost is not None and cost.step * pixels > _QUICK:
+        if cost is not None and device == "cpu" and cost.step * pixels > _QUICK:
             break
         inputs = torch.rand(batch, 4, side, side, device=device), torch.full((batch, 4), 30.0, device=device)
         step = partial(_step, network, inputs, settings["loss"])
@@ -181,6 +183,15 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
         cost = _NetworkCost(*times, _kept_bytes(network, inputs) / pixels, parameters)
     assert cost is not None
     return cost
+
+
+def _measured(crop: int, share: int, device: str) -> list[tuple[int, int]]:
+    """Crops and their sides that are measured, the better measure last."""
+    small, large = (min(side, crop) for side in _SIDES)
+    if device == "cpu":
+        return [(1, small), (max(1, min(share, (_SIDES[-1] // large) ** 2)), large)]
+    # Small ones take a GPU as long as large ones: the time to start its kernels.
+    return [(1, small), (min(share, _GPU_CROPS), crop)]
 
 
 def _clock(device: str) -> Clock:

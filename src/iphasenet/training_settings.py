@@ -87,8 +87,13 @@ class TrainingSettings:
         if self.crop_pixels > pixels:
             raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: at most image.pixels, {pixels}")
 
-    def check_processes(self, processes: int) -> None:
-        """Refuse a batch that `processes` cannot share equally."""
+    def check_processes(self, processes: int, norm: str) -> None:
+        """Refuse what makes several processes train another network than one with the same batch."""
+        if processes > 1 and norm == "batch":
+            raise InputError(
+                f"model.norm: found 'batch' with {processes} training processes, each of which would have the "
+                "statistics of its share of a batch; allowed: instance, group"
+            )
         if self.batch_size % processes:
             raise InputError(
                 f"training.batch_size: found {self.batch_size}; allowed: a multiple of {processes} processes"

@@ -73,6 +73,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("training", "crop_pixels", value=512), ["training.crop_pixels", "512", "image.pixels"]),
         (change("training", "loss", value=dict.fromkeys(SHIPPED["training"]["loss"], 0)), ["training.loss"]),
         (change("training", "batch_size", value=15), ["training.batch_size", "15", "multiple"]),
+        (change("model", "norm", value="batch"), ["model.norm", "'batch' with 2 training processes", "group"]),
         (change("training", "loss", "spread", value=0), ["training.loss.spread", "uncertainty true"]),
         (change("model", "uncertainty", value=False), ["training.loss.spread", "0.1", "uncertainty false"]),
         (change("optics", "aberrations", value={"astigmatism": 9}), ["training.augmentation", "symmetry", "none"]),

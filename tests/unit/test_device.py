@@ -1,22 +1,48 @@
-"""Nothing that trains mixes the device of its tensors with the host's: shown on torch's device of shapes alone.
+"""What a GPU would show, shown without one: no step mixes its tensors with the host's, and none waits for the GPU.
 
-A GPU finds such a mixture when it runs; 'meta' finds it on any machine.
+Mixtures show on 'meta', torch's device of shapes alone; waiting, by the operations that a CPU is asked for. A GPU,
+where there is one, is asked too.
 """
 
+import traceback
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from iphasenet.columns import project_columns
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.noise import displaced
 from iphasenet.symmetry import OPERATIONS, transformed
+from tests.unit.test_noise import needs_gpu
 
 LOSS = {"l1": 1.0, "l2": 0.5, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.1}
+
+
+_ATEN = torch.ops.aten
+_ANSWERS = (
+    _ATEN._local_scalar_dense.default,
+    _ATEN._linalg_check_errors.default,
+    _ATEN.nonzero.default,
+    _ATEN.masked_select.default,
+)
+"""What a GPU must have computed before the host goes on."""
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses operations for whose answer, or for whose numbers from the host, a GPU would be waited for."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in _ANSWERS
+        if func is _ATEN.lift_fresh.default:
+            # MONAI fills such numbers in on the device.
+            packages = [frame.filename for frame in traceback.extract_stack() if "torch/" not in frame.filename]
+            assert "monai" in packages[-2], packages[-2]
+        return func(*args, **(kwargs or {}))
 
 
 def random(*shape: int) -> Tensor:
@@ -58,3 +84,39 @@ def test_symmetry_operations(operation: int) -> None:
     """Metadata stay in the host's memory, where few numbers are turned faster."""
     segments, truth, metadata = transformed(random(4, 64, 64), random(64, 64), torch.rand(4), operation)
     assert (segments.device.type, truth.device.type, metadata.device.type) == ("meta", "meta", "cpu")
+
+
+@pytest.mark.parametrize("projection", ["columns", "direct"])
+def test_a_step_does_not_wait(projection: Any) -> None:
+    settings = ModelSettings(12, inputs="fraction", projection=projection, uncertainty=True)
+    network, segments, target = PotentialNetwork(settings), torch.rand(2, 4, 64, 64), torch.rand(2, 64, 64)
+    metadata = torch.tensor([[20.0, 0.3, 0.1, 40.0], [150.0, -0.2, 0.2, 300.0]])
+    with NoWaiting():
+        prediction, spread = network(segments, metadata)
+        training_loss(prediction, spread, target, contrast(target), LOSS).backward()
+    with pytest.raises(AssertionError), NoWaiting():
+        float(prediction.detach().mean())
+    with pytest.raises(AssertionError), NoWaiting():
+        metadata.new_tensor([1.0, 2.0])
+
+
+@needs_gpu
+def test_a_gpu_is_not_waited_for() -> None:
+    settings = ModelSettings(12, inputs="fraction", projection="columns", uncertainty=True)
+    network = PotentialNetwork(settings).to("cuda")
+    segments, target = torch.rand(2, 4, 64, 64, device="cuda"), torch.rand(2, 64, 64, device="cuda")
+    metadata = torch.tensor([[20.0, 0.3, 0.1, 40.0], [150.0, -0.2, 0.2, 300.0]], device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.autocast("cuda", torch.bfloat16):
+            prediction, spread = network(segments, metadata)
+        training_loss(prediction, spread, target, contrast(target), LOSS).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_gpu
+def test_a_gpu_distorts_as_a_cpu_does() -> None:
+    """Sums of 17 numbers of order 1 in float32, in any order."""
+    image, lines = torch.rand(4, 64, 64), np.random.default_rng(0).random((64, 2))
+    torch.testing.assert_close(displaced(image.cuda(), lines).cpu(), displaced(image, lines), rtol=0, atol=1e-5)

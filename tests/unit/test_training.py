@@ -1,7 +1,9 @@
 """Crops, and a training process that is killed and started again."""
 
+import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.callbacks import Provenance
+from iphasenet.callbacks import FiniteLosses, Provenance
 from iphasenet.crops import Crops, EpochSampler, NoisyImages
 from iphasenet.dataset import MaterialData, StoredRows, read_split
 from iphasenet.devices import room_for_images
@@ -28,7 +31,7 @@ from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.train import describe_run, run_identity
 from iphasenet.trained_on import segment_sums, trained_ranges
-from iphasenet.training import Training, learning_rate_factor
+from iphasenet.training import CropLoader, Training, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
 
@@ -137,6 +140,22 @@ def test_every_sample_comes_as_often_as_asked() -> None:
         assert sorted(float(data[item][1][0]) for item in items) == [0, 0, 1, 1, 2, 2]
 
 
+def test_an_epoch_goes_on_where_it_was_stopped() -> None:
+    whole = epoch_of(EpochSampler(21, batch_size=6, seed=1, process=1, processes=3), 2)
+    order = EpochSampler(21, 6, 1, 1, 3)
+    order.set_epoch(2)
+    started = list(itertools.islice(order, 2 * order.share))
+    kept = CropLoader(crops(), order).state_dict()
+    again = EpochSampler(21, 6, 1, 1, 3)
+    CropLoader(crops(), again).load_state_dict(kept)
+    assert started + epoch_of(again, 2) == whole and len(again) == len(whole)
+    # The next epoch is whole, and one that was given whole is followed by a whole one.
+    assert epoch_of(again, 3) == epoch_of(EpochSampler(21, 6, 1, 1, 3), 3)
+    assert CropLoader(crops(), again).state_dict() == {"batches": 3}
+    CropLoader(crops(), order).load_state_dict({"batches": 3})
+    assert epoch_of(order, 3) == epoch_of(again, 3)
+
+
 def test_a_global_batch_is_the_same_on_any_number_of_processes() -> None:
     alone = epoch_of(EpochSampler(21, batch_size=6, seed=1), 2)
     shares = [epoch_of(EpochSampler(21, 6, 1, process, 3), 2) for process in range(3)]
@@ -220,7 +239,8 @@ def options(folder: Path, dataset: Path, **training: object) -> list[str]:
     return [
         *("--dataset", str(dataset), "--settings", json.dumps(settings)),
         *("--weights", str(folder / "weights.safetensors"), "--history", str(folder / "history.csv")),
-        *("--checkpoints", str(folder / "checkpoints")),
+        # Bit for bit, and two processes on a machine with one GPU.
+        *("--checkpoints", str(folder / "checkpoints"), "--accelerator", "cpu"),
     ]
 
 
@@ -257,6 +277,20 @@ def kill_after_checkpoint(folder: Path, dataset: Path, epoch: int) -> None:
     process.wait()
 
 
+def newest_checkpoint(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(next(folder.glob("checkpoints/*/last.ckpt")), weights_only=True)
+    return found
+
+
+def assert_the_same_weights(one: Path, other: Path) -> None:
+    """Averaged ones and those that are trained on, after the last step."""
+    first, second = newest_checkpoint(one), newest_checkpoint(other)
+    assert first["global_step"] == second["global_step"]
+    for kind in ("state_dict", "current_model_state"):
+        assert first[kind].keys() == second[kind].keys() and len(first[kind]) > 100
+        assert all(torch.equal(weight, second[kind][name]) for name, weight in first[kind].items())
+
+
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: int) -> None:
     """SIGKILL after an epoch's checkpoint, then the same command: an uninterrupted run's weights, bit for bit.
@@ -269,11 +303,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: in
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
     resumed = subprocess.run(command(tmp_path / "killed", dataset), check=True, capture_output=True, timeout=300)
     assert b"Restored all states" in resumed.stdout + resumed.stderr
-    whole, killed = (
-        torch.load(next((tmp_path / name).glob("checkpoints/*/last.ckpt")), weights_only=True)["state_dict"]
-        for name in ("whole", "killed")
-    )
-    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert_the_same_weights(tmp_path / "whole", tmp_path / "killed")
     published = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")]
     assert all(torch.equal(published[0][name], published[1][name]) for name in published[0])
     history = pandas.read_csv(tmp_path / "killed" / "history.csv")
@@ -310,11 +340,14 @@ def test_two_processes_and_two_nodes_have_the_gradients_of_one_process(tmp_path:
 
 
 def test_slurms_warning_stops_all_processes_after_a_batch_and_puts_the_job_back(tmp_path: Path) -> None:
-    """The signal reaches one of two processes: both stop at the same batch, none waits for the other."""
+    """The signal reaches one of two processes: both stop at the same batch, from where they go on, bit for bit.
+
+    Putting the job back takes a while: the other process must not end, and torchrun the first, before it is done.
+    """
     dataset, folder = make(tmp_path / "data"), tmp_path / "run"
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    scontrol.write_text(f'#!/bin/sh\nsleep 2\necho "$@" >> {tmp_path}/called\n')
     scontrol.chmod(0o755)
     environment = {**os.environ, "PATH": f"{scontrol.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
     process = start_until_checkpoint(folder, dataset, 0, 2, stdout=subprocess.PIPE, env=environment)
@@ -323,8 +356,22 @@ def test_slurms_warning_stops_all_processes_after_a_batch_and_puts_the_job_back(
     assert process.returncode != 0 and "goes on from its newest checkpoint" in output
     assert (tmp_path / "called").read_text() == "requeue 17\n"
     assert not (folder / "weights.safetensors").exists()
-    subprocess.run(command(folder, dataset, 2), check=True, capture_output=True, timeout=300)
-    assert (folder / "weights.safetensors").exists()
+    # Six batches an epoch, of three: the checkpoint is no longer that of the first epoch's end.
+    assert 6 < newest_checkpoint(folder)["global_step"] <= 18
+    for unfinished in (folder, tmp_path / "whole"):
+        subprocess.run(command(unfinished, dataset, 2), check=True, capture_output=True, timeout=300)
+        assert (unfinished / "weights.safetensors").exists()
+    assert_the_same_weights(folder, tmp_path / "whole")
+
+
+def test_a_loss_that_is_no_number_ends_all_processes_with_the_samples(tmp_path: Path) -> None:
+    """The weights of a first step of that size overflow in the second."""
+    command_line = command(tmp_path, make(tmp_path / "data"), 2, learning_rate=1e30)
+    result = subprocess.run(command_line, capture_output=True, text=True, timeout=100)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("training: found a loss of")]
+    assert result.returncode == 1 and lines
+    assert re.match(r"training: found a loss of (nan|inf) in epoch 0, batch of (GaN|MoS2)-.*, (GaN|MoS2)-", lines[0])
+    assert "allowed: finite numbers" in lines[0] and not list(tmp_path.glob("checkpoints/*/*.ckpt"))
 
 
 @pytest.mark.parametrize("change", [{"model": {"feature_size": 24}}, {"training": {"epochs": 9}}])
@@ -363,13 +410,48 @@ def test_a_checkpoint_of_another_run_is_refused_and_the_keys_are_named() -> None
     assert "l1" not in str(caught.value) and "materials" not in str(caught.value)
 
 
+class Strategy:
+    """One of several processes, of which another may have decided."""
+
+    def __init__(self, device: str, other: bool) -> None:
+        self.root_device, self.other = torch.device(device), other
+
+    def reduce_boolean_decision(self, decision: bool, all: bool) -> bool:
+        assert not all
+        return decision or self.other
+
+
+def losses_of(values: list[float], device: str = "cpu", other: bool = False, last: bool = False) -> None:
+    """Training steps with these losses, sample 0 in the first batch, 1 in the second."""
+    module = Training(
+        ModelSettings(**SETTINGS["model"]), TrainingSettings(**SETTINGS["training"]), 0.2, 9, list("abcdef")
+    )
+    strategy, callback = Strategy(device, other), FiniteLosses()
+    for index, value in enumerate(values):
+        trainer: Any = SimpleNamespace(strategy=strategy, current_epoch=4, is_last_batch=last)
+        batch = (torch.empty(0), torch.empty(0), torch.empty(0), torch.tensor([index, index + 1]))
+        callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(value)}, batch, index)
+
+
 def test_a_loss_that_is_no_number_names_the_samples() -> None:
-    settings = replace(TrainingSettings(**SETTINGS["training"]), relative_loss=False)
-    module = Training(ModelSettings(**SETTINGS["model"]), settings, 0.2, ["GaN-a", "GaN-b", "GaN-c"])
-    segments, potential = torch.rand(2, 4, 64, 64), torch.ones(2, 64, 64)
-    potential[1, 3, 3] = torch.nan
-    with pytest.raises(InputError, match=r"nan in epoch 0, batch of GaN-c, GaN-a"):
-        module.training_step((segments, torch.ones(2, 4), potential, torch.tensor([2, 0])), 0)
+    losses_of([1.0, 2.0])
+    for device, last in (("cpu", False), ("cuda", True)):
+        with pytest.raises(InputError, match=r"nan in epoch 4, batch of b, c"):
+            losses_of([1.0, float("nan"), 1.0][: 2 if last else 3], device, last=last)
+
+
+def test_gpus_are_not_waited_for_after_every_step() -> None:
+    """A loss is looked at in the sixteenth, then all of them."""
+    losses_of([float("inf")] * 5, "cuda")
+    with pytest.raises(InputError, match=r"inf in epoch 4, batch of a, b"):
+        losses_of([float("inf")] + [1.0] * 15, "cuda")
+
+
+def test_processes_end_together() -> None:
+    """This one's losses are finite, another's are not: it ends without a word."""
+    with pytest.raises(SystemExit) as ended:
+        losses_of([1.0], other=True)
+    assert ended.value.code == 1
 
 
 def test_trained_ranges_are_those_of_the_data() -> None:
