@@ -151,7 +151,7 @@ class FiniteLosses(Callback):
         if not trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
             return
         if not bad:
-            raise SystemExit(1)
+            raise InputError("training: another process found a loss that is not finite")
         loss, samples = bad[0]
         names = ", ".join(pl_module.names[number] for number in samples.tolist())
         raise InputError(

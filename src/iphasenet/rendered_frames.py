@@ -1,7 +1,7 @@
-"""Frames rendered from the periodic images as they are needed: new places of the same tilts in every epoch."""
+"""Frames rendered from the periodic images as they are needed: new places and rotations of the same tilts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class SimulatedMaterial:
     material : str
         Name of the material.
     planned : sequence of Sample
-        Training samples: their tilts, rotations and thicknesses, but not their places.
+        Training samples: their tilts and thicknesses, but neither their rotations nor their places.
     images : mapping
         Series of each tilt.
     potential : CrystalPotential
@@ -56,14 +56,14 @@ class SimulatedMaterial:
                 slabs[key] = self.potential.projected(slicing, total, sample.orientation.tilt).astype(np.complex64)
         return slabs
 
-    def rendered(self, number: int, image: Image, place: tuple[float, float]) -> Frame:
-        """Render the tilt, rotation and thickness of a planned sample at a place of the cell, in fractions of it."""
-        sample = self.planned[number]
+    def rendered(self, number: int, image: Image, place: tuple[float, float], rotation: int) -> Frame:
+        """Render a planned sample's tilt and thickness at a rotation and at a place of the cell, in fractions of it."""
+        sample = replace(self.planned[number], rotation_index=rotation)
         tilt, thickness = sample.orientation.index, sample.thickness_index
         a, b, _ = self.potential.lengths
         field = Field(image, sample.gamma, (place[0] * a, place[1] * b))
         series = self.images[tilt]
-        segments = render(series.coefficients[thickness, sample.rotation_index], series.lengths, field)
+        segments = render(series.coefficients[thickness, rotation], series.lengths, field)
         potential = render(self._slabs[tilt, thickness], (a, b), field)
         metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
         return Frame(torch.from_numpy(segments), torch.from_numpy(potential), metadata, (slice(None), slice(None)))
@@ -123,7 +123,9 @@ def load_simulated(
 
 class RenderedFrames:
     """
-    Images of the size of a crop at a new place of the crystal every time; scan noise acts on the crop as the frame.
+    Images of the size of a crop at a new place of the crystal, and another of its simulated rotations, every time.
+
+    Scan noise acts on the crop as on the frame.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ class RenderedFrames:
 
     @property
     def sample_names(self) -> list[str]:
-        """Names of the planned samples whose tilt, rotation and thickness are rendered."""
+        """Names of the planned samples whose tilt and thickness are rendered."""
         return [sample.sample_id for material in self.data for sample in material.planned]
 
     def to(self, device: torch.device, _room: int, /) -> None:
@@ -156,8 +158,10 @@ class RenderedFrames:
         self.device = device
 
     def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
-        """Render a sample's tilt, rotation and thickness at a random place."""
+        """Render a sample's tilt and thickness at a random place and rotation."""
+        data = self.data[material]
         x, y = rng.random(2)
-        frame = self.data[material].rendered(sample, self.image, (float(x), float(y)))
+        rotation = int(rng.integers(len(data.planned[sample].orientation.rotations_deg)))
+        frame = data.rendered(sample, self.image, (float(x), float(y)), rotation)
         segments, potential = (send(image.numpy(), self.device) for image in (frame.segments, frame.potential))
         return frame._replace(segments=segments, potential=potential)

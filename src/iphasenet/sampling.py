@@ -85,6 +85,8 @@ class Grid:
         Inclination of that surface [degrees].
     splits : tuple of {'train', 'validation', 'test'}
         Splits that are simulated: a run that tests another run's network needs no more than the test split.
+    rendered_rotations : int
+        More rotations a tilt that are simulated for crops that training renders; no samples are made of them.
     """
 
     thickness_nm: tuple[float, ...]
@@ -98,6 +100,7 @@ class Grid:
     wedge_share: float = 0.0
     wedge_deg: float = 0.0
     splits: tuple[Split, ...] = SPLITS
+    rendered_rotations: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", tuple(self.splits))
@@ -209,7 +212,7 @@ class Orientation:
     tilt : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     rotations_deg : tuple of float
-        In-plane rotations gamma [degrees].
+        In-plane rotations gamma: those of samples, then those of rendered crops alone [degrees].
     split : {'train', 'validation', 'test'}
         The split that the tilt belongs to.
     shape : Shape
@@ -274,10 +277,11 @@ def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
     labels: list[Split] = [split for split in SPLITS for _ in range(counts[split])]
     order = generator(seed, material, "split").permutation(grid.tilts)
     split = {int(tilt): label for tilt, label in zip(order, labels, strict=True)}
+    simulated = grid.rotations + grid.rendered_rotations
     result = []
     for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):
         angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
-        rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, grid.rotations)
+        rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, simulated)
         tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
         any_angles = None
         if grid.orientation == "any":

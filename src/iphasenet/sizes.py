@@ -81,7 +81,7 @@ def image_bytes(lengths: tuple[float, float], config: Mapping[str, Any]) -> int:
     """Size of the simulated images of one tilt of a crystal with periods `lengths` [Å] along x and y [bytes]."""
     grid, microscope = Grid(**config["grid"]), Microscope(**config["optics"])
     my, mx = image_orders(lengths, microscope, config["simulation"]["multislice"]["window_angstrom"])
-    images = len(grid.thickness_nm) * grid.rotations * len(microscope.channels)
+    images = len(grid.thickness_nm) * (grid.rotations + grid.rendered_rotations) * len(microscope.channels)
     return 8 * images * (2 * my + 1) * (2 * mx + 1)
 
 

@@ -21,9 +21,10 @@ CIF = Path(__file__).parents[2] / "resources" / "structures" / "KNbO3.cif"
 CONFIGURATION = {
     "seed": 3,
     "materials": {"KNbO3": {}},
-    "grid": {"thickness_nm": [2, 4], "tilts": 4, "tilt_std_deg": 0.5, "rotations": 2} | dict.fromkeys(
-        ("validation_share", "test_share"), 0.25
-    ),
+    "grid": {
+        "thickness_nm": [2, 4], "tilts": 4, "tilt_std_deg": 0.5, "rotations": 2, "rendered_rotations": 3,
+        "validation_share": 0.25, "test_share": 0.25,
+    },
     "simulation": {"multislice": {"slice_thickness_angstrom": 0.3}},
 }  # fmt: skip
 GRID = Grid(**CONFIGURATION["grid"])
@@ -59,21 +60,26 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
         expected = render_sample(
             sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
-        frame = simulated.rendered(number, image, sample.offset)
+        frame = simulated.rendered(number, image, sample.offset, sample.rotation_index)
         np.testing.assert_array_equal(frame.segments, expected.segments)
         np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
         names = ("thickness_nm", "alpha", "beta", "gamma")
         np.testing.assert_allclose(frame.metadata, [expected.metadata[name] for name in names], rtol=1e-6)
 
 
-def test_every_epoch_sees_new_places_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
+def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
     frames = RenderedFrames([simulated], Image(64, 0.2))
     crops = [Crops(frames, NOISE, 2, seed=1) for _ in range(2)]
     assert len(crops[0]) == 16 and frames.sample_names == [sample.sample_id for sample in simulated.planned]
     first, again, later = crops[0][3], crops[1][3], crops[0][3 + 16]
     assert all(torch.equal(one, two) for one, two in zip(first[:3], again[:3], strict=True))
-    assert torch.equal(first[1], later[1]) and first[3] == later[3] == 3
+    assert first[1][0] == later[1][0] and first[3] == later[3] == 3
     assert float((first[2] - later[2]).abs().mean()) > 0.05 * float(first[2].max())
+    # Two rotations of samples, and three more, of two tilts.
+    angles = {sample.orientation.rotations_deg for sample in simulated.planned}
+    expected = {angle for rotations in angles for angle in rotations}
+    seen = {float(crops[0][item][1][3]) for item in range(10 * 16)}
+    assert len(expected) == 10 and sorted(seen) == pytest.approx(sorted(expected), rel=1e-6)
 
 
 def test_what_is_missing_is_named(results: Path) -> None:

@@ -47,6 +47,13 @@ def test_tilts_have_the_configured_spread_and_rotations_are_uniform() -> None:
     np.testing.assert_allclose(np.histogram(rotations, 4, (0, 360))[0], 3000, rtol=0.07)
 
 
+def test_rotations_of_rendered_crops_leave_the_samples_alone() -> None:
+    more = replace(GRID, rendered_rotations=4)
+    planned, plain = samples(3, "GaN", more), samples(3, "GaN", GRID)
+    assert [(s.sample_id, s.gamma, s.offset) for s in planned] == [(s.sample_id, s.gamma, s.offset) for s in plain]
+    assert {len(s.orientation.rotations_deg) for s in planned} == {GRID.rotations + 4}
+
+
 def test_streams_are_independent() -> None:
     draws = [generator(1, "GaN", stream, 0).random() for stream in ("tilt", "rotation", "offset", "noise")]
     assert len(set(draws)) == 4
