@@ -87,7 +87,7 @@ def load_simulated(
     Returns
     -------
     list of SimulatedMaterial
-        In the order of their names; InputError where something is missing.
+        In the order of their names; InputError where something is missing, or simulated for another grid.
     """
     if configuration is None:
         raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
@@ -101,7 +101,8 @@ def load_simulated(
         series = [images for path in ordered for images in load_images(path)]
         every = samples(configuration["seed"], material, grid)
         planned = [sample for sample in every if sample.orientation.is_periodic]
-        tilts = sorted({sample.orientation.index for sample in planned})
+        rotations = {sample.orientation.index: sample.orientation.rotations_deg for sample in planned}
+        tilts = sorted(rotations)
         if len(potential) != 1 or len(series) != len(tilts):
             raise InputError(
                 f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
@@ -116,6 +117,8 @@ def load_simulated(
             if is_seen and sample.orientation.split == "train"
         ]
         images = dict(zip(tilts, series, strict=True))
+        if not all(np.array_equal(images[tilt].rotations, rotations[tilt]) for tilt in tilts):
+            raise InputError(f"simulations of {material}: found other rotations; allowed: those of the data set's grid")
         crystal = CrystalPotential.load(potential[0])
         found.append(SimulatedMaterial(material, training, images, crystal, slice_thickness))
     return found

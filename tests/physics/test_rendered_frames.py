@@ -87,5 +87,8 @@ def test_what_is_missing_is_named(results: Path) -> None:
     for left, found in (("batch1", "1 potentials and 2 tilts"), ("KNbO3", "0 potentials and 4 tilts")):
         with pytest.raises(InputError, match=f"simulations of KNbO3: found {found}"):
             load_simulated([path for path in files if path.stem != left], CONFIGURATION)
+    other = {**CONFIGURATION, "grid": {**CONFIGURATION["grid"], "rendered_rotations": 0}}
+    with pytest.raises(InputError, match="KNbO3: found other rotations"):
+        load_simulated(files, other)
     with pytest.raises(InputError, match="without its configuration"):
         load_simulated(files, None)
