@@ -115,10 +115,9 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _is_checked(trainer: lightning.Trainer, index: int) -> bool:
-    """Whether processes agree after a batch on going on: every so often on GPUs, which must then be waited for."""
-    every = 1 if trainer.strategy.root_device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
-    return trainer.is_last_batch or (index + 1) % every == 0
+def _steps_between_checks(trainer: lightning.Trainer) -> int:
+    """Say after how many steps processes agree on going on: not after each on GPUs, which must be waited for."""
+    return 1 if trainer.strategy.root_device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
 
 
 class FiniteLosses(Callback):
@@ -143,7 +142,7 @@ class FiniteLosses(Callback):
         """Note a batch's loss and its samples; InputError with the samples where a loss is not finite."""
         assert isinstance(pl_module, Training)
         self.unchecked.append((outputs["loss"], batch[3]))
-        if not _is_checked(trainer, batch_idx):
+        if not trainer.is_last_batch and (batch_idx + 1) % _steps_between_checks(trainer):
             return
         losses = torch.stack([loss for loss, _ in self.unchecked]).tolist()
         bad = [(loss, samples) for loss, (_, samples) in zip(losses, self.unchecked, strict=True) if not isfinite(loss)]
@@ -194,11 +193,16 @@ class StopBySignal(Callback):
         self, trainer: lightning.Trainer, _module: Any, _outputs: Any, _batch: Any, batch_idx: int
     ) -> None:
         """Stop where any process was asked to."""
+        # Going on from an epoch's last batch would leave out its validation: the next epoch's first one is soon there.
+        if batch_idx % _steps_between_checks(trainer) or (trainer.is_last_batch and batch_idx):
+            return
         agree = partial(trainer.strategy.reduce_boolean_decision, all=False)
-        if not _is_checked(trainer, batch_idx) or not agree(bool(self.received)):
+        if not agree(bool(self.received)):
             return
         warned = agree(signal.SIGUSR1 in self.received)
-        trainer.save_checkpoint(self.checkpoint)
+        # An epoch of one batch is done again instead.
+        if not trainer.is_last_batch:
+            trainer.save_checkpoint(self.checkpoint)
         job = os.environ.get("SLURM_JOB_ID")
         if warned and job and trainer.is_global_zero:
             subprocess.run(["scontrol", "requeue", job], check=False)

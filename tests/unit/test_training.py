@@ -364,6 +364,26 @@ def test_slurms_warning_stops_all_processes_after_a_batch_and_puts_the_job_back(
     assert_the_same_weights(folder, tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("step", "stopped_after"), [(8, 9), (11, 13), (17, None)])
+def test_a_signalled_training_goes_on_at_the_next_batch(tmp_path: Path, step: int, stopped_after: int | None) -> None:
+    """Six batches an epoch; after an epoch's last one, validation and the next epoch's first come before the stop."""
+    dataset, folder = make(tmp_path / "data"), tmp_path / "run"
+    script = [str(Path(__file__).with_name("signalled.py")), str(step), json.dumps(options(folder, dataset))]
+    signalled = subprocess.run([*torchrun(), *script], capture_output=True, text=True, timeout=300)
+    assert newest_checkpoint(folder)["global_step"] == (stopped_after or 18)
+    assert (signalled.returncode == 0) == (stopped_after is None)
+    for unfinished in (folder, tmp_path / "whole"):
+        subprocess.run(command(unfinished, dataset), check=True, capture_output=True, timeout=300)
+    assert_the_same_weights(folder, tmp_path / "whole")
+    weights, histories = [], []
+    for name in ("run", "whole"):
+        weights.append(load_file(tmp_path / name / "weights.safetensors"))
+        history = pandas.read_csv(tmp_path / name / "history.csv")
+        histories.append(history[["epoch", "step", "validation_loss", "validation_pearson"]].dropna().to_numpy())
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+    np.testing.assert_array_equal(*histories)
+
+
 def test_a_loss_that_is_no_number_ends_all_processes_with_the_samples(tmp_path: Path) -> None:
     """The weights of a first step of that size overflow in the second."""
     command_line = command(tmp_path, make(tmp_path / "data"), 2, learning_rate=1e30)
