@@ -126,6 +126,8 @@ def main() -> None:
     if options.table:
         print(table(options.files[0]))
         return
+    if len(options.files) != 2:
+        parser.error(f"found {len(options.files)} files; allowed: a data set and the table to be made")
     warnings.filterwarnings("ignore")
     dataset, output = options.files
     for seed in options.seeds:

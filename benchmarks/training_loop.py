@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -120,7 +121,7 @@ def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings
     return (clock() - started) / STEPS
 
 
-def looped(module: Training, source: Source, settings: TrainingSettings) -> tuple[float, float]:
+def looped(module: Training, source: Source, settings: TrainingSettings, names: Sequence[str]) -> tuple[float, float]:
     """Seconds a step of a whole loop, and those in which the device had no batch to train on."""
     timer = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +133,7 @@ def looped(module: Training, source: Source, settings: TrainingSettings) -> tupl
             precision=settings.precision,  # type: ignore[arg-type]
             gradient_clip_val=1.0,
             logger=CSVLogger(folder),
-            callbacks=[FiniteLosses(), *optional_callbacks(settings), timer],
+            callbacks=[FiniteLosses(names), *optional_callbacks(settings), timer],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
@@ -162,14 +163,15 @@ def measure(dataset: Path, folder: Path, config: Path, batch: int | None) -> Non
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
     export_npz(dataset, folder / "npz")
     files = NpzImages(folder / "npz" / "train", settings.crop_pixels)
+    names = frames.sample_names
     plain = replace(settings, precision="32-true", ema_decay=0.0)
     for _ in range(ROUNDS):
         batch_there = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=size)))]
         splits = Splits(crops, train, settings, 1)
-        fresh = partial(Training, model, sampling=frames.sampling, steps=splits.steps, names=frames.sample_names)
+        fresh = partial(Training, model, sampling=frames.sampling, steps=splits.steps)
         alone = bare(fresh(settings=settings), batch_there, settings)
-        loop, waited = looped(fresh(settings=settings), splits, settings)
-        published, _ = looped(fresh(settings=plain), DataLoader(files, size, shuffle=True), plain)
+        loop, waited = looped(fresh(settings=settings), splits, settings, names)
+        published, _ = looped(fresh(settings=plain), DataLoader(files, size, shuffle=True), plain, names)
         print(
             f"{settings.precision}, batch {size}: bare {size / alone:.1f}, loop {size / loop:.1f} crops/s, "
             f"{loop / alone - 1:+.1%}; {waited / loop:.1%} for crops; published settings "

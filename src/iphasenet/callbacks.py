@@ -126,21 +126,21 @@ class FiniteLosses(Callback):
 
     One that ended alone would leave the others waiting for its gradients. Validation and checkpoints come after a
     check, so no such weights are kept.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the training samples.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
         self.unchecked: list[tuple[Tensor, Tensor]] = []
 
     def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Item,
-        batch_idx: int,
+        self, trainer: lightning.Trainer, _module: Any, outputs: Any, batch: Item, batch_idx: int
     ) -> None:
         """Note a batch's loss and its samples; InputError with the samples where a loss is not finite."""
-        assert isinstance(pl_module, Training)
         self.unchecked.append((outputs["loss"], batch[3]))
         if not trainer.is_last_batch and (batch_idx + 1) % _steps_between_checks(trainer):
             return
@@ -152,7 +152,7 @@ class FiniteLosses(Callback):
         if not bad:
             raise InputError("training: another process found a loss that is not finite")
         loss, samples = bad[0]
-        names = ", ".join(pl_module.names[number] for number in samples.tolist())
+        names = ", ".join(self.names[number] for number in samples.tolist())
         raise InputError(
             f"training: found a loss of {loss} in epoch {trainer.current_epoch}, batch of {names}; allowed: finite "
             "numbers; lower training.learning_rate, or look at these samples"

@@ -56,7 +56,9 @@ class SimulatedMaterial:
                 slabs[key] = self.potential.projected(slicing, total, sample.orientation.tilt).astype(np.complex64)
         return slabs
 
-    def rendered(self, number: int, image: Image, place: tuple[float, float], rotation: int) -> Frame:
+    def rendered(
+        self, number: int, image: Image, place: tuple[float, float], rotation: int, device: torch.device
+    ) -> Frame:
         """Render a planned sample's tilt and thickness at a rotation and at a place of the cell, in fractions of it."""
         sample = replace(self.planned[number], rotation_index=rotation)
         tilt, thickness = sample.orientation.index, sample.thickness_index
@@ -66,7 +68,7 @@ class SimulatedMaterial:
         segments = render(series.coefficients[thickness, rotation], series.lengths, field)
         potential = render(self._slabs[tilt, thickness], (a, b), field)
         metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
-        return Frame(torch.from_numpy(segments), torch.from_numpy(potential), metadata, (slice(None), slice(None)))
+        return Frame(send(segments, device), send(potential, device), metadata, (slice(None), slice(None)))
 
 
 def load_simulated(
@@ -165,6 +167,4 @@ class RenderedFrames:
         data = self.data[material]
         x, y = rng.random(2)
         rotation = int(rng.integers(len(data.planned[sample].orientation.rotations_deg)))
-        frame = data.rendered(sample, self.image, (float(x), float(y)), rotation)
-        segments, potential = (send(image.numpy(), self.device) for image in (frame.segments, frame.potential))
-        return frame._replace(segments=segments, potential=potential)
+        return data.rendered(sample, self.image, (float(x), float(y)), rotation, self.device)

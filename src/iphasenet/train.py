@@ -193,10 +193,10 @@ def fit(
     described = describe_run([*train, *validation], noise, model, settings)
     folder = outputs.checkpoints / run_identity(described)
     provenance = Provenance(described)
-    callbacks = [provenance, FiniteLosses(), ValidationPictures(validation, folder / "pictures")]
+    callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
     trainer, best = _trainer(folder, settings, accelerator, callbacks)
     splits = Splits(crops, validation, settings, processes)
-    module = Training(model, settings, frames.sampling, splits.steps, frames.sample_names)
+    module = Training(model, settings, frames.sampling, splits.steps)
     last = folder / "last.ckpt"
     if resume is not None:
         provenance.check_file(resume)

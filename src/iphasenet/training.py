@@ -42,16 +42,12 @@ class Training(lightning.LightningModule):
         Pixel size of the images [Å].
     steps : int
         Steps of the whole training, over which the learning rate rises and falls.
-    names : sequence of str
-        Names of the training samples: those of a batch whose loss is not finite are told.
     """
 
-    def __init__(
-        self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int, names: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int) -> None:
         super().__init__()
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
-        self.settings, self.steps, self.names = settings, steps, names
+        self.settings, self.steps = settings, steps
 
     def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
         """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""

@@ -44,7 +44,7 @@ class TrainingSettings:
     patience : int
         Epochs without a better validation after which training stops; 0 is never.
     source : {'stored', 'rendered'}
-        Crops of the stored samples, or rendered from the simulations at a new place of the crystal every time.
+        Crops of the stored samples, or rendered from the simulations at a new place and rotation every time.
     precision : str
         Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
     leave_out : mapping

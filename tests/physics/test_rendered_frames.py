@@ -60,7 +60,7 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
         expected = render_sample(
             sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
-        frame = simulated.rendered(number, image, sample.offset, sample.rotation_index)
+        frame = simulated.rendered(number, image, sample.offset, sample.rotation_index, torch.device("cpu"))
         np.testing.assert_array_equal(frame.segments, expected.segments)
         np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
         names = ("thickness_nm", "alpha", "beta", "gamma")

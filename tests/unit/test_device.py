@@ -110,9 +110,11 @@ def test_a_gpu_is_not_waited_for() -> None:
     try:
         with torch.autocast("cuda", torch.bfloat16):
             prediction, spread = network(segments, metadata)
-        training_loss(prediction, spread, target, contrast(target), LOSS).backward()
+        loss = training_loss(prediction, spread, target, contrast(target), LOSS)
+        loss.backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
 
 
 @needs_gpu

@@ -31,7 +31,7 @@ from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.train import describe_run, run_identity
 from iphasenet.trained_on import segment_sums, trained_ranges
-from iphasenet.training import CropLoader, Training, learning_rate_factor
+from iphasenet.training import CropLoader, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
 
@@ -443,14 +443,11 @@ class Strategy:
 
 def losses_of(values: list[float], device: str = "cpu", other: bool = False, last: bool = False) -> None:
     """Training steps with these losses, sample 0 in the first batch, 1 in the second."""
-    module = Training(
-        ModelSettings(**SETTINGS["model"]), TrainingSettings(**SETTINGS["training"]), 0.2, 9, list("abcdef")
-    )
-    strategy, callback = Strategy(device, other), FiniteLosses()
+    strategy, callback = Strategy(device, other), FiniteLosses("abcdef")
     for index, value in enumerate(values):
         trainer: Any = SimpleNamespace(strategy=strategy, current_epoch=4, is_last_batch=last)
         batch = (torch.empty(0), torch.empty(0), torch.empty(0), torch.tensor([index, index + 1]))
-        callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(value)}, batch, index)
+        callback.on_train_batch_end(trainer, None, {"loss": torch.tensor(value)}, batch, index)
 
 
 def test_a_loss_that_is_no_number_names_the_samples() -> None:
