@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import sys
 from functools import cache
 from importlib.util import find_spec
@@ -22,6 +23,9 @@ from iphasenet.user_images.folder import (
     find_images,
     settings_of,
 )
+
+# Snakemake writes it into shell commands as it is: below a path with a blank no job would start.
+sys.executable = shlex.quote(sys.executable)
 
 IMAGES = {}
 try:
