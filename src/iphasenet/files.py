@@ -5,13 +5,16 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from iphasenet.errors import InputError
-from iphasenet.marks import is_replaceable_folder
+from iphasenet.marks import is_replaceable_folder, mark_text
 
 if TYPE_CHECKING:
     # Parsing the workflow must not load it.
@@ -62,6 +65,14 @@ def write_table(table: "DataFrame", path: Path) -> None:
     write = {".parquet": table.to_parquet, ".csv": table.to_csv}[path.suffix]
     with atomic_file(path) as temporary:
         write(temporary, index=False)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any], kind: str) -> None:
+    """Write arrays as .npz, with a mark of their kind (`iphasenet.marks`); the file appears whole or not at all."""
+    with atomic_file(path) as temporary, temporary.open("w+b") as stream:
+        np.savez(stream, **arrays)
+        with zipfile.ZipFile(stream, "a") as archive:
+            archive.comment = mark_text(kind).encode()
 
 
 @contextmanager

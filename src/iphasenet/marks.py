@@ -10,7 +10,6 @@ IMAGE = "image"
 RECONSTRUCTION = "reconstruction"
 SCAN = "thickness scan"
 FIGURE = "figure"
-SIGNALS = "signals of a data set"
 
 KEY = "iphasenet"
 """Attribute, of the root of a store, that names what it is."""
