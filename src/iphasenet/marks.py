@@ -3,13 +3,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Final
 
-SIMULATION = "simulation"
-SAMPLE = "sample"
-IMAGE = "image"
-RECONSTRUCTION = "reconstruction"
-SCAN = "thickness scan"
-FIGURE = "figure"
+SIMULATION: Final = "simulation"
+SAMPLE: Final = "sample"
+IMAGE: Final = "image"
+RECONSTRUCTION: Final = "reconstruction"
+SCAN: Final = "thickness scan"
+FIGURE: Final = "figure"
 
 KEY = "iphasenet"
 """Attribute, of the root of a store, that names what it is."""

@@ -8,6 +8,7 @@ from ase import Atoms
 
 from iphasenet import quantities
 from iphasenet.errors import InputError
+from iphasenet.memory import check_memory
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.potential import CrystalPotential, crystal_potential
@@ -126,6 +127,11 @@ def sampled_potential(
     """
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
+    orders = 4 * cutoff**2 * a * b
+    # Form factors of each element, a sum over atoms, its phases and a copy.
+    check_memory((8 * len(set(cell.numbers)) + 64) * orders,
+                 f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
+                 f"{image_sampling:g} Å)")  # fmt: skip
     return crystal_potential(cell, cutoff, parametrization, rms_displacements)
 
 

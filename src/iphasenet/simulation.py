@@ -11,6 +11,7 @@ from numpy.dtypes import StringDType
 
 from iphasenet import quantities
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
+from iphasenet.memory import check_memory
 from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
@@ -124,6 +125,9 @@ def simulate_specimen(
     xarray.Dataset
         segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
+    count = len(specimen.thicknesses) * (len(microscope.channels) + 1)
+    # Complex while they are rendered, then real.
+    check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
     simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
     images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
     return simulation_dataset(images, slabs, microscope, field)

@@ -58,6 +58,11 @@ class VirtualDetector:
             quantities.CAMERA_POSITION.check(position, "camera centre")
         quantities.ANGLE.check(self.rotation_deg, "camera rotation")
 
+    @property
+    def has_camera(self) -> bool:
+        """Whether anything is said of the camera: then there must be one."""
+        return self.pixel_mrad is not None or self.centre is not None or self.rotation_deg != 0
+
     def weights(self, shape: tuple[int, int], source: str) -> NDArray[np.float32]:
         """
         Share of each camera pixel that lies in each segment.
