@@ -17,7 +17,8 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong with a command line as every other bad input."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; `{self.prog} --help` lists what is allowed")
+        hint = "" if "allowed: " in message else f"; `{self.prog} --help` lists what is allowed"
+        raise InputError(message.removeprefix("argument ") + hint)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

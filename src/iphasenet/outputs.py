@@ -83,7 +83,7 @@ def check_outputs(outputs: Iterable[Output | None], inputs: Iterable[Path | None
     asked = [output for output in outputs if output is not None]
     read = [Path(os.path.realpath(path)) for path in inputs if path is not None]
     for number, output in enumerate(asked):
-        _check_ending(output)
+        _check_name(output)
         _check_apart(output, read, "input")
         _check_apart(output, [other.place for other in asked[:number]], "output")
         _check_no_store(output)
@@ -91,7 +91,9 @@ def check_outputs(outputs: Iterable[Output | None], inputs: Iterable[Path | None
         _check_place(output)
 
 
-def _check_ending(output: Output) -> None:
+def _check_name(output: Output) -> None:
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in output.path.parts):
+        raise output.error("a name that is too long", f"at most {LONGEST_NAME} bytes")
     ending = output.path.suffix
     if output.endings and ending.lower() not in output.endings:
         raise output.error(f"the ending '{ending}'", ", ".join(output.endings))
@@ -138,8 +140,6 @@ def _with_article(kind: str) -> str:
 def _check_place(output: Output) -> None:
     """Refuse a place where nothing can be made, or that has no room; nothing is left there."""
     place = output.place
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
-        raise output.error("a name that is too long", f"at most {LONGEST_NAME} bytes")
     folder = next(parent for parent in place.parents if os.path.lexists(parent))
     try:
         tempfile.TemporaryFile(dir=folder).close()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from iphasenet.drawing import STYLE, save_figure
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file, write_npz
-from iphasenet.marks import KEY, RECONSTRUCTION, mark_text
+from iphasenet.marks import RECONSTRUCTION, mark_text
 from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.user_images.signals import Signal
 
@@ -104,7 +104,8 @@ def _write_tif(reconstruction: "Reconstruction", path: Path) -> None:
         "spacing": 1.0,
         "Labels": [f"{QUANTITIES[name][0]} ({QUANTITIES[name][1]})" for name in images],
         # ImageJ keeps Latin-1 text.
-        "Info": json.dumps({KEY: mark_text(RECONSTRUCTION), **_description(reconstruction)}),
+        "Info": json.dumps(_description(reconstruction)),
+        "made_by": mark_text(RECONSTRUCTION),
     }
     with atomic_file(path) as temporary:
         tifffile.imwrite(temporary, stack, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)

@@ -82,7 +82,7 @@ def _write_npz(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
 def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
     if values.dtype not in (np.float32, np.uint16, np.uint8):
         raise InputError(f"{path}: found the type {values.dtype}; allowed in ImageJ's .tif: float32, uint16, uint8")
-    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names), "Info": mark_text(IMAGE)}
+    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names), "made_by": mark_text(IMAGE)}
     resolution = None
     if image.sampling is not None:
         metadata |= {"unit": "nm", "spacing": 1.0}

@@ -277,5 +277,5 @@ def test_bad_detectors_are_refused() -> None:
         VirtualDetector(11, 3)
     with pytest.raises(InputError, match="camera pixel: found -1 mrad"):
         VirtualDetector(3, 11, pixel_mrad=-1)
-    with pytest.raises(InputError, match="camera: found centre"):
+    with pytest.raises(InputError, match="camera centre: found nan"):
         VirtualDetector(3, 11, centre=(float("nan"), 3))
