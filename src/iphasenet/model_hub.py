@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from iphasenet.errors import InputError
-from iphasenet.export import check_free
 from iphasenet.files import atomic_directory
+from iphasenet.outputs import Output, check_outputs
 from iphasenet.published import ENDINGS, SCRIPTS_ANGLES, load_published
 from iphasenet.reconstruction.preparation import check_known
 from iphasenet.user_images.foreign_files import write_image
@@ -57,7 +57,7 @@ def export_model(
     InputError
         Where weights, card or image are missing or will not do, or the folder is not free.
     """
-    check_free(folder)
+    check_outputs([Output("--output", folder, folder=True)], [weights, card, example])
     pickled = weights.suffix.lower() in ENDINGS
     # Without leave, load_weights refuses a pickle.
     network, described = (load_published(weights, angles), {}) if pickled and allow_pickle else load_weights(weights)
