@@ -165,7 +165,10 @@ def test_what_the_schema_calls_optional_may_be_left_out() -> None:
         (change("title", value="\udcff"), ["title", "control"]),
         (change("materials", "GaN", "cif", value="{x}.cif"), ["materials.GaN.cif", "{x}.cif"]),
         (change("select", value=["GaN"] * 200_000), ["100,000 values"]),
-        (change("training", "leave_out", "materials", value=["x" * 10_000]), ["leave_out.materials.0", "...", "100 characters"]),
+        (
+            change("training", "leave_out", "materials", value=["x" * 10_000]),
+            ["leave_out.materials.0", "...", "100 characters"],
+        ),
     ],
 )
 def test_numbers_and_texts_beyond_reason_are_one_line(
