@@ -48,7 +48,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         with atomic_file(state) as temporary:
             torch.save(network.network.state_dict(), temporary)
     with atomic_file(card) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _means(scores: Mapping[str, Any]) -> dict[str, float]:
