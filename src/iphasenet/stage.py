@@ -125,7 +125,7 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
         Writes to the log.
     """
     try:
-        with journal(name, logging.FileHandler(log, mode="w")) as logger:
+        with journal(name, logging.FileHandler(log, mode="w", encoding="utf-8", errors="backslashreplace")) as logger:
             yield logger
             for path in outputs:
                 logger.info("made %s, %s", path, format_bytes(file_bytes(path)))
