@@ -136,7 +136,7 @@ def read_site(path: str | Path) -> Site:
     """
     try:
         found: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: found no YAML file ({' '.join(str(error).split())}); allowed: one") from error
     if not isinstance(found, Mapping) or set(found) - set(_KEYS) or not found.get("partitions"):
         keys = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
