@@ -289,7 +289,7 @@ write_example(folder, viewer=viewer_samples(), cost=folder / "cost.csv")
 
 
 def test_two_runs_have_the_same_report_but_for_their_cost(tmp_path: Path) -> None:
-    """In processes of their own, with other hashes of texts: no order of a set, number of a process or hour is in it."""
+    """In processes of their own, with other hashes of texts: no set's order, process's number or hour is in it."""
     pages = []
     for seed in ("1", "2"):
         command = [sys.executable, "-c", EXAMPLE, str(tmp_path / seed), seed]
