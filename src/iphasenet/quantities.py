@@ -62,7 +62,7 @@ class Quantity:
 
 
 ENERGY = Quantity("keV", 10, 1000)
-SEMIANGLE = Quantity("mrad", 0, 100, above=True)
+SEMIANGLE = Quantity("mrad", 0.1, 100)
 COLLECTION_ANGLE = Quantity("mrad", 0, 500)
 FOCAL_SPREAD = Quantity("Å", 0, 1000)
 SOURCE_SIZE = Quantity("Å", 0, 10)
