@@ -4,23 +4,19 @@ torchrun --standalone --nproc-per-node=1 -m iphasenet.train --help
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import os
 import sys
 import warnings
-import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning
-import numpy as np
-import pandas
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import (
@@ -33,16 +29,16 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
+from iphasenet.alone import alone_in
 from iphasenet.callbacks import (
-    AtomicCheckpoints,
     AveragedWeights,
     FiniteLosses,
     ProgressBar,
-    Provenance,
     StopBySignal,
     Stopped,
     ValidationPictures,
 )
+from iphasenet.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint, Provenance, starting_point
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops
 from iphasenet.dataset import MaterialData, open_dataset, read_split
@@ -50,61 +46,17 @@ from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.files import write_table
 from iphasenet.frames import Frames, StoredFrames
+from iphasenet.history import EpochLoss, next_log, read_history
 from iphasenet.model import ModelSettings
 from iphasenet.render import Image
 from iphasenet.rendered_frames import RenderedFrames, load_simulated
-from iphasenet.stage import STAGE_VERSIONS, journal
+from iphasenet.stage import journal
 from iphasenet.storage import Place, is_url, parse_place
-from iphasenet.trained_on import segment_sums, trained_ranges
+from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
 from iphasenet.weights import save_weights
-
-
-def describe_run(
-    data: Sequence[MaterialData], noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
-) -> dict[str, Any]:
-    """
-    Say what a run is: only one with the same data, code stage, noise, model and settings may be resumed.
-
-    Parameters
-    ----------
-    data : sequence of MaterialData
-        Training and validation splits.
-    noise : TrainingNoise
-        Noise model.
-    model : ModelSettings
-        Architecture.
-    settings : TrainingSettings
-        How to train.
-
-    Returns
-    -------
-    dict
-        Plain values, nested; `data` is a checksum of the arrays.
-    """
-    checksum = 0
-    for part in data:
-        for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
-            for row in range(len(array)):
-                checksum = zlib.crc32(np.ascontiguousarray(array[row]).data, checksum)
-    described = {
-        "stage": STAGE_VERSIONS["model"],
-        "data": f"{checksum:08x}",
-        "materials": list(dict.fromkeys(part.material for part in data)),
-        "sampling_angstrom": data[0].sampling,
-        "noise": asdict(noise),
-        "model": asdict(model),
-        "training": asdict(settings),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(described))
-    return plain
-
-
-def run_identity(described: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that name a run."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -180,7 +132,7 @@ def fit(
     dataset = find_dataset(sources.dataset)
     # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
     # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
-    if int(os.environ.get("RANK", "0")) == 0 and not is_url(dataset):
+    if _is_first() and not is_url(dataset):
         check_files(dataset)
     read = partial(read_split, dataset, stream=sources.stream, left_out=settings.left_out)
     train, validation = list(read("train")), list(read("validation"))
@@ -194,21 +146,37 @@ def fit(
     folder = outputs.checkpoints / run_identity(described)
     provenance = Provenance(described)
     callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
-    trainer, best = _trainer(folder, settings, accelerator, callbacks)
     splits = Splits(crops, validation, settings, processes)
     module = Training(model, settings, frames.sampling, splits.steps)
-    last = folder / "last.ckpt"
-    if resume is not None:
-        provenance.check_file(resume)
-    start = resume or (last if last.is_file() else None)
-    trainer.fit(module, splits, ckpt_path=start, weights_only=True)
-    if trainer.is_global_zero:
-        state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(state)
-        write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), outputs.history)
-        known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
-        score = float("nan") if best.best_model_score is None else float(best.best_model_score)
-        save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+    with _start(folder, resume, provenance) as start:
+        trainer, best = _trainer(folder, settings, accelerator, callbacks)
+        # Here the other processes wait for the first one, which may have waited for another training.
+        trainer.strategy.setup_environment()
+        trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
+        if trainer.is_global_zero:
+            state, score = best.read()
+            module.load_state_dict(state)
+            write_table(read_history(folder), outputs.history)
+            known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
+            save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+
+
+@contextmanager
+def _start(folder: Path, resume: Path | None, provenance: Provenance) -> Iterator[Path | None]:
+    """Checkpoint to go on from, which the first process chooses once no other training writes there."""
+    if not _is_first():
+        yield None
+        return
+    with alone_in(folder):
+        start = resume or starting_point(folder)
+        if start is not None:
+            provenance.check_file(start)
+        yield start
+
+
+def _is_first() -> bool:
+    """Whether this is the first process of all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _frames(
@@ -226,11 +194,11 @@ def _frames(
 
 def _trainer(
     folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
-) -> tuple[lightning.Trainer, ModelCheckpoint]:
+) -> tuple[lightning.Trainer, BestCheckpoint]:
     """Lightning's trainer, and its callback that keeps the best epoch."""
-    best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
+    best = BestCheckpoint(folder)
     # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
-    newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    newest = ModelCheckpoint(folder, Path(NEWEST).stem, enable_version_counter=False)
     processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     trainer = lightning.Trainer(
         accelerator=accelerator,
@@ -243,8 +211,7 @@ def _trainer(
         use_distributed_sampler=False,
         gradient_clip_val=1.0,
         logger=[
-            # CSVLogger empties its folder when it starts: every start has one of its own.
-            CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
+            CSVLogger(folder, name="history", version=next_log(folder), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
         # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
@@ -252,7 +219,8 @@ def _trainer(
         callbacks=[
             *callbacks,
             *optional_callbacks(settings),
-            StopBySignal(folder / "last.ckpt"),
+            EpochLoss(),
+            StopBySignal(folder / NEWEST),
             best,
             newest,
             LearningRateMonitor(),
@@ -274,11 +242,6 @@ def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
     if settings.patience:
         chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
     return chosen
-
-
-def _histories(folder: Path) -> list[Path]:
-    """CSV logs of a run, one a start, in their order."""
-    return sorted(folder.glob("history/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -337,8 +300,7 @@ def _end(message: str) -> NoReturn:
 
 def _journal() -> AbstractContextManager[Any]:
     """Journal of the first process, in its output."""
-    first = os.environ.get("RANK", "0") == "0"
-    return journal("training", logging.StreamHandler(sys.stdout)) if first else nullcontext()
+    return journal("training", logging.StreamHandler(sys.stdout)) if _is_first() else nullcontext()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.callbacks import FiniteLosses, Provenance
+from iphasenet.callbacks import FiniteLosses
+from iphasenet.checkpoints import Provenance
 from iphasenet.crops import Crops, EpochSampler, NoisyImages
 from iphasenet.dataset import MaterialData, StoredRows, read_split
 from iphasenet.devices import room_for_images
@@ -29,8 +30,7 @@ from iphasenet.errors import InputError
 from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.train import describe_run, run_identity
-from iphasenet.trained_on import segment_sums, trained_ranges
+from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.training import CropLoader, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
