@@ -12,8 +12,8 @@ import yaml
 import zarr
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
-from iphasenet.checksums import LIST, check_presence
-from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.checksums import LIST
+from iphasenet.dataset import materials, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 
@@ -126,12 +126,11 @@ def _get(values: Any, keys: str, where: str) -> Any:
 def _read(dataset: Path) -> tuple[dict[str, Any], list[Material]]:
     """Attributes of the root, and the materials by name."""
     root = open_dataset(dataset)
-    check_presence(dataset)
-    materials = [_read_material(name, group, f"{dataset}/{name}") for name, group in sorted(root.groups())]
-    kinds = len({tuple(material.columns) for material in materials})
+    found = [_read_material(name, group, f"{dataset}/{name}") for name, group in materials(root).items()]
+    kinds = len({tuple(material.columns) for material in found})
     if kinds != 1:
         raise InputError(f"{dataset}: found {kinds} kinds of groups; allowed: one, with the same coordinates")
-    return dict(root.attrs), materials
+    return dict(root.attrs), found
 
 
 def _read_material(name: str, group: zarr.Group, where: str) -> Material:

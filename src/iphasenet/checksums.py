@@ -1,27 +1,34 @@
 """Checksums of a store's files, in a list that `sha256sum --check` reads too."""
 
 import hashlib
+import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from iphasenet.errors import InputError
 from iphasenet.storage import Folder, Place
 
 LIST = "checksums.sha256"
+ROOT = "zarr.json"
+"""Metadata of a store's root, and of all that is in it."""
+
 _IGNORED = {LIST, ".snakemake_timestamp"}
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
-def write_checksums(store: Path) -> None:
-    """Write the list of all files of a store, in the order of their names, into the store."""
+def write_checksums(store: Path, known: Mapping[str, str]) -> None:
+    """Write the list of all files of a store, in the order of their names, into the store; some may be known."""
     folder = Folder(store)
-    lines = [f"{_sha256(folder, name)}  {name}\n" for name in _files(folder)]
+    lines = [f"{known.get(name) or _sha256(folder, name)}  {name}\n" for name in _files(folder)]
     (store / LIST).write_text("".join(lines))
 
 
-def check_presence(store: Place) -> None:
+def check_seal(store: Place) -> None:
     """
-    Refuse a store that lacks a file.
+    Refuse a store that lacks a file, or whose metadata are not as they were made.
 
-    Readers of Zarr take a missing shard for zeros.
+    Readers of Zarr take a missing shard for zeros. The root's metadata are gathered from all of the store: no other
+    are read.
 
     Parameters
     ----------
@@ -31,13 +38,15 @@ def check_presence(store: Place) -> None:
     Raises
     ------
     InputError
-        Where a file or the list is missing, or a URL is not reached.
+        Where a file or the list is missing, the metadata are changed, or a URL is not reached.
     """
     folder = Folder(store)
     listed, found = listed_files(folder), set(_files(folder))
     missing = [name for name in listed if name not in found]
     if missing:
         raise InputError(f"{store}: found no {missing[0]} ({len(missing)} missing); allowed: a complete store")
+    if ROOT not in listed or _sha256(folder, ROOT) != listed[ROOT]:
+        raise InputError(f"{store}: found a changed {ROOT}; allowed: a store as it was made")
 
 
 def check_files(store: Place) -> None:
@@ -70,18 +79,36 @@ def damaged_files(store: Place) -> list[str]:
     ]
 
 
+def added_files(store: Place) -> list[str]:
+    """Names of the files in a store that its list does not name; InputError where there is no list."""
+    folder = Folder(store)
+    return sorted(set(_files(folder)) - set(listed_files(folder)))
+
+
 def listed_files(folder: Folder) -> dict[str, str]:
     """Checksums of a store's files by name, as its list says; InputError where there is no such list."""
     try:
         with folder.open(LIST) as stream:
             lines = stream.read().decode().splitlines()
-        return {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{folder.place}: found no readable {LIST}; allowed: a store that this workflow assembled"
+            f"{folder.place}: found no readable {LIST}; allowed: a store that this workflow made and sealed"
         ) from error
+    found: dict[str, str] = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        if match is None or not _is_inside(match[2]) or match[2] in found:
+            raise InputError(
+                f"{folder.place}: found the line {line[:100]!r} in {LIST}; allowed: a checksum and the name of a file "
+                "in the store, each name once"
+            )
+        found[match[2]] = match[1]
+    return found
+
+
+def _is_inside(name: str) -> bool:
+    """Whether the name of a file stays within its store, however it is joined to a path."""
+    return "\\" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 def _files(folder: Folder) -> list[str]:

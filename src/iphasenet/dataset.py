@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.storage import FsspecStore
 
-from iphasenet.checksums import check_presence
 from iphasenet.errors import InputError
+from iphasenet.names import check_samples, material_of
 from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
-from iphasenet.storage import TRIES, Place, is_url, reached, storage_options
+from iphasenet.seals import open_store
+from iphasenet.storage import Place
 from iphasenet.store import COORDINATES
 
 Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
@@ -108,23 +108,21 @@ class StoredRows:
 
 
 def open_dataset(path: Place) -> zarr.Group:
-    """Open the store of a path or URL for reading; InputError where there is none or it cannot be reached."""
-    try:
-        with reached(path):
-            return zarr.open_group(_store(path), mode="r", zarr_format=3)
-    except InputError:
-        raise
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: found no Zarr v3 store; allowed: a data set made by this workflow") from error
+    """Open an assembled data set, as `iphasenet.seals.open_store`."""
+    return open_store(path, "dataset")
 
 
-def _store(path: Place) -> Place | FsspecStore:
-    """Return what Zarr reads a path or URL from."""
-    if not is_url(path):
-        return path
-    store = FsspecStore.from_url(str(path), storage_options(path), read_only=True)
-    store.fs.retries = TRIES
-    return store
+def materials(root: zarr.Group) -> dict[str, zarr.Group]:
+    """Find the groups of a data set, by name; InputError where one is called otherwise than its material."""
+    return {material_of(group): group for _, group in sorted(root.groups())}
+
+
+def find_material(root: zarr.Group, name: str) -> zarr.Group:
+    """Find a material's group; InputError where there is none."""
+    found = materials(root)
+    if name not in found:
+        raise InputError(f"material: found {name!r}; allowed: those of the data set, {', '.join(found)}")
+    return found[name]
 
 
 def read_split(
@@ -154,10 +152,11 @@ def read_split(
     Raises
     ------
     InputError
-        Where a URL is not reached, a file missing, a chunk damaged, a number not finite or the split empty.
+        Where a URL is not reached, a file missing, a chunk damaged, an image not finite or zero everywhere, or the
+        split empty.
     """
-    root: Any = open_dataset(path)
-    names = sorted(root.group_keys())
+    groups = materials(open_dataset(path))
+    names = list(groups)
     for key in left_out.materials:
         if key not in names:
             raise InputError(f"left out: found {key!r}; allowed: materials of the data set, {', '.join(names)}")
@@ -165,18 +164,17 @@ def read_split(
     if not chosen:
         raise InputError(f"left out: found all of {', '.join(names)}; allowed: at least one material stays")
     for name in chosen:
-        check_presence(path)
-        yield read_material(root[name], split, stream, left_out, choose)
+        yield read_material(groups[name], split, stream, left_out, choose)
 
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
     """
-    Read rows of an array.
+    Read rows of an array: whatever is read of a store, is read here.
 
     Parameters
     ----------
     group : zarr.Group
-        Group of one material.
+        Group of one material, or root of a store of one.
     name : str
         Array in it.
     rows : (row,) integer array, optional
@@ -185,11 +183,34 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
     Returns
     -------
     (row, ...) array
-        The rows; InputError names the array and the first row that is damaged.
+        The rows.
+
+    Raises
+    ------
+    InputError
+        Where there is no such array, a chunk is damaged, an image is not finite or zero everywhere, or a sample's
+        name is none.
     """
-    array: Any = group[name]
+    where, array = f"{group.path or group.attrs.get('material', group.store)}/{name}", group.get(name)
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"{where}: found no such array; allowed: a store that `iphasenet validate` accepts")
     if rows is None:
         rows = np.arange(array.shape[0])
+    result = _read(array, rows, where)
+    if name == "sample_id":
+        check_samples(material_of(group), result)
+    if result.ndim > 2:
+        for row, image in zip(rows, result, strict=True):
+            # Readers of Zarr take a chunk that is lost for zeros, and no image is.
+            problem = "zeros alone" if not image.any() else "" if np.isfinite(image).all() else "NaN or infinity"
+            if problem:
+                sample = _sample(group, array, int(row))
+                raise InputError(f"{where}: found {problem} in {sample}; allowed: finite numbers, not all of them 0")
+    return result
+
+
+def _read(array: zarr.Array[Any], rows: NDArray[np.int64], where: str) -> NDArray[Any]:
+    """Read rows; InputError names the first that is damaged."""
     try:
         # Runs of neighbours by slices: a selection by a list takes zarr several times the time and memory.
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
@@ -198,14 +219,22 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
             if len(run):
                 result[start : start + len(run)] = array[run[0] : run[-1] + 1]
         return result
-    except ValueError as error:
+    except (ValueError, RuntimeError, LookupError) as error:
         if len(rows) > 1:
             for row in rows:
-                read_rows(group, name, np.array([row]))
+                _read(array, np.array([row]), where)
         raise InputError(
-            f"{group.path}/{name}: found a damaged chunk at row {rows[0]}; allowed: a store that `iphasenet validate` "
-            "accepts"
+            f"{where}: found a damaged chunk at row {rows[0]}; allowed: a store that `iphasenet validate` accepts"
         ) from error
+
+
+def _sample(group: zarr.Group, array: zarr.Array[Any], row: int) -> str:
+    """Name of the sample that a row of images belongs to; its number where the store names none."""
+    if "sample_id" not in group:
+        return f"row {row}"
+    if getattr(array.metadata, "dimension_names", ("",))[0] == "evaluation_sample":
+        row = int(read_rows(group, "evaluation_sample")[row])
+    return str(read_rows(group, "sample_id")[row])
 
 
 def read_material(
@@ -216,7 +245,7 @@ def read_material(
     choose: Choice | None = None,
 ) -> MaterialData:
     """Read one material's samples of a split, as `read_split`, from its group or its own store."""
-    name = str(group.attrs["material"])
+    name = material_of(group)
     coordinates = {key: read_rows(group, key) for key in COORDINATES}
     kept = ~left_out.mask(name, coordinates["thickness_nm"])
     chosen = np.flatnonzero((coordinates["split"] == SPLITS.index(split)) & kept)
@@ -227,19 +256,20 @@ def read_material(
     rows = np.flatnonzero(np.isin(read_rows(group, "evaluation_sample"), chosen))
     position = read_rows(group, "x")
     read: Any = StoredRows if stream else read_rows
-    data = MaterialData(
+    images = {
+        "segments": read(group, "segments", chosen),
+        "potential": read(group, "potential", chosen),
+        "noisy_segments": read(group, "noisy_segments", rows),
+    }
+    if stream:
+        # What is wrong is said before hours of training.
+        for stored in images.values():
+            for row in range(len(stored)):
+                stored[row]
+    return MaterialData(
         material=name,
-        segments=read(group, "segments", chosen),
-        potential=read(group, "potential", chosen),
-        noisy_segments=read(group, "noisy_segments", rows),
+        **images,
         doses=read_rows(group, "dose"),
         sampling=float(position[1] - position[0]),
         coordinates={key: values[chosen] for key, values in coordinates.items()},
     )
-    for array in ("segments", "potential", "noisy_segments"):
-        values = getattr(data, array)
-        for row in range(len(values)):
-            if not np.isfinite(values[row]).all():
-                sample = data.coordinates["sample_id"][row]
-                raise InputError(f"{name}/{array}: found NaN or infinity in {sample}; allowed: finite numbers only")
-    return data

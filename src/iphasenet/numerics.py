@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ase import Atoms
 
+from iphasenet import quantities
 from iphasenet.errors import InputError
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope, sampling_limit
@@ -13,6 +14,13 @@ from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.probe import Translations
 from iphasenet.slicing import Slicing
 from iphasenet.structure import lateral_translations
+
+_QUANTITIES = {
+    "sampling_angstrom": quantities.MULTISLICE_SAMPLING,
+    "slice_thickness_angstrom": quantities.SLICE_THICKNESS,
+    "window_angstrom": quantities.WINDOW,
+    "memory_mb": quantities.MEMORY,
+}
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,8 @@ class Numerics:
     memory_mb: float = 2000.0
 
     def __post_init__(self) -> None:
-        for name in ("sampling_angstrom", "slice_thickness_angstrom", "window_angstrom", "memory_mb"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"simulation: {name} is {getattr(self, name)}; allowed: above 0")
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"simulation: {name}")
 
 
 def cell_grid(lengths: tuple[float, float], sampling: float, translations: Translations) -> CellGrid:
@@ -135,10 +142,12 @@ def check_band(microscope: Microscope, grid: CellGrid) -> None:
 
 
 def check_thicknesses(thicknesses: Sequence[float]) -> None:
-    """Refuse thicknesses [Å] that are no numbers, not above 0 or not rising."""
+    """Refuse thicknesses [Å] that are out of range or not rising."""
     found = [thickness / 10 for thickness in thicknesses]
-    if not found or not all(0 < t < math.inf for t in found) or found != sorted(set(found)):
-        raise InputError(f"thickness: found {found} nm; allowed: finite, above 0, rising")
+    for thickness in found:
+        quantities.THICKNESS.check(thickness, "thickness")
+    if not found or found != sorted(set(found)):
+        raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
 
 
 def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:

@@ -9,14 +9,17 @@ import pandas
 import torch
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
 
 from iphasenet.acquisition import Acquisition
 from iphasenet.alterations import alterations, chosen_samples
-from iphasenet.dataset import MaterialData, open_dataset, read_material
+from iphasenet.dataset import MaterialData, find_material, open_dataset, read_material, read_rows
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory, write_table
+from iphasenet.files import write_table
 from iphasenet.metrics import METRICS, score
 from iphasenet.model import PotentialNetwork
+from iphasenet.names import material_of
+from iphasenet.seals import GUARDED, open_store, sealed_store
 from iphasenet.weights import load_weights
 
 FloatImages = NDArray[np.float32]
@@ -128,12 +131,13 @@ def predict_material(
     turns : int
         Quarter turns that predictions are averaged over, 1 or 4.
     """
-    root: Any = open_dataset(dataset)
+    root = open_dataset(dataset)
     network, trained = load_weights(weights)
     network.to(device)
-    data = read_material(root[material], "test")
+    data = read_material(find_material(root, material), "test")
     _check_sampling(network, data, weights)
-    acquisition = Acquisition(**root.attrs["configuration"]["noise"]["acquisition"])
+    attributes: dict[str, Any] = dict(root.attrs)
+    acquisition = Acquisition(**attributes["configuration"]["noise"]["acquisition"])
     try:
         potential, spread = predict(network, data, turns)
         table = predict_altered(network, data, acquisition)
@@ -155,9 +159,9 @@ def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path
 def write_predictions(
     path: Path, data: MaterialData, potential: FloatImages, spread: FloatImages | None, attributes: Mapping[str, Any]
 ) -> None:
-    """Write the predictions of one material as `predict_material` describes; the store appears whole or not at all."""
+    """Write the predictions of one material, sealed, as `predict_material` says; they appear whole or not at all."""
     arrays = {"model": potential} if spread is None else {"model": potential, "model_spread": spread}
-    with atomic_directory(path) as temporary:
+    with sealed_store(path, "predictions") as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
         group.attrs.update({"material": data.material, "doses": data.doses.tolist(), **attributes})
         for name, images in arrays.items():
@@ -166,10 +170,17 @@ def write_predictions(
                 data=images,
                 chunks=(1, 1, *images.shape[2:]),
                 shards=(len(images), *images.shape[1:]),
+                compressors=GUARDED,
                 dimension_names=("sample", "dose", "y", "x"),
                 attributes={"units": "V Å"},
             )
-        ids = group.create_array("sample_id", shape=(len(potential),), dtype=str, dimension_names=("sample",))
+        ids = group.create_array(
+            "sample_id",
+            shape=(len(potential),),
+            dtype=str,
+            compressors=(Crc32cCodec(),),
+            dimension_names=("sample",),
+        )
         ids[:] = data.coordinates["sample_id"]
 
 
@@ -187,17 +198,13 @@ def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.in
     Returns
     -------
     group : zarr.Group
-        The predictions; InputError where they are missing or of other samples or doses.
+        The predictions; InputError where they are missing, damaged or of another material, other samples or doses.
     rows : (sample,) array
         Where those of the data's samples stand.
     """
-    try:
-        group: Any = zarr.open_group(path, mode="r", zarr_format=3)
-        doses, places = group.attrs["doses"], {name: row for row, name in enumerate(group["sample_id"][:])}
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: found no predictions; allowed: a store that the network's predictions are in"
-        ) from error
+    group: Any = open_store(path, "predictions")
+    material_of(group, data.material)
+    doses, places = group.attrs["doses"], {name: row for row, name in enumerate(read_rows(group, "sample_id"))}
     if doses != data.doses.tolist():
         raise InputError(f"{path}: doses: found {doses}; allowed: the data set's {data.doses.tolist()}")
     missing = [name for name in data.coordinates["sample_id"] if name not in places]

@@ -9,7 +9,7 @@ import xarray
 from ase import Atoms
 from numpy.dtypes import StringDType
 
-from iphasenet.errors import InputError
+from iphasenet import quantities
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
 from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
@@ -66,14 +66,13 @@ class Specimen:
     shape: Shape = INFINITE
 
     def __post_init__(self) -> None:
-        angles = (*self.tilt, self.rotation_deg, *self.offset)
-        if not all(math.isfinite(angle) for angle in angles):
-            raise InputError(f"tilt, rotation, offset: found {list(angles)}; allowed: finite numbers")
+        for name, angle in (("alpha", self.tilt[0]), ("beta", self.tilt[1]), ("rotation", self.rotation_deg)):
+            quantities.ANGLE.check(angle, name)
+        for share in self.offset:
+            quantities.OFFSET.check(share, "offset")
         check_thicknesses(self.thicknesses)
-        if self.phonons < 0 or self.seed < 0:
-            raise InputError(
-                f"frozen phonons: found {self.phonons} configurations, seed {self.seed}; allowed: both from 0"
-            )
+        quantities.SNAPSHOTS.check(self.phonons, "frozen phonons")
+        quantities.SEED.check(self.seed, "seed")
 
     @property
     def has_small_cell(self) -> bool:

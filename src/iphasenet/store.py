@@ -5,7 +5,6 @@ Every rendered material is a store of its own; assembling copies their files, by
 
 import json
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,22 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import Crc32cCodec
 
 from iphasenet.acquisition import FixedNoise
-from iphasenet.checksums import write_checksums
+from iphasenet.checksums import LIST, check_files, listed_files
 from iphasenet.detector import SEGMENTS
-from iphasenet.files import atomic_directory
+from iphasenet.names import material_of
 from iphasenet.noise import record
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Sample, generator, picometres
+from iphasenet.seals import GUARDED, open_store, sealed_store
+from iphasenet.storage import Folder
 
 FORMAT_VERSION = "2"
 
 SHARD_SAMPLES = 64
 """Samples in one shard: one file. A sample is a chunk of its own, readable without its neighbours."""
-
-# Float images compress to three quarters; a damaged chunk is noticed by whoever reads it.
-_CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec())
 
 COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "sample_id": ("str", {"description": "material, tilt, rotation, thickness"}),
@@ -68,7 +66,7 @@ def write_material(
     attributes: Mapping[str, Any],
 ) -> None:
     """
-    Write the store of one material; it appears whole or not at all.
+    Write the store of one material, sealed; it appears whole or not at all.
 
     Parameters
     ----------
@@ -90,7 +88,7 @@ def write_material(
         Attributes of the group.
     """
     evaluated = np.array([i for i, sample in enumerate(samples) if sample.orientation.split != "train"])
-    with atomic_directory(path) as temporary:
+    with sealed_store(path, "material") as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
         group.attrs.update({"material": material, "seed": seed, **attributes})
         arrays = _create_images(group, len(samples), len(evaluated), noise, image)
@@ -105,7 +103,6 @@ def write_material(
         for writer in (segments, potential, noisy):
             writer.flush()
         _write_coordinates(group, metadata, evaluated, noise, image)
-        _consolidate(temporary)
 
 
 class _ShardWriter:
@@ -197,7 +194,7 @@ def _image_array(
         chunks=(1, *shape[1:]),
         # Equal shards even for a short set: the layout does not depend on the number of samples.
         shards=(SHARD_SAMPLES, *shape[1:]),
-        compressors=_CODECS,
+        compressors=GUARDED,
         dimension_names=tuple(sizes),
         attributes=dict(attributes),
     )
@@ -251,22 +248,21 @@ def assemble(path: str | Path, materials: Mapping[str, str | Path], attributes: 
     path : path
         Store to be made; it appears whole or not at all.
     materials : mapping
-        Store of each material.
+        Store of each material, as `write_material` wrote it.
     attributes : mapping
         Attributes of the root: configuration, seed, versions, licence.
+
+    Raises
+    ------
+    InputError
+        Where a store is damaged, or another material's.
     """
-    with atomic_directory(path) as temporary:
+    known: dict[str, str] = {}
+    with sealed_store(path, "dataset", known) as temporary:
         root = zarr.open_group(temporary, mode="w", zarr_format=3)
         root.attrs.update(json.loads(json.dumps({"format_version": FORMAT_VERSION, **attributes})))
         for name, source in materials.items():
-            shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(".snakemake_timestamp"))
-        _consolidate(temporary)
-        write_checksums(temporary)
-
-
-def _consolidate(path: Path) -> None:
-    """Gather a store's metadata in one file: opening is fast, and Snakemake's time stamp is no part of the store."""
-    with warnings.catch_warnings():
-        # An extension that readers may ignore.
-        warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-        zarr.consolidate_metadata(path, zarr_format=3)
+            material_of(open_store(source, "material"), name)
+            check_files(source)
+            shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(".snakemake_timestamp", LIST))
+            known |= {f"{name}/{file}": checksum for file, checksum in listed_files(Folder(source)).items()}

@@ -18,6 +18,7 @@ from ase.neighborlist import neighbor_list
 from scipy.spatial import cKDTree
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import CELL_LENGTH
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
@@ -191,6 +192,8 @@ def _check_structure(atoms: Atoms, name: str) -> None:
     if not np.isfinite(cell).all() or np.linalg.matrix_rank(cell) < 3:
         vectors = np.array2string(cell, separator=" ").replace("\n", "")
         raise InputError(f"{name}: found the cell {vectors} Å; three independent finite vectors are needed")
+    for length in atoms.cell.lengths():
+        CELL_LENGTH.check(length, f"{name}: length of a cell vector")
     bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if bad.size:
         symbol = atoms.symbols[bad[0]]

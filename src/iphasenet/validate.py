@@ -9,9 +9,11 @@ import zarr
 from numpy.typing import NDArray
 
 from iphasenet.checksums import damaged_files
-from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.dataset import read_rows
 from iphasenet.errors import InputError
+from iphasenet.names import material_of
 from iphasenet.sampling import SPLITS
+from iphasenet.seals import KINDS, kind_of, open_root
 from iphasenet.storage import Place
 from iphasenet.store import COORDINATES, FORMAT_VERSION
 
@@ -57,11 +59,17 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     -------
     list of Problem
         Empty where all is well: files as their checksums say; arrays with the dimensions, types and units of the
-        format; finite numbers; segments from 0 that sum to less than the beam, potentials with a mean above 0; no
-        tilt in two splits, no split empty, no sample twice.
+        format; names of materials and samples that are some; finite numbers, no image 0 everywhere; segments from 0
+        that sum to less than the beam, potentials with a mean above 0; no tilt in two splits, no split empty, no
+        sample twice.
     """
-    root = open_dataset(store)
     problems = [Problem("checksums", text) for text in damaged_files(store)]
+    try:
+        root = open_root(store, "dataset")
+    except InputError as error:
+        return [*problems, Problem("layout", str(error))]
+    if (kind := kind_of(store)) not in ("dataset", None):
+        problems.append(Problem("layout", f"{KINDS[kind]}, not {KINDS['dataset']}"))
     if root.attrs.get("format_version") != FORMAT_VERSION:
         found = root.attrs.get("format_version")
         problems.append(Problem("layout", f"format_version is {found!r}, not {FORMAT_VERSION!r}"))
@@ -71,7 +79,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     counts = {name: _samples(group) for name, group in groups}
     done = 0
     for name, group in groups:
-        layout = [Problem("layout", f"{name}/{text}") for text in _layout(group)]
+        layout = [Problem("layout", text) for text in (*_named(group), *(f"{name}/{text}" for text in _layout(group)))]
         problems += layout
         if layout:
             # What has no shape cannot be read further.
@@ -88,6 +96,14 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
 def _samples(group: zarr.Group) -> int:
     array: Any = group.get("sample_id")
     return 0 if array is None else int(array.shape[0])
+
+
+def _named(group: zarr.Group) -> Iterator[str]:
+    """Say where a group is called otherwise than its material."""
+    try:
+        material_of(group)
+    except InputError as error:
+        yield str(error)
 
 
 def _layout(group: zarr.Group) -> Iterator[str]:
@@ -156,10 +172,8 @@ def _numbers(material: str, group: zarr.Group) -> Iterator[tuple[int, list[Probl
             except InputError as error:
                 problems.append(Problem("finite", str(error)))
                 continue
-            where = f"{material}/{name}: {identity[sample]}"
-            if not np.isfinite(image).all():
-                problems.append(Problem("finite", f"{where}: NaN or infinity"))
-            elif name != "noisy_segments":
+            if name != "noisy_segments":
+                where = f"{material}/{name}: {identity[sample]}"
                 problems += [Problem("energy", f"{where}: {text}") for text in _energy(name, image)]
         yield sample + 1, problems
 

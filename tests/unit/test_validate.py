@@ -93,7 +93,7 @@ def test_a_store_without_its_list_is_refused(store: Path) -> None:
 def changed(store: Path, change: Callable[[zarr.Group], None]) -> dict[str, list[str]]:
     """Problems of a store that was changed and got new checksums."""
     change(zarr.open_group(store, mode="r+"))
-    write_checksums(store)
+    write_checksums(store, {})
     return problems(store)
 
 
@@ -156,7 +156,7 @@ def test_a_wrong_layout_is_named(store: Path) -> None:
     members["GaN/potential"]["attributes"]["units"] = "V"
     del members["MoS2/gamma"]
     metadata.write_text(json.dumps(described))
-    write_checksums(store)
+    write_checksums(store, {})
     found = problems(store)["layout"]
     assert any("GaN/potential" in text and "'V'" in text for text in found)
     assert "MoS2/gamma: missing" in found
