@@ -22,7 +22,7 @@ NEWEST, BEST = "last.ckpt", "best.ckpt"
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole or not at all."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
         """Write beside, then rename."""
         write_pytorch(Path(path), checkpoint)
 

@@ -47,7 +47,7 @@ class EpochLoss(Callback):
 
 
 def next_log(folder: Path) -> int:
-    """Number a start's log: CSVLogger empties its folder when it starts, so every start has one of its own."""
+    """Choose the number of a start's log: CSVLogger empties its folder when it starts, so each has its own."""
     return 1 + max((_number(path) for path in folder.glob("history/version_*")), default=-1)
 
 
