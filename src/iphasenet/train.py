@@ -16,14 +16,13 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import torch
 import torch.distributed as dist
 from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import Stopped
 from iphasenet.devices import use_threads
-from iphasenet.door import describe, is_foreseen
+from iphasenet.door import describe, is_foreseen, is_memory_error
 from iphasenet.errors import InputError
 from iphasenet.fit import Outputs, Sources, fit, is_first
 from iphasenet.model import ModelSettings
@@ -67,17 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if is_first():
                 _check_places(sources, outputs)
             fit(sources, outputs, *settings, options.resume, options.accelerator)
-    except torch.OutOfMemoryError as error:
-        reason = " ".join(str(error).split())[:200]
-        _end(
-            f"training: found too little memory on a GPU ({reason}); allowed: a smaller training.batch_size or "
-            "training.crop_pixels, jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no "
-            "images there"
-        )
     except Exception as error:
         if not is_foreseen(error):
             raise
-        _end(f"training: {describe(error).removeprefix('training: ')}")
+        _end(f"training: {_describe(error).removeprefix('training: ')}")
     except (KeyboardInterrupt, SystemExit) as stop:
         # Lightning makes a plain end of Ctrl-C.
         if KeyboardInterrupt in (type(stop), type(stop.__context__)):
@@ -85,6 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(stop, Stopped):
             raise
         _end("training: stopped by a signal; it goes on from its newest checkpoint when it is started again", stop.code)
+
+
+def _describe(error: Exception) -> str:
+    """Say in one line what ended a training."""
+    if not is_memory_error(error):
+        return describe(error)
+    reason = " ".join(str(error).split())[:200] or "no details"
+    return (
+        f"found too little memory ({reason}); allowed: a smaller training.batch_size or training.crop_pixels, "
+        "jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no images there"
+    )
 
 
 def _check_places(sources: Sources, outputs: Outputs) -> None:

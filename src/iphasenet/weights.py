@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -82,6 +83,8 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
         if header.get("checksum", _checksum(content)) != _checksum(content):
             raise ValueError("their checksum is another: they have changed since they were written")
         numbers = [json.loads(header[name]) for name in ("output_scale_v", "sampling_angstrom")]
+        if not all(0 < number < math.inf for number in numbers):
+            raise ValueError(f"an output scale and a pixel of {numbers}")
         network = PotentialNetwork(ModelSettings(**json.loads(header["model"])), *numbers)
         network.load_state_dict(state)
         described: dict[str, Any] = json.loads(header["description"])

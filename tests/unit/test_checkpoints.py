@@ -1,6 +1,7 @@
 """Checkpoints that are damaged, lost or moved, and the weights in the end."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from iphasenet.alone import alone_in
 from iphasenet.checkpoints import BestCheckpoint, read_checkpoint, starting_point
 from iphasenet.errors import InputError
 from iphasenet.weights import load_weights, write_pytorch
@@ -167,6 +169,22 @@ def test_a_damaged_best_checkpoint_is_one_line(trained: Path, tmp_path: Path) ->
     lines = [line for line in result.stderr.splitlines() if "best.ckpt" in line]
     assert result.returncode == 1 and len(lines) == 1 and lines[0].startswith(f"training: {run / 'best.ckpt'}: found")
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_second_start_waits_for_the_first_and_says_so(trained: Path, tmp_path: Path) -> None:
+    run, command = copied(trained, tmp_path), options(tmp_path, trained / "data" / "dataset.zarr", epochs=2)
+    with alone_in(run):
+        second = subprocess.Popen(
+            [sys.executable, "-m", "iphasenet.train", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert second.stdout is not None
+        waiting = next(line for line in second.stdout if "waiting up to" in line)
+        assert f"{run}: process {os.getpid()} on " in waiting and second.poll() is None
+    second.communicate(timeout=200)
+    assert second.returncode == 0 and (tmp_path / "weights.safetensors").exists()
 
 
 def test_the_header_of_weights_says_which_epoch_was_the_best(trained: Path) -> None:

@@ -75,7 +75,8 @@ def test_outputs_in_the_data_set_are_refused(tmp_path: Path, capsys: pytest.Capt
     ("error", "code", "part"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a.ckpt"), 1, "a.ckpt: No space left on device"),
-        (MemoryError(), 1, "too little memory"),
+        (MemoryError(), 1, "too little memory (no details); allowed: a smaller training.batch_size"),
+        (RuntimeError("CUDA out of memory. Tried to\nallocate"), 1, "(CUDA out of memory. Tried to allocate)"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "has ended"),
         (KeyboardInterrupt(), 130, "goes on from its newest checkpoint"),
     ],
@@ -135,3 +136,5 @@ def test_a_training_whose_launcher_is_killed_stops_by_itself(tmp_path: Path) -> 
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{worker}").exists() and not (tmp_path / "weights.safetensors").exists()
+    # Six batches an epoch: it kept the one in which it was told.
+    assert newest_checkpoint(tmp_path)["global_step"] % 6
