@@ -46,7 +46,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
     if state is not None:
         write_pytorch(state, network.network.state_dict())
     with atomic_file(card) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _means(scores: Mapping[str, Any]) -> dict[str, float]:

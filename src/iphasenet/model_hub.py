@@ -74,9 +74,11 @@ def export_model(
     with atomic_directory(folder) as temporary:
         temporary.mkdir(parents=True)
         save_weights(temporary / WEIGHTS, network, described, half=not pickled and _is_half(weights))
-        (temporary / "README.md").write_text(text.replace(weights.name, WEIGHTS))
-        (temporary / "config.json").write_text(json.dumps(configuration, indent=2, ensure_ascii=False) + "\n")
-        (temporary / "example.py").write_text((files("iphasenet") / "templates" / "example.py.txt").read_text())
+        (temporary / "README.md").write_text(text.replace(weights.name, WEIGHTS), encoding="utf-8")
+        settings = json.dumps(configuration, indent=2, ensure_ascii=False) + "\n"
+        (temporary / "config.json").write_text(settings, encoding="utf-8")
+        example = (files("iphasenet") / "templates" / "example.py.txt").read_text(encoding="utf-8")
+        (temporary / "example.py").write_text(example, encoding="utf-8")
         if image is not None:
             write_image(image, temporary / "example.npz")
     return sorted(folder.iterdir())
@@ -87,7 +89,7 @@ def _card(weights: Path, card: Path | None) -> str:
     found = [card] if card else [weights.with_suffix(".md"), weights.with_name("README.md")]
     for path in found:
         if path.is_file():
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
     names = " or ".join(map(str, found))
     raise InputError(f"card: found no {names}; allowed: --card FILE that says what the network is and was trained on")
 

@@ -39,9 +39,8 @@ class Quantity:
 
     def holds(self, value: Any) -> bool:
         """Whether a value is a number within the range; NaN is in none."""
-        if isinstance(value, bool) or (self.whole and value != math.floor(value)):
-            return False
-        return bool(self.low < value <= self.high if self.above else self.low <= value <= self.high)
+        within = self.low < value <= self.high if self.above else self.low <= value <= self.high
+        return bool(within and not isinstance(value, bool) and not (self.whole and value != math.floor(value)))
 
     def check(self, value: float, name: str) -> None:
         """Refuse a value outside the range; `name` is what the message calls it."""

@@ -26,7 +26,7 @@ STAGE_VERSIONS = {
     "model_card": 1,
     "predictions": 5,
     "evaluation": 4,
-    "report": 3,
+    "report": 4,
     "reconstruction": 3,
 }
 """Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""
@@ -126,7 +126,7 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
         Writes to the log.
     """
     try:
-        with journal(name, logging.FileHandler(log, mode="w")) as logger:
+        with journal(name, logging.FileHandler(log, mode="w", encoding="utf-8", errors="backslashreplace")) as logger:
             yield logger
             for path in outputs:
                 logger.info("made %s, %s", path, format_bytes(file_bytes(path)))
