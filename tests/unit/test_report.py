@@ -200,7 +200,7 @@ def test_further_tables_are_shown(tmp_path: Path) -> None:
         ("case,pearson,pearson_low,pearson_high\none,0.5,-inf,0.6\n", "row 1: pearson_low: found -inf"),
         ("case,best_baseline_pearson\none,\n", "row 1: best_baseline_pearson: found nan"),
         ("case,hours\none,-inf\n", "row 1: hours: found -inf"),
-        ("case,pearson\n", "found no row"),
+        ("case,pearson\n", "found 0 rows"),
     ],
 )
 def test_further_tables_refuse_a_missing_number(tmp_path: Path, text: str, message: str) -> None:
