@@ -1,6 +1,5 @@
 """Beside the weights: a card that says what they are, and the bare network for users of the published scripts."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iphasenet.files import atomic_file
+from iphasenet.reading import read_json
 from iphasenet.weights import load_weights, save_weights, write_pytorch
 
 
@@ -30,7 +30,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         Name of the run.
     """
     network, trained = load_weights(weights)
-    scores = json.loads(summary.read_text())
+    scores = read_json(summary)
     environment = Environment(loader=PackageLoader("iphasenet"), undefined=StrictUndefined, trim_blocks=True)
     text = environment.get_template("model_card.md").render(
         run=run,
