@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 from common import MICROSCOPE, cell_of
 
 from iphasenet.acquisition import Acquisition, FixedNoise
-from iphasenet.dataset import read_split
+from iphasenet.dataset import StoredRows, find_material, open_dataset, read_rows, read_split
 from iphasenet.export import export_npz
 from iphasenet.images import simulate_images
 from iphasenet.numerics import Numerics, sampled_potential
@@ -77,11 +76,13 @@ def published(folder: Path) -> Callable[[np.ndarray], Batch]:
 
 def streamed(store: Path) -> Callable[[np.ndarray], Batch]:
     """Chunks of the sharded store."""
-    group = zarr.open_group(store, mode="r")["GaN"]
+    group = find_material(open_dataset(store), "GaN")
+    every = np.arange(len(read_rows(group, "sample_id")))
+    segments, potential = (StoredRows(group, name, every) for name in ("segments", "potential"))
 
     def read(rows: np.ndarray) -> Batch:
         # Sample by sample, as training streams: a selection by a list takes several times as long.
-        return np.stack([group["segments"][row] for row in rows]), np.stack([group["potential"][row] for row in rows])
+        return np.stack([segments[row] for row in rows]), np.stack([potential[row] for row in rows])
 
     return read
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from iphasenet.drawing import METHODS
+from iphasenet.files import write_table
 
 PEARSON = {"model": 0.98, "idpc": 0.1, "wiener": 0.4, "phase": 0.2, "nearest": 0.3}
 TYPES = {
@@ -31,8 +32,8 @@ class Tables:
     methods: Sequence[str] = tuple(METHODS)
 
     def write(self, name: str, rows: list[dict[str, Any]]) -> Path:
-        path = self.folder / f"{name}.csv"
-        pd.DataFrame(rows).to_csv(path, index=False)
+        path = self.folder / f"{name}.parquet"
+        write_table(pd.DataFrame(rows), path)
         return path
 
     def samples(self, **changed: Any) -> Path:

@@ -1,7 +1,6 @@
 """What the network is compared with: three inversions of the same noisy images, and the nearest training sample."""
 
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from iphasenet.dataset import MaterialData, open_dataset, read_rows
+from iphasenet.dataset import MaterialData, StoredRows, material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.idpc import ScaleFit, idpc
 from iphasenet.optics import Microscope
 from iphasenet.phase_inversion import invert_phase, potential_transfer
+from iphasenet.reading import read_arrays, whole_file
 from iphasenet.sampling import SPLITS, LeftOut
 from iphasenet.wiener import WienerFilter, WienerFit
 
@@ -72,17 +72,11 @@ class Baselines:
     @classmethod
     def load(cls, path: Path) -> "Baselines":
         """Read what `save` wrote; InputError for a file that is missing, damaged or something else."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                ny, nx = (int(side) for side in file["shape"])
-                wiener = WienerFilter(file["cross"], file["auto"], (ny, nx))
-                return cls(float(file["scale"]), float(file["mean_potential"]), wiener, float(file["sampling"]))
-        except InputError:
-            raise
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path}: found no fitted baselines ({error}); allowed: what fit_baselines saved"
-            ) from error
+        file = read_arrays(path, "shape", "cross", "auto", "scale", "mean_potential", "sampling")
+        with whole_file(path, "fitted baselines"):
+            ny, nx = (int(side) for side in file["shape"])
+            wiener = WienerFilter(file["cross"], file["auto"], (ny, nx))
+            return cls(float(file["scale"]), float(file["mean_potential"]), wiener, float(file["sampling"]))
 
     def predict(self, data: MaterialData, microscope: Microscope) -> dict[str, FloatImages]:
         """
@@ -202,29 +196,28 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     InputError
         Where there is no training sample, or pixels differ.
     """
-    root: Any = open_dataset(training)
-    names = [data.material] if data.material in root else []
-    seen = _training_samples(root, names, left_out) or _training_samples(root, sorted(root.group_keys()), left_out)
+    stored = material_groups(open_dataset(training))
+    same = {name: group for name, group in stored.items() if name == data.material}
+    seen = _training_samples(same, left_out) or _training_samples(stored, left_out)
     if not seen:
         raise InputError(f"{training}: found no training sample; allowed: at least one that is not left out")
     groups, rows, known = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     for name in np.unique(groups):
-        position = read_rows(root[name], "x")
-        shape, sampling = root[name]["potential"].shape[1:], float(position[1] - position[0])
+        position, potential = read_rows(stored[name], "x"), StoredRows(stored[name], "potential", np.arange(0))
+        shape, sampling = potential.shape[1:], float(position[1] - position[0])
         _check_pixels(f"{training}, {name}", shape, sampling, data.potential.shape[1:], data.sampling)
     spread = _spread(known)
     result = np.empty(data.potential.shape, np.float32)
     for sample, asked in enumerate(np.stack([data.coordinates[name] for name in _KNOWN], axis=1)):
         nearest = ((_differences(asked, known) / spread) ** 2).sum(axis=1).argmin()
-        result[sample] = read_rows(root[str(groups[nearest])], "potential", rows[nearest : nearest + 1])[0]
+        result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result
 
 
-def _training_samples(root: zarr.Group, names: list[str], left_out: LeftOut) -> list[tuple[NDArray[Any], ...]]:
+def _training_samples(stored: Mapping[str, zarr.Group], left_out: LeftOut) -> list[tuple[NDArray[Any], ...]]:
     """Of each material that training has seen: its name, row and metadata, a sample."""
     found: list[tuple[NDArray[Any], ...]] = []
-    for name in names:
-        group: Any = root[name]
+    for name, group in stored.items():
         known = np.stack([read_rows(group, key) for key in _KNOWN], axis=1)
         kept = (read_rows(group, "split") == SPLITS.index("train")) & ~left_out.mask(name, known[:, 0])
         if kept.any():

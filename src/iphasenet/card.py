@@ -13,7 +13,7 @@ import zarr
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from iphasenet.checksums import LIST
-from iphasenet.dataset import materials, open_dataset, read_rows
+from iphasenet.dataset import material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 
@@ -126,7 +126,7 @@ def _get(values: Any, keys: str, where: str) -> Any:
 def _read(dataset: Path) -> tuple[dict[str, Any], list[Material]]:
     """Attributes of the root, and the materials by name."""
     root = open_dataset(dataset)
-    found = [_read_material(name, group, f"{dataset}/{name}") for name, group in materials(root).items()]
+    found = [_read_material(name, group, f"{dataset}/{name}") for name, group in material_groups(root).items()]
     kinds = len({tuple(material.columns) for material in found})
     if kinds != 1:
         raise InputError(f"{dataset}: found {kinds} kinds of groups; allowed: one, with the same coordinates")

@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; whatever goes wrong ends it with one line and exit code 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     with one_line("iphasenet", "--debug" in given):
-        options = _parser(given).parse_args(given)
+        parser = _parser(given)
+        # Of which argparse makes an empty list.
+        if any(text.endswith("=--") for text in given):
+            parser.error("found an option with the value '--'")
+        options = parser.parse_args(given)
         options.run(options)
 
 

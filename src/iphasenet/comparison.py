@@ -1,6 +1,5 @@
 """Runs beside each other: where a network works and where it fails."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import pandas
 
 from iphasenet.alterations import ALTERED_DOSE
 from iphasenet.errors import InputError
+from iphasenet.reading import read_json
 from iphasenet.summary import scores
+from iphasenet.tables import read_table
 
 SHOWN = ("pearson", "mae_share_of_max", "peak_error")
 """Metrics of the network that are compared."""
@@ -45,11 +46,10 @@ def compare_runs(folders: Sequence[Path]) -> pandas.DataFrame:
 
 
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    try:
-        title = json.loads((folder / "summary.json").read_text())["title"]
-        samples = pandas.read_parquet(folder / "samples.parquet")
-    except (FileNotFoundError, KeyError) as error:
-        raise InputError(f"{folder}: found no evaluation ({error}); allowed: a run that ended") from error
+    title = read_json(folder / "summary.json").get("title")
+    if not isinstance(title, str):
+        raise InputError(f"{folder / 'summary.json'}: title: found {title!r}; allowed: the name of a run that ended")
+    samples = read_table(folder / "samples.parquet", ["dose", "held_out", "sample_id", "material", "tilt", "method"])
     doses = np.unique(samples["dose"])
     near = doses[np.abs(np.log(doses / ALTERED_DOSE)) < np.log(_FACTOR)]
     for (held_out, dose), part in samples[samples["dose"].isin(near if len(near) else doses)].groupby(

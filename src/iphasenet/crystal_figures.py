@@ -1,6 +1,5 @@
 """What resolves the crystal: spectra of potentials, atomic columns, and the window of the simulation."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,14 @@ from iphasenet.drawing import (
     number_text,
     panel_grid,
     plain_log,
-    read_table,
     save_figure,
     side_by_side,
     spans_decade,
 )
 from iphasenet.errors import InputError
 from iphasenet.evaluation_figures import at_one_dose
+from iphasenet.reading import read_json
+from iphasenet.tables import read_table
 
 TRUTH = Look("truth", "black", "")
 
@@ -42,13 +42,13 @@ COLUMN_SCORES = {
 """Label and factor of the numbers of atomic columns that are drawn."""
 
 
-def draw_spectra(spectra_csv: Path, outputs: Sequence[Path], information_limit: float | None = None) -> None:
+def draw_spectra(spectra_table: Path, outputs: Sequence[Path], information_limit: float | None = None) -> None:
     """
     Draw radial power spectra of true and predicted potentials, one panel a material.
 
     Parameters
     ----------
-    spectra_csv : Path
+    spectra_table : Path
         Spectra of each material, dose, method and of the truth; the dose nearest to 1e5 e/Å² is drawn.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
@@ -62,9 +62,9 @@ def draw_spectra(spectra_csv: Path, outputs: Sequence[Path], information_limit: 
     """
     numbers = ["frequency", "power"]
     dose, frame = at_one_dose(
-        read_table(spectra_csv, ["material", "dose", "method", *numbers], finite=["dose", *numbers])
+        read_table(spectra_table, ["material", "dose", "method", *numbers], finite=["dose", *numbers])
     )
-    looks = {"truth": TRUTH, **{method: METHODS[method] for method in methods_of(frame, spectra_csv, ["truth"])}}
+    looks = {"truth": TRUTH, **{method: METHODS[method] for method in methods_of(frame, spectra_table, ["truth"])}}
     materials = sorted(frame["material"].unique())
     with style.context(CURVES):
         figure, panels = panel_grid(materials, "spatial frequency [1/Å]", "power [V² Å²]")
@@ -116,13 +116,13 @@ def draw_windows(windows_csv: Sequence[Path], outputs: Sequence[Path]) -> None:
         save_figure(figure, outputs)
 
 
-def draw_atomic_columns(columns_csv: Path, summary_json: Path, outputs: Sequence[Path]) -> None:
+def draw_atomic_columns(columns_table: Path, summary_json: Path, outputs: Sequence[Path]) -> None:
     """
     Draw how well each type of atomic column is found, placed and weighed by each method.
 
     Parameters
     ----------
-    columns_csv : Path
+    columns_table : Path
         Table of columns, which says what types there are and which of them are light.
     summary_json : Path
         `columns` holds the numbers of each method and type, means over samples and doses.
@@ -134,10 +134,10 @@ def draw_atomic_columns(columns_csv: Path, summary_json: Path, outputs: Sequence
     InputError
         A type of column has no numbers, or a method is unknown.
     """
-    frame = read_table(columns_csv, ["material", "column", "light", "method"])
-    places = _places(frame, columns_csv)
-    summary = json.loads(summary_json.read_text()).get("columns", {})
-    table = _column_table(summary, methods_of(frame, columns_csv), list(places["type"]), summary_json)
+    frame = read_table(columns_table, ["material", "column", "light", "method"])
+    places = _places(frame, columns_table)
+    summary = read_json(summary_json).get("columns", {})
+    table = _column_table(summary, methods_of(frame, columns_table), list(places["type"]), summary_json)
     with style.context(CURVES):
         figure = Figure(figsize=(WIDTH, 7.6), layout="constrained")
         panels = figure.subplots(len(COLUMN_SCORES), 1, sharex=True)

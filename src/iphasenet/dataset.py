@@ -112,17 +112,25 @@ def open_dataset(path: Place) -> zarr.Group:
     return open_store(path, "dataset")
 
 
-def materials(root: zarr.Group) -> dict[str, zarr.Group]:
+def material_groups(root: zarr.Group) -> dict[str, zarr.Group]:
     """Find the groups of a data set, by name; InputError where one is called otherwise than its material."""
     return {material_of(group): group for _, group in sorted(root.groups())}
 
 
 def find_material(root: zarr.Group, name: str) -> zarr.Group:
     """Find a material's group; InputError where there is none."""
-    found = materials(root)
+    found = material_groups(root)
     if name not in found:
         raise InputError(f"material: found {name!r}; allowed: those of the data set, {', '.join(found)}")
     return found[name]
+
+
+def configuration(root: zarr.Group) -> dict[str, Any]:
+    """Read the configuration that a data set was made with; InputError where its root holds none."""
+    found: Any = root.attrs.get("configuration")
+    if not isinstance(found, dict):
+        raise InputError(f"{root.store}: found no configuration; allowed: a data set that this workflow assembled")
+    return found
 
 
 def read_split(
@@ -155,7 +163,7 @@ def read_split(
         Where a URL is not reached, a file missing, a chunk damaged, an image not finite or zero everywhere, or the
         split empty.
     """
-    groups = materials(open_dataset(path))
+    groups = material_groups(open_dataset(path))
     names = list(groups)
     for key in left_out.materials:
         if key not in names:

@@ -117,9 +117,10 @@ def _stop(number: int, _frame: Any) -> NoReturn:
 def _write_anything() -> None:
     """Let Å, ² and names that are no text pass through an output that knows ASCII alone."""
     register_error("iphasenet", _spelled)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="iphasenet")
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="iphasenet")
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:

@@ -102,41 +102,6 @@ def level_looks(levels: Iterable[float], template: str) -> dict[float, Look]:
     }
 
 
-def read_table(path: Path, columns: Sequence[str], finite: Sequence[str] = ()) -> pd.DataFrame:
-    """
-    Read a table of which a figure is made.
-
-    Parameters
-    ----------
-    path : Path
-        CSV file.
-    columns : sequence of str
-        Columns that it must have.
-    finite : sequence of str
-        Columns that must hold finite numbers alone.
-
-    Returns
-    -------
-    DataFrame
-        At least one row.
-
-    Raises
-    ------
-    InputError
-        No rows, no such column, or a number that is not finite.
-    """
-    frame = pd.read_csv(path)
-    if frame.empty or not set(columns) <= set(frame):
-        found, needed = (", ".join(names) for names in (frame, columns))
-        raise InputError(f"{path}: found {len(frame)} rows of {found}; allowed: at least one row of {needed}")
-    for name in finite:
-        bad = frame[~np.isfinite(frame[name])]
-        if len(bad):
-            where = bad.iloc[0].get("sample_id", bad.iloc[0].get("material"))
-            raise InputError(f"{path}: {where}: {name}: found {bad.iloc[0][name]}; allowed: a finite number")
-    return frame
-
-
 def methods_of(frame: pd.DataFrame, path: Path, others: Sequence[str] = ()) -> list[str]:
     """Methods of a table in the order of `METHODS`; InputError where one is unknown and not among `others`."""
     found = set(frame["method"]) - set(others)

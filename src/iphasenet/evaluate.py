@@ -13,15 +13,15 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.atomic_columns import column_rows
 from iphasenet.baselines import BASELINES, Baselines, nearest_training
 from iphasenet.column_structure import CrystalColumns, crystal_columns
-from iphasenet.dataset import MaterialData, open_dataset, read_material, read_rows
-from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory
+from iphasenet.dataset import MaterialData, configuration, find_material, open_dataset, read_material, read_rows
+from iphasenet.files import atomic_directory, write_table
 from iphasenet.metrics import score
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.predict import open_predictions
 from iphasenet.sampling import LeftOut
 from iphasenet.spectra import radial_spectrum
+from iphasenet.tables import read_table
 from iphasenet.uncertainty import coverage
 
 METHODS = ("model", *BASELINES)
@@ -60,12 +60,12 @@ class Tables:
         with atomic_directory(folder) as temporary:
             temporary.mkdir()
             for field in fields(self):
-                getattr(self, field.name).to_parquet(temporary / f"{field.name}.parquet", index=False)
+                write_table(getattr(self, field.name), temporary / f"{field.name}.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> "Tables":
-        """Read what `save` wrote."""
-        return cls(*(pandas.read_parquet(folder / f"{field.name}.parquet") for field in fields(cls)))
+        """Read what `save` wrote; InputError names a damaged file."""
+        return cls(*(read_table(folder / f"{field.name}.parquet", may_be_empty=True) for field in fields(cls)))
 
     @classmethod
     def joined(cls, parts: "list[Tables]") -> "Tables":
@@ -138,26 +138,23 @@ def evaluate_material(
     Raises
     ------
     InputError
-        Where predictions are missing, of other samples, or not finite.
+        Where predictions are missing, damaged, of other samples, not finite or zeros alone.
     """
-    root: Any = open_dataset(dataset)
-    data = read_material(root[material], "test")
+    root = open_dataset(dataset)
+    data = read_material(find_material(root, material), "test")
     group, places = open_predictions(predictions, data)
     reference = Reference(
         crystal_columns(CrystalPotential.load(potential)),
         Baselines.load(baselines),
-        Microscope(**root.attrs["configuration"]["optics"]),
+        Microscope(**configuration(root)["optics"]),
         LeftOut(**group.attrs["left_out"]),
     )
     nearest = nearest_training(training_store, data, reference.left_out)
     parts = []
     for start in range(0, len(data.potential), _TOGETHER):
         rows = np.arange(start, min(start + _TOGETHER, len(data.potential)))
-        model, spread = (
-            read_rows(group, name, places[rows]) if name in group else None for name in ("model", "model_spread")
-        )
-        if model is None or not np.isfinite(model).all() or (spread is not None and not np.isfinite(spread).all()):
-            raise InputError(f"{predictions}: found NaN, infinity or no prediction; allowed: finite numbers alone")
+        model = read_rows(group, "model", places[rows])
+        spread = read_rows(group, "model_spread", places[rows]) if "model_spread" in group else None
         parts.append(evaluate_samples(data.select(rows), model, spread, nearest[rows], reference))
     return _averaged(Tables.joined(parts))
 

@@ -23,10 +23,10 @@ from iphasenet.drawing import (
     methods_of,
     number_text,
     plain_log,
-    read_table,
     save_figure,
 )
 from iphasenet.errors import InputError
+from iphasenet.tables import read_table
 
 PUBLISHED_SHARE = 3.4
 """Mean absolute error of the published system [% of the mean maximum]."""
@@ -48,13 +48,13 @@ def at_one_dose(frame: pd.DataFrame) -> tuple[float, pd.DataFrame]:
     return dose, frame[frame["dose"] == dose]
 
 
-def draw_potentials(samples_csv: Path, outputs: Sequence[Path]) -> None:
+def draw_potentials(samples_table: Path, outputs: Sequence[Path]) -> None:
     """
     Draw mean and maximum of the network's potential against the true ones, one point a sample.
 
     Parameters
     ----------
-    samples_csv : Path
+    samples_table : Path
         Scores of every test sample, dose and method; the dose nearest to 1e5 e/Å² is drawn.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
@@ -65,7 +65,7 @@ def draw_potentials(samples_csv: Path, outputs: Sequence[Path]) -> None:
         There is no sample of the network, or a number is not finite.
     """
     columns = [f"{name}_{kind}" for name in POTENTIALS for kind in KINDS]
-    dose, rows = at_one_dose(_network(_read(samples_csv, columns), samples_csv))
+    dose, rows = at_one_dose(_network(_read(samples_table, columns), samples_table))
     looks = material_looks(rows["material"])
     with style.context([*CURVES, {"axes.grid.axis": "both"}]):
         figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
@@ -83,8 +83,8 @@ def draw_potentials(samples_csv: Path, outputs: Sequence[Path]) -> None:
         save_figure(figure, outputs)
 
 
-def _read(samples_csv: Path, columns: Sequence[str]) -> pd.DataFrame:
-    return read_table(samples_csv, ["sample_id", "material", "dose", "method", *columns], finite=columns)
+def _read(samples_table: Path, columns: Sequence[str]) -> pd.DataFrame:
+    return read_table(samples_table, ["sample_id", "material", "dose", "method", *columns], finite=columns)
 
 
 def _network(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -111,13 +111,13 @@ def _dose_text(dose: float) -> str:
     return number_text("{:,.7g} e/Å²", dose)
 
 
-def draw_distribution(samples_csv: Path, outputs: Sequence[Path]) -> None:
+def draw_distribution(samples_table: Path, outputs: Sequence[Path]) -> None:
     """
     Draw a histogram of the samples' errors, and the network's error of the mean potential against the true mean.
 
     Parameters
     ----------
-    samples_csv : Path
+    samples_table : Path
         Scores of every test sample, dose and method. The histogram is of all doses, the second panel of the one
         nearest to 1e5 e/Å².
     outputs : sequence of Path
@@ -128,12 +128,12 @@ def draw_distribution(samples_csv: Path, outputs: Sequence[Path]) -> None:
     InputError
         There is no sample of the network, a number is not finite, or a method unknown.
     """
-    frame = _read(samples_csv, ["mae_share_of_max", "mean_predicted", "mean_true"])
-    dose, rows = at_one_dose(_network(frame, samples_csv))
+    frame = _read(samples_table, ["mae_share_of_max", "mean_predicted", "mean_true"])
+    dose, rows = at_one_dose(_network(frame, samples_table))
     with style.context(CURVES):
         figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
         histogram, means = figure.subplots(1, 2, width_ratios=(1.2, 1))
-        _draw_histogram(histogram, frame, methods_of(frame, samples_csv))
+        _draw_histogram(histogram, frame, methods_of(frame, samples_table))
         _draw_bias(means, rows, dose)
         for axes, columns in ((histogram, 3), (means, 5)):
             axes.legend(
@@ -178,13 +178,13 @@ def _draw_bias(axes: Axes, rows: pd.DataFrame, dose: float) -> None:
     axes.set(xlabel=f"true mean potential [kV Å], {_dose_text(dose)}", ylabel="predicted − true mean [V Å]")
 
 
-def draw_calibration(coverage_csv: Path, outputs: Sequence[Path]) -> None:
+def draw_calibration(coverage_table: Path, outputs: Sequence[Path]) -> None:
     """
     Draw the coverage of the network's intervals against their level, and spread over error against dose.
 
     Parameters
     ----------
-    coverage_csv : Path
+    coverage_table : Path
         Coverage of each material, dose and level; without rows, the figure says that there is no uncertainty.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
@@ -194,11 +194,11 @@ def draw_calibration(coverage_csv: Path, outputs: Sequence[Path]) -> None:
     InputError
         A column is missing, or a number is not finite.
     """
-    if pd.read_csv(coverage_csv).empty:
+    columns = ["dose", "level", "covered", "spread_over_error"]
+    frame = read_table(coverage_table, ["material", *columns], columns, may_be_empty=True)
+    if frame.empty:
         _draw_sentence("This network predicts no uncertainty: there is nothing to calibrate.", outputs)
         return
-    columns = ["dose", "level", "covered", "spread_over_error"]
-    frame = read_table(coverage_csv, ["material", *columns], finite=columns)
     looks = material_looks(frame["material"])
     with style.context(CURVES):
         figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")

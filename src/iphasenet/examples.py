@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iphasenet.alterations import nearest_dose
 from iphasenet.baselines import Baselines
-from iphasenet.dataset import open_dataset, read_material, read_rows
+from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.optics import Microscope
 from iphasenet.predict import open_predictions
 
@@ -74,10 +74,10 @@ def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -
     Example
         One a material, in the order of `predictions`.
     """
-    root: Any = open_dataset(dataset)
-    fitted, microscope = Baselines.load(baselines), Microscope(**root.attrs["configuration"]["optics"])
+    root = open_dataset(dataset)
+    fitted, microscope = Baselines.load(baselines), Microscope(**configuration(root)["optics"])
     for path in predictions:
-        data = read_material(root[path.stem], "test", choose=middle_sample)
+        data = read_material(find_material(root, path.stem), "test", choose=middle_sample)
         group, rows = open_predictions(path, data)
         dose = nearest_dose(data.doses)
         found = {name: images[0, dose] for name, images in fitted.predict(data, microscope).items()}

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.dataset import open_dataset
+from iphasenet.dataset import material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
+from iphasenet.names import file_name
 from iphasenet.outputs import Output, check_outputs
 from iphasenet.sampling import SPLITS
 from iphasenet.store import COORDINATES
@@ -80,7 +81,7 @@ def export_npz(
         for number, (material, sample) in enumerate(samples, 1):
             place = NPZ_FOLDERS[material.values["split"][sample]]
             arrays = _npz_arrays(material, sample, attributes["configuration"]["optics"])
-            save(temporary / place / f"{material.values['sample_id'][sample]}.npz", **arrays)
+            save(temporary / place / f"{file_name(material.values['sample_id'][sample])}.npz", **arrays)
             if progress is not None:
                 progress(number, len(samples))
     return len(samples)
@@ -130,7 +131,7 @@ class _Material:
     def __init__(self, name: str, group: Any, dose: float | None) -> None:
         self.name, self.group, self.dose = name, group, dose
         names = (*COORDINATES, "evaluation_sample", "dose", "segment", "y", "x")
-        self.values: dict[str, NDArray[Any]] = {key: np.asarray(group[key][:]) for key in names}
+        self.values: dict[str, NDArray[Any]] = {key: read_rows(group, key) for key in names}
         self.values["split"] = np.array(SPLITS)[self.values["split"]]
         self.corner, second = self.values["x"][:2].tolist()
         self.sampling = round(second - self.corner, 9)
@@ -142,20 +143,20 @@ class _Material:
     def read(self, kind: str, samples: Sequence[int]) -> NDArray[np.float32]:
         """Read potential (sample, y, x) or segments (sample, 4, y, x): with a dose, noisy ones but for train."""
         noisy = kind == "segments" and self.dose is not None and self.noisy_rows.keys() >= set(samples)
-        array = self.group["noisy_segments" if noisy else kind]
-        dose = self.values["dose"].tolist().index(self.dose) if noisy else None
-        # One by one: zarr's selection by a list takes several times as long.
-        places = [(self.noisy_rows[sample], dose) if noisy else sample for sample in samples]
-        return np.stack([np.asarray(array[place], np.float32) for place in places])
+        if not noisy:
+            return read_rows(self.group, kind, np.array(samples))
+        rows = np.array([self.noisy_rows[sample] for sample in samples])
+        dose = self.values["dose"].tolist().index(self.dose)
+        return read_rows(self.group, "noisy_segments", rows)[:, dose].astype(np.float32)
 
 
 def _open(dataset: Path, dose: float | None) -> tuple[dict[str, Any], dict[str, _Material]]:
     """Attributes of the data set, and its materials in the order of their names."""
     root = open_dataset(dataset)
-    groups, attributes = sorted(root.groups()), dict[str, Any](root.attrs)
+    groups, attributes = material_groups(root), dict[str, Any](root.attrs)
     if not groups or "optics" not in attributes.get("configuration", {}):
         raise InputError(f"{dataset}: found no materials with a configuration; allowed: an assembled data set")
-    return attributes, {name: _Material(name, group, dose) for name, group in groups}
+    return attributes, {name: _Material(name, group, dose) for name, group in groups.items()}
 
 
 def _find(materials: Mapping[str, _Material], name: str, dose: float | None) -> tuple[_Material, list[int]]:

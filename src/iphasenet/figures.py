@@ -1,6 +1,5 @@
 """Training loss and scores: by material, thickness, dose, and from altered inputs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,13 @@ from iphasenet.drawing import (
     number_text,
     pearson_axis,
     plain_log,
-    read_table,
     save_figure,
     side_by_side,
     spans_decade,
 )
 from iphasenet.errors import InputError
+from iphasenet.reading import read_json
+from iphasenet.tables import read_table
 
 BOXED = ("model", "wiener", "idpc", "nearest")
 """Methods that are compared in boxes: more would be too narrow to read."""
@@ -92,13 +92,13 @@ def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:
         save_figure(figure, outputs)
 
 
-def draw_scores(samples_csv: Path, outputs: Sequence[Path]) -> None:
+def draw_scores(samples_table: Path, outputs: Sequence[Path]) -> None:
     """
     Draw Pearson by material: of the network, Wiener filter, iDPC and nearest training sample.
 
     Parameters
     ----------
-    samples_csv : Path
+    samples_table : Path
         Scores of every test sample, dose and method.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
@@ -108,8 +108,8 @@ def draw_scores(samples_csv: Path, outputs: Sequence[Path]) -> None:
     InputError
         A score is not finite, or a method unknown.
     """
-    frame = read_table(samples_csv, ["sample_id", "material", "method", "pearson"], finite=["pearson"])
-    known = methods_of(frame, samples_csv)
+    frame = read_table(samples_table, ["sample_id", "material", "method", "pearson"], finite=["pearson"])
+    known = methods_of(frame, samples_table)
     methods = [method for method in BOXED if method in known] or known
     materials = sorted(frame["material"].unique())
     with style.context([*CURVES, {"hatch.linewidth": 0.6}]):
@@ -169,7 +169,7 @@ def draw_errors(summary_json: Path, outputs: Sequence[Path]) -> None:
     InputError
         A mean is missing or not finite, or a method unknown.
     """
-    by = json.loads(summary_json.read_text()).get("by", {})
+    by = read_json(summary_json).get("by", {})
     names = [name for name in LEVELS if len(by.get(name, {})) > 1] or ["thickness_nm"]
     tables = {name: _score_table(by.get(name, {}), name, summary_json) for name in names}
     with style.context(CURVES):
@@ -229,13 +229,13 @@ def _draw_means(axes: Axes, table: pd.DataFrame, factor: float) -> None:
             axes.errorbar(rows["level"], factor * mean, factor * ends, capsize=3, **look.curve)
 
 
-def draw_alterations(altered_csv: Path, outputs: Sequence[Path]) -> None:
+def draw_alterations(altered_table: Path, outputs: Sequence[Path]) -> None:
     """
     Draw the network's scores with metadata of other samples, and with each kind of noise.
 
     Parameters
     ----------
-    altered_csv : Path
+    altered_table : Path
         Scores of predictions from altered inputs.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
@@ -245,10 +245,10 @@ def draw_alterations(altered_csv: Path, outputs: Sequence[Path]) -> None:
     InputError
         A score is not finite, or a kind of alteration unknown.
     """
-    frame = read_table(altered_csv, ["sample_id", "material", "kind", "altered", *SCORES], finite=list(SCORES))
+    frame = read_table(altered_table, ["sample_id", "material", "kind", "altered", *SCORES], finite=list(SCORES))
     unknown = sorted(set(frame["kind"]) - set(ALTERED))
     if unknown:
-        raise InputError(f"{altered_csv}: kind: found {unknown[0]!r}; allowed: {', '.join(ALTERED)}")
+        raise InputError(f"{altered_table}: kind: found {unknown[0]!r}; allowed: {', '.join(ALTERED)}")
     kinds, looks = [kind for kind in ALTERED if kind in set(frame["kind"])], material_looks(frame["material"])
     with style.context(CURVES):
         figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")

@@ -8,6 +8,7 @@ import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 def write_table(table: "DataFrame", path: Path) -> None:
     """Write a table without its index, as Parquet or CSV by the path's ending; it appears whole or not at all."""
-    write = {".parquet": table.to_parquet, ".csv": table.to_csv}[path.suffix]
+    write = {".parquet": partial(table.to_parquet, write_page_checksum=True), ".csv": table.to_csv}[path.suffix]
     with atomic_file(path) as temporary:
         write(temporary, index=False)
 

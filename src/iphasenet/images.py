@@ -24,6 +24,7 @@ from iphasenet.numerics import Numerics, cell_grid, check_band, exit_planes
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential, series_frequencies
 from iphasenet.probe import probe_blocks, window_cells
+from iphasenet.reading import read_arrays, whole_file
 from iphasenet.scattering import Crystal, columns
 from iphasenet.slicing import Slicing
 
@@ -80,8 +81,9 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
 
 
 def load_images(path: str | Path) -> list[PeriodicImages]:
-    """Read what `save_images` wrote."""
-    with np.load(path) as data:
+    """Read what `save_images` wrote; InputError names a damaged file."""
+    data = read_arrays(path, "lengths", "thicknesses", "rotations", "coefficients")
+    with whole_file(Path(path), "periodic images"):
         lengths = (float(data["lengths"][0]), float(data["lengths"][1]))
         pairs = zip(data["rotations"], data["coefficients"], strict=True)
         return [PeriodicImages(lengths, data["thicknesses"], rotations, series) for rotations, series in pairs]

@@ -1,16 +1,15 @@
 """Beside the weights: a card that says what they are, and the bare network for users of the published scripts."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iphasenet.files import atomic_file
-from iphasenet.weights import load_weights, save_weights
+from iphasenet.reading import read_json
+from iphasenet.weights import load_weights, save_weights, write_pytorch
 
 
 def describe_model(weights: Path, summary: Path, card: Path, state: Path | None, run: str) -> None:
@@ -31,7 +30,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         Name of the run.
     """
     network, trained = load_weights(weights)
-    scores = json.loads(summary.read_text())
+    scores = read_json(summary)
     environment = Environment(loader=PackageLoader("iphasenet"), undefined=StrictUndefined, trim_blocks=True)
     text = environment.get_template("model_card.md").render(
         run=run,
@@ -45,8 +44,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         configuration=yaml.safe_dump({key: trained[key] for key in ("noise", "model", "training")}, sort_keys=False),
     )
     if state is not None:
-        with atomic_file(state) as temporary:
-            torch.save(network.network.state_dict(), temporary)
+        write_pytorch(state, network.network.state_dict())
     with atomic_file(card) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -49,5 +49,12 @@ def check_samples(material: str, names: Iterable[object]) -> None:
             )
 
 
+def file_name(name: str) -> str:
+    """Name of a file that is called as a material or a sample; InputError where it would be a path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InputError(f"name: found {name!r}; allowed: letters, digits, points, hyphens and underscores")
+    return name
+
+
 def _where(group: zarr.Group) -> str:
     return group.path or str(group.store)

@@ -17,6 +17,9 @@ FOLDER_ENDINGS = (".zarr", ".zspy")
 
 PICTURE_ENDINGS = (".png", ".svg")
 
+_DEEPEST = 200
+"""Folders in a path: more than anybody needs, and fewer than Python's own functions can make."""
+
 _STORE_ROOTS = ("zarr.json", ".zgroup", ".zattrs")
 
 
@@ -94,6 +97,8 @@ def check_outputs(outputs: Iterable[Output | None], inputs: Iterable[Path | None
 def _check_name(output: Output) -> None:
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in output.path.parts):
         raise output.error("a name that is too long", f"at most {LONGEST_NAME} bytes")
+    if len(output.place.parts) > _DEEPEST:
+        raise output.error(f"a path of {len(output.place.parts)} folders", f"at most {_DEEPEST}")
     ending = output.path.suffix
     if output.endings and ending.lower() not in output.endings:
         raise output.error(f"the ending '{ending}'", ", ".join(output.endings))

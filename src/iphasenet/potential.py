@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.quantities import DISPLACEMENT
+from iphasenet.reading import read_arrays, whole_file
 from iphasenet.slicing import Slicing, layer_slicing
 from iphasenet.structure import lateral_translations
 
@@ -147,8 +148,9 @@ class CrystalPotential:
 
     @classmethod
     def load(cls, path: str | Path) -> "CrystalPotential":
-        """Read what `save` wrote."""
-        with np.load(path) as data:
+        """Read what `save` wrote; InputError names a damaged file."""
+        data = read_arrays(path, "lengths", "positions", "elements", "form_factors", "translations")
+        with whole_file(Path(path), "a crystal's potential"):
             a, b, c = (float(length) for length in data["lengths"])
             translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
             return cls((a, b, c), data["positions"], data["elements"], data["form_factors"], translations)

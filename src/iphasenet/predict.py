@@ -13,7 +13,7 @@ from zarr.codecs import Crc32cCodec
 
 from iphasenet.acquisition import Acquisition
 from iphasenet.alterations import alterations, chosen_samples
-from iphasenet.dataset import MaterialData, find_material, open_dataset, read_material, read_rows
+from iphasenet.dataset import MaterialData, configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import write_table
 from iphasenet.metrics import METRICS, score
@@ -136,8 +136,7 @@ def predict_material(
     network.to(device)
     data = read_material(find_material(root, material), "test")
     _check_sampling(network, data, weights)
-    attributes: dict[str, Any] = dict(root.attrs)
-    acquisition = Acquisition(**attributes["configuration"]["noise"]["acquisition"])
+    acquisition = Acquisition(**configuration(root)["noise"]["acquisition"])
     try:
         potential, spread = predict(network, data, turns)
         table = predict_altered(network, data, acquisition)

@@ -10,6 +10,7 @@ import pandas as pd
 from iphasenet.errors import InputError
 from iphasenet.report_numbers import METHODS, METRICS, Cell, number_text
 from iphasenet.report_tables import Table, level_text, score_cell
+from iphasenet.tables import read_table
 
 HEADINGS = {
     "case": "Case",
@@ -50,9 +51,7 @@ def csv_table(path: Path, name: str) -> Table:
     InputError
         There is no row, a metric is missing or any number is not finite.
     """
-    frame = pd.read_csv(path)
-    if frame.empty:
-        raise InputError(f"{path}: found no row; allowed: one row or more")
+    frame = read_table(path)
     ends = {f"{metric}_{end}" for metric in METRICS for end in ("low", "high")}
     columns = [column for column in frame if column not in ends]
     heading = [

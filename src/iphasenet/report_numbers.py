@@ -1,6 +1,5 @@
 """Numbers of the report: how each is shown, and the check of the summary that they come from."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iphasenet.errors import InputError
 from iphasenet.metrics import POTENTIALS
+from iphasenet.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     InputError
         A number is missing or not finite. The ends of an interval and numbers of atomic columns may be null.
     """
-    summary: dict[str, Any] = json.loads(path.read_text())
+    summary = read_json(path)
     for keys, value in _leaves(summary, ()):
         if keys == ("title",) or (value is None and (keys[-1] in ("low", "high") or keys[0] == "columns")):
             continue

@@ -13,10 +13,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from iphasenet.dataset import MaterialData, open_dataset, read_material, read_split
+from iphasenet.dataset import MaterialData, material_groups, open_dataset, read_material, read_split
 from iphasenet.detector import SEGMENTS
 from iphasenet.drawing import STYLE, number_text, save_figure
 from iphasenet.examples import Example, middle_sample
+from iphasenet.seals import open_store
 
 CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference / maximum [%]"
 
@@ -41,9 +42,9 @@ def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    materials = len(list(open_dataset(dataset).group_keys()))
+    count = len(material_groups(open_dataset(dataset)))
     with style.context(STYLE):
-        figure = Figure(figsize=(WIDTH, materials * ROW))
+        figure = Figure(figsize=(WIDTH, count * ROW))
         for row, data in enumerate(read_split(dataset, "test", choose=middle_sample)):
             _sample_row(figure, row, data, 0)
         save_figure(figure, outputs)
@@ -60,7 +61,7 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
-    data = read_material(open_dataset(store), "test", choose=_first_view)
+    data = read_material(open_store(store, "material"), "test", choose=_first_view)
     rows = range(len(data.potential))
     with style.context(STYLE):
         figure = Figure(figsize=(WIDTH, len(rows) * ROW))

@@ -11,6 +11,7 @@ from ase import Atoms
 from iphasenet.files import atomic_file
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
+from iphasenet.reading import read_arrays, whole_file
 from iphasenet.render import Image, Rendered, lab_angles, sample_metadata
 from iphasenet.sampling import Sample
 from iphasenet.simulation import Progress, Specimen, simulate_specimen
@@ -75,7 +76,8 @@ def save_rendered(path: str | Path, rendered: Sequence[Rendered]) -> None:
 
 
 def load_rendered(path: str | Path) -> list[Rendered]:
-    """Read what `save_rendered` wrote."""
-    with np.load(path) as data:
+    """Read what `save_rendered` wrote; InputError names a damaged file."""
+    data = read_arrays(path, "segments", "potential", "metadata")
+    with whole_file(Path(path), "samples of slabs"):
         columns = zip(data["segments"], data["potential"], data["metadata"], strict=True)
         return [Rendered(segments, potential, json.loads(str(text))) for segments, potential, text in columns]

@@ -15,6 +15,7 @@ from iphasenet.errors import InputError
 from iphasenet.evaluate import METHODS, Tables
 from iphasenet.files import atomic_file, write_table
 from iphasenet.metrics import METRICS, POTENTIALS
+from iphasenet.tables import read_table
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -212,7 +213,7 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
         What the run is.
     """
     tables = Tables.joined([Tables.load(path) for path in scored])
-    other = pandas.concat([pandas.read_parquet(path) for path in altered], ignore_index=True)
+    other = pandas.concat([read_table(path) for path in altered], ignore_index=True)
     for name in METRICS:
         if not np.isfinite(tables.samples[name]).all():
             bad = tables.samples.loc[~np.isfinite(tables.samples[name]), "sample_id"].iloc[0]

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from iphasenet.checksums import LIST, check_files, listed_files
+from iphasenet.checksums import LIST, ROOT, check_files, listed_files
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.reading import read_json, whole_file
+from iphasenet.seals import kind_of
 from iphasenet.storage import Folder, Place
-
-_ROOT = "zarr.json"
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,21 @@ def upload(store: Path, url: str) -> Record:
     Raises
     ------
     InputError
-        The store is damaged, the URL cannot be written, or it holds something that is no store.
+        The store is damaged, the URL cannot be written, or it holds something else than a data set of this workflow.
     """
     check_files(store)
     target = Folder(url)
     files = {name: store / name for name in (*listed_files(Folder(store)), LIST)}
     there = target.sizes()
-    if there and _ROOT not in there:
-        raise InputError(f"{url}: found {next(iter(there))}, which is no part of a store; allowed: an empty place")
+    if there and kind_of(url) != "dataset":
+        raise InputError(
+            f"{url}: found {next(iter(there))}, but no data set that this workflow made; allowed: an empty place or "
+            "an earlier copy"
+        )
     target.remove([name for name in there if name == LIST or name not in files])
-    # The mark of a store first, so that one that was broken off is known as such.
-    target.put({_ROOT: files[_ROOT]})
-    target.put({name: path for name, path in files.items() if name not in (_ROOT, LIST)})
+    # The mark first, so that a copy that was broken off is known as ours.
+    target.put({ROOT: files[ROOT]})
+    target.put({name: path for name, path in files.items() if name not in (ROOT, LIST)})
     target.put({LIST: files[LIST]})
     sizes = {name: path.stat().st_size for name, path in files.items()}
     _compare(url, sizes, target.sizes())
@@ -99,10 +102,8 @@ def find_dataset(place: Place) -> Place:
     """
     if Path(str(place)).suffix != ".json":
         return place
-    try:
-        record = Record(**json.loads(Path(place).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{place}: found no record of an uploaded data set; allowed: one, or the store") from error
+    with whole_file(Path(place), "the record of an uploaded data set, or the store"):
+        record = Record(**read_json(place))
     if _fingerprint(Folder(record.url)) != record.checksums:
         raise InputError(
             f"{record.url}: found another data set than {place} tells of; allowed: the one that was uploaded"

@@ -15,7 +15,10 @@ ACQUISITION = Acquisition(readout_electrons=0.5, gain_mismatch=0.02, jitter_angs
 
 def named(samples: int = 4, doses: tuple[float, ...] = (1e4, 1e6)) -> MaterialData:
     data = material(samples)
-    more = {"tilt": np.arange(samples), "sample_id": np.array([f"GaN-{i}" for i in range(samples)])}
+    more = {
+        "tilt": np.arange(samples),
+        "sample_id": np.array([f"GaN-tilt{i:04d}-rotation00-20nm" for i in range(samples)]),
+    }
     return replace(data, doses=np.array(doses), coordinates={**data.coordinates, **more})
 
 

@@ -20,6 +20,7 @@ import iphasenet
 from iphasenet.card import describe_dataset
 from iphasenet.errors import InputError
 from iphasenet.sampling import SPLITS
+from iphasenet.seals import seal
 from iphasenet.store import assemble
 from tests.unit.test_dataset import PIXELS, make
 
@@ -50,8 +51,11 @@ def attributes(**changes: Any) -> dict[str, Any]:
 
 
 def describe(folder: Path, materials: tuple[str, ...] = MATERIALS, **changes: Any) -> None:
-    """Assemble the materials that `make` left in the folder, and describe them."""
-    sources = {name: folder / f"{name if name in MATERIALS else 'GaN'}.zarr" for name in materials}
+    """Assemble the materials that `make` left in the folder, and others, and describe them."""
+    others = [name for name in materials if name not in MATERIALS]
+    if others:
+        make(folder / "others", tuple(others))
+    sources = {name: folder / ("others" if name in others else "") / f"{name}.zarr" for name in materials}
     assemble(folder / "dataset.zarr", sources, attributes(**changes))
     describe_dataset(folder / "dataset.zarr", *(folder / name for name in FILES))
 
@@ -62,6 +66,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stores")
     make(folder, MATERIALS)
     zarr.open_group(folder / "GaN.zarr", mode="r+").attrs["mode"] = "cell | slab"
+    seal(folder / "GaN.zarr", "material")
     return folder
 
 
@@ -319,5 +324,5 @@ def test_what_is_no_data_set_is_refused(own: Path) -> None:
     with pytest.raises(InputError, match=r"found no MoS2/alpha"):
         describe_dataset(own / "dataset.zarr", *paths)
     shutil.rmtree(own / "GaN.zarr/sample_id")
-    with pytest.raises(InputError, match="GaN: found no sample_id"):
+    with pytest.raises(InputError, match=r"GaN\.zarr: found no sample_id"):
         describe(own)

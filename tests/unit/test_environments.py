@@ -29,10 +29,10 @@ INSTALLERS = {"python", "pip", "setuptools"}
 """What an environment needs to install the library, not to run it."""
 
 LOADED_WHEN_USED = {
-    "iphasenet.comparison": {"pyarrow"},
     "iphasenet.evaluate": {"pyarrow"},
     "iphasenet.predict": {"pyarrow"},
     "iphasenet.summary": {"pyarrow"},
+    "iphasenet.tables": {"pyarrow"},
     "iphasenet.model": {"einops"},
     "iphasenet.upload": {"s3fs"},
     "iphasenet.train": {"tensorboard", "torch.distributed.run"},

@@ -93,5 +93,5 @@ def test_predictions_of_other_samples_are_refused(folder: Path, data: MaterialDa
     write_predictions(tmp_path / "p.zarr", few, np.repeat(few.potential[:, None], 2, axis=1), None, {"left_out": {}})
     with pytest.raises(InputError, match="sample_id"):
         evaluate(folder, tmp_path / "p.zarr")
-    with pytest.raises(InputError, match="no predictions"):
+    with pytest.raises(InputError, match="no Zarr v3 store"):
         evaluate(folder, tmp_path / "missing.zarr")

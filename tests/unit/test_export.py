@@ -1,6 +1,5 @@
 """Exports: the published .npz files and HyperSpy's .zspy, against the store that they come from."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from iphasenet import export
 from iphasenet.errors import InputError
 from iphasenet.export import export_hyperspy, export_npz
 from iphasenet.sampling import SPLITS
+from iphasenet.seals import seal
 from tests.unit.test_dataset import NOISE, PIXELS, SAMPLING, make
 
 OPTICS = {"energy_kev": 200, "semiangle_mrad": 20, "detector_inner_mrad": 10, "detector_outer_mrad": 50}
@@ -36,9 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             array[:] = rng.uniform(1e-3, 0.3, array.shape).astype(array.dtype)
         for key in ("alpha", "beta", "offset_x"):
             root[name][key][:] = rng.uniform(-1, 1, root[name][key].shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        zarr.consolidate_metadata(path, zarr_format=3)
+    seal(path, "dataset")
     return path
 
 
@@ -267,7 +265,7 @@ def test_bad_input_is_named(store: Path, tmp_path: Path) -> None:
         export_hyperspy(store, tmp_path / "a.dm3", "GaN")
     with pytest.raises(InputError, match=r"nothing\.zarr: found no Zarr v3 store"):
         export_npz(tmp_path / "nothing.zarr", tmp_path / "out")
-    with pytest.raises(InputError, match=r"found no materials with a configuration"):
+    with pytest.raises(InputError, match=r"GaN: found one material's samples.*; allowed: a data set"):
         export_hyperspy(store / "GaN", zspy, "GaN")
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("")

@@ -243,8 +243,7 @@ def test_calibration_compares_coverage_with_the_level(tables: Tables, drawn: lis
 
 
 def test_a_network_without_uncertainty_gets_a_sentence(tables: Tables, drawn: list[Figure]) -> None:
-    path = tables.folder / "coverage.csv"
-    path.write_text("material\n")
+    path = tables.write("coverage", [])
     draw_calibration(path, [tables.folder / "calibration.png"])
     (text,) = drawn[0].axes[0].texts
     assert text.get_text().startswith("This network predicts no uncertainty")

@@ -203,7 +203,7 @@ def test_further_tables_are_shown(tmp_path: Path) -> None:
         ("case,pearson,pearson_low,pearson_high\none,0.5,-inf,0.6\n", "row 1: pearson_low: found -inf"),
         ("case,best_baseline_pearson\none,\n", "row 1: best_baseline_pearson: found nan"),
         ("case,hours\none,-inf\n", "row 1: hours: found -inf"),
-        ("case,pearson\n", "found no row"),
+        ("case,pearson\n", "found 0 rows"),
     ],
 )
 def test_further_tables_refuse_a_missing_number(tmp_path: Path, text: str, message: str) -> None:
@@ -289,7 +289,7 @@ write_example(folder, viewer=viewer_samples(), cost=folder / "cost.csv")
 
 
 def test_two_runs_have_the_same_report_but_for_their_cost(tmp_path: Path) -> None:
-    """In processes of their own, with other hashes of texts: no set's order, process's number or hour is in it."""
+    """In processes of their own, with other hashes of texts: no set's order, process number or hour is in it."""
     pages = []
     for seed in ("1", "2"):
         command = [sys.executable, "-c", EXAMPLE, str(tmp_path / seed), seed]

@@ -43,8 +43,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise, rng = FixedNoise(DOSES, Acquisition(readout_electrons=0.3)), np.random.default_rng(0)
     for name in MATERIALS:
         planned = samples(1, name, GRID)
-        write_material(folder / name, rendered(planned, rng), planned, Image(PIXELS, SAMPLING), noise, 1, name, {})
-    assemble(folder / "dataset.zarr", {name: folder / name for name in MATERIALS}, {})
+        write_material(
+            folder / f"{name}.zarr", rendered(planned, rng), planned, Image(PIXELS, SAMPLING), noise, 1, name, {}
+        )
+    assemble(folder / "dataset.zarr", {name: folder / f"{name}.zarr" for name in MATERIALS}, {})
     return folder / "dataset.zarr"
 
 
@@ -118,7 +120,7 @@ def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
 
 
 def test_a_materials_sheet_has_a_row_a_thickness(dataset: Path, drawn: list[Figure], tmp_path: Path) -> None:
-    sheets.draw_material(dataset / "GaN", [tmp_path / "GaN.png"])
+    sheets.draw_material(dataset.with_name("GaN.zarr"), [tmp_path / "GaN.png"])
     data = next(read_split(dataset, "test"))
     thicknesses = np.unique(data.coordinates["thickness_nm"])
     shown = [axes.images[0].get_array() for axes in drawn[0].axes if axes.images and len(axes.get_title())]

@@ -93,10 +93,10 @@ rule draw_predictions:
 
 rule draw_evaluation:
     input:
-        samples="<run>/evaluation/samples.csv",
-        columns="<run>/evaluation/columns.csv",
-        altered="<run>/evaluation/altered.csv",
-        spectra="<run>/evaluation/spectra.csv",
+        samples="<run>/evaluation/samples.parquet",
+        columns="<run>/evaluation/columns.parquet",
+        altered="<run>/evaluation/altered.parquet",
+        spectra="<run>/evaluation/spectra.parquet",
         summary="<run>/evaluation/summary.json",
     output:
         scores=report(
@@ -163,7 +163,7 @@ rule draw_evaluation:
 
 rule draw_calibration:
     input:
-        coverage="<run>/evaluation/coverage.csv",
+        coverage="<run>/evaluation/coverage.parquet",
     output:
         calibration=report(
             "<run>/figures/calibration.png",

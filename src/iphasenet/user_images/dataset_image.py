@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
-from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.dataset import configuration, material_groups, open_dataset, read_rows
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.user_images.segmented_image import SegmentedImage
@@ -35,29 +36,22 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
     InputError
         When the data set, the sample or the dose is not there.
     """
-    root: Any = open_dataset(path)
+    root = open_dataset(path)
     if sample is None:
         raise InputError(f"{path}: found a data set but no sample; allowed: one sample_id (--sample)")
-    for _, group in sorted(root.groups()):
-        if "sample_id" not in group:
-            continue
-        rows = np.flatnonzero(read_rows(group, "sample_id") == sample)
+    names: NDArray[Any] = np.array(["none: the data set is empty"])
+    for group in material_groups(root).values():
+        names = read_rows(group, "sample_id")
+        rows = np.flatnonzero(names == sample)
         if len(rows):
-            return _image(group, int(rows[0]), dose, f"{path}, {sample}", root.attrs["configuration"]["optics"])
-    raise InputError(f"{path}: found no sample '{sample}'; allowed: a sample_id such as {_example(root)}")
+            return _image(group, int(rows[0]), dose, f"{path}, {sample}", configuration(root)["optics"])
+    raise InputError(f"{path}: found no sample '{sample}'; allowed: a sample_id such as {names[0]}")
 
 
-def _example(root: Any) -> str:
-    """Any sample_id of the data set."""
-    for _, group in sorted(root.groups()):
-        if "sample_id" in group:
-            return str(group["sample_id"][0])
-    return "none: the data set is empty"
-
-
-def _image(group: Any, row: int, dose: float | None, source: str, optics: dict[str, float]) -> SegmentedImage:
+def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics: dict[str, float]) -> SegmentedImage:
     position = read_rows(group, "x")
-    values = {name: float(group[name][row]) for name in ("thickness_nm", "alpha", "beta", "gamma")}
+    names = ("thickness_nm", "alpha", "beta", "gamma")
+    values = {name: float(read_rows(group, name, np.array([row]))[0]) for name in names}
     return SegmentedImage(
         segments=_segments(group, row, dose, source),
         source=source,
@@ -76,7 +70,7 @@ def _image(group: Any, row: int, dose: float | None, source: str, optics: dict[s
     )
 
 
-def _segments(group: Any, row: int, dose: float | None, source: str) -> NDArray[Any]:
+def _segments(group: zarr.Group, row: int, dose: float | None, source: str) -> NDArray[Any]:
     """Images of a sample (4, y, x), noise-free or with the fixed noise of a dose."""
     if dose is None:
         return read_rows(group, "segments", np.array([row]))[0]

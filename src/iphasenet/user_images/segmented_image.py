@@ -12,6 +12,9 @@ from iphasenet import quantities
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 
+_SMALLEST_BEAM = 1e-20
+"""Smallest difference that the beam may make to a pixel."""
+
 _QUANTITIES = {
     "sampling": quantities.IMAGE_SAMPLING,
     "energy_kev": quantities.ENERGY,
@@ -107,7 +110,9 @@ class SegmentedImage:
             )
         if self.order is not None and sorted(self.order) != [0, 1, 2, 3]:
             raise InputError(f"{self.source}: order: found {self.order}; allowed: 0, 1, 2 and 3, each once")
-        if self.beam_intensity is not None and not self.dark_intensity < self.beam_intensity < math.inf:
+        # In single precision, as the images are.
+        span = None if self.beam_intensity is None else np.float32(self.beam_intensity - self.dark_intensity)
+        if span is not None and span < _SMALLEST_BEAM:
             raise InputError(
                 f"{self.source}: beam_intensity: found {self.beam_intensity:g}; "
                 f"allowed: above that without electrons, {self.dark_intensity:g}"

@@ -7,17 +7,18 @@ import numpy as np
 import torch
 
 from iphasenet.acquisition import Acquisition
-from iphasenet.dataset import open_dataset
+from iphasenet.dataset import read_rows
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.noise import record
 from iphasenet.sampling import generator
+from iphasenet.seals import kind_of, open_store
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 
 def is_simulation(path: Path) -> bool:
     """Whether a store is one crystal's simulation, with its images at the root, and not a data set."""
-    return path.suffix.lower() == ".zarr" and path.is_dir() and "structure" in open_dataset(path).attrs
+    return path.is_dir() and kind_of(path) == "simulation"
 
 
 def read_simulation(path: Path, thickness_nm: float | None = None, dose: float | None = None) -> SegmentedImage:
@@ -43,8 +44,8 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
     InputError
         Where the thickness is not there or not told, or the detector has not four segments.
     """
-    root: Any = open_dataset(path)
-    known = dict(root.attrs)
+    root = open_store(path, "simulation")
+    known: dict[str, Any] = dict(root.attrs)
     wanted = [float(value) for value in known["thickness"]]
     chosen = wanted[0] if thickness_nm is None and len(wanted) == 1 else thickness_nm
     if chosen not in wanted:
@@ -53,7 +54,7 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
     index = wanted.index(chosen)
     if known["segments"] != len(SEGMENTS):
         raise InputError(f"{path}: found {known['segments']} segments; allowed: four")
-    segments = np.asarray(root["segments"][index][: len(SEGMENTS)], np.float32)
+    segments = np.asarray(read_rows(root, "segments", np.array([index]))[0][: len(SEGMENTS)], np.float32)
     if dose is not None:
         rng = generator(known["seed"], known["structure"], "noise", index)
         segments = record(torch.from_numpy(segments), dose, known["sampling"], Acquisition(), rng).numpy()

@@ -1,6 +1,5 @@
 """Readers of segmented images: what each format keeps, and how bad files are refused."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rsciio import emd, nexus, tiff
 
 from iphasenet.errors import InputError
 from iphasenet.export import export_hyperspy, export_npz
+from iphasenet.seals import seal
 from iphasenet.user_images.foreign_files import write_image
 from iphasenet.user_images.image_files import read_image
 from iphasenet.user_images.segmented_image import SegmentedImage
@@ -145,9 +145,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for key in ("segments", "noisy_segments"):
         array: Any = root["GaN"][key]
         array[:] = rng.uniform(1e-3, 0.3, array.shape).astype(array.dtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        zarr.consolidate_metadata(path, zarr_format=3)
+    seal(path, "dataset")
     return path
 
 

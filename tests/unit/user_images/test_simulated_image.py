@@ -8,6 +8,7 @@ import zarr
 
 from iphasenet.cli import main
 from iphasenet.errors import InputError
+from iphasenet.seals import GUARDED, seal
 from iphasenet.user_images.image_files import read_image
 from iphasenet.user_images.simulated_image import read_simulation
 
@@ -24,7 +25,8 @@ def simulated(folder: Path, segments: int = 4) -> Path:
         }
     )
     values = np.random.default_rng(0).uniform(0.1, 0.2, (2, segments, 64, 64)).astype(np.float32)
-    root.create_array("segments", data=values)
+    root.create_array("segments", data=values, compressors=GUARDED)
+    seal(path, "simulation")
     return path
 
 
