@@ -7,10 +7,10 @@ import zarr
 
 from iphasenet.errors import InputError
 
-_MATERIAL = re.compile(r"[A-Za-z0-9]+")
-"""As the configuration's schema has it."""
+_MATERIAL = re.compile(r"[A-Za-z0-9]+(_(-?\d){3})?")
+"""As the configuration's schema has it, with one of several zone axes: GaN_1-10."""
 
-_SAMPLE = re.compile(r"([A-Za-z0-9]+)-tilt\d+-rotation\d+-\d+(\.\d+)?nm")
+_SAMPLE = re.compile(rf"({_MATERIAL.pattern})-tilt\d+-rotation\d+-\d+(\.\d+)?nm")
 """As `iphasenet.sampling.samples` makes it."""
 
 
