@@ -22,8 +22,8 @@ def read_table(
     Parameters
     ----------
     path : Path
-        Parquet or CSV file. Noticed are a Parquet file that was cut anywhere or whose values have changed, and a CSV file
-        that was cut within a row.
+        Parquet or CSV file. Noticed are a Parquet file that was cut anywhere or whose values have changed, and a CSV
+        file that was cut within a row.
     columns : sequence of str
         Columns that it must have.
     finite : sequence of str
