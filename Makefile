@@ -2,6 +2,11 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Snakemake and matplotlib keep caches in the home, and Snakemake ends where it cannot write there.
+ifneq ($(shell test -w "$$HOME" && echo writable),writable)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+endif
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
@@ -11,8 +16,8 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 demo: $(STAMP)
 	@$(SNAKEMAKE)
 	@echo
-	@echo "Report:   $(CURDIR)/results/demo/report.html"
-	@echo "Data set: $(CURDIR)/results/demo/dataset.zarr"
+	@echo "Report:   $$PWD/results/demo/report.html"
+	@echo "Data set: $$PWD/results/demo/dataset.zarr"
 
 ## plan: what the demo costs on this machine, before it starts
 plan: $(STAMP)
@@ -80,6 +85,7 @@ clean-demo:
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed; found ' + sys.version.split()[0])"
+	@PYTHONPATH=src $(PYTHON) -m iphasenet.checkout
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

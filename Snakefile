@@ -30,8 +30,8 @@ wildcard_constraints:
     material="|".join(MATERIALS),
     batch=r"\d+",
     tilt=r"\d+",
-    # No image at all: a name that no file has.
-    image="|".join(map(re.escape, IMAGES)) or "/",
+    # No image at all: a name that no file has. In a group, blanks at its ends count.
+    image=f"(?:{'|'.join(map(re.escape, IMAGES)) or '/'})",
 
 
 include: "workflow/rules/simulate.smk"

@@ -19,9 +19,9 @@ import yaml
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.dataset import read_split
 from iphasenet.devices import use_threads
+from iphasenet.fit import Outputs, Sources, fit
 from iphasenet.model import ModelSettings
 from iphasenet.predict import predict_altered
-from iphasenet.train import Outputs, Sources, fit
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import ABERRATION, ANGLE, DEFOCUS, Quantity
 
 SYMBOLS = tuple(f"C{n}{m}" for n in range(1, 6) for m in range(n + 2) if (n + m) % 2 == 1)
 """Coefficients C_nm up to the fifth order; those with m > 0 have an angle phi_nm."""
@@ -45,9 +46,8 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
     for name, value in aberrations.items():
         if name not in allowed:
             raise InputError(f"optics: aberrations: found {name!r}; allowed: {', '.join(allowed)}")
-        if not math.isfinite(value):
-            raise InputError(f"optics: aberrations: found {name} {value}; allowed: finite numbers")
         symbol = ALIASES.get(name, name)
+        _quantity(symbol).check(value, f"optics: aberrations: {name}")
         if symbol in found:
             raise InputError(f"optics: aberrations: found {symbol} twice, as {', '.join(aberrations)}; allowed: once")
         found[symbol] = -value if name == "defocus" else value
@@ -55,6 +55,12 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
         if symbol.startswith("phi") and f"C{symbol[3:]}" not in found:
             raise InputError(f"optics: aberrations: found {symbol} without C{symbol[3:]}; allowed: both or neither")
     return {symbol: value for symbol, value in found.items() if value}
+
+
+def _quantity(symbol: str) -> Quantity:
+    if symbol.startswith("phi"):
+        return ANGLE
+    return DEFOCUS if symbol.startswith("C1") else ABERRATION
 
 
 def aberration_function(

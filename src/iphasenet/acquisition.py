@@ -1,15 +1,19 @@
 """Doses and imperfections of scan and detector; without torch, which the Snakefile has none of."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import DOSE, Quantity
 
-HIGHEST_TRAINING_DOSE = 1e10
-"""Beyond it the electrons of a pixel are more than a GPU's generator of Poisson numbers can count [e/Å²]."""
+_QUANTITIES = {
+    "readout_electrons": Quantity("electrons", 0, 1e6),
+    "gain_mismatch": Quantity("", 0, 0.5),
+    "jitter_angstrom": Quantity("Å", 0, 2),
+    "drift_angstrom": Quantity("Å", 0, 10),
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,8 @@ class Acquisition:
     drift_angstrom: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value < math.inf:
-                raise InputError(f"noise.{name}: found {value}; allowed: from 0")
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"noise.acquisition.{name}")
 
     @property
     def distorts(self) -> bool:
@@ -84,8 +87,10 @@ class FixedNoise:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "doses", tuple(float(d) for d in self.doses))
-        if len(set(self.doses)) != len(self.doses) or not all(d > 0 for d in self.doses):
-            raise InputError(f"noise.evaluation_doses: found {list(self.doses)}; allowed: above 0, each once")
+        for dose in self.doses:
+            DOSE.check(dose, "noise.evaluation_doses")
+        if len(set(self.doses)) != len(self.doses):
+            raise InputError(f"noise.evaluation_doses: found {list(self.doses)}; allowed: each once")
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,11 @@ class TrainingNoise:
     def __post_init__(self) -> None:
         low, high = (float(d) for d in self.dose)
         object.__setattr__(self, "dose", (low, high))
-        if not 0 < low <= high <= HIGHEST_TRAINING_DOSE:
-            raise InputError(
-                f"noise.training_dose: found [{low:g}, {high:g}]; allowed: 0 < lowest <= highest <= "
-                f"{HIGHEST_TRAINING_DOSE:g} e/Å²"
-            )
+        # Beyond its range the electrons of a pixel are more than a GPU's generator of Poisson numbers can count.
+        for dose in self.dose:
+            DOSE.check(dose, "noise.training_dose")
+        if low > high:
+            raise InputError(f"noise.training_dose: found [{low:g}, {high:g}] e/Å²; allowed: the lower dose first")
 
     def draw_dose(self, rng: np.random.Generator) -> float:
         """Draw a dose [e/Å²]."""

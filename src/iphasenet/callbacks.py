@@ -1,10 +1,9 @@
 """What happens beside training: progress, checkpoints, pictures."""
 
 import os
-import pickle
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -41,15 +39,6 @@ class ProgressBar(TQDMProgressBar):
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write beside, then rename."""
-        with atomic_file(Path(path)) as temporary:
-            super().save_checkpoint(checkpoint, temporary, storage_options)
-
-
 class AveragedWeights(WeightAveraging):
     """
     Exponential moving average of the weights, every `STEPS_BETWEEN_AVERAGES` steps.
@@ -69,50 +58,6 @@ class AveragedWeights(WeightAveraging):
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Say whether to average after a step."""
         return step_idx is not None and epoch_idx is None and step_idx % STEPS_BETWEEN_AVERAGES == 0
-
-
-class Provenance(Callback):
-    """
-    Keeps in every checkpoint what it was trained on and how, and refuses one of another run.
-
-    Parameters
-    ----------
-    described : mapping
-        Data, noise, model and settings: plain values, nested.
-    """
-
-    def __init__(self, described: Mapping[str, Any]) -> None:
-        self.described = dict(described)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        return self.described
-
-    def check_file(self, path: Path) -> None:
-        """Refuse a file that is no checkpoint, or one of another run: before Lightning takes its weights."""
-        try:
-            kept = torch.load(path, weights_only=True, mmap=True, map_location="cpu")["callbacks"][self.state_key]
-        except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{path}: found no checkpoint ({reason}); allowed: one that training wrote") from error
-        self.load_state_dict(kept)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare a checkpoint's with this run's: InputError names the keys that differ."""
-        before, now = _flat(state_dict), _flat(self.described)
-        differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-        if differing:
-            found = ", ".join(f"{key} ({before.get(key)}, now {now.get(key)})" for key in differing)
-            raise InputError(f"checkpoint: found another configuration's: {found}; allowed: one of the same run")
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {path: value}
-    flat: dict[str, Any] = {}
-    for name, child in value.items():
-        flat |= _flat(child, f"{path}.{name}" if path else name)
-    return flat
 
 
 def _steps_between_checks(trainer: lightning.Trainer) -> int:
@@ -165,11 +110,11 @@ class Stopped(SystemExit):
 
 class StopBySignal(Callback):
     """
-    Stops all processes after the same batch when any of them gets SIGTERM or SIGUSR1, Slurm's warning.
+    Stops all processes after the same batch when any of them gets a signal that asks for it.
 
-    A checkpoint is written first; after Slurm's warning, the job then goes back into the queue. The handlers only take
-    a note: talking to other processes in a handler, as Lightning's does, blocks where these are elsewhere in their
-    step.
+    SIGTERM, SIGUSR1 (Slurm's warning), SIGINT (Ctrl-C) or SIGHUP. A checkpoint is written first; after Slurm's warning,
+    the job then goes back into the queue. The handlers only take a note: talking to other processes in a handler, as
+    Lightning's does, blocks where these are elsewhere in their step. A second Ctrl-C ends at once.
 
     Parameters
     ----------
@@ -183,11 +128,18 @@ class StopBySignal(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
         """Take the signals over."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, lambda received, _frame: self.received.add(received))
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+            # Under nohup, the terminal may go.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
         # Before each batch Lightning asks all processes whether its own handler was called, and waits for the GPU.
         loop: Any = trainer.fit_loop.epoch_loop
         loop._broadcast_sigterm_tensor = lambda: None
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self.received.add(number)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, _module: Any, _outputs: Any, _batch: Any, batch_idx: int
@@ -199,7 +151,7 @@ class StopBySignal(Callback):
         agree = partial(trainer.strategy.reduce_boolean_decision, all=False)
         if not agree(bool(self.received)):
             return
-        warned = agree(signal.SIGUSR1 in self.received)
+        warned, interrupted = (agree(number in self.received) for number in (signal.SIGUSR1, signal.SIGINT))
         # An epoch of one batch is done again instead.
         if not trainer.is_last_batch:
             trainer.save_checkpoint(self.checkpoint)
@@ -208,7 +160,7 @@ class StopBySignal(Callback):
             subprocess.run(["scontrol", "requeue", job], check=False)
         # The first process to end ends the others, and with them what puts the job back.
         trainer.strategy.barrier()
-        raise Stopped(1)
+        raise Stopped(128 + signal.SIGINT if interrupted else 1)
 
 
 class ValidationPictures(Callback):

@@ -79,12 +79,6 @@ def damaged_files(store: Place) -> list[str]:
     ]
 
 
-def added_files(store: Place) -> list[str]:
-    """Names of the files in a store that its list does not name; InputError where there is no list."""
-    folder = Folder(store)
-    return sorted(set(_files(folder)) - set(listed_files(folder)))
-
-
 def listed_files(folder: Folder) -> dict[str, str]:
     """Checksums of a store's files by name, as its list says; InputError where there is no such list."""
     try:

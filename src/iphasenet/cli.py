@@ -4,23 +4,41 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
+from iphasenet.door import one_line
 from iphasenet.errors import InputError
 
 COMMANDS = ("simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line as every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = "" if "allowed: " in message else f"; `{self.prog} --help` lists what is allowed"
+        raise InputError(message.removeprefix("argument ") + hint)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; bad input ends it with one line and exit code 1."""
-    given = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
+    """Run the command line; whatever goes wrong ends it with one line and exit code 1."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with one_line("iphasenet", "--debug" in given):
+        parser = _parser(given)
+        # Of which argparse makes an empty list.
+        if any(text.endswith("=--") for text in given):
+            parser.error("found an option with the value '--'")
+        options = parser.parse_args(given)
+        options.run(options)
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     # Only the command that is asked for loads its libraries, which takes seconds.
     for name in [name for name in COMMANDS if name in given[:1]] or COMMANDS:
         import_module(f"iphasenet.commands.{name}").add_command(commands)
-    options = parser.parse_args(given)
-    try:
-        options.run(options)
-    except InputError as error:
-        sys.exit(f"iphasenet: {error}")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser

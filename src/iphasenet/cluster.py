@@ -135,8 +135,8 @@ def read_site(path: str | Path) -> Site:
         InputError names what is wrong in the file.
     """
     try:
-        found: Any = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
+        found: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: found no YAML file ({' '.join(str(error).split())}); allowed: one") from error
     if not isinstance(found, Mapping) or set(found) - set(_KEYS) or not found.get("partitions"):
         keys = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__

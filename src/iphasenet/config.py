@@ -1,20 +1,21 @@
-"""Check of the configuration, before anything runs."""
+"""Check of the configuration, before anything runs: what the schema cannot say of it."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
-import yaml
 
 from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
+from iphasenet.config_form import check_form
 from iphasenet.errors import InputError
 from iphasenet.job_resources import training_processes
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.sampling import SPLITS, Grid
 from iphasenet.training_settings import TrainingSettings
+
+_MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
+"""Of all materials of a run together: about as many jobs, and images that these simulate."""
 
 
 def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: str | Path = ".") -> None:
@@ -35,15 +36,9 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     InputError
         One line that names the key, what was found and what is allowed.
     """
-    rules = yaml.safe_load(Path(schema).read_text())
-    names = _text_keys(config)
-    if names:
-        raise InputError(f"configuration: {names[0]}: found a key that is no text; allowed: text, in quotes if need be")
-    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(dict(config)))
-    if error is not None:
-        raise InputError(_one_line(error))
+    check_form(config, schema)
     _check_materials(config, Path(folder))
-    Grid(**config["grid"])
+    _check_amount(config)
     noise = config["noise"]
     acquisition = Acquisition(**noise["acquisition"])
     FixedNoise(noise["evaluation_doses"], acquisition)
@@ -52,23 +47,6 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     _check_multislice(config, microscope)
     _check_training(config, microscope)
     _check_evaluation(config)
-
-
-# JSON counts 3.0 as an integer, Python does not.
-_Validator = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
-
-
-def _text_keys(value: Any, path: str = "") -> list[str]:
-    """Paths of keys that are no text: YAML reads `NO:` as false and `12:` as a number."""
-    if not isinstance(value, Mapping):
-        return []
-    found = [f"{path}{key}" for key in value if not isinstance(key, str)]
-    return found + [name for key, child in value.items() for name in _text_keys(child, f"{path}{key}.")]
 
 
 def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
@@ -85,6 +63,21 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
     if unknown:
         allowed = ", ".join(dict.fromkeys([*config["materials"], *crystals(config)]))
         raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
+
+
+def _check_amount(config: Mapping[str, Any]) -> None:
+    """Refuse what would only be planned for hours: each number may be fine, but not their product."""
+    grid, materials = Grid(**config["grid"]), len(selected_materials(config))
+    tilts = materials * grid.tilts
+    images = tilts * (grid.rotations + grid.rendered_rotations) * len(grid.thickness_nm)
+    for found, most, factors in (
+        (tilts, _MOST_TILTS, "tilts"),
+        (images, _MOST_IMAGES, "tilts x (rotations + rendered_rotations) x thickness_nm"),
+    ):
+        if found > most:
+            raise InputError(
+                f"configuration: grid: found {found:,} of materials x {factors}; allowed: at most {most:,} in a run"
+            )
 
 
 def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None:
@@ -199,38 +192,3 @@ def sorted_keys(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: sorted_keys(value[key]) for key in sorted(value)}
     return value
-
-
-def _one_line(error: jsonschema.ValidationError) -> str:
-    path = [str(part) for part in error.absolute_path]
-    if error.validator == "additionalProperties":
-        allowed = list(error.schema["properties"])
-        found = next(key for key in error.instance if key not in allowed)
-        close = difflib.get_close_matches(found, allowed, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        return f"configuration: {'.'.join([*path, found])}: unknown key{hint}; allowed: {', '.join(allowed)}"
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"configuration: {'.'.join([*path, missing])}: found nothing; allowed: a value is required"
-    return f"configuration: {'.'.join(path)}: found {error.instance!r}; allowed: {_allowed(error)}"
-
-
-_ALLOWED = {
-    "type": "type {}",
-    "enum": "one of {}",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "above {}",
-    "exclusiveMaximum": "below {}",
-    "multipleOf": "a multiple of {}",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "uniqueItems": "each entry once",
-    "minProperties": "at least {} entries",
-    "pattern": "text that matches {}",
-}
-
-
-def _allowed(error: jsonschema.ValidationError) -> str:
-    template = _ALLOWED.get(str(error.validator))
-    return template.format(error.validator_value) if template else error.message

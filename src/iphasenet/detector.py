@@ -1,6 +1,5 @@
 """Segmented and annular detectors."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import ANGLE, COLLECTION_ANGLE
+from iphasenet.quantities import SEGMENTS as SEGMENT_COUNT
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -39,15 +40,15 @@ class Detector:
     rotation_deg: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.inner_mrad < self.outer_mrad < math.inf:
+        COLLECTION_ANGLE.check(self.inner_mrad, "optics: detector_inner_mrad")
+        COLLECTION_ANGLE.check(self.outer_mrad, "optics: detector_outer_mrad")
+        if not self.inner_mrad < self.outer_mrad:
             raise InputError(
                 f"optics: detector_inner_mrad {self.inner_mrad}, detector_outer_mrad {self.outer_mrad}; "
-                "allowed: 0 <= inner < outer"
+                "allowed: inner < outer"
             )
-        if self.segments not in range(1, 17):
-            raise InputError(f"optics: found {self.segments} detector segments; allowed: 1 to 16")
-        if not math.isfinite(self.rotation_deg):
-            raise InputError(f"optics: detector_rotation_deg {self.rotation_deg}; allowed: a finite angle")
+        SEGMENT_COUNT.check(self.segments, "optics: detector segments")
+        ANGLE.check(self.rotation_deg, "optics: detector_rotation_deg")
 
     @property
     def _quadrants(self) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.marks import FIGURE, mark_text
 
 # The defaults first: the bytes do not depend on the user's own matplotlib settings.
 STYLE: list[Any] = ["default", {"font.size": 10, "axes.titlesize": 10, "svg.hashsalt": "iphasenet"}]
@@ -214,8 +215,10 @@ def panel_grid(titles: Sequence[str], xlabel: str, ylabel: str, height: float = 
 def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int = 150) -> None:
     """Write a figure to files that appear whole or not at all, PNG or SVG by their endings."""
     for output in outputs:
-        ending = Path(output).suffix
+        ending, mark = Path(output).suffix.lower(), mark_text(FIGURE)
         if ending not in (".png", ".svg"):
             raise InputError(f"{output}: found the ending {ending!r}; allowed: .png or .svg")
+        # Neither the hour nor the version of a library.
+        metadata = {"Date": None, "Creator": mark} if ending == ".svg" else {"Software": mark}
         with atomic_file(output) as temporary:
-            figure.savefig(temporary, dpi=dpi, metadata={"Date": None} if ending == ".svg" else None)
+            figure.savefig(temporary, dpi=dpi, metadata=metadata, format=ending[1:])

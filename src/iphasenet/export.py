@@ -1,6 +1,5 @@
 """The data set in other formats: the published one (a .npz a sample) and HyperSpy's (.zspy)."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from iphasenet.dataset import material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.names import file_name
+from iphasenet.outputs import Output, check_outputs
 from iphasenet.sampling import SPLITS
 from iphasenet.store import COORDINATES
 from iphasenet.user_images.hyperspy_files import create_signal, create_zspy, uniform_axis
@@ -70,7 +70,10 @@ def export_npz(
         raise InputError(f"materials: found {', '.join(unknown)}; allowed: {', '.join(found)}")
     chosen = [material for name, material in found.items() if not materials or name in materials]
     samples = [(material, sample) for material in chosen for sample in range(len(material.values["split"]))]
-    check_free(folder)
+    pixels = chosen[0].group["potential"][0].size
+    # Half precision images, their sum and the potential.
+    size = 0 if compressed else 16 * len(samples) * pixels
+    check_outputs([Output("--output", folder, folder=True, size=size)], [dataset])
     save = np.savez_compressed if compressed else np.savez
     with atomic_directory(folder) as temporary:
         for place in NPZ_FOLDERS.values():
@@ -109,13 +112,12 @@ def export_hyperspy(dataset: Path, output: Path, name: str, dose: float | None =
     What the samples are stands in the metadata under `iphasenet`, as lists for a material; the attributes of the data
     set are the original metadata. HyperSpy opens .zspy where RosettaSciIO is installed with its extra `zspy`.
     """
-    if output.suffix != ".zspy":
+    if output.suffix.lower() != ".zspy":
         raise InputError(f"{output}: found the ending '{output.suffix}'; allowed: .zspy")
     attributes, materials = _open(dataset, dose)
     material, samples = _find(materials, name, dose)
     paths = {kind: output.with_name(f"{output.stem}-{kind}.zspy") for kind in _QUANTITIES}
-    for path in paths.values():
-        check_free(path)
+    check_outputs([Output("--output", path) for path in paths.values()], [dataset])
     with ExitStack() as stack:
         for kind, path in paths.items():
             temporary = stack.enter_context(atomic_directory(path))
@@ -168,17 +170,6 @@ def _find(materials: Mapping[str, _Material], name: str, dose: float | None) -> 
         if samples:
             return material, samples
     raise InputError(f"name: found '{name}'; allowed: a sample_id, or a material: {', '.join(materials)}")
-
-
-def check_free(path: Path) -> None:
-    """Refuse to replace what is there, and a place where nothing can be made."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path}: found it there already; allowed: a new name or an empty folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise InputError(f"{path}: found no way to write ({error.strerror}); allowed: a writable folder") from error
 
 
 def _npz_arrays(material: _Material, sample: int, optics: Mapping[str, float]) -> dict[str, Any]:

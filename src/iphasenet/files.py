@@ -1,13 +1,21 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all; what is renamed into its place is on the disk by then."""
 
-import glob
+import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import socket
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from iphasenet.errors import InputError
+from iphasenet.marks import is_replaceable_folder, mark_text
 
 if TYPE_CHECKING:
     # Parsing the workflow must not load it.
@@ -15,6 +23,12 @@ if TYPE_CHECKING:
 
 
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+LONGEST_NAME = 255
+"""Longest name of a file [bytes]."""
+
+_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
+"""This machine: folders are shared, and the numbers of processes count on one machine alone."""
 
 
 @contextmanager
@@ -25,21 +39,26 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The file to be made; its folder is made when it is missing.
+        The file to be made; its folder is made when it is missing. A link stays one: what it leads to is replaced.
 
     Yields
     ------
     Path
         A temporary path in the same folder, with the same ending. It replaces `path` when the block ends and is
         removed when the block raises.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written, or what is there is no file.
     """
-    path = Path(path)
-    temporary = _temporary(path)
-    try:
+    path = Path(os.path.realpath(path))
+    with _temporary(path) as temporary:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: found {describe_entry(path)}; allowed: a new file, or one to replace")
         yield temporary
+        _flush(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_table(table: "DataFrame", path: Path) -> None:
@@ -49,17 +68,58 @@ def write_table(table: "DataFrame", path: Path) -> None:
         write(temporary, index=False)
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any], kind: str) -> None:
+    """Write arrays as .npz, with a mark of their kind (`iphasenet.marks`); the file appears whole or not at all."""
+    with atomic_file(path) as temporary, temporary.open("w+b") as stream:
+        np.savez(stream, **arrays)
+        with zipfile.ZipFile(stream, "a") as archive:
+            archive.comment = mark_text(kind).encode()
+
+
 @contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Make a folder beside `path`, then put it in its place; as `atomic_file`."""
-    path = Path(path)
-    temporary = _temporary(path)
-    try:
+def atomic_directory(path: str | Path, kind: str | None = None) -> Iterator[Path]:
+    """
+    Make a folder beside `path`, then put it in its place; as `atomic_file`.
+
+    Parameters
+    ----------
+    path : path
+        The folder to be made.
+    kind : str, optional
+        Mark of a store that is replaced (`iphasenet.marks`); without it, an empty folder alone is.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written, or what is there is not replaced.
+    """
+    path = Path(os.path.realpath(path))
+    with _temporary(path) as temporary:
+        _check_replaceable(path, kind)
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _flush(temporary)
+        _check_replaceable(path, kind)
+        if path.exists() and any(path.iterdir()):
+            old = _beside(path, "replaced")
+            path.replace(old)
+            temporary.replace(path)
+            _remove(old)
+        else:
+            temporary.replace(path)
+
+
+def _check_replaceable(path: Path, kind: str | None) -> None:
+    if not is_replaceable_folder(path, kind):
+        raise InputError(f"{path}: found {describe_entry(path)}; allowed: a new name or an empty folder")
+
+
+def describe_entry(path: Path) -> str:
+    """Say what lies at a path."""
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        shown = ", ".join([*names[:2], "..."] if len(names) > 2 else names)
+        return f"a folder with {shown}" if names else "an empty folder"
+    return "a file" if path.is_file() else "a device or pipe"
 
 
 def file_bytes(path: str | Path) -> int:
@@ -76,12 +136,84 @@ def format_bytes(size: float) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
 
 
-def _temporary(path: Path) -> Path:
-    """Name beside `path`, in a folder that is made; what a killed process left of the same output is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-    return path.with_name(f".partial-{os.getpid()}-{path.name}")
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Name beside `path`, in a folder that is made; what is still there in the end is removed."""
+    temporary = _beside(path, "partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path)
+        # An earlier process may have had this one's number.
+        _remove(temporary)
+        yield temporary
+        _sync(path.parent)
+    except OSError as error:
+        told = Path(error.filename) if isinstance(error.filename, str) else temporary
+        # Another file's error is told as what it is, and a closed pipe is no file's.
+        if isinstance(error, BrokenPipeError) or not (told.is_relative_to(temporary) or path.is_relative_to(told)):
+            raise
+        raise InputError(
+            f"{path}: could not be written ({error.strerror or error}); allowed: a writable folder with room"
+        ) from error
+    finally:
+        _remove(temporary)
+
+
+def _beside(path: Path, state: str, process: int | None = None) -> Path:
+    """Name of a file or folder on its way to `path` or from it: it tells its process, and whose it is."""
+    name = f".{state}-{process or os.getpid()}-{_HOST}-{path.name}"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+        name = name.removesuffix(path.name) + digest + path.suffix
+    return path.with_name(name)
+
+
+def _tidy(path: Path) -> None:
+    """Remove what dead processes of this machine left of the same output; a replaced folder goes back."""
+    for state in ("replaced", "partial"):
+        for process in _processes(path, state):
+            left = _beside(path, state, process)
+            if _is_alive(process):
+                continue
+            if state == "replaced" and not path.exists():
+                left.replace(path)
+            else:
+                _remove(left)
+
+
+def _processes(path: Path, state: str) -> list[int]:
+    """Find the processes that left something of an output in its folder."""
+    known = re.compile(rf"\.{state}-(\d+)-{re.escape(_HOST)}-")
+    found = [int(match[1]) for entry in path.parent.iterdir() if (match := known.match(entry.name))]
+    return [process for process in found if _beside(path, state, process).exists()]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or a folder and all in it, on the disk: others rely on it once it has its name."""
+    for entry in (*path.rglob("*"), path) if path.is_dir() else (path,):
+        _sync(entry)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

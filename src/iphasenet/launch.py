@@ -9,6 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from iphasenet.door import describe
 from iphasenet.errors import InputError
 from iphasenet.stage import check_scratch
 
@@ -64,7 +69,7 @@ def slurm_hosts(nodes: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Become torchrun."""
+    """Be torchrun, which starts the processes and ends when they end."""
     parser = argparse.ArgumentParser(prog="iphasenet.launch", description="Start training processes with torchrun.")
     parser.add_argument("--nodes", type=int, default=1, help="machines that take part")
     parser.add_argument("--processes", type=int, required=True, help="processes on each machine")
@@ -73,10 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         check_scratch()
         where = torchrun_options(os.environ, options.nodes, options.processes, slurm_hosts)
-    except InputError as error:
-        sys.exit(str(error))
-    command = [sys.executable, "-m", "torch.distributed.run", *where, *options.command[1:]]
-    os.execv(sys.executable, command)
+        run.run(run.parse_args([*where, *options.command[1:]]))
+    except ChildFailedError:
+        # It has said why: what torchrun has to add are forty lines.
+        sys.exit(1)
+    except SignalException as stop:
+        sys.exit(128 + int(stop.sigval))
+    except (InputError, OSError) as error:
+        sys.exit(f"training: {describe(error).removeprefix('training: ')}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,21 @@
 """Memory of a simulation, known before it starts."""
 
+import math
+import re
+import resource
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from iphasenet.detection import BEAMS_TOGETHER
 from iphasenet.errors import InputError
+from iphasenet.files import format_bytes
 from iphasenet.multislice import CellGrid
 from iphasenet.probe import Block
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 _CACHED_WAVES = 128
 """Waves that a CPU carries together: more fall out of its cache."""
@@ -17,6 +25,41 @@ _FLIGHT = 4
 
 MATRICES = 0.5
 """Share of the memory that transfer matrices may take: beyond it waves are transformed slice by slice."""
+
+
+def available_bytes() -> float:
+    """Memory that this process may still take, as far as the system tells; infinity where it does not [bytes]."""
+    found = [math.inf]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        found.append(limit)
+    for path, pattern, unit in ((_MEMINFO, r"MemAvailable: +(\d+) kB", 1024), (_CGROUP, r"(\d+)", 1)):
+        try:
+            match = re.search(pattern, path.read_text())
+        except OSError:
+            continue
+        if match:
+            found.append(unit * float(match[1]))
+    return min(found)
+
+
+def check_memory(needed: float, what: str) -> None:
+    """
+    Refuse what this machine has no memory for, before it is asked for.
+
+    Parameters
+    ----------
+    needed : float
+        Memory that it takes at least [bytes].
+    what : str
+        What takes it, and on what it depends.
+    """
+    available = available_bytes()
+    if needed > available:
+        raise InputError(
+            f"memory: found {what}, which needs {format_bytes(needed)}; allowed: what fits into "
+            f"{format_bytes(available)}, the memory that is free here"
+        )
 
 
 def waves_together(

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from iphasenet.columns import column_shift, project_columns
 from iphasenet.devices import single_precision
 from iphasenet.errors import InputError
+from iphasenet.quantities import Quantity
 from iphasenet.symmetry import turned
+from iphasenet.training_settings import check_choices, check_number
 
 CHANNELS = (
     *("top-left", "top-right", "bottom-left", "bottom-right"),
@@ -23,6 +25,9 @@ _CONTRAST = 20.0
 
 _LARGEST_LOG_SPREAD = 6.0
 """Bound of the logarithm of an output's spread, in units of the output's scale."""
+
+_FEATURE_SIZE = Quantity("", 12, 1200, whole=True)
+_WINDOW_SIZE = Quantity("tokens", 2, 64, whole=True)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,12 @@ class ModelSettings:
     output: Literal["mean", "projected"] = "mean"
 
     def __post_init__(self) -> None:
+        check_number(self.feature_size, "model.feature_size", _FEATURE_SIZE)
+        check_number(self.window_size, "model.window_size", _WINDOW_SIZE)
+        check_choices(self, "model")
         if self.output == "projected" and (self.uncertainty or self.projection != "direct"):
             raise InputError("model.output: found 'projected' with columns or an uncertainty; allowed: mean")
-        if self.feature_size < 12 or self.feature_size % 12:
+        if self.feature_size % 12:
             raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
 
 

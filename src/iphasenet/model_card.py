@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iphasenet.files import atomic_file
 from iphasenet.reading import read_json
-from iphasenet.weights import load_weights, save_weights
+from iphasenet.weights import load_weights, save_weights, write_pytorch
 
 
 def describe_model(weights: Path, summary: Path, card: Path, state: Path | None, run: str) -> None:
@@ -45,10 +44,9 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
         configuration=yaml.safe_dump({key: trained[key] for key in ("noise", "model", "training")}, sort_keys=False),
     )
     if state is not None:
-        with atomic_file(state) as temporary:
-            torch.save(network.network.state_dict(), temporary)
+        write_pytorch(state, network.network.state_dict())
     with atomic_file(card) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _means(scores: Mapping[str, Any]) -> dict[str, float]:

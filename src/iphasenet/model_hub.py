@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from iphasenet.errors import InputError
-from iphasenet.export import check_free
 from iphasenet.files import atomic_directory
+from iphasenet.outputs import Output, check_outputs
 from iphasenet.published import ENDINGS, SCRIPTS_ANGLES, load_published
 from iphasenet.reconstruction.preparation import check_known
 from iphasenet.user_images.foreign_files import write_image
@@ -57,7 +57,7 @@ def export_model(
     InputError
         Where weights, card or image are missing or will not do, or the folder is not free.
     """
-    check_free(folder)
+    check_outputs([Output("--output", folder, folder=True)], [weights, card, example])
     pickled = weights.suffix.lower() in ENDINGS
     # Without leave, load_weights refuses a pickle.
     network, described = (load_published(weights, angles), {}) if pickled and allow_pickle else load_weights(weights)
@@ -74,9 +74,11 @@ def export_model(
     with atomic_directory(folder) as temporary:
         temporary.mkdir(parents=True)
         save_weights(temporary / WEIGHTS, network, described, half=not pickled and _is_half(weights))
-        (temporary / "README.md").write_text(text.replace(weights.name, WEIGHTS))
-        (temporary / "config.json").write_text(json.dumps(configuration, indent=2, ensure_ascii=False) + "\n")
-        (temporary / "example.py").write_text((files("iphasenet") / "templates" / "example.py.txt").read_text())
+        (temporary / "README.md").write_text(text.replace(weights.name, WEIGHTS), encoding="utf-8")
+        settings = json.dumps(configuration, indent=2, ensure_ascii=False) + "\n"
+        (temporary / "config.json").write_text(settings, encoding="utf-8")
+        script = (files("iphasenet") / "templates" / "example.py.txt").read_text(encoding="utf-8")
+        (temporary / "example.py").write_text(script, encoding="utf-8")
         if image is not None:
             write_image(image, temporary / "example.npz")
     return sorted(folder.iterdir())
@@ -87,7 +89,7 @@ def _card(weights: Path, card: Path | None) -> str:
     found = [card] if card else [weights.with_suffix(".md"), weights.with_name("README.md")]
     for path in found:
         if path.is_file():
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
     names = " or ".join(map(str, found))
     raise InputError(f"card: found no {names}; allowed: --card FILE that says what the network is and was trained on")
 

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 from ase import Atoms
 
+from iphasenet import quantities
 from iphasenet.errors import InputError
+from iphasenet.memory import check_memory
 from iphasenet.multislice import CellGrid
 from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.probe import Translations
 from iphasenet.slicing import Slicing
 from iphasenet.structure import lateral_translations
+
+_QUANTITIES = {
+    "sampling_angstrom": quantities.MULTISLICE_SAMPLING,
+    "slice_thickness_angstrom": quantities.SLICE_THICKNESS,
+    "window_angstrom": quantities.WINDOW,
+    "memory_mb": quantities.MEMORY,
+}
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,8 @@ class Numerics:
     memory_mb: float = 2000.0
 
     def __post_init__(self) -> None:
-        for name in ("sampling_angstrom", "slice_thickness_angstrom", "window_angstrom", "memory_mb"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"simulation: {name} is {getattr(self, name)}; allowed: above 0")
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"simulation: {name}")
 
 
 def cell_grid(lengths: tuple[float, float], sampling: float, translations: Translations) -> CellGrid:
@@ -119,6 +127,11 @@ def sampled_potential(
     """
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
+    orders = 4 * cutoff**2 * a * b
+    # Form factors of each element, a sum over atoms, its phases and a copy.
+    check_memory((8 * len(set(cell.numbers)) + 64) * orders,
+                 f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
+                 f"{image_sampling:g} Å)")  # fmt: skip
     return crystal_potential(cell, cutoff, parametrization, rms_displacements)
 
 
@@ -135,10 +148,12 @@ def check_band(microscope: Microscope, grid: CellGrid) -> None:
 
 
 def check_thicknesses(thicknesses: Sequence[float]) -> None:
-    """Refuse thicknesses [Å] that are no numbers, not above 0 or not rising."""
+    """Refuse thicknesses [Å] that are out of range or not rising."""
     found = [thickness / 10 for thickness in thicknesses]
-    if not found or not all(0 < t < math.inf for t in found) or found != sorted(set(found)):
-        raise InputError(f"thickness: found {found} nm; allowed: finite, above 0, rising")
+    for thickness in found:
+        quantities.THICKNESS.check(thickness, "thickness")
+    if not found or found != sorted(set(found)):
+        raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
 
 
 def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:

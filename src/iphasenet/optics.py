@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet import quantities
 from iphasenet.aberrations import aberration_function, is_round, polar_coefficients
 from iphasenet.detector import Detector
 from iphasenet.electron import interaction_constant, wavelength
-from iphasenet.errors import InputError
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -51,6 +51,14 @@ def sampling_limit(frequency: float) -> float:
         Pixel size [Å]: the band limit is 1/3 of the sampling frequency, less a soft edge of 1/100.
     """
     return (1 / 3 - 0.01) / frequency
+
+
+_QUANTITIES = {
+    "energy_kev": quantities.ENERGY,
+    "semiangle_mrad": quantities.SEMIANGLE,
+    "source_size_angstrom": quantities.SOURCE_SIZE,
+    "focal_spread_angstrom": quantities.FOCAL_SPREAD,
+}
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,8 @@ class Microscope:
     dark_field_mrad: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not (0 < self.energy_kev < math.inf and 0 < self.semiangle_mrad < math.inf):
-            raise InputError(
-                f"optics: energy_kev {self.energy_kev}, semiangle_mrad {self.semiangle_mrad}; allowed: above 0"
-            )
-        for name in ("source_size_angstrom", "focal_spread_angstrom"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"optics: {name} {getattr(self, name)}; allowed: from 0")
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"optics: {name}")
         polar_coefficients(self.aberrations)
         _ = self.detectors
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.quantities import DISPLACEMENT
 from iphasenet.reading import read_arrays, whole_file
 from iphasenet.slicing import Slicing, layer_slicing
 from iphasenet.structure import lateral_translations
@@ -272,6 +273,5 @@ def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequ
             raise InputError(
                 f"rms_displacement: found {symbol!r}; allowed: elements of the structure, {', '.join(symbols)}"
             )
-        if not 0 <= value < math.inf:
-            raise InputError(f"rms_displacement: found {value} for {symbol}; allowed: from 0 [Å]")
+        DISPLACEMENT.check(value, f"rms_displacement of {symbol}")
     return found

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.errors import InputError
 from iphasenet.images import PeriodicImages
 from iphasenet.optics import rotate
 from iphasenet.potential import ComplexArray, CrystalPotential, series_frequencies
+from iphasenet.quantities import IMAGE_PIXELS, IMAGE_SAMPLING
 from iphasenet.sampling import SPLITS, Sample
 from iphasenet.slicing import Slicing
 
@@ -32,8 +32,8 @@ class Image:
     sampling_angstrom: float
 
     def __post_init__(self) -> None:
-        if self.pixels < 1 or not 0 < self.sampling_angstrom < math.inf:
-            raise InputError(f"image: {self.pixels} pixels of {self.sampling_angstrom} Å; allowed: at least 1, above 0")
+        IMAGE_PIXELS.check(self.pixels, "image: pixels")
+        IMAGE_SAMPLING.check(self.sampling_angstrom, "image: sampling_angstrom")
 
     @property
     def positions(self) -> NDArray[np.floating[Any]]:

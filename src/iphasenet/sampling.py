@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import THICKNESS, Quantity
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -56,6 +57,19 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     """
     key = (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
     return np.random.default_rng(np.random.SeedSequence(key))
+
+
+_QUANTITIES = {
+    "tilts": Quantity("", 3, 10_000, whole=True),
+    "tilt_std_deg": Quantity("degrees", 0, 2),
+    "rotations": Quantity("", 1, 10_000, whole=True),
+    "rendered_rotations": Quantity("", 0, 10_000, whole=True),
+    "validation_share": Quantity("", 0, 1, above=True),
+    "test_share": Quantity("", 0, 1, above=True),
+    "edge_share": Quantity("", 0, 1),
+    "wedge_share": Quantity("", 0, 1),
+    "wedge_deg": Quantity("degrees", 0, 30),
+}
 
 
 @dataclass(frozen=True)
@@ -105,10 +119,14 @@ class Grid:
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", tuple(self.splits))
         object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
-        keys = [picometres(t) if math.isfinite(t) else 0 for t in self.thickness_nm]
-        if keys != sorted(set(keys)) or keys[0] <= 0:
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"grid.{name}")
+        for thickness in self.thickness_nm:
+            THICKNESS.check(thickness, "grid.thickness_nm")
+        keys = [picometres(t) for t in self.thickness_nm]
+        if not keys or keys != sorted(set(keys)) or keys[0] == 0:
             found = list(self.thickness_nm)
-            raise InputError(f"grid.thickness_nm: found {found}; allowed: finite, above 0, rising by 0.001 or more")
+            raise InputError(f"grid.thickness_nm: found {found} nm; allowed: above 0, rising by 0.001 nm or more")
         if self.split_counts["train"] < 1:
             raise InputError(
                 f"grid.tilts: found {self.tilts} with validation_share {self.validation_share} and test_share "

@@ -15,16 +15,14 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import FsspecStore
 
-from iphasenet.checksums import LIST, ROOT, added_files, check_seal, write_checksums
+from iphasenet.checksums import LIST, ROOT, check_seal, write_checksums
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
+from iphasenet.marks import KEY
 from iphasenet.storage import TRIES, Folder, Place, is_url, reached, storage_options
 
 if TYPE_CHECKING:
     import xarray
-
-MARK = "iphasenet"
-"""Attribute of a store's root: what kind of store it is."""
 
 Kind = Literal["material", "dataset", "predictions", "simulation", "sample"]
 KINDS: dict[str, str] = {
@@ -60,7 +58,7 @@ def sealed_store(path: str | Path, kind: Kind, known: Mapping[str, str] | None =
     Path
         Folder to write the arrays into, as `iphasenet.files.atomic_directory`.
     """
-    with atomic_directory(path) as temporary:
+    with atomic_directory(path, kind) as temporary:
         yield temporary
         seal(temporary, kind, known)
 
@@ -68,7 +66,7 @@ def sealed_store(path: str | Path, kind: Kind, known: Mapping[str, str] | None =
 def seal(store: Path, kind: Kind, known: Mapping[str, str] | None = None) -> None:
     """Mark a store's root, gather its metadata in one file and list the checksums of its files; as `sealed_store`."""
     (store / LIST).unlink(missing_ok=True)
-    zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False).attrs[MARK] = kind
+    zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=False).attrs[KEY] = kind
     with warnings.catch_warnings():
         # An extension that readers may ignore.
         warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
@@ -97,20 +95,10 @@ def kind_of(place: Place) -> Kind | None:
 def _kind(attributes: Mapping[str, Any]) -> Kind | None:
     """Kind by a root's attributes. Data sets that were assembled before there were marks name their versions."""
     versions = attributes.get("versions")
-    if MARK not in attributes and isinstance(versions, Mapping) and "iphasenet" in versions:
+    if KEY not in attributes and isinstance(versions, Mapping) and "iphasenet" in versions:
         return "dataset"
-    marked = attributes.get(MARK)
+    marked = attributes.get(KEY)
     return marked if marked in get_args(Kind) else None
-
-
-def is_replaceable(path: Path, kind: Kind) -> bool:
-    """Whether a folder is a store of this kind that this library made, and holds nothing that was added since."""
-    if kind_of(path) != kind:
-        return False
-    try:
-        return not added_files(path)
-    except InputError:
-        return False
 
 
 def open_store(place: Place, kind: Kind) -> zarr.Group:
@@ -136,7 +124,7 @@ def open_store(place: Place, kind: Kind) -> zarr.Group:
     """
     root = open_root(place, kind)
     # Data sets that were assembled earlier have no mark: nothing else was sealed then.
-    found = root.attrs.get(MARK, "dataset")
+    found = root.attrs.get(KEY, "dataset")
     if found != kind:
         said = KINDS.get(str(found), f"the unknown mark {found!r}")
         raise InputError(f"{place}: found {said}; allowed: {KINDS[kind]}")

@@ -9,8 +9,9 @@ import xarray
 from ase import Atoms
 from numpy.dtypes import StringDType
 
-from iphasenet.errors import InputError
+from iphasenet import quantities
 from iphasenet.images import ComplexArray, PeriodicImages, simulate_images
+from iphasenet.memory import check_memory
 from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
@@ -66,14 +67,13 @@ class Specimen:
     shape: Shape = INFINITE
 
     def __post_init__(self) -> None:
-        angles = (*self.tilt, self.rotation_deg, *self.offset)
-        if not all(math.isfinite(angle) for angle in angles):
-            raise InputError(f"tilt, rotation, offset: found {list(angles)}; allowed: finite numbers")
+        for name, angle in (("alpha", self.tilt[0]), ("beta", self.tilt[1]), ("rotation", self.rotation_deg)):
+            quantities.ANGLE.check(angle, name)
+        for share in self.offset:
+            quantities.OFFSET.check(share, "offset")
         check_thicknesses(self.thicknesses)
-        if self.phonons < 0 or self.seed < 0:
-            raise InputError(
-                f"frozen phonons: found {self.phonons} configurations, seed {self.seed}; allowed: both from 0"
-            )
+        quantities.SNAPSHOTS.check(self.phonons, "frozen phonons")
+        quantities.SEED.check(self.seed, "seed")
 
     @property
     def has_small_cell(self) -> bool:
@@ -125,6 +125,9 @@ def simulate_specimen(
     xarray.Dataset
         segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
+    count = len(specimen.thicknesses) * (len(microscope.channels) + 1)
+    # Complex while they are rendered, then real.
+    check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
     simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
     images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
     return simulation_dataset(images, slabs, microscope, field)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from iphasenet.door import describe, is_foreseen
 from iphasenet.errors import InputError
 from iphasenet.files import file_bytes, format_bytes
 
@@ -25,7 +26,7 @@ STAGE_VERSIONS = {
     "model_card": 1,
     "predictions": 5,
     "evaluation": 4,
-    "report": 3,
+    "report": 4,
     "reconstruction": 3,
 }
 """Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""
@@ -95,8 +96,8 @@ def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
             yield logger
         logger.info("ended after %.1f s", time.monotonic() - started)
     except BaseException as error:
-        # Bad input needs no traceback.
-        if not isinstance(error, InputError | SystemExit):
+        # Bad input and the machine's want need no traceback.
+        if isinstance(error, Exception) and not is_foreseen(error):
             logger.error("%s failed", name, exc_info=True)
         logger.error("failed after %.1f s: %s", time.monotonic() - started, _in_words(error))
         raise
@@ -125,7 +126,7 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
         Writes to the log.
     """
     try:
-        with journal(name, logging.FileHandler(log, mode="w")) as logger:
+        with journal(name, logging.FileHandler(log, mode="w", encoding="utf-8", errors="backslashreplace")) as logger:
             yield logger
             for path in outputs:
                 logger.info("made %s, %s", path, format_bytes(file_bytes(path)))
@@ -136,4 +137,6 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
 def _in_words(error: BaseException) -> str:
     """Say what failed in one line: bad input by its text alone."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, InputError | SystemExit) else f"{type(error).__name__}: {text}"
+    if isinstance(error, Exception) and is_foreseen(error):
+        return describe(error)
+    return text if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"

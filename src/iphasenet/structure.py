@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.io import read
+from ase.io.cif import parse_cif
 from ase.neighborlist import neighbor_list
 from scipy.spatial import cKDTree
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import CELL_ANGLE, CELL_LENGTH
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
@@ -64,6 +66,7 @@ def read_structure(path: str | Path) -> Atoms:
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CIF file is needed")
     try:
+        shapes = [block.get_cellpar() for block in parse_cif(path)]
         images = read(path, index=":", format="cif", do_not_split_by_at_sign=True)
     except Exception as error:  # a bad file makes the parser raise anything from AssertionError to TypeError
         reason = " ".join(str(error).split()) or "no details given"
@@ -71,6 +74,10 @@ def read_structure(path: str | Path) -> Atoms:
     if len(images) != 1:
         raise InputError(f"{path}: found {len(images)} structures with atoms, exactly one is allowed")
     found = images[0]
+    # A vector of negative length, or an angle above 180°, makes some other cell.
+    for number in filter(None, shapes):
+        for value, quantity in zip(number, 3 * [CELL_LENGTH] + 3 * [CELL_ANGLE], strict=True):
+            quantity.check(value, f"{path}: cell")
     _check_occupancy(found, str(path))
     # Only what the simulation uses is kept: the reader's space-group notes would be wrong in any supercell.
     atoms = Atoms(found.get_chemical_symbols(), positions=found.positions, cell=found.cell, pbc=True)
@@ -191,6 +198,8 @@ def _check_structure(atoms: Atoms, name: str) -> None:
     if not np.isfinite(cell).all() or np.linalg.matrix_rank(cell) < 3:
         vectors = np.array2string(cell, separator=" ").replace("\n", "")
         raise InputError(f"{name}: found the cell {vectors} Å; three independent finite vectors are needed")
+    for length in atoms.cell.lengths():
+        CELL_LENGTH.check(length, f"{name}: length of a cell vector")
     bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if bad.size:
         symbol = atoms.symbols[bad[0]]

@@ -4,281 +4,34 @@ torchrun --standalone --nproc-per-node=1 -m iphasenet.train --help
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
-import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-import lightning
-import numpy as np
-import pandas
-import torch
 import torch.distributed as dist
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    LearningRateMonitor,
-    ModelCheckpoint,
-)
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.callbacks import (
-    AtomicCheckpoints,
-    AveragedWeights,
-    FiniteLosses,
-    ProgressBar,
-    Provenance,
-    StopBySignal,
-    Stopped,
-    ValidationPictures,
-)
-from iphasenet.checksums import check_files
-from iphasenet.crops import Crops
-from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.callbacks import Stopped
 from iphasenet.devices import use_threads
+from iphasenet.door import describe, is_foreseen, is_memory_error
 from iphasenet.errors import InputError
-from iphasenet.files import write_table
-from iphasenet.frames import Frames, StoredFrames
+from iphasenet.fit import Outputs, Sources, fit, is_first
 from iphasenet.model import ModelSettings
-from iphasenet.render import Image
-from iphasenet.rendered_frames import RenderedFrames, load_simulated
-from iphasenet.stage import STAGE_VERSIONS, journal
-from iphasenet.storage import Place, is_url, parse_place
-from iphasenet.trained_on import segment_sums, trained_ranges
-from iphasenet.training import Splits, Training
+from iphasenet.outputs import Output, check_outputs
+from iphasenet.stage import journal
+from iphasenet.storage import is_url, parse_place
 from iphasenet.training_settings import TrainingSettings
-from iphasenet.upload import find_dataset
-from iphasenet.weights import save_weights
 
-
-def describe_run(
-    data: Sequence[MaterialData], noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
-) -> dict[str, Any]:
-    """
-    Say what a run is: only one with the same data, code stage, noise, model and settings may be resumed.
-
-    Parameters
-    ----------
-    data : sequence of MaterialData
-        Training and validation splits.
-    noise : TrainingNoise
-        Noise model.
-    model : ModelSettings
-        Architecture.
-    settings : TrainingSettings
-        How to train.
-
-    Returns
-    -------
-    dict
-        Plain values, nested; `data` is a checksum of the arrays.
-    """
-    checksum = 0
-    for part in data:
-        for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
-            for row in range(len(array)):
-                checksum = zlib.crc32(np.ascontiguousarray(array[row]).data, checksum)
-    described = {
-        "stage": STAGE_VERSIONS["model"],
-        "data": f"{checksum:08x}",
-        "materials": list(dict.fromkeys(part.material for part in data)),
-        "sampling_angstrom": data[0].sampling,
-        "noise": asdict(noise),
-        "model": asdict(model),
-        "training": asdict(settings),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(described))
-    return plain
-
-
-def run_identity(described: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that name a run."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class Sources:
-    """
-    What a training reads.
-
-    Attributes
-    ----------
-    dataset : path or URL
-        Assembled store, or the record of one that was uploaded (`iphasenet.upload`).
-    stream : bool
-        Read images from the store whenever they are needed, for sets larger than the memory.
-    simulations : sequence of path
-        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
-    """
-
-    dataset: Place
-    stream: bool = False
-    simulations: Sequence[Path] = ()
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """
-    What a training writes.
-
-    Attributes
-    ----------
-    weights : path
-        safetensors file to be made.
-    history : path
-        CSV file of losses and metrics to be made.
-    checkpoints : path
-        Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
-    """
-
-    weights: Path
-    history: Path
-    checkpoints: Path
-
-
-def fit(
-    sources: Sources,
-    outputs: Outputs,
-    noise: TrainingNoise,
-    model: ModelSettings,
-    settings: TrainingSettings,
-    resume: Path | None = None,
-    accelerator: str = "auto",
-) -> None:
-    """
-    Train, or go on training, and write the weights of the best epoch on the validation split.
-
-    Parameters
-    ----------
-    sources : Sources
-        Data set, and simulations where crops are rendered.
-    outputs : Outputs
-        Files to be made.
-    noise : TrainingNoise
-        Noise model.
-    model : ModelSettings
-        Architecture.
-    settings : TrainingSettings
-        How to train.
-    resume : path, optional
-        Checkpoint to go on from, of the same run; the run's own newest one if not given.
-    accelerator : str
-        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
-    """
-    lightning.seed_everything(settings.seed, verbose=False)
-    dataset = find_dataset(sources.dataset)
-    # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
-    # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
-    if int(os.environ.get("RANK", "0")) == 0 and not is_url(dataset):
-        check_files(dataset)
-    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.left_out)
-    train, validation = list(read("train")), list(read("validation"))
-    settings.check_image(min(min(data.potential.shape[1:]) for data in train))
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    settings.check_processes(processes, model.norm)
-    attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
-    frames = _frames(train, settings, sources.simulations, attributes)
-    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
-    described = describe_run([*train, *validation], noise, model, settings)
-    folder = outputs.checkpoints / run_identity(described)
-    provenance = Provenance(described)
-    callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
-    trainer, best = _trainer(folder, settings, accelerator, callbacks)
-    splits = Splits(crops, validation, settings, processes)
-    module = Training(model, settings, frames.sampling, splits.steps)
-    last = folder / "last.ckpt"
-    if resume is not None:
-        provenance.check_file(resume)
-    start = resume or (last if last.is_file() else None)
-    trainer.fit(module, splits, ckpt_path=start, weights_only=True)
-    if trainer.is_global_zero:
-        state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(state)
-        write_table(pandas.concat([pandas.read_csv(path) for path in _histories(folder)]), outputs.history)
-        known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
-        score = float("nan") if best.best_model_score is None else float(best.best_model_score)
-        save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
-
-
-def _frames(
-    train: Sequence[MaterialData],
-    settings: TrainingSettings,
-    simulations: Sequence[Path],
-    attributes: Mapping[str, Any],
-) -> Frames:
-    """Frames from where the settings say."""
-    if settings.source == "stored":
-        return StoredFrames(train, settings.crop_pixels)
-    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
-    return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))
-
-
-def _trainer(
-    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
-) -> tuple[lightning.Trainer, ModelCheckpoint]:
-    """Lightning's trainer, and its callback that keeps the best epoch."""
-    best = ModelCheckpoint(folder, "best", monitor="validation_pearson", mode="max", enable_version_counter=False)
-    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
-    newest = ModelCheckpoint(folder, "last", enable_version_counter=False)
-    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=here,
-        num_nodes=processes // here,
-        # Buffers are the attention's indices: the same everywhere, always.
-        strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=settings.epochs,
-        use_distributed_sampler=False,
-        gradient_clip_val=1.0,
-        logger=[
-            # CSVLogger empties its folder when it starts: every start has one of its own.
-            CSVLogger(folder, name="history", version=len(_histories(folder)), flush_logs_every_n_steps=1),
-            TensorBoardLogger(folder, name="", version="tensorboard"),
-        ],
-        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
-        # stop after it: its checkpoint holds the average of the batch.
-        callbacks=[
-            *callbacks,
-            *optional_callbacks(settings),
-            StopBySignal(folder / "last.ckpt"),
-            best,
-            newest,
-            LearningRateMonitor(),
-            ProgressBar(refresh_rate=20),
-        ],
-        plugins=[AtomicCheckpoints()],
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        enable_model_summary=False,
-    )
-    return trainer, best
-
-
-def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
-    """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
-    chosen: list[Callback] = []
-    if settings.ema_decay:
-        chosen.append(AveragedWeights(settings.ema_decay))
-    if settings.patience:
-        chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
-    return chosen
-
-
-def _histories(folder: Path) -> list[Path]:
-    """CSV logs of a run, one a start, in their order."""
-    return sorted(folder.glob("history/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
+_Settings = TypeVar("_Settings")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -288,57 +41,118 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="safetensors file to be made")
     parser.add_argument("--history", type=Path, required=True, help="CSV file of losses and metrics to be made")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")
-    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: noise, model, training")
+    parser.add_argument("--settings", required=True, help="JSON: noise, model, training")
     parser.add_argument("--resume", type=Path, help="checkpoint of the same run to go on from; its newest by default")
     parser.add_argument("--stream", action="store_true", help="read images when they are needed, not all into memory")
     parser.add_argument("--simulations", type=Path, nargs="+", default=[], help="files that crops are rendered from")
     parser.add_argument("--accelerator", choices=("auto", "cpu"), default="auto", help="cpu leaves GPUs alone")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
     options = parser.parse_args(arguments)
-    noise = options.settings["noise"]
     # In the process, and for every library: Snakemake sets several variables to the threads of all processes, and
     # idle threads of one library take the cores from the next.
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     # Crops take little of a step, and forked readers of Zarr can block: no worker processes.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # A log that cannot be written is told by what ends the training, not by every line of it.
+    logging.raiseExceptions = False
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # A launcher that is killed tells nobody: its processes stop in good order by themselves.
+        _prctl_pr_set_pdeathsig(signal.SIGTERM)
     try:
         with use_threads(threads), _journal():
-            fit(
-                Sources(options.dataset, options.stream, options.simulations),
-                Outputs(options.weights, options.history, options.checkpoints),
-                TrainingNoise(noise["dose"], Acquisition(**noise["acquisition"])),
-                ModelSettings(**options.settings["model"]),
-                TrainingSettings(**options.settings["training"]),
-                options.resume,
-                options.accelerator,
+            settings = _read_settings(options.settings)
+            sources = Sources(options.dataset, options.stream, options.simulations)
+            outputs = Outputs(options.weights, options.history, options.checkpoints)
+            if is_first():
+                _check_places(sources, outputs)
+            fit(sources, outputs, *settings, options.resume, options.accelerator)
+    except Exception as error:
+        if not is_foreseen(error):
+            raise
+        _end(f"training: {_describe(error).removeprefix('training: ')}")
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning makes a plain end of Ctrl-C.
+        if KeyboardInterrupt in (type(stop), type(stop.__context__)):
+            stop = Stopped(128 + signal.SIGINT)
+        if not isinstance(stop, Stopped):
+            raise
+        _end("training: stopped by a signal; it goes on from its newest checkpoint when it is started again", stop.code)
+
+
+def _describe(error: Exception) -> str:
+    """Say in one line what ended a training."""
+    if not is_memory_error(error):
+        return describe(error)
+    reason = " ".join(str(error).split())[:200] or "no details"
+    return (
+        f"found too little memory ({reason}); allowed: a smaller training.batch_size or training.crop_pixels, "
+        "jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no images there"
+    )
+
+
+def _check_places(sources: Sources, outputs: Outputs) -> None:
+    """Refuse outputs that cannot be written, before anything is computed; earlier ones of a training are replaced."""
+    asked = (
+        Output("--weights", outputs.weights, endings=(".safetensors",), folder=False),
+        Output("--history", outputs.history, endings=(".csv", ".parquet"), folder=False),
+        Output("--checkpoints", outputs.checkpoints, folder=True),
+    )
+    new = [one for one in asked if not (one.path.is_dir() if one.is_folder else one.path.is_file())]
+    check_outputs(new, [] if is_url(sources.dataset) else [Path(sources.dataset)])
+
+
+def _read_settings(text: str) -> tuple[TrainingNoise, ModelSettings, TrainingSettings]:
+    """Noise, model and training from JSON; InputError names what is no setting, or missing."""
+    try:
+        given = json.loads(text)
+        noise, model, training = (dict(given[part]) for part in ("noise", "model", "training"))
+        dose, acquisition = noise["dose"], dict(noise["acquisition"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--settings: found {text[:60]!r}, which will not do ({type(error).__name__}: {error}); allowed: JSON of "
+            "noise (dose, acquisition), model and training"
+        ) from error
+    return (
+        TrainingNoise(dose, _made(Acquisition, acquisition, "noise.acquisition")),
+        _made(ModelSettings, model, "model"),
+        _made(TrainingSettings, training, "training"),
+    )
+
+
+def _made(kind: Callable[..., _Settings], values: Mapping[str, Any], section: str) -> _Settings:
+    """Dataclass of given values, where they have the names of its fields."""
+    known: tuple[Field[Any], ...] = fields(kind)  # type: ignore[arg-type]
+    needed = {one.name for one in known if one.default is MISSING and one.default_factory is MISSING}
+    for found, names in (
+        ("unknown", values.keys() - {one.name for one in known}),
+        ("no", needed - values.keys()),
+    ):
+        if names:
+            raise InputError(
+                f"--settings, {section}: found {found} {', '.join(sorted(names))}; allowed: "
+                f"{', '.join(one.name for one in known)}"
             )
-    except InputError as error:
-        _end(str(error))
-    except torch.OutOfMemoryError as error:
-        reason = " ".join(str(error).split())[:200]
-        _end(
-            f"training: found too little memory on a GPU ({reason}); allowed: a smaller training.batch_size or "
-            "training.crop_pixels, jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no "
-            "images there"
-        )
-    except Stopped:
-        _end("training: stopped by a signal; it goes on from its newest checkpoint when it is started again")
+    return kind(**values)
 
 
-def _end(message: str) -> NoReturn:
+def _end(message: str, code: Any = 1) -> NoReturn:
     """End this process with a message."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Nobody reads it, of which Python would complain in its end.
+        os._exit(code)
     if dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl":
         # NCCL would wait for the other processes, which wait for this one's gradients.
-        print(message, file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(1)
-    sys.exit(message)
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def _journal() -> AbstractContextManager[Any]:
     """Journal of the first process, in its output."""
-    first = os.environ.get("RANK", "0") == "0"
-    return journal("training", logging.StreamHandler(sys.stdout)) if first else nullcontext()
+    return journal("training", logging.StreamHandler(sys.stdout)) if is_first() else nullcontext()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,64 @@
-"""What a network was trained on, in the few numbers that are kept with its weights."""
+"""What a network was trained on and how: the run's name, and the few numbers that are kept with its weights."""
 
+import hashlib
+import json
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.dataset import MaterialData, zone_axis_angle
+from iphasenet.model import ModelSettings
+from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.training_settings import TrainingSettings
+
+
+def describe_run(
+    data: Sequence[MaterialData], noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
+) -> dict[str, Any]:
+    """
+    Say what a run is: only one with the same data, code stage, noise, model and settings may be resumed.
+
+    Parameters
+    ----------
+    data : sequence of MaterialData
+        Training and validation splits.
+    noise : TrainingNoise
+        Noise model.
+    model : ModelSettings
+        Architecture.
+    settings : TrainingSettings
+        How to train.
+
+    Returns
+    -------
+    dict
+        Plain values, nested; `data` is a checksum of the arrays.
+    """
+    checksum = 0
+    for part in data:
+        for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
+            for row in range(len(array)):
+                checksum = zlib.crc32(np.ascontiguousarray(array[row]).data, checksum)
+    described = {
+        "stage": STAGE_VERSIONS["model"],
+        "data": f"{checksum:08x}",
+        "materials": list(dict.fromkeys(part.material for part in data)),
+        "sampling_angstrom": data[0].sampling,
+        "noise": asdict(noise),
+        "model": asdict(model),
+        "training": asdict(settings),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
+
+
+def run_identity(described: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that name a run."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def trained_ranges(

@@ -59,9 +59,7 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Item, _index: int) -> Tensor:
         """Loss of a batch of crops."""
         segments, metadata, potential, _ = batch
-        loss = self.loss(self.network(segments, metadata), metadata, potential)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
-        return loss
+        return self.loss(self.network(segments, metadata), metadata, potential)
 
     def validation_step(self, batch: Item, _index: int) -> None:
         """Loss and mean Pearson correlation of a batch of whole images."""

@@ -1,14 +1,48 @@
 """How a network is trained, checked before anything runs: this module needs no torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import THICKNESS, Quantity
 from iphasenet.sampling import LeftOut
 
 TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
 """Terms of the loss that train the mean potential; `spread` trains the uncertainty alone."""
+
+_COUNT = Quantity("", 1, 100_000, whole=True)
+_NUMBERS = {
+    "seed": Quantity("", 0, 2**32 - 1, whole=True),
+    "epochs": _COUNT,
+    "crops_per_sample": _COUNT,
+    "crop_pixels": Quantity("", 64, 16_384, whole=True),
+    "batch_size": _COUNT,
+    "learning_rate": Quantity("", 0, 1, above=True),
+    "weight_decay": Quantity("", 0, 10),
+    "output_scale_v": Quantity("V", 0, 1e5, above=True),
+    "ema_decay": Quantity("", 0, 1),
+    "patience": Quantity("", 0, 100_000, whole=True),
+}
+_LOSS_WEIGHT = Quantity("", 0, 1000)
+
+
+def check_number(value: Any, name: str, quantity: Quantity) -> None:
+    """Refuse what is no number, or outside a quantity's range; `name` is what the message calls it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not quantity.holds(value):
+        whole = "a whole number, " if quantity.whole else ""
+        raise InputError(f"{name}: found {value!r}; allowed: {whole}{quantity.allowed}")
+
+
+def check_choices(settings: Any, section: str) -> None:
+    """Refuse a field of a dataclass that is none of its literals, or no truth value where it is one."""
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        choices = get_args(hint) if get_origin(hint) is Literal else (True, False) if hint is bool else ()
+        if choices and not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+            raise InputError(f"{section}.{name}: found {value!r}; allowed: {', '.join(map(str, choices))}")
 
 
 @dataclass(frozen=True)
@@ -45,8 +79,8 @@ class TrainingSettings:
         Epochs without a better validation after which training stops; 0 is never.
     source : {'stored', 'rendered'}
         Crops of the stored samples, or rendered from the simulations at a new place and rotation every time.
-    precision : str
-        Lightning's precision, e.g. '32-true' or 'bf16-mixed'.
+    precision : {'32-true', 'bf16-mixed'}
+        Lightning's precision.
     leave_out : mapping
         `materials` and `thickness_nm` that training and the choice of the epoch do not see.
     """
@@ -65,13 +99,28 @@ class TrainingSettings:
     ema_decay: float
     patience: int
     source: Literal["stored", "rendered"]
-    precision: str
+    precision: Literal["32-true", "bf16-mixed"]
     leave_out: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, quantity in _NUMBERS.items():
+            check_number(getattr(self, name), f"training.{name}", quantity)
+        if self.ema_decay == 1:
+            raise InputError("training.ema_decay: found 1, which keeps the first weights; allowed: 0 to less than 1")
+        check_choices(self, "training")
         # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
         if self.crop_pixels % 32 or self.crop_pixels < 64:
             raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: 64, 96, 128, ...")
+        self._check_loss()
+        for thickness in self.leave_out.get("thickness_nm", ()):
+            check_number(thickness, "training.leave_out.thickness_nm", THICKNESS)
+
+    def _check_loss(self) -> None:
+        terms = (*TERMS, "spread")
+        if not isinstance(self.loss, Mapping) or set(self.loss) != set(terms):
+            raise InputError(f"training.loss: found {self.loss}; allowed: a weight of each of {', '.join(terms)}")
+        for term in terms:
+            check_number(self.loss[term], f"training.loss.{term}", _LOSS_WEIGHT)
         if not any(self.loss[term] for term in TERMS):
             raise InputError(
                 f"training.loss: found {dict(self.loss)}; allowed: at least one weight of {', '.join(TERMS)} above 0"

@@ -48,7 +48,7 @@ def test_three_commands_lead_from_a_crystal_to_the_picture(folder: Path) -> None
     assert sorted(signals) == ["idpc", "mean_potential", "potential", "spread"]
     potential = np.asarray(signals["potential"]["data"])
     assert [axis["scale"] for axis in signals["potential"]["axes"]] == [0.2, 0.2]
-    with xarray.open_zarr(folder / "gan.zarr", consolidated=False) as simulated:
+    with xarray.open_zarr(folder / "gan.zarr") as simulated:
         truth = simulated["potential"].values[0].reshape(128, 2, 128, 2).mean(axis=(1, 3))
     assert np.corrcoef(potential.ravel(), truth.ravel())[0, 1] > 0.98
     assert np.abs(potential - truth).mean() < 0.03 * truth.max()

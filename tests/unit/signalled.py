@@ -1,8 +1,7 @@
-"""Run by torchrun: one real training that is sent SIGTERM while it computes a given step."""
+"""Run by itself or torchrun: one real training that is sent a signal while it computes a given step."""
 
 import json
 import os
-import signal
 import sys
 from typing import Any
 
@@ -12,7 +11,7 @@ from iphasenet.training import Training
 
 def send_signal(module: Training, *_batch: Any) -> None:
     if module.global_step == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), int(sys.argv[3]))
 
 
 Training.on_train_batch_start = send_signal

@@ -16,7 +16,7 @@ SMALL = ["--pixels", "32", "--sampling", "0.3", "--window", "6", "--multislice-s
 
 def run(folder: Path, *arguments: str, cif: Path = STRUCTURES / "GaN.cif") -> xarray.Dataset:
     main(["simulate", str(cif), "--output", str(folder / "out.zarr"), *SMALL, *arguments])
-    return xarray.open_zarr(folder / "out.zarr", consolidated=False)
+    return xarray.open_zarr(folder / "out.zarr")
 
 
 def test_a_simulation_has_dimensions_coordinates_and_units(tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
 """One clear line for every wrong configuration."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.config import check_configuration, crystals, selected_materials
+from iphasenet.config_form import check_keys
 from iphasenet.errors import InputError
+from iphasenet.optics import Microscope
+from iphasenet.sampling import Grid
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 
 
 def change(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -36,7 +40,7 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 )
 def test_shipped_configurations_are_accepted(name: str) -> None:
     check_configuration(SHIPPED, SCHEMA, ROOT)
-    config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text()))
+    config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")))
     check_configuration(config, SCHEMA, ROOT)
     assert config["run"] != SHIPPED["run"]
 
@@ -49,7 +53,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         nested = [s for s in [*own.values(), schema.get("additionalProperties")] if isinstance(s, dict)]
         return [*own, *(key for child in nested for key in keys(child))]
 
-    missing = [key for key in keys(yaml.safe_load(SCHEMA.read_text())) if f"`{key}`" not in text]
+    missing = [key for key in keys(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))) if f"`{key}`" not in text]
     assert not missing
 
 
@@ -132,3 +136,123 @@ def test_what_the_schema_calls_optional_may_be_left_out() -> None:
     config["grid"]["edge_share"] = 0.1
     with pytest.raises(InputError, match=r"training\.source.*stored"):
         check_configuration(config, SCHEMA, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("apply", "parts"),
+    [
+        (change("training", "learning_rate", value=float("nan")), ["training.learning_rate", "nan", "finite"]),
+        (change("training", "weight_decay", value=float("inf")), ["training.weight_decay", "inf", "finite"]),
+        (change("training", "loss", "l1", value=float("inf")), ["training.loss.l1", "finite"]),
+        (change("image", "sampling_angstrom", value=float("nan")), ["image.sampling_angstrom", "finite"]),
+        (change("noise", "evaluation_doses", value=[1e5, float("inf")]), ["evaluation_doses.1", "finite"]),
+        (change("materials", "GaN", "rms_displacement_angstrom", value={"Ga": float("nan")}), ["Ga", "finite"]),
+        (change("grid", "tilts", value=100_000_000), ["grid.tilts", "at most 10,000"]),
+        (change("seed", value=10**400), ["seed", "digits"]),
+        (change("seed", value=16**6000), ["seed", "digits"]),
+        (change("seed", value=True), ["seed", "True", "integer"]),
+        (change("optics", "semiangle_mrad", value=1e300), ["optics.semiangle_mrad", "1e+300", "at most 100 mrad"]),
+        (change("image", "sampling_angstrom", value=1e-300), ["at least 0.001 and at most 1 Å"]),
+        (change("optics", "aberrations", value={"defocus": 1e9}), ["defocus", "100,000 Å"]),
+        (change("optics", "aberrations", value={"C12": 9, "phi12": 1e9}), ["phi12", "360 degrees"]),
+        (change("noise", "acquisition", "drift_angstrom", value=11), ["drift_angstrom", "at most 10 Å"]),
+        (change("run", value="tiny\n"), ["run", r"'tiny\n'", "matches"]),
+        (change("run", value="x" * 300), ["run", "100 characters"]),
+        (change("compare", value=["other\n"]), ["compare.0", "matches"]),
+        (change("materials", "GaN\n", value=SHIPPED["materials"]["GaN"]), ["GaN", "matches"]),
+        (change("storage", value="s3://bucket/a b"), ["storage", "matches"]),
+        (change("title", value="a\0b"), ["title", "control"]),
+        (change("title", value="\udcff"), ["title", "control"]),
+        (change("materials", "GaN", "cif", value="{x}.cif"), ["materials.GaN.cif", "{x}.cif"]),
+        (change("select", value=["GaN"] * 200_000), ["100,000 values"]),
+        (
+            change("training", "leave_out", "materials", value=["x" * 10_000]),
+            ["leave_out.materials.0", "...", "100 characters"],
+        ),
+    ],
+)
+def test_numbers_and_texts_beyond_reason_are_one_line(
+    apply: Callable[[dict[str, Any]], None], parts: list[str]
+) -> None:
+    config = copy.deepcopy(SHIPPED)
+    apply(config)
+    with pytest.raises(InputError) as caught:
+        check_configuration(config, SCHEMA, ROOT)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_configuration_that_holds_itself_is_one_line() -> None:
+    """YAML's anchors can repeat a part within itself, or some lines a million times."""
+    config = copy.deepcopy(SHIPPED)
+    config["materials"]["GaN"]["cif"] = config["materials"]
+    with pytest.raises(InputError, match="20 levels"):
+        check_configuration(config, SCHEMA, ROOT)
+    many: Any = "x"
+    for _ in range(12):
+        many = [many] * 12
+    with pytest.raises(InputError, match="100,000 values"):
+        check_configuration({**SHIPPED, "select": many}, SCHEMA, ROOT)
+
+
+def test_the_product_of_sane_numbers_is_limited() -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["grid"].update(tilts=9_000, rotations=9_000)
+    with pytest.raises(InputError, match=r"grid: found .*rotations.*at most 10,000,000"):
+        check_configuration(config, SCHEMA, ROOT)
+    config["grid"].update(tilts=10_000, rotations=1)
+    config["materials"] = {f"M{n}": SHIPPED["materials"]["GaN"] for n in range(6)}
+    with pytest.raises(InputError, match=r"grid: found 60,000 of materials x tilts; allowed: at most 50,000"):
+        check_configuration(config, SCHEMA, ROOT)
+
+
+def schema_parts(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every schema within a schema, with the keys that lead to it."""
+    if isinstance(schema, dict):
+        yield path, schema
+    for key, child in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if isinstance(child, dict | list):
+            yield from schema_parts(child, (*path, str(key)))
+
+
+def test_every_number_and_list_of_the_schema_ends_somewhere() -> None:
+    for path, part in schema_parts(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))):
+        kinds = part.get("type", [])
+        if {"number", "integer"} & set([kinds] if isinstance(kinds, str) else kinds):
+            assert {"minimum", "exclusiveMinimum"} & set(part) and {"maximum", "exclusiveMaximum"} & set(part), path
+        if kinds == "array" and "enum" not in part["items"]:
+            assert "maxItems" in part, path
+
+
+@pytest.mark.parametrize(
+    ("make", "section"),
+    [
+        (lambda values: Grid(**values), ("grid",)),
+        (lambda values: Acquisition(**values), ("noise", "acquisition")),
+        (lambda values: Microscope(**values), ("optics",)),
+    ],
+)
+def test_what_the_schema_refuses_no_dataclass_takes(make: Callable[..., Any], section: tuple[str, ...]) -> None:
+    """Both hold the same limits: those who use the library meet no others than those who configure the workflow."""
+    rules, valid = yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), SHIPPED
+    for key in section:
+        rules, valid = rules["properties"][key], valid[key]
+    make(valid)
+    for name, rule in rules["properties"].items():
+        if rule.get("type") in ("number", "integer"):
+            high = rule.get("maximum", rule.get("exclusiveMaximum"))
+            low = rule.get("minimum", rule.get("exclusiveMinimum"))
+            for value in (high * 1.01 + 1, low - 1, float("nan"), float("inf")):
+                with pytest.raises(InputError, match=name):
+                    make({**valid, name: value})
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("run: a\ngrid:\n  tilts: 3\n  rotations: 2\n  tilts: 4\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"grid\.tilts: found twice in .*twice\.yaml, lines 3 and 5; allowed: once"):
+        check_keys(path)
+    for text in ("run: a\ngrid: {tilts: 3}\nimage: {tilts: 3}\n", '{"run": "a"}', "materials: &a {GaN: *a}\n", ""):
+        path.write_text(text, encoding="utf-8")
+        check_keys(path)

@@ -1,10 +1,17 @@
 """The network's inputs, its metadata and its weights."""
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from iphasenet.errors import InputError
 from iphasenet.losses import contrast, training_loss
@@ -123,10 +130,76 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
             load_weights(tmp_path / name)
 
 
-@pytest.mark.parametrize("size", [0, 20])
-def test_feature_size_is_checked(size: int) -> None:
-    with pytest.raises(InputError, match="feature_size"):
-        ModelSettings(size)
+def test_a_changed_byte_of_weights_is_noticed(tmp_path: Path) -> None:
+    """Of a tensor, of a tensor's name and of what the weights say of themselves."""
+    path = tmp_path / "w.safetensors"
+    save_weights(path, PotentialNetwork(SETTINGS), {"materials": ["GaN"]})
+    content = path.read_bytes()
+    for place in (len(content) - 100, content.index(b"GaN"), content.index(b"film")):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=r"w\.safetensors: found no usable weights .*; allowed: ") as caught:
+            load_weights(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(content[:-100])
+    with pytest.raises(InputError, match=r"w\.safetensors"):
+        load_weights(path)
+
+
+def test_weights_without_a_checksum_are_read(tmp_path: Path) -> None:
+    """As training wrote them before it kept one."""
+    network, path = PotentialNetwork(SETTINGS), tmp_path / "w.safetensors"
+    save_weights(path, network, {"materials": ["GaN"]})
+    with safe_open(path, "pt") as stream:
+        header, tensors = stream.metadata(), {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    del header["checksum"]
+    save_file(tensors, path, header)
+    loaded, described = load_weights(path)
+    assert described == {"materials": ["GaN"]}
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in loaded.state_dict().items())
+
+
+WRITE = """
+import sys
+from pathlib import Path
+import torch
+from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.weights import save_weights, write_pytorch
+torch.manual_seed(0)
+network = PotentialNetwork(ModelSettings(12))
+folder = Path(sys.argv[1])
+save_weights(folder / "weights.safetensors", network, {"materials": ["GaN"], "dose": [1e4, 1e6], "title": "Å"})
+write_pytorch(folder / "swinunetr.pt", network.network.state_dict())
+"""
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever their numbers and the order of their sets and hash maps."""
+    written = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", WRITE, str(folder)], check=True, env=environment, timeout=100)
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert set(written[0]) == {"weights.safetensors", "swinunetr.pt"} and written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature_size": 0}, "model.feature_size: found 0; allowed: a whole number, 12 to 1,200"),
+        ({"feature_size": 20}, "model.feature_size: found 20; allowed: a multiple of 12"),
+        ({"feature_size": float("nan")}, "model.feature_size: found nan"),
+        ({"feature_size": 12 * 10**9}, "model.feature_size: found 12000000000"),
+        ({"window_size": float("inf")}, "model.window_size: found inf; allowed: a whole number, 2 to 64 tokens"),
+        ({"norm": "layer"}, "model.norm: found 'layer'; allowed: instance, batch, group"),
+        ({"uncertainty": "no"}, "model.uncertainty: found 'no'; allowed: True, False"),
+    ],
+)
+def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        replace(SETTINGS, **change)
 
 
 def loss(prediction: torch.Tensor, weights: dict[str, float]) -> float:

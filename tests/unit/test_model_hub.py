@@ -60,7 +60,7 @@ def test_a_published_state_dict_becomes_such_a_folder(tmp_path: Path) -> None:
     [
         (["--card", "none.md"], "none.md"),
         (["--example", "none.npz"], "none.npz"),
-        (["--output", "."], "already"),
+        (["--output", "."], "a folder with mine.npy"),
         (["--example", "unknown.npy"], "--thickness"),
     ],
 )

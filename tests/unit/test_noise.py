@@ -131,7 +131,7 @@ def test_training_doses_are_log_uniform() -> None:
 def test_bad_noise_is_named() -> None:
     with pytest.raises(InputError, match="training_dose"):
         TrainingNoise((1e6, 1e3), Acquisition())
-    with pytest.raises(InputError, match=r"training_dose.*1e\+11.*<= 1e\+10"):
+    with pytest.raises(InputError, match=r"training_dose.*1e\+11.*1e\+10 e/Å²"):
         TrainingNoise((1e6, 1e11), Acquisition())
     for doses in ((1e5, 1e5), (0.0,)):
         with pytest.raises(InputError, match="evaluation_doses"):

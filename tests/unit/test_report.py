@@ -1,7 +1,10 @@
 """Figures and report: what they show, and what they refuse."""
 
 import base64
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -272,3 +275,26 @@ def test_report_refuses_a_figure_that_browsers_may_not_show(tmp_path: Path) -> N
 
 def test_report_knows_every_metric() -> None:
     assert tuple(METRICS) == metrics.METRICS and POTENTIALS == metrics.POTENTIALS
+
+
+EXAMPLE = """
+import sys
+from pathlib import Path
+from tests.report_example import viewer_samples, write_example
+folder = Path(sys.argv[1])
+folder.mkdir()
+(folder / "cost.csv").write_text(f"rule,wall time [h]\\nall,{sys.argv[2]}\\n")
+write_example(folder, viewer=viewer_samples(), cost=folder / "cost.csv")
+"""
+
+
+def test_two_runs_have_the_same_report_but_for_their_cost(tmp_path: Path) -> None:
+    """In processes of their own, with other hashes of texts: no set's order, process number or hour is in it."""
+    pages = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", EXAMPLE, str(tmp_path / seed), seed]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).parents[2])
+        pages.append((tmp_path / seed / "reports" / "report.html").read_text(encoding="utf-8"))
+    rest = [re.sub('<h2 id="cost-section">.*?<h2', "", page, flags=re.DOTALL) for page in pages]
+    assert pages[0] != pages[1] and rest[0] == rest[1]
+    assert "differ from run to run" in " ".join(pages[0].split())

@@ -10,7 +10,8 @@ import zarr
 from iphasenet.checksums import LIST
 from iphasenet.dataset import read_rows
 from iphasenet.errors import InputError
-from iphasenet.seals import is_replaceable, kind_of, open_store, seal, write_xarray
+from iphasenet.marks import is_replaceable_folder
+from iphasenet.seals import kind_of, open_store, seal, write_xarray
 
 
 def made(path: Path) -> Path:
@@ -70,13 +71,14 @@ def test_a_list_that_was_cut_is_refused(tmp_path: Path) -> None:
 def test_only_the_same_kind_without_anything_of_the_users_may_be_replaced(tmp_path: Path) -> None:
     store = made(tmp_path / "a.zarr")
     (store / ".snakemake_timestamp").touch()
-    assert is_replaceable(store, "simulation") and not is_replaceable(store, "dataset")
+    assert is_replaceable_folder(store, "simulation") and not is_replaceable_folder(store, "dataset")
     (store / "notes.txt").touch()
-    assert not is_replaceable(store, "simulation")
+    assert not is_replaceable_folder(store, "simulation")
     foreign = tmp_path / "foreign.zarr"
     zarr.open_group(foreign, mode="w", zarr_format=3)
-    for other in (foreign, tmp_path, tmp_path / "nothing"):
-        assert kind_of(other) is None and not is_replaceable(other, "simulation")
+    assert is_replaceable_folder(tmp_path / "nothing", "simulation")
+    for other in (foreign, tmp_path):
+        assert kind_of(other) is None and not is_replaceable_folder(other, "simulation")
 
 
 def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:

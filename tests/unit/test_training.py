@@ -21,7 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.callbacks import FiniteLosses, Provenance
+from iphasenet.callbacks import FiniteLosses
+from iphasenet.checkpoints import Provenance
 from iphasenet.crops import Crops, EpochSampler, NoisyImages
 from iphasenet.dataset import MaterialData, StoredRows, read_split
 from iphasenet.devices import room_for_images
@@ -29,8 +30,7 @@ from iphasenet.errors import InputError
 from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.train import describe_run, run_identity
-from iphasenet.trained_on import segment_sums, trained_ranges
+from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.training import CropLoader, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
@@ -188,7 +188,26 @@ def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
     [
         ({"crop_pixels": 32}, "crop_pixels"),
         ({"crop_pixels": 100}, "crop_pixels"),
-        ({"loss": dict.fromkeys(TERMS, 0)}, "loss"),
+        ({"loss": dict.fromkeys((*TERMS, "spread"), 0)}, "loss"),
+        ({"loss": {"l1": 1}}, "loss"),
+        (
+            {"loss": {**SETTINGS["training"]["loss"], "l2": float("inf")}},
+            r"loss\.l2: found inf; allowed: 0 to 1,000",
+        ),
+        ({"learning_rate": float("nan")}, r"training\.learning_rate: found nan; allowed: above 0 to 1"),
+        ({"learning_rate": 1e30}, r"learning_rate: found 1e\+30"),
+        ({"learning_rate": "1e-3"}, "learning_rate: found '1e-3'"),
+        ({"weight_decay": float("inf")}, "weight_decay: found inf"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"output_scale_v": float("nan")}, r"output_scale_v: found nan; allowed: above 0 to 100,000 V"),
+        ({"ema_decay": 1}, "ema_decay: found 1"),
+        ({"epochs": float("inf")}, "epochs: found inf; allowed: a whole number"),
+        ({"epochs": 10**12}, "epochs"),
+        ({"patience": 1.5}, "patience: found 1.5"),
+        ({"seed": True}, "seed: found True"),
+        ({"precision": "64"}, "precision: found '64'; allowed: 32-true, bf16-mixed"),
+        ({"relative_loss": 1}, "relative_loss: found 1; allowed: True, False"),
+        ({"leave_out": {"thickness_nm": [float("nan")]}}, "leave_out.thickness_nm: found nan"),
     ],
 )
 def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
@@ -282,6 +301,13 @@ def newest_checkpoint(folder: Path) -> dict[str, Any]:
     return found
 
 
+def epochs_of(folder: Path) -> np.ndarray:
+    """Losses and metrics of every epoch of a history, which has every step once."""
+    history = pandas.read_csv(folder / "history.csv")
+    assert history["step"].is_unique and history["step"].is_monotonic_increasing
+    return history[["epoch", "train_loss", "validation_loss", "validation_pearson"]].dropna().to_numpy()
+
+
 def assert_the_same_weights(one: Path, other: Path) -> None:
     """Averaged ones and those that are trained on, after the last step."""
     first, second = newest_checkpoint(one), newest_checkpoint(other)
@@ -306,8 +332,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, epoch: in
     assert_the_same_weights(tmp_path / "whole", tmp_path / "killed")
     published = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")]
     assert all(torch.equal(published[0][name], published[1][name]) for name in published[0])
-    history = pandas.read_csv(tmp_path / "killed" / "history.csv")
-    assert set(history["epoch"].dropna()) == {0, 1, 2}
+    np.testing.assert_array_equal(epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "killed"))
+    assert list(epochs_of(tmp_path / "killed")[:, 0]) == [0, 1, 2]
 
 
 def free_port() -> int:
@@ -362,13 +388,19 @@ def test_slurms_warning_stops_all_processes_after_a_batch_and_puts_the_job_back(
         subprocess.run(command(unfinished, dataset, 2), check=True, capture_output=True, timeout=300)
         assert (unfinished / "weights.safetensors").exists()
     assert_the_same_weights(folder, tmp_path / "whole")
+    # The loss of the stopped epoch is that of all its batches, on both processes.
+    np.testing.assert_allclose(epochs_of(folder), epochs_of(tmp_path / "whole"), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("step", "stopped_after"), [(8, 9), (11, 13), (17, None)])
 def test_a_signalled_training_goes_on_at_the_next_batch(tmp_path: Path, step: int, stopped_after: int | None) -> None:
-    """Six batches an epoch; after an epoch's last one, validation and the next epoch's first come before the stop."""
+    """Six batches an epoch; after an epoch's last one, validation and the next epoch's first come before the stop.
+
+    Losses and metrics are those of a training that was not stopped, each step once.
+    """
     dataset, folder = make(tmp_path / "data"), tmp_path / "run"
-    script = [str(Path(__file__).with_name("signalled.py")), str(step), json.dumps(options(folder, dataset))]
+    arguments = [str(step), json.dumps(options(folder, dataset)), str(signal.SIGTERM.value)]
+    script = [str(Path(__file__).with_name("signalled.py")), *arguments]
     signalled = subprocess.run([*torchrun(), *script], capture_output=True, text=True, timeout=300)
     assert newest_checkpoint(folder)["global_step"] == (stopped_after or 18)
     assert (signalled.returncode == 0) == (stopped_after is None)
@@ -378,16 +410,14 @@ def test_a_signalled_training_goes_on_at_the_next_batch(tmp_path: Path, step: in
     weights, histories = [], []
     for name in ("run", "whole"):
         weights.append(load_file(tmp_path / name / "weights.safetensors"))
-        history = pandas.read_csv(tmp_path / name / "history.csv")
-        histories.append(history[["epoch", "step", "validation_loss", "validation_pearson"]].dropna().to_numpy())
+        histories.append(epochs_of(tmp_path / name))
     assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
     np.testing.assert_array_equal(*histories)
 
 
 def test_a_loss_that_is_no_number_ends_all_processes_with_the_samples(tmp_path: Path) -> None:
-    """The weights of a first step of that size overflow in the second."""
-    command_line = command(tmp_path, make(tmp_path / "data"), 2, learning_rate=1e30)
-    result = subprocess.run(command_line, capture_output=True, text=True, timeout=100)
+    script = [str(Path(__file__).with_name("overflowing.py")), json.dumps(options(tmp_path, make(tmp_path / "data")))]
+    result = subprocess.run([*torchrun(2), *script], capture_output=True, text=True, timeout=100)
     lines = [line for line in result.stderr.splitlines() if line.startswith("training: found a loss of")]
     assert result.returncode == 1 and lines
     assert re.match(r"training: found a loss of (nan|inf) in epoch 0, batch of (GaN|MoS2)-.*, (GaN|MoS2)-", lines[0])

@@ -28,9 +28,11 @@ def copy_workflow(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, config: str = "config/tiny.yaml", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in a folder; the output holds stdout and stderr."""
-    return _run(folder, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config)
+    return _run(folder, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config, **environment)
 
 
 def iphasenet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,15 +40,16 @@ def iphasenet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return _run(folder, "-c", "from iphasenet.cli import main; main()", *arguments)
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def _run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         timeout=900,
     )
 

@@ -1,5 +1,7 @@
 """A folder of images through the workflow."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +61,59 @@ def test_the_runs_own_network_is_trained_where_no_other_is_named(workflow: Path)
     path.write_text(path.read_text().replace("  weights: resources/models/laptop.safetensors\n", ""))
     planned = snakemake(workflow, "reconstruction", "-n", config="config/mine.yaml").stdout
     assert "rule train_model" in planned or "Training" in planned
+
+
+HOSTILE = {
+    "a{b}.npz": "a%7Bb%7D",
+    "{wildcards.image}.npz": "%7Bwildcards.image%7D",
+    "<run>.npz": "%3Crun%3E",
+    "line\nbreak.npz": "line%0Abreak",
+    "a,b.npz": "a%2Cb",
+    "100%.npz": "100%",
+    "%7B.npz": "%257B",
+    "--weights.npz": "--weights",
+    ' it\'s "my" $HOME `x`;#&*?.npz': ' it\'s "my" $HOME `x`;#&*?',
+    "trailing .npz": "trailing ",
+    "Å ü.npz": "Å ü",
+    "same.npz": "same.npz",
+    "same.tif": "same.tif",
+    "same.tif.npy": "same.tif.npy",
+    "Same.npy": "Same",
+    "l" * 251 + ".npz": "l" * 191 + "-8d5c9f5b",
+    "\udcff.npz": "%FF",
+}
+"""Files' names, and those of their outputs."""
+
+STUB = """#!{python}
+import os, sys
+image, options = sys.argv[-1], sys.argv[:-2]
+assert sys.argv[-2] == "--" and open(image, "rb").read() == os.fsencode(os.path.basename(image))
+for name in ("--output", "--figure"):
+    open(options[options.index(name) + 1], "wb").write(os.fsencode(image))
+"""
+
+
+def test_images_of_any_name_in_a_folder_of_any_name_are_reconstructed(workflow: Path) -> None:
+    """What Snakemake, a shell or a command line could take for something else; the command itself is stood in for."""
+    folder, commands = workflow / "my {lab} <run>", workflow / "bin"
+    folder.mkdir()
+    commands.mkdir()
+    for name in HOSTILE:
+        (folder / name).write_bytes(os.fsencode(name))
+    (commands / "iphasenet").write_text(STUB.format(python=sys.executable), encoding="utf-8")
+    (commands / "iphasenet").chmod(0o755)
+    path = f"{commands}:{os.environ['PATH']}"
+    config = CONFIG.replace("images: images", "images: my {lab} <run>").replace("second", '"a{b}"')
+    (workflow / "config" / "mine.yaml").write_text(config, encoding="utf-8")
+    result = snakemake(workflow, "reconstruction", config="config/mine.yaml", PATH=path)
+    assert result.returncode == 0, result.stdout[-3000:]
+    made = workflow / "results" / "mine" / "reconstruction"
+    for name, output in HOSTILE.items():
+        assert (made / f"{output}.hspy").read_bytes() == os.fsencode(f"my {{lab}} <run>/{name}")
+    assert "Nothing to be done" in snakemake(workflow, "reconstruction", config="config/mine.yaml").stdout
+    os.utime(folder / "a{b}.npz", (1e9, 1e9))
+    planned = snakemake(workflow, "reconstruction", "-n", config="config/mine.yaml").stdout
+    assert "Reconstruction of a%7Bb%7D" in planned and "Reconstruction of a%2Cb" not in planned
 
 
 def test_a_bad_image_is_one_line_and_no_output(workflow: Path) -> None:

@@ -1,10 +1,13 @@
 import json
 import os
+import shlex
 import sys
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from iphasenet import job_resources
+from iphasenet.checkout import check_path, check_writable
 from iphasenet.config import (
     check_configuration,
     crystals,
@@ -12,6 +15,7 @@ from iphasenet.config import (
     selected_materials,
     sorted_keys,
 )
+from iphasenet.config_form import check_keys
 from iphasenet.errors import InputError
 from iphasenet.sampling import Grid, orientations
 from iphasenet.sizes import check_disk
@@ -20,12 +24,21 @@ from iphasenet.user_images.folder import (
     check_own_settings,
     command_options,
     find_images,
+    is_pattern,
     settings_of,
 )
 
+# Snakemake writes it into shell commands as it is: below a path with a blank no job would start.
+sys.executable = shlex.quote(sys.executable)
+
 IMAGES = {}
 try:
+    check_path(str(workflow.basedir))
+    check_path(str(Path.cwd()))
+    check_writable(Path.cwd())
     check_configuration(config, workflow.source_path("../schemas/config.schema.yaml"))
+    for path in filter(os.path.isfile, workflow.configfiles):
+        check_keys(path)
     if "reconstruction" in config:
         IMAGES = find_images(config["reconstruction"]["images"])
         check_own_settings(config["reconstruction"], IMAGES)
@@ -47,6 +60,23 @@ JOBS["training_minutes"] = job_resources.training_minutes(config, len(MATERIALS)
 # Where the data set, and the network with its baselines, are made: here, or by another run.
 DATA = f"results/{config.get('dataset', config['run'])}"
 TRAINED = f"results/{config.get('trained', config['run'])}"
+
+
+def image_input(wildcards):
+    """The user's image, unless Snakemake would fill in a part of its path."""
+    path = IMAGES[wildcards.image]
+    return [] if is_pattern(path) else path
+
+
+def image_state(wildcards):
+    """Tells a change of an image that is no input."""
+    path = IMAGES[wildcards.image]
+    return os.stat(path).st_mtime_ns if is_pattern(path) else None
+
+
+def title(wildcards):
+    """The run in words, in one line. Snakemake would fill in what stands in braces, but for a function's."""
+    return " ".join(config.get("title", "").split()) or config["run"]
 
 
 def cif_of(wildcards):
@@ -181,7 +211,7 @@ def report_figures():
     return figures
 
 
-def copy_url():
+def copy_url(wildcards):
     """Where the data set's copy in object storage lies; nowhere if none is kept."""
     if "storage" not in config:
         return ""

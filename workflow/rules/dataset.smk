@@ -40,7 +40,7 @@ rule upload_dataset:
         runtime=raised_minutes(job_resources.assembly_minutes(config, len(MATERIALS))),
     params:
         stage=STAGE_VERSIONS["dataset"],
-        url=copy_url(),
+        url=copy_url,
     message:
         "Copy of the data set in {params.url}"
     script:

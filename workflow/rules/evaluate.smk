@@ -105,7 +105,7 @@ rule summarise_scores:
         runtime=10,
     params:
         stage=STAGE_VERSIONS["evaluation"],
-        title=config.get("title", config["run"]),
+        title=title,
     message:
         "Summary of the evaluation"
     script:

@@ -1,6 +1,6 @@
 rule reconstruct_image:
     input:
-        image=lambda wildcards: IMAGES[wildcards.image],
+        image=image_input,
         weights=lookup(
             within=config,
             dpath="reconstruction/weights",
@@ -30,14 +30,16 @@ rule reconstruct_image:
     params:
         stage=STAGE_VERSIONS["reconstruction"],
         device=lookup(within=config, dpath="simulation/device"),
+        image=lambda wildcards: IMAGES[wildcards.image],
+        state=image_state,
         options=lambda wildcards: command_options(
-            settings_of(wildcards.image, config["reconstruction"])
+            settings_of(IMAGES[wildcards.image], config["reconstruction"])
         ),
     message:
         "Reconstruction of {wildcards.image}"
     shell:
-        "iphasenet reconstruct {input.image:q} --weights {input.weights:q} --device {params.device} --threads {threads} "
-        "{params.options:q} --output {output.potential:q} --figure {output.figure:q} 2>&1 | tee {log:q}"
+        "iphasenet reconstruct --weights {input.weights:q} --device {params.device} --threads {threads} "
+        "{params.options:q} --output {output.potential:q} --figure {output.figure:q} -- {params.image:q} 2>&1 | tee {log:q}"
 
 
 rule reconstruction:

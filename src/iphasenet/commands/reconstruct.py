@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from iphasenet import quantities
 from iphasenet.commands.progress import progress_bar
 from iphasenet.devices import choose_device, use_threads
 from iphasenet.errors import InputError
+from iphasenet.marks import FIGURE, RECONSTRUCTION, SCAN
+from iphasenet.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.figure import draw_reconstruction
-from iphasenet.reconstruction.files import check_output, write_reconstruction
+from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
 from iphasenet.reconstruction.orientation_check import check_orientation
 from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known, mirrored
 from iphasenet.reconstruction.reconstruct import SHIPPED, Trained, load_trained, reconstruct, setting_warnings
@@ -48,12 +51,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--allow-pickle", action="store_true",
                          help="read the published system's .pt weights: of a source that you trust")  # fmt: skip
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    command.add_argument("--threads", type=int, default=1, metavar="N",
+    command.add_argument("--threads", type=quantities.THREADS, default=1, metavar="N",
                          help="CPU threads: more than one on idle cores alone; on busy ones they wait for each "
                          "other")  # fmt: skip
-    command.add_argument("--turns", type=int, choices=(1, 4), default=4,
-                         help="quarter turns that predictions are averaged over: 1 is four times as fast")  # fmt: skip
-    command.add_argument("--tile", type=int, default=128, metavar="PX", help="side of the tiles of a large image")
+    command.add_argument("--turns", type=int, choices=(1, 4),
+                         help="quarter turns that predictions are averaged over, 4 if not given: 1 is four times as "
+                         "fast")  # fmt: skip
+    command.add_argument("--tile", type=quantities.COUNT, metavar="PX",
+                         help="side of the tiles of a large image, 128 if not given")  # fmt: skip
     command.add_argument("--check", action="store_true",
                          help="only try all orders of the segments and turns of the scan, and print which explain the "
                          "images best")  # fmt: skip
@@ -66,80 +71,118 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_crystal(command: argparse.ArgumentParser) -> None:
     crystal = command.add_argument_group("crystal, unless the file knows it")
     crystal.add_argument("--thickness", metavar="NM", help="thickness, or FIRST:LAST:STEP [nm]")
-    crystal.add_argument("--rotation", type=float, nargs=3, metavar=("ALPHA", "BETA", "GAMMA"),
+    crystal.add_argument("--rotation", type=quantities.ANGLE, nargs=3, metavar=("ALPHA", "BETA", "GAMMA"),
                          help="tilt about x, then y, of a crystal that is rotated by gamma about the beam, as seen in "
                          "the file's image [degrees]")  # fmt: skip
 
 
 def _add_microscope(command: argparse.ArgumentParser) -> None:
     optics = command.add_argument_group("microscope, unless the file knows it")
-    optics.add_argument("--sampling", type=float, metavar="Å", help="pixel size [Å]")
-    optics.add_argument("--energy", type=float, metavar="KEV", help="beam energy [keV]")
-    optics.add_argument("--semiangle", type=float, metavar="MRAD", help="probe's semiangle [mrad]")
-    optics.add_argument("--detector", type=float, nargs=2, metavar=("INNER", "OUTER"),
+    optics.add_argument("--sampling", type=quantities.IMAGE_SAMPLING, metavar="Å", help="pixel size [Å]")
+    optics.add_argument("--energy", type=quantities.ENERGY, metavar="KEV", help="beam energy [keV]")
+    optics.add_argument("--semiangle", type=quantities.SEMIANGLE, metavar="MRAD", help="probe's semiangle [mrad]")
+    optics.add_argument("--detector", type=quantities.COLLECTION_ANGLE, nargs=2, metavar=("INNER", "OUTER"),
                         help="collection angles of the segments [mrad]")  # fmt: skip
     optics.add_argument("--beam-intensity", metavar="VALUE",
                         help="value of a pixel if the whole beam fell on one segment; auto: such that the segments' "
                         "sum is that of the training images")  # fmt: skip
-    optics.add_argument("--dark-intensity", type=float, metavar="VALUE", help="value of a pixel without electrons")
-    optics.add_argument("--dose", type=float, metavar="E", help="dose, to be compared with the trained ones; of a data "
+    optics.add_argument(
+        "--dark-intensity", type=quantities.INTENSITY, metavar="VALUE", help="value of a pixel without electrons"
+    )
+    optics.add_argument("--dose", type=quantities.DOSE,
+                        metavar="E", help="dose, to be compared with the trained ones; of a data "
                         "set, which of its noisy images [e/Å²]")  # fmt: skip
     optics.add_argument("--segment-order", nargs=4, metavar=("TL", "TR", "BL", "BR"),
                         help="which of the file's images, 1 to 4 or by name, lies top-left, top-right, bottom-left and "
                         "bottom-right")  # fmt: skip
     optics.add_argument("--flip", action="store_true", help="then exchange left and right: a detector seen from behind")
-    optics.add_argument("--scan-rotation", type=float, metavar="DEG",
+    optics.add_argument("--scan-rotation", type=quantities.ANGLE, metavar="DEG",
                         help="turn of the detector in the image, from x to y (down) [degrees]")  # fmt: skip
 
 
 def _add_choices(command: argparse.ArgumentParser) -> None:
     choices = command.add_argument_group("what to read of a file that holds more")
     choices.add_argument("--sample", metavar="ID", help="of a data set")
-    choices.add_argument("--frame", type=int, metavar="N", help="of a series of scans, from 0")
-    choices.add_argument("--scan-shape", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="of a .mib without .hdr")
-    choices.add_argument("--camera-pixel", type=float, metavar="MRAD", help="of 4D-STEM patterns [mrad]")
-    choices.add_argument("--camera-centre", type=float, nargs=2, metavar=("COLUMN", "ROW"), help="of the patterns")
-    choices.add_argument("--camera-rotation", type=float, default=0.0, metavar="DEG",
+    choices.add_argument("--frame", type=quantities.INDEX, metavar="N", help="of a series of scans, from 0")
+    choices.add_argument(
+        "--scan-shape", type=quantities.COUNT, nargs=2, metavar=("ROWS", "COLUMNS"), help="of a .mib without .hdr"
+    )
+    choices.add_argument(
+        "--camera-pixel", type=quantities.CAMERA_PIXEL, metavar="MRAD", help="of 4D-STEM patterns [mrad]"
+    )
+    choices.add_argument(
+        "--camera-centre", type=quantities.CAMERA_POSITION, nargs=2, metavar=("COLUMN", "ROW"), help="of the patterns"
+    )
+    choices.add_argument("--camera-rotation", type=quantities.ANGLE, metavar="DEG",
                          help="turn of the camera in the image, from x to y (down) [degrees]")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Check, scan the thickness or reconstruct, as the options say."""
-    if options.threads < 1:
-        raise InputError(f"--threads: found {options.threads}; allowed: from 1")
     # Threads that wait for each other on a busy core turn seconds into minutes.
     with use_threads(options.threads):
         _run(options)
 
 
 def _run(options: argparse.Namespace) -> None:
-    thicknesses = parse_thicknesses(options.thickness) if options.thickness else [None]
-    _check_outputs(options, len(thicknesses) > 1)
+    thicknesses = [None] if options.thickness is None else parse_thicknesses(options.thickness)
+    several = len(thicknesses) > 1
+    _check_choices(options, several)
+    check_outputs(_outputs(options, several), [*options.input, options.weights])
     image = _read(options, thicknesses[0])
+    check_outputs(_outputs(options, several, image), [*options.input, options.weights])
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
     if options.check:
         _print_check(image, trained)
-    elif len(thicknesses) > 1:
+    elif several:
         _tell([*warnings, *setting_warnings(replace(image, thickness_nm=None), trained)])
         _scan(image, trained, thicknesses, options)
     else:
         _reconstruct(image, trained, options, warnings)
 
 
-def _check_outputs(options: argparse.Namespace, several: bool) -> None:
-    """Refuse outputs that cannot be made, before anything is computed."""
-    if options.figure is not None and options.figure.suffix not in (".png", ".svg"):
-        raise InputError(f"{options.figure}: found the ending '{options.figure.suffix}'; allowed: .png, .svg")
-    if options.check:
-        return
-    if options.output is None:
+_WITHOUT_EFFECT = {
+    "--check": ("output", "figure", "no_check", "turns", "tile"),
+    "a range of thicknesses": ("no_check", "turns", "tile"),
+}
+"""Options that are refused beside another."""
+
+
+def _check_choices(options: argparse.Namespace, several: bool) -> None:
+    """Refuse options that would have no effect, and a command without an output."""
+    if options.check and several:
+        raise InputError(f"--thickness: found {options.thickness} beside --check; allowed: one thickness")
+    chosen = "--check" if options.check else "a range of thicknesses" if several else None
+    for name in _WITHOUT_EFFECT.get(chosen or "", ()):
+        if getattr(options, name):
+            raise InputError(f"--{name.replace('_', '-')}: found it beside {chosen}, where it has no effect; allowed: "
+                             "without it")  # fmt: skip
+    if options.output is None and not options.check:
         raise InputError("--output: found none; allowed: a file to be made, or --check alone")
-    if several and options.output.suffix.lower() != ".csv":
-        raise InputError(f"{options.output}: found the ending '{options.output.suffix}'; allowed: .csv for a range of "
-                         "thicknesses")  # fmt: skip
-    if not several:
-        check_output(options.output)
+    endings = {path.suffix.lower() for path in options.input}
+    for name, where in {"sample": (".zarr",), "scan_shape": (".mib",)}.items():
+        if getattr(options, name) is not None and not endings <= set(where):
+            raise InputError(f"--{name.replace('_', '-')}: found it for {options.input[0].name}, where it has no "
+                             f"effect; allowed: for a {where[0]}")  # fmt: skip
+    camera = (options.camera_pixel, options.camera_centre, options.camera_rotation)
+    if options.detector is None and camera != (None, None, None):
+        raise InputError("--camera-...: found it without --detector; allowed: with the angles of the segments")
+
+
+def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage | None = None) -> list[Output | None]:
+    """List all that is written; of four images in single precision, once the image is known."""
+    output, figure = options.output, options.figure
+    size = 0 if image is None or several else 16 * image.segments[0].size
+    if output is None:
+        return []
+    kind, endings = (SCAN, (".csv",)) if several else (RECONSTRUCTION, ENDINGS)
+    if output.suffix.lower() == ".png":
+        kind, size = FIGURE, 0
+    return [
+        Output("--output", output, kind, endings, size=size),
+        figure and Output("--figure", figure, FIGURE, PICTURE_ENDINGS),
+    ]
 
 
 def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImage:
@@ -148,7 +191,7 @@ def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImag
     if options.detector is not None:
         inner, outer = options.detector
         centre = None if options.camera_centre is None else tuple(options.camera_centre)
-        detector = VirtualDetector(inner, outer, options.camera_pixel, centre, options.camera_rotation)
+        detector = VirtualDetector(inner, outer, options.camera_pixel, centre, options.camera_rotation or 0.0)
     shape = None if options.scan_shape is None else tuple(options.scan_shape)
     paths = options.input[0] if len(options.input) == 1 else options.input
     chosen = {"detector": detector, "scan_shape": shape, "energy_kev": options.energy}
@@ -244,12 +287,13 @@ def _scan(image: SegmentedImage, trained: Trained, thicknesses: list[Any], optio
 
 
 def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str]) -> None:
+    tiling = Tiling() if options.tile is None else Tiling(options.tile)
     if not options.no_check:
         with progress_bar("orientation", "arrangements") as progress:
             found = check_orientation(image, trained, progress=progress).warning
         warnings = [*warnings, *([found] if found else [])]
     with progress_bar("reconstruction", "tiles") as progress:
-        made = reconstruct(image, trained, options.turns, Tiling(options.tile), progress, tuple(warnings))
+        made = reconstruct(image, trained, options.turns or 4, tiling, progress, tuple(warnings))
     _tell(made.attributes["warnings"])
     write_reconstruction(made, options.output)
     if options.figure is not None:

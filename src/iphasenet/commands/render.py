@@ -15,9 +15,12 @@ from iphasenet.dataset import open_dataset, read_rows
 from iphasenet.detector import SEGMENTS
 from iphasenet.devices import choose_device
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory
+from iphasenet.marks import SAMPLE
+from iphasenet.outputs import Output, check_outputs
+from iphasenet.quantities import MEMORY
 from iphasenet.remake import Remade, remake_sample
 from iphasenet.render import Image
+from iphasenet.seals import write_xarray
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,11 +39,12 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          help="folder that the paths of the structures are relative to")  # fmt: skip
     command.add_argument("--output", type=Path, metavar="ZARR", help="store to be made")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
-    command.add_argument("--memory", type=float, default=2000.0, metavar="MB", help="memory for the waves [MB]")
+    command.add_argument("--memory", type=MEMORY, default=2000.0, metavar="MB", help="memory for the waves [MB]")
 
 
 def run(options: argparse.Namespace) -> None:
     """Make the sample, write it where asked, and say whether it equals the stored one."""
+    check_outputs([options.output and Output("--output", options.output, SAMPLE, folder=True)], [options.dataset])
     root = open_dataset(options.dataset)
     configuration: Any = root.attrs.get("configuration")
     if configuration is None:
@@ -49,9 +53,8 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar("multislice", "waves") as progress:
         remade = remake_sample(configuration, options.sample, options.structures, device, options.memory, progress)
     if options.output is not None:
-        with atomic_directory(options.output) as temporary:
-            data = _as_xarray(remade, Image(**configuration["image"]), configuration["noise"]["evaluation_doses"])
-            data.to_zarr(temporary, zarr_format=3, consolidated=False)
+        data = _as_xarray(remade, Image(**configuration["image"]), configuration["noise"]["evaluation_doses"])
+        write_xarray(options.output, data, SAMPLE)
     differing = _differences(root, remade)
     if differing:
         raise InputError(

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from iphasenet.drawing import STYLE, save_figure
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
+from iphasenet.files import atomic_file, write_npz
+from iphasenet.marks import RECONSTRUCTION, mark_text
 from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.user_images.signals import Signal
 
@@ -52,22 +53,10 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
         For another ending, or a place where nothing can be written.
     """
     path = Path(path)
-    check_output(path)
-    try:
-        _WRITERS[path.suffix.lower()](reconstruction, path)
-    except OSError as error:
-        told = error.strerror or error
-        raise InputError(f"{path}: found no way to write ({told}); allowed: a writable folder with room") from error
-
-
-def check_output(path: Path) -> None:
-    """Refuse an ending that `write_reconstruction` does not know: before anything is computed."""
-    if path.suffix.lower() not in _WRITERS:
+    ending = path.suffix.lower()
+    if ending not in _WRITERS:
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
-    if path.is_dir() and path.suffix.lower() != ".zspy":
-        raise InputError(f"{path}: found a folder; allowed: a new file, or one to replace")
-    if path.is_dir() and any(path.iterdir()) and not (path / ".zgroup").exists():
-        raise InputError(f"{path}: found a folder that is no .zspy; allowed: a new one, or a .zspy to replace")
+    _WRITERS[ending](reconstruction, path)
 
 
 def _images(reconstruction: "Reconstruction") -> dict[str, NDArray[np.float32]]:
@@ -102,7 +91,7 @@ def _write_signals(reconstruction: "Reconstruction", path: Path) -> None:
             "iphasenet": {**described, "image": name},
         }
         signals.append(Signal(name, image, image_axes(image.shape, reconstruction.sampling), metadata))
-    write_hyperspy(path, signals)
+    write_hyperspy(path, signals, RECONSTRUCTION)
 
 
 def _write_tif(reconstruction: "Reconstruction", path: Path) -> None:
@@ -116,6 +105,7 @@ def _write_tif(reconstruction: "Reconstruction", path: Path) -> None:
         "Labels": [f"{QUANTITIES[name][0]} ({QUANTITIES[name][1]})" for name in images],
         # ImageJ keeps Latin-1 text.
         "Info": json.dumps(_description(reconstruction)),
+        "made_by": mark_text(RECONSTRUCTION),
     }
     with atomic_file(path) as temporary:
         tifffile.imwrite(temporary, stack, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)
@@ -130,8 +120,7 @@ def _write_npz(reconstruction: "Reconstruction", path: Path) -> None:
         "rotation": np.array([described[name] for name in ("alpha", "beta", "gamma")]),
         "attributes": json.dumps(described),
     }
-    with atomic_file(path) as temporary:
-        np.savez(temporary, **arrays)
+    write_npz(path, arrays, RECONSTRUCTION)
 
 
 def _write_picture(reconstruction: "Reconstruction", path: Path) -> None:
@@ -181,3 +170,6 @@ _WRITERS: dict[str, Callable[["Reconstruction", Path], None]] = {
     ".npz": _write_npz,
     ".png": _write_picture,
 }
+
+ENDINGS = tuple(_WRITERS)
+"""Endings of the files that are written."""

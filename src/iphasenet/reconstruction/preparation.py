@@ -12,6 +12,7 @@ from iphasenet.dataset import zone_axis_angle
 from iphasenet.electron import interaction_constant, wavelength
 from iphasenet.errors import InputError
 from iphasenet.idpc import idpc
+from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
 from iphasenet.reconstruction.resampling import resampled, turned_frame
 from iphasenet.render import crystal_tilt, lab_tilt
@@ -155,6 +156,9 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
     """
     check_known(image)
     straight, rest = aligned(image)
+    rows, columns = (round(size * _known(image.sampling) / sampling) for size in image.segments.shape[1:])
+    # Images, their spectra, predictions of a few tiles and their sums.
+    check_memory(100.0 * rows * columns, f"images of {rows:,} x {columns:,} of the network's pixels, {sampling:g} Å")
     segments = resampled(straight.fractions, _known(image.sampling), sampling)
     if rest:
         segments = turned_frame(segments, rest)

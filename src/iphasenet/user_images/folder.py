@@ -1,6 +1,10 @@
 """A folder of images as the workflow finds it: parsing the Snakefile needs no more than this."""
 
-from collections.abc import Mapping
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,16 @@ OPTIONS = {
 """Keys of the configuration, and the options of `iphasenet reconstruct` that they stand for."""
 
 
+_UNSAFE = re.compile("[{}<>,\x00-\x1f\x7f\ud800-\udfff]|%(?=[0-9A-F]{2})")
+"""What Snakemake reads as a part of a pattern or of its command line, or cannot write; and `%` where it could be taken
+for such a character."""
+
+_PATTERN = re.compile("[{}\ud800-\udfff]|<[a-z][a-z0-9_]*>")
+
+_LONGEST = 200
+"""Bytes of an output's name: 255 are the file system's, and endings and temporary names need some."""
+
+
 def find_images(folder: str | Path) -> dict[str, str]:
     """
     List the images of a folder.
@@ -50,29 +64,48 @@ def find_images(folder: str | Path) -> dict[str, str]:
     Returns
     -------
     dict
-        Path of each image by its file's name without the ending, in alphabetical order.
+        Path of each image by the name of its outputs, in alphabetical order: the file's name without the ending; with
+        it where two differ by their endings alone; characters that Snakemake has a use for as `%7B`.
 
     Raises
     ------
     InputError
-        Where there is no such folder, no image in it, or two that differ by their endings alone.
+        Where there is no such folder, or no image in it.
     """
     folder = Path(folder)
     key = "configuration: reconstruction.images"
     if not folder.is_dir():
         raise InputError(f"{key}: found {str(folder)!r}, which is no folder; allowed: a folder of images")
-    found: dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise InputError(
-                f"{key}: found {found[path.stem]} and {path}; allowed: names that differ before the ending"
-            )
-        found[path.stem] = str(path)
+    found = [
+        path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    ]
     if not found:
         raise InputError(f"{key}: found no image in {folder}; allowed: files ending in {', '.join(ENDINGS)}")
-    return found
+    return {_safe(name): str(path) for name, path in zip(_distinct(found), found, strict=True)}
+
+
+def _distinct(paths: Iterable[Path]) -> list[str]:
+    """Names without endings, but where several share one."""
+    paths = list(paths)
+    names = [path.stem for path in paths]
+    while len(set(names)) < len(names):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        names = [path.name if name in shared else name for name, path in zip(names, paths, strict=True)]
+    return names
+
+
+def _safe(name: str) -> str:
+    """Write a name such that Snakemake takes it as it is and a file system has room for it."""
+    safe = _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), name)
+    if len(os.fsencode(safe)) <= _LONGEST:
+        return safe
+    start = os.fsencode(safe)[: _LONGEST - 9].decode(errors="ignore")
+    return f"{start}-{zlib.crc32(os.fsencode(name)):08x}"
+
+
+def is_pattern(path: str) -> bool:
+    """Whether Snakemake would fill in a part of a path, or cannot write it into its records."""
+    return bool(_PATTERN.search(path))
 
 
 def settings_of(image: str, reconstruction: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,25 +115,29 @@ def settings_of(image: str, reconstruction: Mapping[str, Any]) -> dict[str, Any]
     Parameters
     ----------
     image : str
-        Name of the file without its ending.
+        Path of the image.
     reconstruction : mapping
-        Section of the configuration: `settings`, and `own` by image.
+        Section of the configuration: `settings`, and `own` by the file's name without or with its ending.
 
     Returns
     -------
     dict
         By the keys of `OPTIONS`.
     """
-    return {**reconstruction.get("settings", {}), **reconstruction.get("own", {}).get(image, {})}
+    own, path = reconstruction.get("own", {}), Path(image)
+    return {**reconstruction.get("settings", {}), **own.get(path.stem, {}), **own.get(path.name, {})}
 
 
 def check_own_settings(reconstruction: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Refuse settings of images that are not there."""
-    unknown = sorted(set(reconstruction.get("own", {})) - set(images))
+    paths = [Path(path) for path in images.values()]
+    known = {path.stem: path for path in paths} | {path.name: path for path in paths}
+    unknown = sorted(set(reconstruction.get("own", {})) - set(known))
     if unknown:
+        shown = ", ".join(path.stem for path in paths[:20]) + (", ..." if len(paths) > 20 else "")
         raise InputError(
-            f"configuration: reconstruction.own: found {unknown[0]!r}; allowed: images of the folder without their "
-            f"endings, {', '.join(images)}"
+            f"configuration: reconstruction.own: found {unknown[0]!r}; allowed: images of the folder, with or without "
+            f"their endings, {shown}"
         )
 
 

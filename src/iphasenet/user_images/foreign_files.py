@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
+from iphasenet.files import atomic_file, write_npz
+from iphasenet.marks import IMAGE, KEY, mark_text
 from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.signals import Signal
@@ -45,9 +47,10 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
     InputError
         For another ending, counts that do not fit the type, or an .emd without order or pixel size.
     """
-    if path.suffix not in _WRITERS:
+    ending = path.suffix.lower()
+    if ending not in _WRITERS:
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
-    _WRITERS[path.suffix](image, path, _typed(image, np.dtype(dtype)))
+    _WRITERS[ending](image, path, _typed(image, np.dtype(dtype)))
 
 
 def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -68,20 +71,18 @@ def _known(image: SegmentedImage) -> dict[str, Any]:
 
 
 def _write_npy(_image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
-    with atomic_file(path) as temporary:
-        np.save(temporary, values)
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, values)
 
 
 def _write_npz(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
-    with atomic_file(path) as temporary:
-        arrays: dict[str, Any] = {"segments": values, **_known(image)}
-        np.savez(temporary, **arrays)
+    write_npz(path, {"segments": values, **_known(image)}, IMAGE)
 
 
 def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
     if values.dtype not in (np.float32, np.uint16, np.uint8):
         raise InputError(f"{path}: found the type {values.dtype}; allowed in ImageJ's .tif: float32, uint16, uint8")
-    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names)}
+    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names), "made_by": mark_text(IMAGE)}
     resolution = None
     if image.sampling is not None:
         metadata |= {"unit": "nm", "spacing": 1.0}
@@ -100,7 +101,7 @@ def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> No
         "iphasenet": {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()},
     }
     axes = image_axes(values.shape, image.sampling, "segment")
-    write_hyperspy(path, [Signal("segments", values, axes, metadata)])
+    write_hyperspy(path, [Signal("segments", values, axes, metadata)], IMAGE)
 
 
 def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
@@ -109,7 +110,10 @@ def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> Non
         raise InputError(f"{path}: found an image without order or pixel size; allowed: one with both")
     # image.order leads from places to the file's segments, VELOX_ORDER from places to letters.
     of_letter = {letter: image.order[VELOX_ORDER.index(index)] for index, letter in enumerate(LETTERS)}
-    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
+    stream = BytesIO()
+    # In memory: of a full disk HDF5 makes a segmentation fault, when Python ends.
+    with h5py.File(stream, "w") as file:
+        file.attrs[KEY] = mark_text(IMAGE)
         _json(file, "Version", {"version": "9", "format": "Velox"})
         for number, (letter, index) in enumerate(of_letter.items()):
             key = uuid.uuid5(uuid.NAMESPACE_OID, letter).hex
@@ -123,6 +127,8 @@ def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> Non
                 "detectorInfo": {"name": "DF4", "segments": [{"index": str(number), "polarity": "Positive"}]},
             }
             _json(file, f"Operations/StemInputOperation/{uuid.uuid5(uuid.NAMESPACE_URL, letter).hex}", operation)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(stream.getvalue())
 
 
 def _json(file: Any, name: str, value: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Writing HyperSpy's files: .zspy (Zarr) and .hspy (HDF5), any number of signals in one."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -13,6 +13,7 @@ from rsciio import hspy
 
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
+from iphasenet.marks import KEY, mark_text
 from iphasenet.user_images.signals import Signal
 
 ENDINGS = (".zspy", ".hspy")
@@ -60,7 +61,7 @@ def uniform_axis(
     }
 
 
-def write_hyperspy(path: Path, signals: Sequence[Signal]) -> None:
+def write_hyperspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
     """
     Write signals in one file; it appears whole or not at all.
 
@@ -70,20 +71,23 @@ def write_hyperspy(path: Path, signals: Sequence[Signal]) -> None:
         .zspy or .hspy to be made.
     signals : sequence of Signal
         Their titles differ; arrays in memory, axes as `image_axes` describes them.
+    kind : str
+        Mark of the file (`iphasenet.marks`); a .zspy of the same kind is replaced.
 
     Raises
     ------
     InputError
         For another ending.
     """
-    if path.suffix not in ENDINGS:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(ENDINGS)}")
-    if path.suffix == ".zspy":
-        with atomic_directory(path) as temporary:
-            _write_zspy(temporary, signals)
+    if ending == ".zspy":
+        with atomic_directory(path, kind) as temporary:
+            _write_zspy(temporary, signals, kind)
     else:
         with atomic_file(path) as temporary:
-            _write_hspy(temporary, signals)
+            temporary.write_bytes(_hspy(signals, kind))
 
 
 def _metadata(signal: Signal) -> dict[str, Any]:
@@ -91,9 +95,9 @@ def _metadata(signal: Signal) -> dict[str, Any]:
     return {key: general.get(key, {}) | dict(signal.metadata.get(key, {})) for key in general | dict(signal.metadata)}
 
 
-def _write_zspy(path: Path, signals: Sequence[Signal]) -> None:
+def _write_zspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
     """Write HyperSpy's layout with Zarr 3: RosettaSciIO 0.15 does so with Zarr 2 alone, which the data set is not."""
-    experiments = create_zspy(path)
+    experiments = create_zspy(path, {KEY: kind})
     for signal in signals:
         trees: dict[str, Mapping[str, Any]] = {f"axis-{index}": axis for index, axis in enumerate(signal.axes)}
         trees |= {"metadata": _metadata(signal), "original_metadata": signal.original}
@@ -102,10 +106,10 @@ def _write_zspy(path: Path, signals: Sequence[Signal]) -> None:
         create_signal(experiments, signal.title, trees, data.shape, chunks, data.dtype)[...] = data
 
 
-def create_zspy(path: Path) -> zarr.Group:
-    """Create a .zspy without signals: the group that they belong into."""
+def create_zspy(path: Path, attributes: Mapping[str, str] | None = None) -> zarr.Group:
+    """Create a .zspy without signals, with attributes of its root: the group that they belong into."""
     root = zarr.open_group(path, mode="w", zarr_format=2)
-    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3", **(attributes or {})})
     return root.create_group("Experiments")
 
 
@@ -151,16 +155,30 @@ def create_signal(
     )
 
 
-def _write_hspy(path: Path, signals: Sequence[Signal]) -> None:
-    """Write each signal with RosettaSciIO, which writes one a file, and gather them."""
-    with TemporaryDirectory(dir=path.parent) as folder, h5py.File(path, "w") as file:
-        for number, signal in enumerate(signals):
-            single = Path(folder) / f"{number}.hspy"
-            hspy.file_writer(str(single), _described(signal), show_progressbar=False)
+class _Memory(BytesIO):
+    """A file in memory that RosettaSciIO takes for one with a name."""
+
+    def __fspath__(self) -> str:
+        return "memory.hspy"
+
+
+def _hspy(signals: Sequence[Signal], kind: str) -> bytes:
+    """
+    Write each signal with RosettaSciIO, which writes one a file, and gather them.
+
+    In memory: of a full disk HDF5 makes a segmentation fault, when Python ends.
+    """
+    gathered = BytesIO()
+    with h5py.File(gathered, "w") as file:
+        file.attrs[KEY] = mark_text(kind)
+        for signal in signals:
+            single = _Memory()
+            hspy.file_writer(single, _described(signal), show_progressbar=False)
             with h5py.File(single) as written:
                 for name, value in written.attrs.items():
                     file.attrs[name] = value
                 written.copy(f"Experiments/{signal.title}", file.require_group("Experiments"))
+    return gathered.getvalue()
 
 
 def _described(signal: Signal) -> dict[str, Any]:

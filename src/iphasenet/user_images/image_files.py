@@ -87,6 +87,8 @@ def read_image(
     if len(paths) != 1:
         return _read_four(paths, frame)
     (only,) = paths
+    if only.suffix.lower() in (".npy", ".npz", ".zarr"):
+        _refuse_unused(only, sample, frame, detector)
     if only.suffix.lower() in (".npy", ".npz"):
         _check_exists(only)
         return (read_npy if only.suffix.lower() == ".npy" else read_npz)(only)
@@ -94,6 +96,23 @@ def read_image(
         return read_simulation(only) if is_simulation(only) else read_sample(only, sample, dose)
     signals = _read_merlin(only, scan_shape) if only.suffix.lower() == ".mib" else read_signals(only)
     return _from_signals(signals, only, frame, detector, energy_kev)
+
+
+def _refuse_unused(path: Path, sample: str | None, frame: int | None, detector: VirtualDetector | None) -> None:
+    """Refuse choices that have no effect on images of one scan."""
+    _refuse_camera(path, detector)
+    if frame is not None:
+        raise InputError(f"{path}: frame: found {frame} for one scan; allowed: none")
+    if sample is not None and is_simulation(path):
+        raise InputError(f"{path}: sample: found {sample!r} for one simulation; allowed: none")
+
+
+def _refuse_camera(path: Path, detector: VirtualDetector | None) -> None:
+    """Refuse a camera for what are no patterns."""
+    if detector is not None and detector.has_camera:
+        raise InputError(
+            f"{path}: camera: found its pixel, centre or rotation for images; allowed: for 4D-STEM patterns"
+        )
 
 
 def _check_exists(path: Path) -> None:
@@ -112,6 +131,7 @@ def _from_signals(
     signals: Sequence[Signal], path: Path, frame: int | None, detector: VirtualDetector | None, energy: float | None
 ) -> SegmentedImage:
     if is_velox(signals):
+        _refuse_camera(path, detector)
         chosen = choose_segments(signals, path)
         first = chosen[0]
         fields = describe_microscope(first) | {"order": VELOX_ORDER, "sampling": first.sampling(str(path))}
@@ -119,6 +139,7 @@ def _from_signals(
     patterns = [signal for signal in signals if len(signal.shape) == 4]
     if patterns:
         return _integrated(patterns, path, detector, energy)
+    _refuse_camera(path, detector)
     stacks = [signal for signal in signals if len(signal.shape) == 3]
     if len(stacks) == 1:
         return _from_stack(stacks[0], path)

@@ -8,10 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet import quantities
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 
-_POSITIVE = ("sampling", "energy_kev", "semiangle_mrad", "detector_outer_mrad", "dose", "thickness_nm")
+_SMALLEST_BEAM = 1e-20
+"""Smallest difference that the beam may make to a pixel."""
+
+_QUANTITIES = {
+    "sampling": quantities.IMAGE_SAMPLING,
+    "energy_kev": quantities.ENERGY,
+    "semiangle_mrad": quantities.SEMIANGLE,
+    "detector_inner_mrad": quantities.COLLECTION_ANGLE,
+    "detector_outer_mrad": quantities.COLLECTION_ANGLE,
+    "dose": quantities.DOSE,
+    "thickness_nm": quantities.THICKNESS,
+    "scan_rotation_deg": quantities.ANGLE,
+    "dark_intensity": quantities.INTENSITY,
+    "beam_intensity": quantities.INTENSITY,
+}
 
 
 @dataclass(frozen=True)
@@ -77,15 +92,15 @@ class SegmentedImage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.asarray(self.segments, np.float32))
         check_images(self.segments, self.names, self.source)
-        for name in _POSITIVE:
+        for name, quantity in _QUANTITIES.items():
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{self.source}: {name}: found {value:g}; allowed: above 0")
+            if value is not None:
+                quantity.check(value, f"{self.source}: {name}")
         self._check_detector()
-        if self.rotation is not None and (len(self.rotation) != 3 or not np.isfinite(self.rotation).all()):
+        if self.rotation is not None and len(self.rotation) != 3:
             raise InputError(f"{self.source}: rotation: found {self.rotation}; allowed: alpha, beta, gamma [degrees]")
-        if self.scan_rotation_deg is not None and not math.isfinite(self.scan_rotation_deg):
-            raise InputError(f"{self.source}: scan_rotation_deg: found {self.scan_rotation_deg}; allowed: an angle")
+        for angle in self.rotation or ():
+            quantities.ANGLE.check(angle, f"{self.source}: rotation")
 
     def _check_detector(self) -> None:
         inner, outer = self.detector_inner_mrad, self.detector_outer_mrad
@@ -95,9 +110,9 @@ class SegmentedImage:
             )
         if self.order is not None and sorted(self.order) != [0, 1, 2, 3]:
             raise InputError(f"{self.source}: order: found {self.order}; allowed: 0, 1, 2 and 3, each once")
-        if not math.isfinite(self.dark_intensity):
-            raise InputError(f"{self.source}: dark_intensity: found {self.dark_intensity}; allowed: a finite number")
-        if self.beam_intensity is not None and not self.dark_intensity < self.beam_intensity < math.inf:
+        # In single precision, as the images are.
+        span = None if self.beam_intensity is None else np.float32(self.beam_intensity - self.dark_intensity)
+        if span is not None and span < _SMALLEST_BEAM:
             raise InputError(
                 f"{self.source}: beam_intensity: found {self.beam_intensity:g}; "
                 f"allowed: above that without electrons, {self.dark_intensity:g}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from iphasenet import quantities
 from iphasenet.detector import Detector
 from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
@@ -51,12 +52,16 @@ class VirtualDetector:
 
     def __post_init__(self) -> None:
         Detector(self.inner_mrad, self.outer_mrad)
-        if self.pixel_mrad is not None and not 0 < self.pixel_mrad < math.inf:
-            raise InputError(f"camera pixel: found {self.pixel_mrad:g} mrad; allowed: above 0")
-        if not math.isfinite(self.rotation_deg) or not np.isfinite(self.centre or (0, 0)).all():
-            raise InputError(
-                f"camera: found centre {self.centre}, rotation {self.rotation_deg}; allowed: finite numbers"
-            )
+        if self.pixel_mrad is not None:
+            quantities.CAMERA_PIXEL.check(self.pixel_mrad, "camera pixel")
+        for position in self.centre or ():
+            quantities.CAMERA_POSITION.check(position, "camera centre")
+        quantities.ANGLE.check(self.rotation_deg, "camera rotation")
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether anything is said of the camera: then there must be one."""
+        return self.pixel_mrad is not None or self.centre is not None or self.rotation_deg != 0
 
     def weights(self, shape: tuple[int, int], source: str) -> NDArray[np.float32]:
         """

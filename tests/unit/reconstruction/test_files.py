@@ -13,7 +13,9 @@ from matplotlib.image import imread
 from rsciio import hspy, tiff, zspy
 
 from iphasenet.errors import InputError
-from iphasenet.reconstruction.files import check_output, draw_scale_bar, write_reconstruction
+from iphasenet.marks import FIGURE, IMAGE, RECONSTRUCTION
+from iphasenet.outputs import Output, check_outputs
+from iphasenet.reconstruction.files import draw_scale_bar, write_reconstruction
 
 SHAPE = (40, 60)
 NAMES = ("potential", "mean_potential", "spread", "idpc")
@@ -147,23 +149,32 @@ def test_a_failed_output_leaves_nothing(ending: str, tmp_path: Path, monkeypatch
                    "zarr.Group.create_array"):  # fmt: skip
         monkeypatch.setattr(target, fail)
     with pytest.raises(
-        InputError, match=r"found no way to write \(No space left on device\); allowed: a writable folder"
+        InputError, match=r"could not be written \(No space left on device\); allowed: a writable folder"
     ):
         write_reconstruction(Made(), tmp_path / f"out{ending}")
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_outputs_are_refused_beforehand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [".zspy", ".hspy", ".tif", ".npz", ".png"])
+def test_its_own_outputs_alone_are_known_by_their_mark(ending: str, tmp_path: Path) -> None:
+    write_reconstruction(Made(), tmp_path / f"out{ending}")
+    kind = FIGURE if ending == ".png" else RECONSTRUCTION
+    check_outputs([Output("--output", tmp_path / f"out{ending}", kind)])
+    with pytest.raises(InputError, match=r"allowed: a new .*image of iphasenet to replace"):
+        check_outputs([Output("--output", tmp_path / f"out{ending}", IMAGE)])
+
+
+def test_bad_outputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"out\.jpg: found the ending '\.jpg'; allowed: \.zspy, \.hspy, \.tif"):
-        check_output(tmp_path / "out.jpg")
+        write_reconstruction(Made(), tmp_path / "out.jpg")
     (tmp_path / "data.zspy").mkdir()
     (tmp_path / "data.zspy" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"data\.zspy: found a folder that is no \.zspy"):
+    with pytest.raises(InputError, match=r"data\.zspy: found a folder with mine\.txt"):
         write_reconstruction(Made(), tmp_path / "data.zspy")
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(InputError, match=r"folder\.tif: found a folder; allowed: a new file"):
-        check_output(tmp_path / "folder.tif")
+    with pytest.raises(InputError, match=r"folder\.tif: found an empty folder; allowed: a new file"):
+        write_reconstruction(Made(), tmp_path / "folder.tif")
     assert (tmp_path / "data.zspy" / "mine.txt").read_text() == "mine"
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"found no way to write \(.*\); allowed: a writable folder"):
+    with pytest.raises(InputError, match=r"could not be written \(.*\); allowed: a writable folder"):
         write_reconstruction(Made(), tmp_path / "file" / "out.npz")

@@ -7,7 +7,14 @@ import pytest
 
 from iphasenet.commands import reconstruct
 from iphasenet.errors import InputError
-from iphasenet.user_images.folder import OPTIONS, check_own_settings, command_options, find_images, settings_of
+from iphasenet.user_images.folder import (
+    OPTIONS,
+    check_own_settings,
+    command_options,
+    find_images,
+    is_pattern,
+    settings_of,
+)
 
 
 def test_images_are_found_by_name_and_other_files_left_alone(tmp_path: Path) -> None:
@@ -24,19 +31,33 @@ def test_folders_that_will_not_do_are_one_line(tmp_path: Path) -> None:
         find_images(tmp_path / "none")
     with pytest.raises(InputError, match=r"no image.*\.emd"):
         find_images(tmp_path)
-    for name in ("a.emd", "a.tif"):
+
+
+def test_names_of_outputs_differ_and_hold_nothing_that_snakemake_fills_in(tmp_path: Path) -> None:
+    """Whatever the files are called; what is not needed is not changed."""
+    for name in ("a.emd", "a.tif", "a.tif.npy", "b c.npz", "b{c}.npz", "%7B.npz", "50%.npz", "x" * 251 + ".npz"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError, match=r"a\.emd and .*a\.tif"):
-        find_images(tmp_path)
+    images = find_images(tmp_path)
+    assert {"a.emd", "a.tif", "a.tif.npy", "b c", "b%7Bc%7D", "%257B", "50%"} < set(images)
+    assert len(images) == 8 and images["b%7Bc%7D"] == str(tmp_path / "b{c}.npz")
+    assert max(map(len, images)) == 200
+
+
+def test_paths_that_snakemake_fills_in_are_told_from_others() -> None:
+    assert all(map(is_pattern, ("a{b}/c.npz", "in/<run>.npz", "in/\udcff.npz")))
+    assert not any(map(is_pattern, ("my lab/a.npz", "in/a<b.npz", "in/50%,1.npz")))
 
 
 def test_an_images_own_settings_come_first() -> None:
     section = {"settings": {"thickness_nm": 40, "flip": True}, "own": {"b": {"thickness_nm": 60}}}
-    assert settings_of("a", section) == {"thickness_nm": 40, "flip": True}
-    assert settings_of("b", section) == {"thickness_nm": 60, "flip": True}
-    check_own_settings(section, {"a": "a.emd", "b": "b.emd"})
+    assert settings_of("in/a.emd", section) == {"thickness_nm": 40, "flip": True}
+    assert settings_of("in/b.emd", section) == {"thickness_nm": 60, "flip": True}
+    check_own_settings(section, {"a": "in/a.emd", "b": "in/b.emd"})
     with pytest.raises(InputError, match=r"own: found 'b'; allowed: .*a"):
-        check_own_settings(section, {"a": "a.emd"})
+        check_own_settings(section, {"a": "in/a.emd"})
+    section["own"]["b.tif"] = {"flip": False}
+    assert settings_of("in/b.tif", section) == {"thickness_nm": 60, "flip": False}
+    check_own_settings(section, {"b.emd": "in/b.emd", "b.tif": "in/b.tif"})
 
 
 def test_the_command_understands_every_setting() -> None:

@@ -12,6 +12,7 @@ from rsciio import emd
 
 from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
+from iphasenet.marks import IMAGE
 from iphasenet.user_images import virtual_segments
 from iphasenet.user_images.hyperspy_files import uniform_axis, write_hyperspy
 from iphasenet.user_images.image_files import read_image
@@ -50,7 +51,7 @@ def pattern_axes(units: str | None = "mrad", scale: float = 1.0) -> tuple[dict[s
 
 def write_signal(path: Path) -> None:
     metadata = {"Acquisition_instrument": {"TEM": {"beam_energy": 200.0, "convergence_angle": 20.0}}}
-    write_hyperspy(path, [Signal("patterns", patterns(), pattern_axes(), metadata)])
+    write_hyperspy(path, [Signal("patterns", patterns(), pattern_axes(), metadata)], IMAGE)
 
 
 def write_py4dstem(path: Path) -> None:
@@ -182,7 +183,7 @@ def test_the_centre_is_taken_from_the_mean_pattern(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = rng.poisson(disc((30.2, 28.9)), (4, 4, 64, 72)).astype(np.uint16)
     axes = tuple(uniform_axis("a", size, index < 2) for index, size in enumerate(data.shape))
-    write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", data, axes)])
+    write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", data, axes)], IMAGE)
     found = read_image(tmp_path / "a.hspy", detector=VirtualDetector(1, 8, pixel_mrad=1))
     named = read_image(tmp_path / "a.hspy", detector=VirtualDetector(1, 8, pixel_mrad=1, centre=(30.2, 28.9)))
     np.testing.assert_allclose(found.segments, named.segments, rtol=0.05)
@@ -249,15 +250,15 @@ def test_bad_patterns_are_refused(tmp_path: Path) -> None:
         read_image(path)
     with pytest.raises(InputError, match=r"outer angle of 30 mrad; allowed: up to 16 mrad, .* centre 18.5, 15.5"):
         read_image(path, detector=VirtualDetector(3, 30, 1.0, CENTRE))
-    write_hyperspy(path, [Signal("patterns", saturate(patterns()), pattern_axes())])
+    write_hyperspy(path, [Signal("patterns", saturate(patterns()), pattern_axes())], IMAGE)
     with pytest.raises(InputError, match=f"found {600 / patterns().size:.2g} % of the camera's pixels saturated"):
         read_image(path, detector=DETECTOR)
     holes = patterns().astype(np.float32)
     holes[2, 2, 5, 5] = np.nan
-    write_hyperspy(path, [Signal("patterns", holes, pattern_axes())])
+    write_hyperspy(path, [Signal("patterns", holes, pattern_axes())], IMAGE)
     with pytest.raises(InputError, match="found NaN or infinity in the patterns"):
         read_image(path, detector=DETECTOR)
-    write_hyperspy(path, [Signal("patterns", patterns(), pattern_axes(None))])
+    write_hyperspy(path, [Signal("patterns", patterns(), pattern_axes(None))], IMAGE)
     with pytest.raises(InputError, match="camera pixel: found the unit ''; allowed: its angle"):
         read_image(path, detector=VirtualDetector(3, 11, centre=CENTRE))
 
@@ -276,5 +277,5 @@ def test_bad_detectors_are_refused() -> None:
         VirtualDetector(11, 3)
     with pytest.raises(InputError, match="camera pixel: found -1 mrad"):
         VirtualDetector(3, 11, pixel_mrad=-1)
-    with pytest.raises(InputError, match="camera: found centre"):
+    with pytest.raises(InputError, match="camera centre: found nan"):
         VirtualDetector(3, 11, centre=(float("nan"), 3))

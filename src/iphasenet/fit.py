@@ -1,0 +1,219 @@
+"""Fitting of the network: data in, checkpoints, history and weights out."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from iphasenet.acquisition import TrainingNoise
+from iphasenet.alone import alone_in
+from iphasenet.callbacks import AveragedWeights, FiniteLosses, ProgressBar, StopBySignal, ValidationPictures
+from iphasenet.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint, Provenance, starting_point
+from iphasenet.checksums import check_files
+from iphasenet.crops import Crops
+from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.files import write_table
+from iphasenet.frames import Frames, StoredFrames
+from iphasenet.history import EpochLoss, next_log, read_history
+from iphasenet.model import ModelSettings
+from iphasenet.render import Image
+from iphasenet.rendered_frames import RenderedFrames, load_simulated
+from iphasenet.storage import Place, is_url
+from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
+from iphasenet.training import Splits, Training
+from iphasenet.training_settings import TrainingSettings
+from iphasenet.upload import find_dataset
+from iphasenet.weights import save_weights
+
+
+@dataclass(frozen=True)
+class Sources:
+    """
+    What a training reads.
+
+    Attributes
+    ----------
+    dataset : path or URL
+        Assembled store, or the record of one that was uploaded (`iphasenet.upload`).
+    stream : bool
+        Read images from the store whenever they are needed, for sets larger than the memory.
+    simulations : sequence of path
+        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
+    """
+
+    dataset: Place
+    stream: bool = False
+    simulations: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """
+    What a training writes.
+
+    Attributes
+    ----------
+    weights : path
+        safetensors file to be made.
+    history : path
+        CSV file of losses and metrics to be made.
+    checkpoints : path
+        Folder in which each run keeps checkpoints, logs and TensorBoard events under its identity.
+    """
+
+    weights: Path
+    history: Path
+    checkpoints: Path
+
+
+def fit(
+    sources: Sources,
+    outputs: Outputs,
+    noise: TrainingNoise,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    resume: Path | None = None,
+    accelerator: str = "auto",
+) -> None:
+    """
+    Train, or go on training, and write the weights of the best epoch on the validation split.
+
+    Parameters
+    ----------
+    sources : Sources
+        Data set, and simulations where crops are rendered.
+    outputs : Outputs
+        Files to be made.
+    noise : TrainingNoise
+        Noise model.
+    model : ModelSettings
+        Architecture.
+    settings : TrainingSettings
+        How to train.
+    resume : path, optional
+        Checkpoint to go on from, of the same run; the run's own newest one if not given.
+    accelerator : str
+        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
+    """
+    lightning.seed_everything(settings.seed, verbose=False)
+    dataset = find_dataset(sources.dataset)
+    # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
+    # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
+    if is_first() and not is_url(dataset):
+        check_files(dataset)
+    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.left_out)
+    train, validation = list(read("train")), list(read("validation"))
+    settings.check_image(min(min(data.potential.shape[1:]) for data in train))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    settings.check_processes(processes, model.norm)
+    attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
+    frames = _frames(train, settings, sources.simulations, attributes)
+    crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
+    described = describe_run([*train, *validation], noise, model, settings)
+    folder = outputs.checkpoints / run_identity(described)
+    provenance = Provenance(described)
+    callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
+    splits = Splits(crops, validation, settings, processes)
+    module = Training(model, settings, frames.sampling, splits.steps)
+    with _start(folder, resume, provenance) as start:
+        trainer, best = _trainer(folder, settings, accelerator, callbacks)
+        # Here the other processes wait for the first one, which may have waited for another training.
+        trainer.strategy.setup_environment()
+        trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
+        if trainer.is_global_zero:
+            state, score = best.read()
+            module.load_state_dict(state)
+            write_table(read_history(folder), outputs.history)
+            known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
+            save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+
+
+@contextmanager
+def _start(folder: Path, resume: Path | None, provenance: Provenance) -> Iterator[Path | None]:
+    """Checkpoint to go on from, which the first process chooses once no other training writes there."""
+    if not is_first():
+        yield None
+        return
+    with alone_in(folder):
+        start = resume or starting_point(folder)
+        if start is not None:
+            provenance.check_file(start)
+        yield start
+
+
+def is_first() -> bool:
+    """Whether this is the first process of all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _frames(
+    train: Sequence[MaterialData],
+    settings: TrainingSettings,
+    simulations: Sequence[Path],
+    attributes: Mapping[str, Any],
+) -> Frames:
+    """Frames from where the settings say."""
+    if settings.source == "stored":
+        return StoredFrames(train, settings.crop_pixels)
+    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))
+
+
+def _trainer(
+    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
+) -> tuple[lightning.Trainer, BestCheckpoint]:
+    """Lightning's trainer, and its callback that keeps the best epoch."""
+    best = BestCheckpoint(folder)
+    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
+    newest = ModelCheckpoint(folder, Path(NEWEST).stem, enable_version_counter=False)
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    trainer = lightning.Trainer(
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=processes // here,
+        # Buffers are the attention's indices: the same everywhere, always.
+        strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        use_distributed_sampler=False,
+        gradient_clip_val=1.0,
+        logger=[
+            CSVLogger(folder, name="history", version=next_log(folder), flush_logs_every_n_steps=1),
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+        ],
+        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
+        # stop after it: its checkpoint holds the average of the batch.
+        callbacks=[
+            *callbacks,
+            *optional_callbacks(settings),
+            EpochLoss(),
+            StopBySignal(folder / NEWEST),
+            best,
+            newest,
+            LearningRateMonitor(),
+            ProgressBar(refresh_rate=20),
+        ],
+        plugins=[AtomicCheckpoints()],
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        enable_model_summary=False,
+    )
+    return trainer, best
+
+
+def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
+    """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
+    chosen: list[Callback] = []
+    if settings.ema_decay:
+        chosen.append(AveragedWeights(settings.ema_decay))
+    if settings.patience:
+        chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
+    return chosen

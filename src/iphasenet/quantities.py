@@ -1,0 +1,92 @@
+"""What numbers a user may give: name, unit and range of each quantity; beyond it nothing sane is meant."""
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from iphasenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """
+    A number with its unit and range.
+
+    Attributes
+    ----------
+    unit : str
+        Unit; empty for a count or a share.
+    low, high : float
+        Smallest and largest value.
+    above : bool
+        Whether `low` itself is refused.
+    whole : bool
+        Whether it is an integer.
+    """
+
+    unit: str
+    low: float
+    high: float
+    above: bool = False
+    whole: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        low = f"above {self.low:,g}" if self.above else f"{self.low:,g}"
+        return " ".join(filter(None, [f"{low} to {self.high:,g}", self.unit]))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is a number within the range; NaN is in none."""
+        within = self.low < value <= self.high if self.above else self.low <= value <= self.high
+        return bool(within and not isinstance(value, bool) and not (self.whole and value != math.floor(value)))
+
+    def check(self, value: float, name: str) -> None:
+        """Refuse a value outside the range; `name` is what the message calls it."""
+        if not self.holds(value):
+            found = " ".join(filter(None, [f"{value:,g}", self.unit]))
+            raise InputError(f"{name}: found {found}; allowed: {self.allowed}")
+
+    def __call__(self, text: str) -> float:
+        """Read an option of a command line (argparse's `type`)."""
+        try:
+            value = int(text) if self.whole else float(text)
+        except ValueError:
+            value = math.nan
+        if math.isnan(value) or not self.holds(value):
+            kind = "a whole number, " if self.whole else ""
+            raise argparse.ArgumentTypeError(f"found {text!r}; allowed: {kind}{self.allowed}")
+        return value
+
+
+ENERGY = Quantity("keV", 10, 1000)
+SEMIANGLE = Quantity("mrad", 0.1, 100)
+COLLECTION_ANGLE = Quantity("mrad", 0, 500)
+FOCAL_SPREAD = Quantity("Å", 0, 1000)
+SOURCE_SIZE = Quantity("Å", 0, 10)
+DEFOCUS = Quantity("Å", -1e5, 1e5)
+ABERRATION = Quantity("Å", -1e10, 1e10)
+ANGLE = Quantity("degrees", -360, 360)
+THICKNESS = Quantity("nm", 0.01, 10_000)
+OFFSET = Quantity("", -1000, 1000)
+DISPLACEMENT = Quantity("Å", 0, 0.5)
+SNAPSHOTS = Quantity("", 0, 1000, whole=True)
+SEED = Quantity("", 0, 2**63 - 1, whole=True)
+LATTICE_INDEX = Quantity("", -99, 99, whole=True)
+CELL_LENGTH = Quantity("Å", 0.1, 1000)
+CELL_ANGLE = Quantity("degrees", 1, 179)
+IMAGE_PIXELS = Quantity("", 1, 8192, whole=True)
+IMAGE_SAMPLING = Quantity("Å", 0.01, 1e4)
+SEGMENTS = Quantity("", 1, 16, whole=True)
+MULTISLICE_SAMPLING = Quantity("Å", 0.01, 0.5)
+SLICE_THICKNESS = Quantity("Å", 1e-3, 100)
+WINDOW = Quantity("Å", 1, 1000)
+MEMORY = Quantity("MB", 1, 1e8)
+DOSE = Quantity("e/Å²", 1e-3, 1e10)
+INTENSITY = Quantity("", -1e30, 1e30)
+CAMERA_PIXEL = Quantity("mrad", 0, 100, above=True)
+CAMERA_POSITION = Quantity("pixels", -1e5, 1e5)
+COUNT = Quantity("", 1, 100_000, whole=True)
+INDEX = Quantity("", 0, 1e9, whole=True)
+THREADS = Quantity("", 1, 1024, whole=True)
