@@ -15,7 +15,7 @@ from iphasenet.evaluate import METHODS
 from iphasenet.metrics import METRICS
 from iphasenet.sampling import SPLITS
 from iphasenet.weights import load_weights
-from tests.workflow.conftest import iphasenet, snakemake
+from tests.workflow.conftest import copy_workflow, iphasenet, snakemake
 
 AFTER_TRAINING = ("Data set", "Predictions", "Scores")
 """Jobs that any material's change runs again, for all of them."""
@@ -214,6 +214,39 @@ def test_a_wrong_configuration_is_one_line(workflow: Path, text: str, parts: lis
     for part in parts:
         assert part in line
     assert not (workflow / "results").exists()
+
+
+def test_braces_in_a_users_texts_are_plain_text(workflow: Path) -> None:
+    """In any locale: a configuration is UTF-8."""
+    text = 'title: "Å {b} <run>\\n"\nstorage: "s3://{b}/<x>"\n'
+    (workflow / "config" / "texts.yaml").write_text((workflow / "config" / "tiny.yaml").read_text() + text, "utf-8")
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = snakemake(workflow, "-n", config="config/texts.yaml", **ascii_alone)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "Copy of the data set in s3://{b}/<x>/tiny/dataset.zarr" in planned_jobs(result.stdout)
+
+
+def test_a_key_that_stands_twice_is_one_line(workflow: Path) -> None:
+    with (workflow / "config" / "tiny.yaml").open("a") as stream:
+        stream.write("run: other\n")
+    result = snakemake(workflow, "-n")
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert re.search(r"^configuration: run: found twice in .*tiny\.yaml, lines 2 and \d+", result.stdout, re.MULTILINE)
+
+
+def test_a_checkout_runs_below_a_path_with_a_blank(tmp_path: Path) -> None:
+    """And with all else that a shell, a URL or a template could take for something else."""
+    folder = copy_workflow(tmp_path / "my lab's $HOME `x` #1;50%20&<run>" / 'a "quoted" \\ folder')
+    potential = "results/tiny/potential/GaN.npz"
+    result = snakemake(folder, potential)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert (folder / potential).is_file()
+
+
+def test_a_checkout_below_braces_is_one_line(tmp_path: Path) -> None:
+    result = snakemake(copy_workflow(tmp_path / "my {lab}"), "-n")
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert re.search(r"^checkout: found '.*my \{lab\}', a path with '\{'; allowed:", result.stdout, re.MULTILINE)
 
 
 def test_a_structure_that_cannot_be_simulated_is_one_line(workflow: Path) -> None:
