@@ -22,6 +22,7 @@ from iphasenet.crops import Item
 from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.names import file_name
 from iphasenet.training import Training
 
 STEPS_BETWEEN_AVERAGES = 8
@@ -188,7 +189,7 @@ class ValidationPictures(Callback):
         assert isinstance(pl_module, Training)
         for data in self.validation:
             figure = _picture(pl_module, data)
-            with atomic_file(self.folder / f"{data.material}.png") as temporary:
+            with atomic_file(self.folder / f"{file_name(data.material)}.png") as temporary:
                 figure.savefig(temporary, dpi=80)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):

@@ -70,7 +70,7 @@ def export_npz(
         raise InputError(f"materials: found {', '.join(unknown)}; allowed: {', '.join(found)}")
     chosen = [material for name, material in found.items() if not materials or name in materials]
     samples = [(material, sample) for material in chosen for sample in range(len(material.values["split"]))]
-    pixels = chosen[0].group["potential"][0].size
+    pixels = int(np.prod(chosen[0].group["potential"].shape[1:]))
     # Half precision images, their sum and the potential.
     size = 0 if compressed else 16 * len(samples) * pixels
     check_outputs([Output("--output", folder, folder=True, size=size)], [dataset])

@@ -136,13 +136,16 @@ def open_root(place: Place, kind: Kind) -> zarr.Group:
     """Open a store without a look at its seal, as the check of all of it must; as `open_store`."""
     try:
         with reached(place):
-            return zarr.open_group(_source(place), mode="r", zarr_format=3)
+            # Asked for: without metadata in one place, Zarr would look for others in all files.
+            return zarr.open_group(_source(place), mode="r", zarr_format=3, use_consolidated=True)
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{place}: found no Zarr v3 store; allowed: {KINDS[kind]}") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{place}: found damaged metadata ({ROOT}); allowed: {KINDS[kind]}") from error
+        raise InputError(
+            f"{place}: found metadata ({ROOT}) that are damaged or an earlier version's; allowed: {KINDS[kind]}"
+        ) from error
 
 
 def _source(place: Place) -> Place | FsspecStore:

@@ -1,8 +1,11 @@
 """The store: layout, determinism, splits, xarray."""
 
 import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +13,13 @@ import xarray
 import zarr
 
 from iphasenet.acquisition import Acquisition, FixedNoise
+from iphasenet.checksums import LIST, damaged_files, write_checksums
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 from iphasenet.store import assemble, write_material
+from iphasenet.validate import validate
 
 GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
 NOISE = FixedNoise((1e4, 1e6), Acquisition(readout_electrons=0.5))
@@ -155,3 +160,58 @@ def test_a_streamed_nan_is_found_before_training(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"GaN/potential.*NaN.*GaN-tilt"):
             for split in SPLITS:
                 list(read_split(store, split, stream))
+
+
+def test_a_damaged_material_is_not_assembled(tmp_path: Path) -> None:
+    """A fresh seal would hide what was lost."""
+    make(tmp_path, ("GaN", "MoS2"))
+    sources = {name: tmp_path / f"{name}.zarr" for name in ("GaN", "MoS2")}
+    shard = next(path for path in (sources["MoS2"] / "segments" / "c").rglob("*") if path.is_file())
+    for path in (shard, sources["MoS2"] / "zarr.json", sources["MoS2"] / "alpha" / "zarr.json"):
+        content = path.read_bytes()
+        changed = content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
+        for damaged in (None, b"", content[: len(content) // 2], changed):
+            path.unlink()
+            if damaged is not None:
+                path.write_bytes(damaged)
+            with pytest.raises(InputError, match=r"^[^\n]*MoS2\.zarr: found [^\n]*$"):
+                assemble(tmp_path / "new.zarr", sources, {})
+            path.write_bytes(content)
+    assert not (tmp_path / "new.zarr").exists()
+    with pytest.raises(InputError, match=r"GaN\.zarr: found the material 'GaN'; allowed: 'Si'"):
+        assemble(tmp_path / "new.zarr", {"Si": sources["GaN"]}, {})
+    with pytest.raises(InputError, match=r"found a data set .*; allowed: one material's samples"):
+        assemble(tmp_path / "new.zarr", {"GaN": tmp_path / "dataset.zarr"}, {})
+
+
+def test_what_happens_to_a_file_while_it_is_copied_gets_no_fresh_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, ("GaN",))
+    copy = shutil.copytree
+
+    def copy_badly(source: Path, target: Path, *options: Any, **more: Any) -> Path:
+        copy(source, target, *options, **more)
+        for path in Path(target).glob("potential/c/0/0/0"):
+            path.write_bytes(b"")
+        return target
+
+    monkeypatch.setattr(shutil, "copytree", copy_badly)
+    assemble(tmp_path / "new.zarr", {"GaN": tmp_path / "GaN.zarr"}, {})
+    assert damaged_files(tmp_path / "new.zarr") == ["GaN/potential/c/0/0/0: changed"]
+
+
+def test_a_data_set_that_was_assembled_before_there_were_marks_is_read(tmp_path: Path) -> None:
+    store = make(tmp_path, ("GaN",))
+    old = Path(shutil.copytree(store, tmp_path / "old.zarr"))
+    for path in old.rglob("zarr.json"):
+        described = json.loads(path.read_text())
+        described["attributes"].pop("iphasenet", None)
+        for member in described.get("consolidated_metadata", {}).get("metadata", {}).values():
+            member["attributes"].pop("iphasenet", None)
+        path.write_text(json.dumps(described))
+    (old / LIST).unlink()
+    write_checksums(old, {})
+    assert "iphasenet" not in zarr.open_group(old, mode="r").attrs and validate(old) == []
+    for new, read in zip(read_split(store, "test"), read_split(old, "test"), strict=True):
+        np.testing.assert_array_equal(new.segments, read.segments)

@@ -88,6 +88,27 @@ def test_a_prediction_that_is_not_a_number_is_refused(folder: Path, data: Materi
         evaluate(folder, tmp_path / "p.zarr")
 
 
+def test_missing_or_damaged_predictions_are_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:
+    """Zarr takes a shard that is lost for zeros, which would be scored."""
+    images = 0.9 * np.repeat(data.potential[:, None], 2, axis=1)
+    write_predictions(tmp_path / "p.zarr", data, images, images, {"left_out": {}})
+    for name in ("model", "model_spread", "sample_id"):
+        path = next(path for path in (tmp_path / "p.zarr" / name / "c").rglob("*") if path.is_file())
+        content = path.read_bytes()
+        path.write_bytes(content[:20] + bytes([content[20] ^ 4]) + content[21:])
+        with pytest.raises(InputError, match=rf"^[^\n]*/{name}: found a damaged chunk at row \d+[^\n]*$"):
+            evaluate(folder, tmp_path / "p.zarr")
+        path.unlink()
+        with pytest.raises(InputError, match=rf"p\.zarr: found no {name}/c/0"):
+            evaluate(folder, tmp_path / "p.zarr")
+        path.write_bytes(content)
+    evaluate(folder, tmp_path / "p.zarr")
+    images[1] = 0
+    write_predictions(tmp_path / "zero.zarr", data, images, None, {"left_out": {}})
+    with pytest.raises(InputError, match="model: found zeros alone in KNbO3-tilt"):
+        evaluate(folder, tmp_path / "zero.zarr")
+
+
 def test_predictions_of_other_samples_are_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:
     few = data.select(np.arange(len(data.potential) - 1))
     write_predictions(tmp_path / "p.zarr", few, np.repeat(few.potential[:, None], 2, axis=1), None, {"left_out": {}})

@@ -1,5 +1,7 @@
 """Exports: the published .npz files and HyperSpy's .zspy, against the store that they come from."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,14 @@ import pytest
 import zarr
 
 from iphasenet import export
+from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
 from iphasenet.export import export_hyperspy, export_npz
+from iphasenet.names import file_name
 from iphasenet.sampling import SPLITS
 from iphasenet.seals import seal
+from iphasenet.user_images.dataset_image import read_sample
+from iphasenet.validate import validate
 from tests.unit.test_dataset import NOISE, PIXELS, SAMPLING, make
 
 OPTICS = {"energy_kev": 200, "semiangle_mrad": 20, "detector_inner_mrad": 10, "detector_outer_mrad": 50}
@@ -138,7 +144,7 @@ def test_an_interrupted_export_leaves_nothing(store: Path, tmp_path: Path, monke
             raise OSError("disk full")
 
     monkeypatch.setattr(export, "_write_zspy", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"a-potential\.zspy: could not be written \(disk full\)"):
         export_hyperspy(store, tmp_path / "a.zspy", "GaN")
     assert not list(tmp_path.iterdir())
 
@@ -147,9 +153,9 @@ def test_what_is_there_stays(store: Path, tmp_path: Path) -> None:
     for taken in ("out", "a-potential.zspy"):
         (tmp_path / taken).mkdir()
         (tmp_path / taken / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"out: found it there already; allowed: a new name or an empty folder"):
+    with pytest.raises(InputError, match=r"out: found a folder with mine\.txt; allowed: a new name, an empty folder"):
         export_npz(store, tmp_path / "out")
-    with pytest.raises(InputError, match=r"a-potential\.zspy: found it there already"):
+    with pytest.raises(InputError, match=r"a-potential\.zspy: found a folder with mine\.txt"):
         export_hyperspy(store, tmp_path / "a.zspy", "GaN")
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*") if path.is_file()}
     assert found == {"out/mine.txt", "a-potential.zspy/mine.txt"}
@@ -275,3 +281,98 @@ def test_bad_input_is_named(store: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=r"found no way to write \(.*\); allowed: a writable folder"):
             call()
+
+
+def resealed(store: Path, folder: Path, change: Callable[[Any], None]) -> Path:
+    """A copy that was changed and sealed again: its checksums are right."""
+    path = Path(shutil.copytree(store, folder / "changed.zarr"))
+    change(zarr.open_group(path, mode="r+", use_consolidated=False))
+    seal(path, "dataset")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["GaN/segments/c/0/0/0/0", "GaN/potential/c/0/0/0", "GaN/sample_id/c/0", "MoS2", "zarr.json"]
+)
+def test_nothing_is_exported_of_a_store_that_lacks_something(store: Path, tmp_path: Path, name: str) -> None:
+    """Zarr takes what is lost for zeros, and a crystal that is lost for none."""
+    damaged = Path(shutil.copytree(store, tmp_path / "damaged.zarr"))
+    shutil.rmtree(damaged / name) if (damaged / name).is_dir() else (damaged / name).unlink()
+    for call in (
+        lambda: export_npz(damaged, tmp_path / "out"),
+        lambda: export_hyperspy(damaged, tmp_path / "a.zspy", "GaN"),
+        lambda: read_sample(damaged, sample_of(store, "train")[1]),
+    ):
+        with pytest.raises(InputError, match=r"^[^\n]*damaged\.zarr: found no [^\n]*$"):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["damaged.zarr"]
+
+
+@pytest.mark.parametrize("name", ["segments", "potential", "sample_id", "thickness_nm"])
+def test_a_flipped_bit_is_one_line_that_names_its_array(store: Path, tmp_path: Path, name: str) -> None:
+    damaged = Path(shutil.copytree(store, tmp_path / "damaged.zarr"))
+    path = next(path for path in (damaged / "GaN" / name / "c").rglob("*") if path.is_file())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"^GaN/{name}: found a damaged chunk at row \d+; [^\n]*$"):
+        export_npz(damaged, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_of_zeros_alone_is_no_image(store: Path, tmp_path: Path) -> None:
+    index, name = sample_of(store, "train")
+
+    def change(root: Any) -> None:
+        root["GaN/potential"][index] = 0
+
+    changed = resealed(store, tmp_path, change)
+    with pytest.raises(InputError, match=f"GaN/potential: found zeros alone in {name}"):
+        export_npz(changed, tmp_path / "out")
+    with pytest.raises(InputError, match=f"GaN/potential: found zeros alone in {name}"):
+        list(read_split(changed, "train"))
+    told = f"GaN/potential: found zeros alone in {name}; allowed: finite numbers, not all of them 0"
+    assert [problem.text for problem in validate(changed) if problem.check == "finite"] == [told]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "GaN-tilt0000-rotation00-20nm/../x", "GaN", "", "MoS2{}"])
+def test_a_samples_name_is_never_a_path(store: Path, tmp_path: Path, name: str) -> None:
+    index, true_name = sample_of(store, "train")
+
+    def change(root: Any) -> None:
+        root["GaN/sample_id"][index] = name.replace("{}", true_name.removeprefix("GaN"))
+
+    changed = resealed(store, tmp_path, change)
+    for call in (
+        lambda: export_npz(changed, tmp_path / "a" / "b" / "out"),
+        lambda: export_hyperspy(changed, tmp_path / "a.zspy", "GaN"),
+        lambda: list(read_split(changed, "train")),
+        lambda: read_sample(changed, sample_of(store, "test")[1]),
+    ):
+        with pytest.raises(InputError, match=r"^GaN/sample_id: found .*; allowed: material, tilt, rotation"):
+            call()
+    assert {path.name for path in tmp_path.rglob("*") if path.suffix != ".zarr"} & {"x.npz", "out"} == set()
+    assert any(problem.text.startswith("GaN/sample_id: found") for problem in validate(changed))
+
+
+@pytest.mark.parametrize("name", ["../../x", "MoS2", "", None, 3])
+def test_a_group_is_called_as_its_material(store: Path, tmp_path: Path, name: Any) -> None:
+    def change(root: Any) -> None:
+        root["GaN"].attrs["material"] = name
+
+    changed = resealed(store, tmp_path, change)
+    for call in (
+        lambda: list(read_split(changed, "train")),
+        lambda: export_npz(changed, tmp_path / "out"),
+        lambda: read_sample(changed, sample_of(store, "test")[1]),
+    ):
+        with pytest.raises(InputError, match="GaN: found the material"):
+            call()
+    assert any(text.text.startswith("GaN: found the material") for text in validate(changed))
+
+
+def test_a_name_is_checked_again_where_a_path_is_built() -> None:
+    assert file_name("GaN-tilt0003-rotation01-0.5nm") == "GaN-tilt0003-rotation01-0.5nm"
+    for name in ("../x", "a/b", "/a", "..", "", ".hidden", "a\nb", "a\\b"):
+        with pytest.raises(InputError, match="name: found"):
+            file_name(name)

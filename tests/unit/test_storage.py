@@ -119,9 +119,26 @@ def test_an_upload_that_was_broken_off_is_not_read_and_can_be_repeated(dataset: 
 
 def test_other_peoples_files_are_left_alone(dataset: Path) -> None:
     boto3.client("s3").put_object(Bucket="bucket", Key="sets/demo/dataset.zarr/thesis.tex", Body=b"x")
-    with pytest.raises(InputError, match=r"found thesis\.tex.*empty"):
+    with pytest.raises(InputError, match=r"found thesis\.tex.*empty place"):
         upload(dataset, URL)
     assert list(Folder(URL).sizes()) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("root", ["no JSON", "{}", '{"attributes": {"iphasenet": "simulation"}}'])
+def test_a_store_that_is_no_copy_of_ours_is_left_alone(dataset: Path, root: str) -> None:
+    """Whoever's Zarr store it is: the root's attributes carry this library's mark."""
+    files = {"zarr.json": root.encode(), "c/0": b"measured"}
+    for name, content in files.items():
+        boto3.client("s3").put_object(Bucket="bucket", Key=f"sets/demo/dataset.zarr/{name}", Body=content)
+    with pytest.raises(InputError, match=r"found c/0, but no data set that this workflow made"):
+        upload(dataset, URL)
+    assert set(Folder(URL).sizes()) == set(files)
+
+
+def test_a_copy_that_was_broken_off_after_its_first_file_is_replaced(dataset: Path) -> None:
+    Folder(URL).put({"zarr.json": dataset / "zarr.json"})
+    upload(dataset, URL)
+    assert validate(URL) == validate(dataset)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,55 @@ def test_a_store_without_its_list_is_refused(store: Path) -> None:
             check(store)
 
 
+SHARD = "MoS2/potential/c/0/0/0"
+
+
+def lose(name: str) -> Callable[[Path], object]:
+    return lambda store: shutil.rmtree(store / name) if (store / name).is_dir() else (store / name).unlink()
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    return lambda store: (store / name).write_bytes((store / name).read_bytes()[: (store / name).stat().st_size // 2])
+
+
+def flip(name: str) -> Callable[[Path], object]:
+    def change(store: Path) -> None:
+        content = bytearray((store / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (store / name).write_bytes(content)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(
+            act(name)
+            for act in (lose, cut, flip)
+            for name in (SHARD, "GaN/sample_id/c/0", "GaN/zarr.json", "zarr.json")
+        ),
+        *(act(LIST) for act in (lose, cut, flip)),
+        lose("MoS2"),
+        lambda store: (store / "zarr.json").write_text("no JSON"),
+        lambda store: (store / "zarr.json").write_text("{}"),
+        lambda store: (store / "GaN" / "notes.txt").write_text("mine"),
+    ],
+)
+def test_every_damage_is_noticed_in_a_line_each(store: Path, damage: Callable[[Path], object]) -> None:
+    damage(store)
+    try:
+        found = [problem.text for problem in validate(store)]
+    except InputError as error:
+        found = [str(error)]
+    assert found and not any("\n" in text for text in found)
+
+
+def test_a_store_of_another_kind_is_no_data_set(original: Path) -> None:
+    texts = [problem.text for problem in validate(original.parent / "GaN.zarr")]
+    assert "one material's samples, as this workflow wrote them, not a data set made by this workflow" in texts
+
+
 def changed(store: Path, change: Callable[[zarr.Group], None]) -> dict[str, list[str]]:
     """Problems of a store that was changed and got new checksums."""
     change(zarr.open_group(store, mode="r+"))
