@@ -66,7 +66,7 @@ def read_structure(path: str | Path) -> Atoms:
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CIF file is needed")
     try:
-        shapes = [block.get_cellpar() for block in parse_cif(path)]
+        shapes = [block.get_cellpar() for block in parse_cif(str(path))]
         images = read(path, index=":", format="cif", do_not_split_by_at_sign=True)
     except Exception as error:  # a bad file makes the parser raise anything from AssertionError to TypeError
         reason = " ".join(str(error).split()) or "no details given"
