@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from iphasenet.errors import InputError
 
-STOPPED = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+STOPPED: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 """Signals that end a command in good order."""
 
 
@@ -40,15 +40,18 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
         With the line, which makes the exit code 1; 128 and the signal's number where a signal ended it.
     """
     _write_anything()
+    received: list[int] = []
     try:
-        with _signals_raise():
+        with _signals_raise(received):
             yield
             sys.stdout.flush()
-    except (Stopped, KeyboardInterrupt) as stop:
-        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else stop.args[0]
-        print(f"{program}: stopped by {STOPPED[number]}; nothing half-written is left", file=sys.stderr)
-        raise SystemExit(128 + number) from None
-    except Exception as error:
+    # What a signal breaks off may end as another error: half an import as an ImportError.
+    except (Stopped, KeyboardInterrupt, Exception) as error:
+        number = received[0] if received else signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+        if number is not None:
+            print(f"{program}: stopped by {STOPPED[number]}; nothing half-written is left", file=sys.stderr)
+            raise SystemExit(128 + number) from None
+        assert isinstance(error, Exception)
         if debug or not (mistakes or is_foreseen(error)):
             raise
         _leave(program, error)
@@ -94,24 +97,25 @@ def _leave(program: str, error: BaseException) -> NoReturn:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def _signals_raise(received: list[int]) -> Iterator[None]:
     """Let signals end the block as an error would, so that it cleans up; those that are ignored stay so (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def stop(number: int, _frame: Any) -> NoReturn:
+        received.append(number)
+        raise Stopped
+
     before = {number: signal.getsignal(number) for number in STOPPED}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in before:
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _stop(number: int, _frame: Any) -> NoReturn:
-    raise Stopped(number)
 
 
 def _write_anything() -> None:
