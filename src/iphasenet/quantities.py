@@ -45,7 +45,9 @@ class Quantity:
     def check(self, value: float, name: str) -> None:
         """Refuse a value outside the range; `name` is what the message calls it."""
         if not self.holds(value):
-            found = " ".join(filter(None, [f"{value:,g}", self.unit]))
+            # Whole numbers of YAML may be longer than any float.
+            number = f"{value:,g}" if not isinstance(value, int) or abs(value) < 1e300 else "a number without end"
+            found = " ".join(filter(None, [number, self.unit]))
             raise InputError(f"{name}: found {found}; allowed: {self.allowed}")
 
     def __call__(self, text: str) -> float:
