@@ -67,8 +67,8 @@ def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytes
 
 
 def test_a_simulation_beyond_its_memory_is_refused_with_the_number() -> None:
-    with pytest.raises(InputError, match=r"needs [\d.]+ MB; allowed: memory_mb 0.2;"):
-        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.1, 0.3, 8, 0.2), [40.0])
+    with pytest.raises(InputError, match=r"needs [\d.]+ MB; allowed: memory_mb 1;"):
+        simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.05, 0.3, 30, 1), [40.0])
 
 
 @pytest.mark.parametrize("undefined", [{"tilt": (np.nan, 0.0)}, {"rotations": [np.inf]}])

@@ -189,11 +189,12 @@ def test_a_supercell_with_a_defect_is_simulated_as_its_own_cell(tmp_path: Path) 
     [
         ({"phonons": 2, "rms_displacements": {"K": 0.1}}, "no rms displacement for Nb"),
         ({"phonons": 2, "rms_displacements": dict.fromkeys(("K", "Nb", "O"), float("nan"))}, "found nan"),
-        ({"tilt": (float("nan"), 0.0)}, "finite"),
-        ({"tilt": (20.0, 0.0), "thicknesses": (1e6,)}, "atoms in"),
-        ({"thicknesses": (float("nan"),)}, "thickness.*rising"),
+        ({"tilt": (float("nan"), 0.0)}, "alpha: found nan degrees"),
+        ({"tilt": (20.0, 0.0), "thicknesses": (1e4,)}, "atoms in"),
+        ({"thicknesses": (float("nan"),)}, "thickness: found nan nm"),
+        ({"thicknesses": (8.0, 4.0)}, "thickness.*rising"),
         ({"thicknesses": ()}, "thickness.*rising"),
-        ({"phonons": 1, "seed": -1}, "seed -1"),
+        ({"phonons": 1, "seed": -1}, "seed: found -1"),
         ({"tilt": (20.0, 0.0)}, r"needs [\d,.]+ MB"),
     ],
 )

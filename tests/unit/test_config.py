@@ -12,6 +12,7 @@ from iphasenet.acquisition import Acquisition
 from iphasenet.config import check_configuration, crystals, selected_materials
 from iphasenet.config_form import check_keys
 from iphasenet.errors import InputError
+from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.sampling import Grid
 
@@ -61,7 +62,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
     ("apply", "parts"),
     [
         (change("optics", "semiangle_mard", value=20), ["optics.semiangle_mard", "semiangle_mrad"]),
-        (change("grid", "thickness_nm", value=[20, -40]), ["grid.thickness_nm.1", "-40", "above 0"]),
+        (change("grid", "thickness_nm", value=[20, -40]), ["grid.thickness_nm.1", "-40", "at least 0.01"]),
         (change("image", "pixels", value=100), ["image.pixels", "100", "multiple of 32"]),
         (change("materials", "GaN", "cif", value="no.cif"), ["materials.GaN.cif", "no.cif", "CIF"]),
         (change("select", value=["GaN", "Unobtainium"]), ["select", "Unobtainium", "GaN, LiCoO2"]),
@@ -246,6 +247,14 @@ def test_what_the_schema_refuses_no_dataclass_takes(make: Callable[..., Any], se
             for value in (high * 1.01 + 1, low - 1, float("nan"), float("inf")):
                 with pytest.raises(InputError, match=name):
                     make({**valid, name: value})
+
+
+def test_what_the_schema_takes_a_simulation_takes() -> None:
+    """Else a run would start, and one of its jobs refuse."""
+    rules, valid = yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), SHIPPED["simulation"]["multislice"]
+    for name, rule in rules["properties"]["simulation"]["properties"]["multislice"]["properties"].items():
+        for end in (rule["minimum"], rule["maximum"]):
+            assert getattr(Numerics(**{**valid, name: end}), name) == end
 
 
 def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path: Path) -> None:

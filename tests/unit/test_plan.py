@@ -175,7 +175,7 @@ def test_a_tilt_takes_about_as_long_as_estimated(material: str, sampling: float,
 
 
 @pytest.mark.parametrize(
-    "numerics", [Numerics(0.15, 0.3, 8.0, memory_mb=0.1), Numerics(0.4, 0.3, 8.0)], ids=["memory", "band limit"]
+    "numerics", [Numerics(0.05, 0.3, 30.0, memory_mb=1), Numerics(0.4, 0.3, 8.0)], ids=["memory", "band limit"]
 )
 def test_a_plan_refuses_what_a_simulation_refuses(numerics: Numerics) -> None:
     potential = potential_of("GaN", 0.15)
@@ -187,7 +187,8 @@ def test_a_plan_refuses_what_a_simulation_refuses(numerics: Numerics) -> None:
 
 
 def test_a_plan_names_the_stage_that_refuses(config: dict[str, Any], tmp_path: Path) -> None:
-    config["simulation"]["multislice"]["memory_mb"] = 0.1
+    config["simulation"]["multislice"]["memory_mb"] = 1
+    config["simulation"]["multislice"]["sampling_angstrom"] = 0.02
     with pytest.raises(InputError, match=r"^images of GaN: memory: "):
         make_plan(config, ["GaN"], 2, 1.0, tmp_path)
     config["materials"]["GaN"]["zone_axis"] = [9, 8, 7]

@@ -273,7 +273,7 @@ def test_a_damaged_pattern_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_bad_detectors_are_refused() -> None:
-    with pytest.raises(InputError, match="0 <= inner < outer"):
+    with pytest.raises(InputError, match="detector_inner_mrad 11, detector_outer_mrad 3; allowed: inner < outer"):
         VirtualDetector(11, 3)
     with pytest.raises(InputError, match="camera pixel: found -1 mrad"):
         VirtualDetector(3, 11, pixel_mrad=-1)
