@@ -1,0 +1,180 @@
+"""On the GPU machine: one step after another within the time, results after each; started by run.sh.
+
+Each step is a process of its own, or one a GPU: what fails, hangs or is killed there is an entry of the results, and the
+next one starts from a free GPU.
+"""
+
+import argparse
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks.gpu.check import missing, unpack_wheels
+from benchmarks.gpu.layout import LOG, RESULTS, ROOT, TABLE
+from benchmarks.gpu.results import read_json, report, step_text, write_json
+
+SHARES = {"tests": 0.125, "engine": 0.2, "throughput": 0.22, "training": 1.0, "reconstruction": 0.07}
+"""Steps in their order, and the largest share of all the time that each may take; training takes what is left."""
+
+TOGETHER = ("throughput", "training")
+"""Steps that take all GPUs; the others take the first."""
+
+_LEAST = 0.04
+"""Share of the time that is kept for each step to come."""
+
+_GRACE = 10.0
+"""Time for a step to end by itself once its own is over [s]."""
+
+
+@dataclass
+class Run:
+    """
+    The steps and what they have shown so far.
+
+    Attributes
+    ----------
+    output : path
+        Folder of results.
+    minutes : float
+        Time for all.
+    devices : int
+        GPUs; of a rehearsal, processes.
+    rehearsal : bool
+        On a CPU, at toy size.
+    started : float
+        When it began, of the clock that all processes of a machine share [s].
+    stopped : bool
+        Whether it was told to end.
+    until : float
+        When the step that runs should end [s].
+    steps : dict
+        What each has shown.
+    """
+
+    output: Path
+    minutes: float
+    devices: int
+    rehearsal: bool
+    started: float = field(default_factory=time.monotonic)
+    stopped: bool = False
+    until: float = 0.0
+    steps: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def left(self) -> float:
+        """Time that is left [s]."""
+        return self.started + 60 * self.minutes - time.monotonic()
+
+    def stop(self, *_signal: Any) -> None:
+        """Have the step that runs end now, and none follow."""
+        self.stopped, self.until = True, min(self.until, time.monotonic())
+
+    def all_steps(self, names: Sequence[str]) -> None:
+        """Do the steps, as far as there is time."""
+        for number, name in enumerate(names):
+            kept = _LEAST * 60 * self.minutes * (len(names) - number - 1)
+            seconds = min(SHARES[name] * 60 * self.minutes, self.left - kept)
+            if self.stopped or seconds < 1:
+                break
+            self.step(name, seconds)
+
+    def step(self, name: str, seconds: float) -> None:
+        """Do one step, and write what it shows while it does."""
+        began = time.monotonic()
+        self.until = began + seconds
+        with tempfile.TemporaryDirectory() as folder, (self.output / LOG).open("ab") as log:
+            file = Path(folder) / RESULTS
+            process = self._start(name, file, log)
+            seen, told = None, signal.SIGCONT
+            while process.poll() is None:
+                time.sleep(0.25)
+                told = self._remind(process, told)
+                if file.is_file() and file.stat().st_mtime_ns != seen:
+                    seen = file.stat().st_mtime_ns
+                    self._keep(name, file, began, "")
+            self._keep(name, file, began, _ending(process.returncode, self.stopped, told != signal.SIGCONT))
+        print(f"## {name}\n\n{step_text(self.steps[name])}\n", flush=True)
+
+    def _start(self, name: str, file: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        several = self.devices > 1 and name in TOGETHER
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.devices}"] if several else []
+        asked = ["--results", str(file), "--output", str(self.output), "--until", str(self.until)]
+        command = [sys.executable, *launch, "-m", "benchmarks.gpu.step", name, *asked]
+        if self.rehearsal:
+            command.append("--rehearse")
+        environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.devices)), **os.environ}
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+
+    def _remind(self, process: "subprocess.Popen[bytes]", told: signal.Signals) -> signal.Signals:
+        """Tell a step whose time is over, once, and kill one that does not end; what it was told last."""
+        late = time.monotonic() - self.until
+        due = signal.SIGKILL if late > _GRACE else signal.SIGTERM if late > 0 else signal.SIGCONT
+        if due != told:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, due)
+        return due
+
+    def _keep(self, name: str, file: Path, began: float, error: str) -> None:
+        found = read_json(file)
+        # A step that came to nothing was on the machine of the others.
+        before = next((step for step in self.steps.values() if step["device"] != "unknown"), {})
+        where = {part: before.get(part, "unknown") for part in ("device", "torch")}
+        named = {**where, "tables": {}, "facts": {}, **found}
+        told = found.get("error") or error
+        date = datetime.date.today().isoformat()
+        self.steps[name] = {**named, "date": date, "seconds": time.monotonic() - began, "error": told}
+        known = {"rehearsal": self.rehearsal, "minutes": self.minutes, "devices": self.devices, "steps": self.steps}
+        write_json(self.output / RESULTS, known)
+        (self.output / TABLE).write_text(report(known), encoding="utf-8")
+
+
+def _ending(code: int, stopped: bool, reminded: bool) -> str:
+    """Say how a step ended that did not say so itself."""
+    if stopped:
+        return "stopped by a signal"
+    if reminded and code != 0:
+        return "its time was over"
+    return "" if code == 0 else f"ended with code {code}; {LOG} says more"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of run.sh."""
+    parser = argparse.ArgumentParser(prog="run.sh", description="Measure and train on this machine's GPUs.")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time for all; it stops by itself (8)")
+    parser.add_argument("--output", type=Path, default=ROOT / "results", help="folder of results, beside run.sh")
+    parser.add_argument("--steps", nargs="+", choices=SHARES, default=list(SHARES), help="some of the steps alone")
+    parser.add_argument("--rehearse", action="store_true", help="on a CPU, at toy size: no number is worth reading")
+    options = parser.parse_args(arguments)
+    if not 0 < options.minutes <= 600:
+        parser.error(f"--minutes: found {options.minutes:g}; allowed: above 0, at most 600")
+    unpack_wheels(ROOT / "wheels", ROOT / "site")
+    output = options.output.resolve()
+    problem = missing(ROOT, output)
+    devices = 1 if options.rehearse else 0
+    if not problem and not options.rehearse:
+        import torch
+
+        devices = torch.cuda.device_count()
+        problem = "" if devices else f"found no usable GPU (torch {torch.__version__}); allowed: one; or --rehearse"
+    if problem:
+        print(f"run.sh: {problem}", file=sys.stderr)
+        return 1
+    run = Run(output, options.minutes, devices, options.rehearse)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, run.stop)
+    run.all_steps(options.steps)
+    print(f"{output}: {RESULTS}, {TABLE}, {LOG}", flush=True)
+    return 128 + signal.SIGTERM if run.stopped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
