@@ -33,10 +33,10 @@ from iphasenet.crops import Crops, Item
 from iphasenet.dataset import read_split
 from iphasenet.devices import choose_device, use_threads
 from iphasenet.export import export_npz
-from iphasenet.fit import optional_callbacks
 from iphasenet.frames import StoredFrames
 from iphasenet.model import ModelSettings
 from iphasenet.tilt_cost import device_clock
+from iphasenet.trainer import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 
