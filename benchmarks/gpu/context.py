@@ -16,6 +16,7 @@ from benchmarks.gpu.data import Packed, read_data
 from benchmarks.gpu.layout import FULL, ROOT, TOY, Sizes
 from benchmarks.gpu.results import write_json
 
+
 @dataclass
 class Context:
     """

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from iphasenet.callbacks import FiniteLosses
 from iphasenet.crops import Item
-from iphasenet.fit import optional_callbacks
 from iphasenet.tilt_cost import device_clock
+from iphasenet.trainer import optional_callbacks
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 

@@ -43,5 +43,7 @@ def joined(folder: Path, known: Mapping[str, Any]) -> bytes:
         raise InputError(f"{folder}: found no {', '.join(lost)}; allowed: all pieces of the weights")
     content = b"".join((folder / name).read_bytes() for name in known["pieces"])
     if hashlib.sha256(content).hexdigest() != known["sha256"]:
-        raise InputError(f"{folder}: found other weights in {', '.join(known['pieces'])}; allowed: as they were written")
+        raise InputError(
+            f"{folder}: found other weights in {', '.join(known['pieces'])}; allowed: as they were written"
+        )
     return content

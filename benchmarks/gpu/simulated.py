@@ -117,9 +117,7 @@ def _potential(config: Mapping[str, Any], name: str, numerics: Numerics) -> Crys
     return sampled_potential(cell, *pixels, config["simulation"]["parametrization"], displacements)
 
 
-def _write_slab(
-    config: Mapping[str, Any], name: str, numerics: Numerics, toy: bool, folder: Path
-) -> dict[str, Any]:
+def _write_slab(config: Mapping[str, Any], name: str, numerics: Numerics, toy: bool, folder: Path) -> dict[str, Any]:
     """Write the potential of a slab whose atoms will be displaced one by one; say what it is."""
     crystal = crystals(config)[name]
     cell = orthogonal_cell(read_structure(CONFIG.parent / crystal["cif"]), tuple(crystal["zone_axis"]))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
-
 from benchmarks.gpu.clean import link, with_dependencies
+from benchmarks.gpu.layout import CARRIED, PRESENT
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "src" / "iphasenet"
@@ -41,11 +41,28 @@ LOADED_WHEN_USED = {
 NEVER_CALLED = {"report": {"abtem"}}
 """Imports in functions that none of an environment's rules calls: the report's compute no potential."""
 
+NOT_THERE = {"abtem", "ase", "jsonschema", "plotly", "rsciio", "snakemake", "zarr"}
+
+ON_A_GPU = {
+    "iphasenet.images",
+    "iphasenet.numerics",
+    "iphasenet.rendered_frames",
+    "iphasenet.trained_on",
+    "iphasenet.trainer",
+    "iphasenet.training",
+    "iphasenet.weights",
+    "iphasenet.predict",
+    "iphasenet.metrics",
+    "iphasenet.reconstruction.reconstruct",
+}
+"""Simulation, rendering, training, prediction and reconstruction of what lies in memory or in .npz files."""
+
 IMPORT_ALL = """
 import importlib, sys
 sys.path += sys.argv[1:3]
 for name in sys.argv[3:]:
     importlib.import_module(name)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
 
 
@@ -125,6 +142,13 @@ def test_a_package_that_an_environment_lacks_is_noticed(tmp_path: Path) -> None:
     names = declared("simulate").keys() - INSTALLERS - {"jsonschema"}
     result = import_with(names, {"iphasenet.config"}, tmp_path / "site")
     assert "No module named 'jsonschema'" in result.stderr
+
+
+def test_what_computes_on_a_gpu_needs_neither_files_of_structures_nor_of_data_sets(tmp_path: Path) -> None:
+    assert not NOT_THERE & with_dependencies({*PRESENT, *CARRIED}).keys()
+    result = import_with({*PRESENT, *CARRIED}, ON_A_GPU, tmp_path / "site")
+    assert result.returncode == 0, result.stderr[-800:]
+    assert not NOT_THERE & set(result.stdout.split())
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -122,18 +122,14 @@ def _batches(context: Context, speed: float) -> None:
                     row |= _scattered(context, material, numerics, waves, speed)
 
 
-def _scattered(
-    context: Context, material: Material, numerics: Numerics, waves: int, speed: float
-) -> dict[str, Any]:
+def _scattered(context: Context, material: Material, numerics: Numerics, waves: int, speed: float) -> dict[str, Any]:
     """Time of a slice, of waves that are carried together."""
     packed, device, slices = context.packed, context.device, context.sizes.slices
     potential, microscope = material.potential, packed.microscope
     grid = cell_grid(potential.lengths[:2], numerics.sampling_angstrom, potential.translations)
     slicing = potential.slicing(numerics.slice_thickness_angstrom)
     values = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=torch.float32, device=device)
-    functions = torch.fft.ifft2(
-        transmission_functions(values, grid, microscope.interaction_constant), norm="forward"
-    )
+    functions = torch.fft.ifft2(transmission_functions(values, grid, microscope.interaction_constant), norm="forward")
     kappa = torch.zeros(1, 2, dtype=torch.float64, device=device)
     passed = [
         propagators(grid, kappa, microscope.wavelength, thickness, (0.0, 0.0)).to(functions.dtype)

@@ -51,7 +51,10 @@ def measure(context: Context) -> None:
     stored = rendered_split(packed, "train", image, max(1, sizes.npz // len(packed.materials)), noisy=False)
     with tempfile.TemporaryDirectory() as name:
         as_npz(stored, Path(name))
-        frames: dict[str, Frames] = {"rendered": crop_frames(packed, image), "stored": StoredFrames(stored, image.pixels)}
+        frames: dict[str, Frames] = {
+            "rendered": crop_frames(packed, image),
+            "stored": StoredFrames(stored, image.pixels),
+        }
         for case in _cases(context):
             known = {"feature size": case.feature_size, "crops": case.source, "precision": case.precision}
             with context.row(_TABLE, **known, compiled=case.compiled) as row:
@@ -84,7 +87,9 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     return found
 
 
-def _fresh(context: Context, model: ModelSettings, settings: TrainingSettings, sampling: float, compiled: bool) -> Training:
+def _fresh(
+    context: Context, model: ModelSettings, settings: TrainingSettings, sampling: float, compiled: bool
+) -> Training:
     module = Training(model, settings, sampling=sampling, steps=1000)
     if compiled:
         # Elsewhere a rehearsal would compile C++ for minutes.

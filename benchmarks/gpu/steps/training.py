@@ -86,7 +86,9 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
         module = Training(model, settings, image.sampling_angstrom, 1000)
         names, ending = crops.frames.sample_names, [Until(lambda: ended - time.monotonic())]
         source = Splits(crops, [], settings, context.processes)
-        second, _ = looped(module, source, settings, names, Steps(sizes.warm_up // 2, sizes.steps // 2), _accelerator(context), ending)
+        second, _ = looped(
+            module, source, settings, names, Steps(sizes.warm_up // 2, sizes.steps // 2), _accelerator(context), ending
+        )
         second = _agreed(context, second)
         seen = int((ended - time.monotonic()) / second) * settings.batch_size
         context.tables.setdefault("Networks and the time left", []).append(
