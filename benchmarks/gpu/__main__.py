@@ -16,13 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.gpu", description="One command for a GPU.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--pack", type=Path, metavar="FOLDER", help="write the folder that goes to a GPU machine")
-    what.add_argument("--rehearse", action="store_true", help="all of it on this CPU, at toy size, in a clean Python")
-    what.add_argument(
-        "--unpack", type=Path, metavar="RESULTS", help="put what came back into docs and resources/models"
-    )
+    what.add_argument("--rehearse", action="store_true", help="all of it on this CPU, at toy size")
+    what.add_argument("--unpack", type=Path, metavar="RESULTS", help="put what came back into docs and resources")
     parser.add_argument("--run", type=Path, help="of --pack: results/NAME, a finished run whose images are taken")
-    parser.add_argument("--config", type=Path, default=ROOT / "config" / "published.yaml",
-                        help="of --pack without --run: what is simulated on the spot (config/published.yaml)")  # fmt: skip
+    published = ROOT / "config" / "published.yaml"
+    parser.add_argument("--config", type=Path, default=published, help="of --pack without --run: what is simulated")
     parser.add_argument("--wheels", action="store_true", help="of --pack: carry what a GPU machine is taken to lack")
     parser.add_argument("--folder", type=Path, help="of --rehearse: where, instead of a temporary folder")
     options = parser.parse_args(arguments)

@@ -1,5 +1,6 @@
 """What a machine lacks, said before anything starts; the standard library alone."""
 
+import importlib
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ def unpack_wheels(wheels: Path, site: Path) -> None:
         except PackageNotFoundError:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(site)
+    # The folder may not have been there when Python looked.
+    importlib.invalidate_caches()
 
 
 def missing(root: Path, output: Path) -> str:

@@ -106,11 +106,11 @@ class Context:
         """
         found = dict(known)
         if self.left() <= 0:
-            raise OutOfTime(f"no time was left for {table}, {', '.join(map(str, known.values()))}")
+            raise OutOfTimeError(f"no time was left for {table}, {', '.join(map(str, known.values()))}")
         self.peak()
         try:
             yield found
-        except OutOfTime:
+        except OutOfTimeError:
             raise
         except Exception as error:
             logging.getLogger(__name__).exception("%s, %s", table, known)
@@ -130,7 +130,7 @@ class Context:
         write_json(self.results, {**known, "tables": self.tables, "facts": self.facts})
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """A step's time is over."""
 
 

@@ -1,8 +1,8 @@
 """What a packed folder knows of the crystals: potentials, periodic images of all tilts, references, configuration.
 
 Images are real: half the plane of a Fourier series says all of it. It is kept as half-precision numbers over the
-largest of each image, which rounds a coefficient by at most 0.05 % of itself. One tilt of each crystal is kept in single
-precision beside them: what the GPU's own simulation is compared with.
+largest of each image, which rounds a coefficient by at most 0.05 % of itself. One tilt of each crystal is kept in
+single precision beside them: what the GPU's own simulation is compared with.
 """
 
 import json
@@ -113,7 +113,7 @@ class Packed:
         return CrystalPotential.load(self.folder / PHONONS)
 
     def planned(self, material: str) -> list[Sample]:
-        """Samples of a crystal."""
+        """Plan the samples of a crystal."""
         return samples(self.configuration["seed"], material, self.grid)
 
 

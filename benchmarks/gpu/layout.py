@@ -60,6 +60,8 @@ class Sizes:
     trained_pixels, trained_sampling, trained_batch : int, float, int
         Side [pixels] and pixel [Å] of the crops that a network is trained on, those of the shipped network's images,
         and crops a step.
+    most_steps : int
+        Of that training.
     curve : int
         Points of the validation curve.
     reconstructed : int
@@ -81,6 +83,7 @@ class Sizes:
     trained_pixels: int
     trained_sampling: float
     trained_batch: int
+    most_steps: int
     curve: int
     reconstructed: int
 
@@ -101,6 +104,7 @@ FULL = Sizes(
     trained_pixels=128,
     trained_sampling=0.2,
     trained_batch=32,
+    most_steps=10**9,
     curve=12,
     reconstructed=2048,
 )
@@ -113,7 +117,7 @@ TOY = Sizes(
     feature_sizes=(12,),
     batch_size=2,
     warm_up=1,
-    steps=2,
+    steps=1,
     npz=4,
     validation=1,
     test=2,
@@ -121,6 +125,7 @@ TOY = Sizes(
     trained_pixels=64,
     trained_sampling=0.2,
     trained_batch=2,
+    most_steps=8,
     curve=2,
     reconstructed=128,
 )

@@ -1,9 +1,10 @@
 """The bare network, this training loop and one with the published loop's settings, in steps a second."""
 
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,20 @@ class Until(Callback):
 
     Parameters
     ----------
-    until : callable
+    left : callable
         Seconds that are left.
     every : int
         Steps between two questions to all processes.
     """
 
-    def __init__(self, left: Any, every: int = 16) -> None:
-        self.left, self.every = left, every
+    def __init__(self, left: Callable[[], float], every: int = 16) -> None:
+        self.left, self.every, self.told = left, every, signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
+        """Give signals back to whom Lightning took them from, and have it not ask all processes before each batch."""
+        signal.signal(signal.SIGTERM, self.told)
+        loop: Any = trainer.fit_loop.epoch_loop
+        loop._broadcast_sigterm_tensor = lambda: None
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_rest: Any) -> None:
         """Ask whether any process's time is over."""

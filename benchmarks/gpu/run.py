@@ -1,7 +1,7 @@
 """On the GPU machine: one step after another within the time, results after each; started by run.sh.
 
-Each step is a process of its own, or one a GPU: what fails, hangs or is killed there is an entry of the results, and the
-next one starts from a free GPU.
+Each step is a process of its own, or one a GPU: what fails, hangs or is killed there is an entry of the results, and
+the next one starts from a free GPU.
 """
 
 import argparse

@@ -37,7 +37,7 @@ _THICKNESS, _DISPLACEMENT, _SIDE = 100.0, 0.07, 25.6
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Configuration with some of its keys changed, as Snakemake merges files."""
+    """Change some keys of a configuration, as Snakemake merges files."""
     found = copy.deepcopy(dict(base))
     for key, value in change.items():
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.context import Context, OutOfTime, one_line
+from benchmarks.gpu.context import Context, OutOfTimeError, one_line
 from benchmarks.gpu.run import SHARES
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         context.write()
         importlib.import_module(f"benchmarks.gpu.steps.{options.name}").measure(context)
-    except OutOfTime as over:
+    except OutOfTimeError as over:
         context.facts["not measured"] = str(over)
     except Exception as error:
         logging.exception(options.name)

@@ -110,7 +110,7 @@ def _full(context: Context, material: Material) -> None:
 
 def _batches(context: Context, speed: float) -> None:
     """Waves that are carried together, and what of the memory's bandwidth they use."""
-    packed, kinds = context.packed, (context.packed.numerics, packed.finest)
+    packed, kinds = context.packed, (context.packed.numerics, context.packed.finest)
     materials = {packed.materials[0].name: packed.materials[0]}
     largest = max(packed.materials, key=lambda material: material.potential.form_factors[0].size)
     materials[largest.name] = largest

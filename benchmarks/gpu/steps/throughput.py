@@ -79,7 +79,7 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     second, waited = looped(fresh(), source, settings, frames.sample_names, steps, accelerator, ending)
     found = {"batch": settings.batch_size, "samples/s": settings.batch_size / second, "waiting": waited / second}
     found |= {"waiting below 5 %": waited < 0.05 * second, "memory [GB]": context.peak()}
-    if case.source == "rendered":
+    if case.source == "rendered" and not case.compiled:
         if device.type == "cuda":
             frames.to(device, room_for_images(device))
         ready = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=share)))]
@@ -91,7 +91,9 @@ def _fresh(
     context: Context, model: ModelSettings, settings: TrainingSettings, sampling: float, compiled: bool
 ) -> Training:
     module = Training(model, settings, sampling=sampling, steps=1000)
-    if compiled:
-        # Elsewhere a rehearsal would compile C++ for minutes.
-        module.network.compile(backend="inductor" if context.device.type == "cuda" else "eager")
+    if compiled and context.device.type == "cuda":
+        module.network.compile()
+    elif compiled:
+        # Tracing all of it takes a CPU half a minute, and compiling it minutes.
+        module.network.network.decoder1.compile(backend="eager")
     return module

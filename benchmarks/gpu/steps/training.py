@@ -58,7 +58,7 @@ def measure(context: Context) -> None:
     validation = rendered_split(packed, "validation", image, sizes.validation)
     ended = context.until - _KEPT * every
     model, second = _largest(context, crops, image, ended)
-    steps = max(1, int(0.95 * (ended - time.monotonic()) / second))
+    steps = min(sizes.most_steps, max(1, int(0.95 * (ended - time.monotonic()) / second)))
     module = _trained(context, model, crops, validation, image, steps, ended)
     if not context.is_first:
         return
@@ -72,7 +72,7 @@ def measure(context: Context) -> None:
 
 
 def _settings(context: Context) -> TrainingSettings:
-    """Settings of config/config.yaml, with those of a training of minutes."""
+    """Take the settings of config/config.yaml, and those of a training of minutes."""
     sizes, known = context.sizes, context.packed.full["training"]
     changed = {"crop_pixels": sizes.trained_pixels, "batch_size": sizes.trained_batch, "learning_rate": 1e-3}
     return TrainingSettings(**{**known, **changed, "ema_decay": 0.998, "source": "rendered"})
@@ -87,7 +87,13 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
         names, ending = crops.frames.sample_names, [Until(lambda: ended - time.monotonic())]
         source = Splits(crops, [], settings, context.processes)
         second, _ = looped(
-            module, source, settings, names, Steps(sizes.warm_up // 2, sizes.steps // 2), _accelerator(context), ending
+            module,
+            source,
+            settings,
+            names,
+            Steps(sizes.warm_up, max(1, sizes.steps // 2)),
+            _accelerator(context),
+            ending,
         )
         second = _agreed(context, second)
         seen = int((ended - time.monotonic()) / second) * settings.batch_size
@@ -144,7 +150,7 @@ def _trained(
 def _described(
     context: Context, model: ModelSettings, train: Sequence[MaterialData], validation: Sequence[MaterialData]
 ) -> dict[str, Any]:
-    """What is kept with the weights."""
+    """Say what is kept with the weights."""
     noise, curve = training_noise(context.packed), context.tables.get("Validation", [{}])
     described = describe_run([*train, *validation], noise, model, _settings(context))
     ranges = trained_ranges(train, noise, {"configuration": context.packed.configuration})
