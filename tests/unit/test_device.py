@@ -15,10 +15,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from iphasenet.columns import project_columns
+from iphasenet.detection import detector_weights, illuminations, intensity
+from iphasenet.devices import exact_float32
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.multislice import CellGrid
 from iphasenet.noise import displaced
+from iphasenet.optics import Microscope
+from iphasenet.probe import probe_blocks
 from iphasenet.render import Field, Image, Series
+from iphasenet.scattering import Crystal, columns
 from iphasenet.symmetry import OPERATIONS, transformed
 from tests.unit.test_noise import needs_gpu
 
@@ -91,7 +97,8 @@ def test_projection_of_columns() -> None:
 
 def test_scan_distortion() -> None:
     window = (slice(3, 35), slice(10, 42))
-    found = displaced(random(4, 64, 64), np.random.default_rng(0).random((64, 2)), window)
+    with NoWaitingOnMeta():
+        found = displaced(random(4, 64, 64), np.random.default_rng(0).random((64, 2)), window)
     assert (found.device.type, found.shape) == ("meta", (4, 32, 32))
 
 
@@ -112,6 +119,39 @@ def test_rendering_waits_for_nothing() -> None:
         for series in (held, Series.visible(*waves(), 0.1)[0].to(meta)):
             seen = series.on_pixels(Field(Image(48, 0.1), 33.0, (1.2, 0.7)))
             assert (seen.device.type, seen.shape) == ("meta", (*series.terms.shape[:-1], 48, 48))
+
+
+@pytest.mark.parametrize("memory", [0.0, 1e9])
+@pytest.mark.parametrize("waves", [7, 1000])
+def test_simulation_waits_for_nothing(memory: float, waves: int) -> None:
+    """Neither by Fourier transforms, some or all waves at a time, nor by transfer matrices."""
+    lengths, translations, microscope = (4.0, 4.0), [(1, 1, 2)], Microscope(200, 20, 10, 50, focal_spread_angstrom=30)
+    grid = CellGrid(lengths, (30, 30))
+    blocks = probe_blocks(lengths, (2, 2), microscope, translations)
+    transmission = torch.zeros(2, 30, 30, dtype=torch.complex64, device="meta")
+    crystal = Crystal(grid, transmission, (2.0, 2.1), microscope.wavelength, (0.001, 0.0), translations)
+    with NoWaitingOnMeta():
+        for block, orders, matrix in columns(blocks, crystal, (30, 61), 2.2, waves, memory):
+            assert matrix.shape == (2, len(block.orders), len(orders))
+            weights = detector_weights(orders, block, microscope, lengths, (0.1, 0.1), (0.0, 20.0), matrix)
+            lit = illuminations(block, microscope, lengths, (0.0, 20.0))
+            seen = intensity(matrix, block, lit, weights, (14, 14))
+            assert (seen.device.type, seen.shape) == ("meta", (2, 2, 4, 14, 14))
+
+
+@pytest.mark.parametrize("asked", ["highest", "high"])
+def test_float32_is_no_tf32_where_it_must_not_be(asked: str) -> None:
+    """Asked for by a user, or by default in convolutions; what was set before is set again."""
+    torch.set_float32_matmul_precision(asked)
+    operations: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [operation.fp32_precision for operation in operations]
+    assert "tf32" in before
+    with pytest.raises(ZeroDivisionError), exact_float32(torch.device("cuda")):
+        assert [operation.fp32_precision for operation in operations] == ["ieee", "ieee"]
+        raise ZeroDivisionError
+    assert [operation.fp32_precision for operation in operations] == before
+    assert torch.get_float32_matmul_precision() == asked
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.parametrize("operation", range(OPERATIONS))
