@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iphasenet.acquisition import Acquisition, FixedNoise
-from iphasenet.devices import send
+from iphasenet.devices import exact_float32, send
 from iphasenet.render import Image
 from iphasenet.sampling import Sample, generator, picometres
 
@@ -138,7 +138,8 @@ def displaced(
     mixing = torch.zeros(len(rows), len(near[0]), device=device)
     line = torch.arange(len(rows), device=device)[:, None]
     mixing[line, line + torch.arange(len(steps), device=device)] = by_line
-    return functional.conv1d(mixing @ part, by_pixel[:, None], groups=len(rows))
+    with exact_float32(device):
+        return functional.conv1d(mixing @ part, by_pixel[:, None], groups=len(rows))
 
 
 def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -136,7 +136,7 @@ def _scattered(context: Context, material: Material, numerics: Numerics, waves: 
         for thickness in slicing.thicknesses.tolist()
     ]
     incident = torch.arange(waves, device=device)[:, None] % torch.tensor(grid.gpts, device=device)
-    owner, beams = torch.zeros(waves, dtype=torch.int64, device=device), torch.zeros(1, 1, dtype=torch.int64).to(device)
+    owner, beams = (torch.zeros(size, dtype=torch.int64, device=device) for size in ((1,), (1, 1)))
 
     def work(count: int) -> None:
         scatter(incident, owner, functions, passed, [count], beams, grid)
