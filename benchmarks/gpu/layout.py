@@ -14,6 +14,9 @@ PIECE = 15_000_000
 
 RESULTS, TABLE, LOG = "results.json", "table.md", "log.txt"
 
+GO = "go.json"
+"""File that tells a step when it should end, and so that it may begin."""
+
 PRESENT = (
     *("einops", "h5py", "lightning", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scikit-image"),
     *("scipy", "tensorboard", "torch", "torchmetrics", "tqdm", "xarray"),

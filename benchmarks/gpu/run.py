@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.gpu.check import missing, unpack_wheels
-from benchmarks.gpu.layout import LOG, RESULTS, ROOT, TABLE
+from benchmarks.gpu.layout import GO, LOG, RESULTS, ROOT, TABLE
 from benchmarks.gpu.results import read_json, report, step_text, write_json
 
 SHARES = {"tests": 0.125, "engine": 0.2, "throughput": 0.22, "training": 1.0, "reconstruction": 0.07}
 """Steps in their order, and the largest share of all the time that each may take; training takes what is left."""
+
+MOST = {"tests": 60.0}
+"""Longest time of a step, whatever its share [s]."""
 
 TOGETHER = ("throughput", "training")
 """Steps that take all GPUs; the others take the first."""
@@ -79,35 +82,40 @@ class Run:
         self.stopped, self.until = True, min(self.until, time.monotonic())
 
     def all_steps(self, names: Sequence[str]) -> None:
-        """Do the steps, as far as there is time."""
-        for number, name in enumerate(names):
-            kept = _LEAST * 60 * self.minutes * (len(names) - number - 1)
-            seconds = min(SHARES[name] * 60 * self.minutes, self.left - kept)
-            if self.stopped or seconds < 1:
-                break
-            self.step(name, seconds)
+        """Do the steps, as far as there is time; each one's libraries are imported while the one before is at work."""
+        with tempfile.TemporaryDirectory() as folder, (self.output / LOG).open("wb") as log:
+            waiting = self._start(names[0], Path(folder), log)
+            for number, name in enumerate(names):
+                process, following = waiting, names[number + 1 :]
+                if following:
+                    waiting = self._start(following[0], Path(folder), log)
+                seconds = min(SHARES[name] * 60 * self.minutes, self.left - _LEAST * 60 * self.minutes * len(following))
+                if not self.stopped and seconds >= 1:
+                    self._step(name, process, Path(folder) / name, min(seconds, MOST.get(name, seconds)))
+                _kill(process)
+            _kill(waiting)
 
-    def step(self, name: str, seconds: float) -> None:
-        """Do one step, and write what it shows while it does."""
-        began = time.monotonic()
+    def _step(self, name: str, process: "subprocess.Popen[bytes]", folder: Path, seconds: float) -> None:
+        """Have a step begin, and write what it shows while it does."""
+        began, file = time.monotonic(), folder / RESULTS
         self.until = began + seconds
-        with tempfile.TemporaryDirectory() as folder, (self.output / LOG).open("ab") as log:
-            file = Path(folder) / RESULTS
-            process = self._start(name, file, log)
-            seen, told = None, signal.SIGCONT
-            while process.poll() is None:
-                time.sleep(0.25)
-                told = self._remind(process, told)
-                if file.is_file() and file.stat().st_mtime_ns != seen:
-                    seen = file.stat().st_mtime_ns
-                    self._keep(name, file, began, "")
-            self._keep(name, file, began, _ending(process.returncode, self.stopped, told != signal.SIGCONT))
+        write_json(folder / GO, {"until": self.until})
+        seen, told = None, signal.SIGCONT
+        while process.poll() is None:
+            time.sleep(0.1)
+            told = self._remind(process, told)
+            if file.is_file() and file.stat().st_mtime_ns != seen:
+                seen = file.stat().st_mtime_ns
+                self._keep(name, file, began, "")
+        self._keep(name, file, began, _ending(process.returncode, self.stopped, told != signal.SIGCONT))
         print(f"## {name}\n\n{step_text(self.steps[name])}\n", flush=True)
 
-    def _start(self, name: str, file: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _start(self, name: str, folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        """Start a step's process, which waits until it may begin."""
+        (folder / name).mkdir()
         several = self.devices > 1 and name in TOGETHER
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.devices}"] if several else []
-        asked = ["--results", str(file), "--output", str(self.output), "--until", str(self.until)]
+        asked = ["--folder", str(folder / name), "--output", str(self.output)]
         command = [sys.executable, *launch, "-m", "benchmarks.gpu.step", name, *asked]
         if self.rehearsal:
             command.append("--rehearse")
@@ -137,6 +145,13 @@ class Run:
         (self.output / TABLE).write_text(report(known), encoding="utf-8")
 
 
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def _ending(code: int, stopped: bool, reminded: bool) -> str:
     """Say how a step ended that did not say so itself."""
     if stopped:
@@ -152,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=8.0, help="time for all; it stops by itself (8)")
     parser.add_argument("--output", type=Path, default=ROOT / "results", help="folder of results, beside run.sh")
     parser.add_argument("--steps", nargs="+", choices=SHARES, default=list(SHARES), help="some of the steps alone")
+    parser.add_argument("--devices", type=int, help="how many GPUs, or processes of a rehearsal (all GPUs; 1)")
     parser.add_argument("--rehearse", action="store_true", help="on a CPU, at toy size: no number is worth reading")
     options = parser.parse_args(arguments)
     if not 0 < options.minutes <= 600:
@@ -159,16 +175,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unpack_wheels(ROOT / "wheels", ROOT / "site")
     output = options.output.resolve()
     problem = missing(ROOT, output)
-    devices = 1 if options.rehearse else 0
+    most = options.devices or 1
     if not problem and not options.rehearse:
         import torch
 
-        devices = torch.cuda.device_count()
-        problem = "" if devices else f"found no usable GPU (torch {torch.__version__}); allowed: one; or --rehearse"
+        most = torch.cuda.device_count()
+        problem = "" if most else f"found no usable GPU (torch {torch.__version__}); allowed: one; or --rehearse"
+    if not problem and not 1 <= (options.devices or most) <= most:
+        problem = f"--devices: found {options.devices}; allowed: 1 to {most}"
     if problem:
         print(f"run.sh: {problem}", file=sys.stderr)
         return 1
-    run = Run(output, options.minutes, devices, options.rehearse)
+    run = Run(output, options.minutes, options.devices or most, options.rehearse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, run.stop)
     run.all_steps(options.steps)
