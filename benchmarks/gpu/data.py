@@ -139,7 +139,7 @@ def read_data(folder: Path) -> Packed:
         potential = CrystalPotential.load(folder / f"{name}-potential.npz")
         (reference,) = load_images(folder / f"{name}-reference.npz")
         materials.append(Material(name, potential, _read_half(folder / f"{name}-images.npz"), reference))
-    return Packed(*(known[name] for name in _CONFIGURATIONS), tuple(materials), folder)
+    return Packed(**{name: known[name] for name in _CONFIGURATIONS}, materials=tuple(materials), folder=folder)
 
 
 def _write_half(path: Path, images: Mapping[int, PeriodicImages]) -> None:

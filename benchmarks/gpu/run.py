@@ -134,7 +134,7 @@ class Run:
     def _keep(self, name: str, file: Path, began: float, error: str) -> None:
         found = read_json(file)
         # A step that came to nothing was on the machine of the others.
-        before = next((step for step in self.steps.values() if step["device"] != "unknown"), {})
+        before: dict[str, Any] = next((step for step in self.steps.values() if step["device"] != "unknown"), {})
         where = {part: before.get(part, "unknown") for part in ("device", "torch")}
         named = {**where, "tables": {}, "facts": {}, **found}
         told = found.get("error") or error

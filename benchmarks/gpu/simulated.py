@@ -47,9 +47,8 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 
 def shipped(change: Mapping[str, Any] | Path) -> dict[str, Any]:
     """config/config.yaml with the changes of another file, or with some changes."""
-    if isinstance(change, Path):
-        change = yaml.safe_load(change.read_text(encoding="utf-8"))
-    return merged(yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8")), change)
+    known = yaml.safe_load(change.read_text(encoding="utf-8")) if isinstance(change, Path) else change
+    return merged(yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8")), known)
 
 
 def from_run(run: Path, folder: Path) -> Packed:

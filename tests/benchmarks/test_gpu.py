@@ -7,11 +7,14 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
+from benchmarks.gpu import simulated
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.data import Material, Packed, read_data, write_data
 from benchmarks.gpu.layout import LIMIT, PIECE, RESULTS, ROOT, TABLE
@@ -23,7 +26,9 @@ from benchmarks.gpu.unpack import PLACES, unpack
 
 from iphasenet.errors import InputError
 from iphasenet.files import file_bytes
-from iphasenet.images import PeriodicImages
+from iphasenet.images import PeriodicImages, save_images
+from iphasenet.sampling import Grid, orientations
+from iphasenet.seals import sealed_store
 from iphasenet.weights import load_weights
 from tests.gpu.crystal import potential
 
@@ -202,3 +207,26 @@ def test_a_missing_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["--pack", str(tmp_path / "pack"), "--run", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "pack").exists()
+
+
+def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
+    """Laid out as the workflow does it: two batches of tilts, and a configuration in the data set."""
+    config = simulated.shipped(simulated.merged(simulated.TOY, {"run": "finished", "select": ["KNbO3"]}))
+    config["simulation"]["multislice"] |= {"window_angstrom": 5}
+    run, grid = tmp_path / "run", Grid(**config["grid"])
+    planned = orientations(config["seed"], "KNbO3", grid)
+    made = [replace(series(one.index), rotations=np.array((*one.rotations_deg, 0.0))) for one in planned]
+    made = [replace(i, rotations=i.rotations[:-1], coefficients=i.coefficients[:, :-1]) for i in made]
+    for number, part in enumerate((made[:3], made[3:])):
+        save_images(run / "images" / "KNbO3" / f"batch{number}.npz", part)
+    potential().save(run / "potential" / "KNbO3.npz")
+    with sealed_store(run / "dataset.zarr", "dataset") as store:
+        zarr.open_group(store, mode="w", zarr_format=3).attrs.update({"configuration": config})
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_data(simulated.from_run(run, folder))
+    (found,) = read_data(folder).materials
+    assert list(found.images) == [one.index for one in planned]
+    assert np.array_equal(found.reference.coefficients, made[0].coefficients)
+    # The finer of both numerics, whatever the run's potential was computed for.
+    assert found.potential.frequencies[0].max() >= 20

@@ -77,7 +77,11 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     accelerator = "cpu" if device.type == "cpu" else "auto"
     ending = [Until(context.left)]
     second, waited = looped(fresh(), source, settings, frames.sample_names, steps, accelerator, ending)
-    found = {"batch": settings.batch_size, "samples/s": settings.batch_size / second, "waiting": waited / second}
+    found: dict[str, Any] = {
+        "batch": settings.batch_size,
+        "samples/s": settings.batch_size / second,
+        "waiting": waited / second,
+    }
     found |= {"waiting below 5 %": waited < 0.05 * second, "memory [GB]": context.peak()}
     if case.source == "rendered" and not case.compiled:
         if device.type == "cuda":
