@@ -9,5 +9,5 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     exit 1
 fi
 # The folder's own modules come first, whatever lies where this is called.
-export PYTHONSAFEPATH=1 PYTHONPATH="$here:$here/src:$here/site"
+export PYTHONSAFEPATH=1 PYTHONPATH="$here:$here/src:$here/site${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -m benchmarks.gpu.run "$@"

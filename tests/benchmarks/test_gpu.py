@@ -108,7 +108,8 @@ def test_every_step_is_rehearsed(rehearsed: Path, results: dict[str, Any]) -> No
 def test_what_a_rehearsal_measures_is_plausible(rehearsed: Path, results: dict[str, Any]) -> None:
     tests, engine, throughput, training, reconstruction = (step["tables"] for step in results["steps"].values())
     assert {row["outcome"] for row in tests["Tests"]} <= {"passed", "skipped"}
-    assert all(row["difference to a CPU / mean"] < 1e-4 for row in engine["A tilt"] if row["kind"] == "measured")
+    compared = [row["difference to a CPU / mean"] for row in engine["A tilt"] if "within 1e-4" in row]
+    assert 0 < max(compared) < 1e-4
     assert all(0 < row["share of a copy's"] < 2 for row in engine["Waves together"])
     assert {row["crops"] for row in throughput["Crops a second"]} == {"rendered", "stored", "npz"}
     assert all(0 <= row["waiting"] < 1 for row in throughput["Crops a second"])

@@ -1,7 +1,9 @@
 """Second step: the multislice engine on each crystal, its batches, its memory's bandwidth, frozen phonons."""
 
+import math
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from iphasenet.images import PeriodicImages, simulate_images
 from iphasenet.multislice import propagators, scatter, transmission_functions
 from iphasenet.numerics import Numerics, cell_grid
 from iphasenet.potential import series_on_grid
+from iphasenet.sampling import Orientation
 from iphasenet.tilt_cost import estimate_tilt
 
 ALLOWED = 1e-4
@@ -32,8 +35,7 @@ def measure(context: Context) -> None:
         _published(context, material)
     _batches(context, speed)
     _phonons(context)
-    for material in context.packed.materials:
-        _full(context, material)
+    _full(context)
 
 
 def _bandwidth(context: Context) -> float:
@@ -54,18 +56,18 @@ def _timed(context: Context, work: Any) -> float:
     return time.perf_counter() - started
 
 
+def _orientation(context: Context, material: Material) -> Orientation:
+    """Find the tilt that a CPU has simulated, too."""
+    tilt = next(iter(material.images))
+    return next(s.orientation for s in context.packed.planned(material.name) if s.orientation.index == tilt)
+
+
 def _simulate(context: Context, material: Material, numerics: Numerics) -> PeriodicImages:
-    """Images of the tilt that a CPU has simulated, too."""
-    packed, tilt = context.packed, next(iter(material.images))
-    orientation = next(s.orientation for s in packed.planned(material.name) if s.orientation.index == tilt)
+    """Images of that tilt."""
+    packed, orientation = context.packed, _orientation(context, material)
     thicknesses = [10 * thickness for thickness in packed.grid.thickness_nm]
-    device = context.device.type
-    return simulate_images(
-        *(material.potential, packed.microscope, numerics, thicknesses),
-        tilt=orientation.tilt,
-        rotations=orientation.rotations_deg,
-        device=device,
-    )
+    setting = (material.potential, packed.microscope, numerics, thicknesses)
+    return simulate_images(*setting, orientation.tilt, orientation.rotations_deg, context.device.type)
 
 
 def _named(numerics: Numerics) -> str:
@@ -92,20 +94,23 @@ def difference(found: PeriodicImages, reference: PeriodicImages) -> float:
     return float((np.abs(pixels).max(axis=(-2, -1)) / mean).max())
 
 
-def _full(context: Context, material: Material) -> None:
-    """Time of a tilt at the full configuration's numerics: measured where there is time, else estimated."""
-    packed = context.packed
+def _full(context: Context) -> None:
+    """Time of a tilt at the full configuration's numerics: estimated, then measured where there is time."""
+    packed, costs = context.packed, dict[str, float]()
     numerics = replace(packed.finest, memory_mb=max(_MEMORY, packed.finest.memory_mb))
-    with context.row("A tilt", crystal=material.name, **{"pixel, window": _named(numerics)}) as row:
-        tilt = next(iter(material.images))
-        orientation = next(s.orientation for s in packed.planned(material.name) if s.orientation.index == tilt)
-        thicknesses = [10 * thickness for thickness in packed.grid.thickness_nm]
-        setting = (material.potential, packed.microscope, numerics, thicknesses)
-        cost = estimate_tilt(*setting, orientation.tilt, orientation.rotations_deg, context.device.type)
-        row["seconds"], row["kind"] = cost.seconds, f"estimated ({cost.method})"
-        if cost.seconds < 0.5 * context.left():
-            row["seconds"] = _timed(context, lambda: _simulate(context, material, numerics))
-            row["kind"], row["memory [GB]"] = f"measured ({cost.method})", context.peak()
+    named, thicknesses = {"pixel, window": _named(numerics)}, [10 * thickness for thickness in packed.grid.thickness_nm]
+    for material in packed.materials:
+        with context.row("A tilt", crystal=material.name, **named) as row:
+            orientation = _orientation(context, material)
+            setting = (material.potential, packed.microscope, numerics, thicknesses)
+            cost = estimate_tilt(*setting, orientation.tilt, orientation.rotations_deg, context.device.type)
+            row["seconds"], row["kind"] = cost.seconds, f"estimated, {cost.method}"
+            costs[material.name] = cost.seconds
+    for material in sorted(packed.materials, key=lambda one: costs.get(one.name, math.inf)):
+        if costs.get(material.name, math.inf) < 0.7 * context.left():
+            with context.row("A tilt", crystal=material.name, **named) as row:
+                row["seconds"] = _timed(context, partial(_simulate, context, material, numerics))
+                row["kind"], row["memory [GB]"] = "measured", context.peak()
 
 
 def _batches(context: Context, speed: float) -> None:

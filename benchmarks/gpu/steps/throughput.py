@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.loop import NpzImages, Source, Steps, Until, bare, looped
@@ -21,6 +21,9 @@ from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 
 _TABLE = "Crops a second"
+
+_PASSES = 64
+"""Crops of each sample in an epoch: few samples are packed, and an epoch's end would count."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     model = ModelSettings(**{**packed.published["model"], "feature_size": case.feature_size})
     changed = {"precision": case.precision, "crop_pixels": image.pixels, "batch_size": sizes.batch_size, "ema_decay": 0}
     settings = TrainingSettings(**{**packed.published["training"], **changed})
-    crops = Crops(frames, training_noise(packed), 1, settings.seed, settings.augmentation)
+    crops = Crops(frames, training_noise(packed), _PASSES, settings.seed, settings.augmentation)
     splits, steps = Splits(crops, [], settings, context.processes), Steps(sizes.warm_up, sizes.steps)
     fresh = partial(_fresh, context, model, settings, image.sampling_angstrom, case.compiled)
     share = settings.batch_size // context.processes
     source: Source = splits
     if case.source == "npz":
-        source = DataLoader(NpzImages(files, image.pixels), share, shuffle=True)
+        source = DataLoader(ConcatDataset([NpzImages(files, image.pixels)] * _PASSES), share, shuffle=True)
     accelerator = "cpu" if device.type == "cpu" else "auto"
     ending = [Until(context.left)]
     second, waited = looped(fresh(), source, settings, frames.sample_names, steps, accelerator, ending)
