@@ -12,7 +12,7 @@ from benchmarks.gpu.data import Material, Packed
 from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.material_data import MaterialData
 from iphasenet.noise import fixed_noise
-from iphasenet.render import Image, Rendered, render_sample
+from iphasenet.render import Image, Rendered, render_sample, sample_metadata
 from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial
 from iphasenet.sampling import Sample, Split
 
@@ -67,12 +67,25 @@ def rendered_split(packed: Packed, split: Split, image: Image, count: int, noisy
     return [_rendered(packed, material, split, image, count, noisy) for material in packed.materials]
 
 
+def planned_split(packed: Packed, split: Split, sampling: float) -> list[MaterialData]:
+    """Say what all samples of a split are, on pixels of some size [Å], without their images."""
+    none, found = np.zeros((0, 4, 1, 1), np.float32), []
+    for material in packed.materials:
+        known = [sample_metadata(sample, 0.0, (0.0, 0.0)) for sample in _split(packed, material, split)]
+        coordinates = {key: np.array([one[key] for one in known]) for key in known[0]}
+        found.append(
+            MaterialData(material.name, none, none[:, 0], none[:, None], np.array([DOSE]), sampling, coordinates)
+        )
+    return found
+
+
 def _split(packed: Packed, material: Material, split: Split) -> list[Sample]:
     return [sample for sample in packed.planned(material.name) if sample.orientation.split == split]
 
 
 def _rendered(packed: Packed, material: Material, split: Split, image: Image, count: int, noisy: bool) -> MaterialData:
-    every = _split(packed, material, split)
+    # Neighbours differ in tilt and rotation: a stride meets every thickness.
+    every = sorted(_split(packed, material, split), key=lambda sample: sample.thickness_index)
     chosen = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))]
     potential = material.drawn(image.sampling_angstrom)
     slicing = potential.slicing(packed.numerics.slice_thickness_angstrom)

@@ -15,7 +15,7 @@ from benchmarks.gpu.context import Context
 from benchmarks.gpu.layout import ROOT
 from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
 from benchmarks.gpu.pieces import split
-from benchmarks.gpu.samples import DOSE, crop_frames, rendered_split, training_noise
+from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_split, training_noise
 from iphasenet.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.crops import Crops
 from iphasenet.material_data import MaterialData
@@ -153,7 +153,8 @@ def _described(
     """Say what is kept with the weights."""
     noise, curve = training_noise(context.packed), context.tables.get("Validation", [{}])
     described = describe_run([*train, *validation], noise, model, _settings(context))
-    ranges = trained_ranges(train, noise, {"configuration": context.packed.configuration})
+    planned = planned_split(context.packed, "train", train[0].sampling)
+    ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
     pearson = curve[-1].get("validation Pearson", 0.0)
     return {**described, "ranges": ranges, "segment_sum": segment_sums(train), "validation_pearson": pearson}
 
