@@ -10,7 +10,7 @@ endif
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test test-slurm test-oldest lint bench accuracy model generalisation clean-demo
+.PHONY: demo plan report test test-slurm test-oldest lint bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -57,6 +57,14 @@ bench: $(STAMP)
 	@mkdir -p results/benchmarks
 	$(BIN)/python benchmarks/published_sample.py
 	$(BIN)/python benchmarks/cost.py results/benchmarks/cost.csv results/benchmarks/cost.png
+
+## gpu-pack: the folder that measures and trains on a GPU machine, of a finished run's images: make gpu-pack RUN=results/published
+gpu-pack: $(STAMP)
+	PYTHONPATH=. $(BIN)/python -m benchmarks.gpu --pack gpu --wheels $(if $(RUN),--run $(RUN))
+
+## gpu-rehearse: all that run.sh does there, on this CPU at toy size
+gpu-rehearse: $(STAMP)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --rehearse
 
 ## accuracy: the error budget of docs/accuracy.md; hours on two cores
 accuracy: $(STAMP)

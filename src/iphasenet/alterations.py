@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from iphasenet.acquisition import Acquisition
-from iphasenet.dataset import MaterialData
+from iphasenet.material_data import MaterialData
 from iphasenet.noise import record
 from iphasenet.sampling import generator, picometres
 

@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from iphasenet.column_peaks import BORDER, ColumnMasks, find_columns, match_columns
 from iphasenet.column_structure import ColumnView, CrystalColumns, ExpectedColumns, expected_columns
-from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
 from iphasenet.render import Image
 
 SPURIOUS = "spurious"

@@ -9,10 +9,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from iphasenet.dataset import MaterialData, StoredRows, material_groups, open_dataset, read_rows
+from iphasenet.dataset import StoredRows, material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.idpc import ScaleFit, idpc
+from iphasenet.material_data import MaterialData
 from iphasenet.optics import Microscope
 from iphasenet.phase_inversion import invert_phase, potential_transfer
 from iphasenet.reading import read_arrays, whole_file

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from iphasenet.crops import Item
-from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.material_data import MaterialData
 from iphasenet.names import file_name
 from iphasenet.training import Training
 

@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
 from iphasenet.optics import rotate
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, crystal_tilt

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from iphasenet.acquisition import TrainingNoise
-from iphasenet.dataset import MaterialData
 from iphasenet.devices import send
 from iphasenet.errors import InputError
 from iphasenet.frames import Frames
+from iphasenet.material_data import MaterialData
 from iphasenet.noise import record
 from iphasenet.sampling import generator
 from iphasenet.symmetry import OPERATIONS, transformed

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iphasenet.devices import send
 from iphasenet.multislice import smooth_size
 from iphasenet.optics import Microscope
 from iphasenet.probe import Block
@@ -62,6 +63,7 @@ def detector_weights(
     lengths: tuple[float, ...],
     pixel: Pixel,
     rotations: Sequence[float],
+    like: Tensor,
 ) -> Tensor:
     """
     Share of outgoing beams that falls on each detector segment.
@@ -80,6 +82,8 @@ def detector_weights(
         Size of a reciprocal pixel of the window [1/Å].
     rotations : sequence of float
         Rotations gamma of the crystal [degrees].
+    like : tensor
+        Its device and real precision are those of the weights.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def detector_weights(
         Weights between 0 and 1.
     """
     kx, ky = (block.kappa + orders / lengths[:2]).T
-    return torch.as_tensor(np.stack([microscope.detector_weights(kx, ky, pixel, r) for r in rotations]))
+    weights = np.stack([microscope.detector_weights(kx, ky, pixel, r) for r in rotations])
+    return send(torch.from_numpy(weights).to(like.real.dtype), like.device)
 
 
 def intensity(
@@ -114,13 +119,13 @@ def intensity(
     (exit, rotation, channel, y, x) tensor
         Intensity at R = (x a / size, y b / size).
     """
-    orders = torch.as_tensor(block.orders, device=columns.device)
+    orders = send(block.orders, columns.device)
+    waves = [send(torch.from_numpy(probe.amplitudes).to(columns.dtype), columns.device)[:, None] for probe in lit]
     total = weights.new_zeros(len(columns), *weights.shape[:2], size[1], size[0])
     for part, share in zip(columns.split(BEAMS_TOGETHER, dim=2), weights.split(BEAMS_TOGETHER, dim=2), strict=True):
         spectrum = part.new_zeros(len(part), part.shape[2], size[1], size[0])
-        for probe in lit:
-            amplitudes = torch.as_tensor(probe.amplitudes, dtype=columns.dtype, device=columns.device)
-            spectrum[..., orders[:, 1] % size[1], orders[:, 0] % size[0]] = (part * amplitudes[:, None]).transpose(1, 2)
+        for probe, amplitudes in zip(lit, waves, strict=True):
+            spectrum[..., orders[:, 1] % size[1], orders[:, 0] % size[0]] = (part * amplitudes).transpose(1, 2)
             signal = torch.fft.fft2(spectrum).abs().square()
             total[:, probe.rotations] += torch.einsum("rcb,ebyx->ercyx", probe.share * share[probe.rotations], signal)
     return total

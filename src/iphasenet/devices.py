@@ -37,16 +37,45 @@ def room_for_images(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
 
 
-def send(array: NDArray[Any], device: torch.device) -> Tensor:
+def send(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Array as a tensor on a device; a GPU takes it while it computes, which it does from pinned memory alone."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def single_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Context in which mixed precision is off."""
     known = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if known else nullcontext()
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """
+    Compute in float32 as a CPU does: a GPU's matrix products and convolutions may be done in TF32, of 10 bits.
+
+    Torch does so with convolutions unless told otherwise, with matrix products where a user asks for it.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it is computed.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    convolutions: Any = torch.backends.cudnn
+    operations = (torch.backends.cuda.matmul, convolutions.conv)
+    before = [operation.fp32_precision for operation in operations]
+    try:
+        for operation in operations:
+            operation.fp32_precision = "ieee"
+        yield
+    finally:
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
 
 
 @contextmanager

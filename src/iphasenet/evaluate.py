@@ -13,12 +13,13 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.atomic_columns import column_rows
 from iphasenet.baselines import BASELINES, Baselines, nearest_training
 from iphasenet.column_structure import CrystalColumns, crystal_columns
-from iphasenet.dataset import MaterialData, configuration, find_material, open_dataset, read_material, read_rows
+from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.files import atomic_directory, write_table
+from iphasenet.material_data import MaterialData
 from iphasenet.metrics import score
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
-from iphasenet.predict import open_predictions
+from iphasenet.predictions import open_predictions
 from iphasenet.sampling import LeftOut
 from iphasenet.spectra import radial_spectrum
 from iphasenet.tables import read_table
@@ -122,7 +123,7 @@ def evaluate_material(
     material : str
         Which of its materials.
     predictions : path
-        What `iphasenet.predict.predict_material` wrote.
+        What `iphasenet.predictions.predict_material` wrote.
     potential : path
         Potential of the crystal.
     baselines : path

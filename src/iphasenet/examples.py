@@ -12,7 +12,7 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.baselines import Baselines
 from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.optics import Microscope
-from iphasenet.predict import open_predictions
+from iphasenet.predictions import open_predictions
 
 FloatImage = NDArray[np.float32]
 

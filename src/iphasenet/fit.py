@@ -9,25 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.alone import alone_in
-from iphasenet.callbacks import AveragedWeights, FiniteLosses, ProgressBar, StopBySignal, ValidationPictures
-from iphasenet.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint, Provenance, starting_point
+from iphasenet.callbacks import FiniteLosses, ValidationPictures
+from iphasenet.checkpoints import Provenance, starting_point
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops
-from iphasenet.dataset import MaterialData, open_dataset, read_split
+from iphasenet.dataset import open_dataset, read_split
 from iphasenet.files import write_table
 from iphasenet.frames import Frames, StoredFrames
-from iphasenet.history import EpochLoss, next_log, read_history
+from iphasenet.history import read_history
+from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings
 from iphasenet.render import Image
 from iphasenet.rendered_frames import RenderedFrames, load_simulated
 from iphasenet.storage import Place, is_url
 from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
+from iphasenet.trainer import make_trainer
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
@@ -124,7 +123,7 @@ def fit(
     splits = Splits(crops, validation, settings, processes)
     module = Training(model, settings, frames.sampling, splits.steps)
     with _start(folder, resume, provenance) as start:
-        trainer, best = _trainer(folder, settings, accelerator, callbacks)
+        trainer, best = make_trainer(folder, settings, accelerator, callbacks)
         # Here the other processes wait for the first one, which may have waited for another training.
         trainer.strategy.setup_environment()
         trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
@@ -165,55 +164,3 @@ def _frames(
         return StoredFrames(train, settings.crop_pixels)
     simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
     return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))
-
-
-def _trainer(
-    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
-) -> tuple[lightning.Trainer, BestCheckpoint]:
-    """Lightning's trainer, and its callback that keeps the best epoch."""
-    best = BestCheckpoint(folder)
-    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
-    newest = ModelCheckpoint(folder, Path(NEWEST).stem, enable_version_counter=False)
-    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=here,
-        num_nodes=processes // here,
-        # Buffers are the attention's indices: the same everywhere, always.
-        strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=settings.epochs,
-        use_distributed_sampler=False,
-        gradient_clip_val=1.0,
-        logger=[
-            CSVLogger(folder, name="history", version=next_log(folder), flush_logs_every_n_steps=1),
-            TensorBoardLogger(folder, name="", version="tensorboard"),
-        ],
-        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
-        # stop after it: its checkpoint holds the average of the batch.
-        callbacks=[
-            *callbacks,
-            *optional_callbacks(settings),
-            EpochLoss(),
-            StopBySignal(folder / NEWEST),
-            best,
-            newest,
-            LearningRateMonitor(),
-            ProgressBar(refresh_rate=20),
-        ],
-        plugins=[AtomicCheckpoints()],
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        enable_model_summary=False,
-    )
-    return trainer, best
-
-
-def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
-    """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
-    chosen: list[Callback] = []
-    if settings.ema_decay:
-        chosen.append(AveragedWeights(settings.ema_decay))
-    if settings.patience:
-        chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
-    return chosen

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iphasenet.dataset import MaterialData, StoredRows
 from iphasenet.devices import send
+from iphasenet.material_data import MaterialData
 
-_Rows = NDArray[np.float32] | StoredRows | Tensor
-"""Images in the host's memory, in the store, or on the device that trains; the first axis is the sample."""
+_Rows = NDArray[np.float32] | Tensor
+"""Images in the host's memory, or in the store and indexed alike (`iphasenet.dataset.StoredRows`), or on the device
+that trains; the first axis is the sample."""
 
 
 class Frame(NamedTuple):

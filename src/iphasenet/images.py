@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from iphasenet.detection import centred_coefficients, detector_weights, illuminations, image_grid, intensity
+from iphasenet.devices import exact_float32
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.memory import MATRICES, waves_together
@@ -158,14 +159,15 @@ def simulate_images(
     matrices = MATRICES * 1e6 * memory
     total = torch.zeros(shape, dtype=torch.float64, device=device)
     done, every = 0, sum(len(block.orders) for block in blocks)
-    for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
-        # A small detector may see none of a block's beams.
-        if len(beam_orders):
-            weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations).to(device, dtype)
-            total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
-        done += len(block.orders)
-        if progress is not None:
-            progress(done, every)
+    with exact_float32(total.device):
+        for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
+            # A small detector may see none of a block's beams.
+            if len(beam_orders):
+                weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations, matrix)
+                total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
+            done += len(block.orders)
+            if progress is not None:
+                progress(done, every)
 
     thickness = np.array([slicing.depth(total) for total in exits])
     series = _series(total, orders, (a, b), microscope.source_size_angstrom)

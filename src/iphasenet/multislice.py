@@ -171,8 +171,8 @@ def scatter(
     ----------
     incident : (wave, 2) integer tensor
         Orders (x, y) of each incident plane wave G.
-    owner : (wave,) integer tensor
-        Block of each wave.
+    owner : (wave,) or (1,) integer tensor
+        Block of each wave, or the one that all are of: they share its propagator, which then stays in the cache.
     transmission : (slice, y, x) complex tensor
         Transmission functions of one cell on the grid; they repeat along the beam.
     propagator : sequence of (block, y, x) complex tensor
@@ -190,17 +190,15 @@ def scatter(
         Columns of the scattering matrix: amplitudes of the plane waves kappa + G'.
     """
     nx, ny = grid.gpts
-    # Waves of a single block share its propagator, which then stays in the cache.
-    spread = owner[:1] if bool((owner == owner[0]).all()) else owner
     waves = transmission.new_zeros(len(incident), ny, nx)
-    waves[torch.arange(len(waves)), incident[:, 1] % ny, incident[:, 0] % nx] = 1
+    waves[torch.arange(len(waves), device=waves.device), incident[:, 1] % ny, incident[:, 0] % nx] = 1
     collected: list[Tensor] = []
     for index in range(exit_slices[-1]):
         real = torch.fft.ifft2(waves, norm="forward")
         real *= transmission[index % len(transmission)]
         waves = torch.fft.fft2(real, norm="forward")
-        waves *= propagator[index % len(propagator)][spread]
+        waves *= propagator[index % len(propagator)][owner]
         if index + 1 in exit_slices:
-            kept = waves.flatten(1).gather(1, beams[owner])
+            kept = waves.flatten(1).gather(1, beams[owner].expand(len(waves), -1))
             collected.extend(kept for _ in range(exit_slices.count(index + 1)))
     return torch.stack(collected)

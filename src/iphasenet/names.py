@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable
-
-import zarr
+from typing import TYPE_CHECKING
 
 from iphasenet.errors import InputError
+
+if TYPE_CHECKING:
+    import zarr
 
 _MATERIAL = re.compile(r"[A-Za-z0-9]+(_(-?\d){3})?")
 """As the configuration's schema has it, with one of several zone axes: GaN_1-10."""
@@ -14,7 +16,7 @@ _SAMPLE = re.compile(rf"({_MATERIAL.pattern})-tilt\d+-rotation\d+-\d+(\.\d+)?nm"
 """As `iphasenet.sampling.samples` makes it."""
 
 
-def material_of(group: zarr.Group, name: str = "") -> str:
+def material_of(group: "zarr.Group", name: str = "") -> str:
     """
     Name of the material whose samples a group holds.
 
@@ -56,5 +58,5 @@ def file_name(name: str) -> str:
     return name
 
 
-def _where(group: zarr.Group) -> str:
+def _where(group: "zarr.Group") -> str:
     return group.path or str(group.store)

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from ase import Atoms
+from typing import TYPE_CHECKING
 
 from iphasenet import quantities
 from iphasenet.errors import InputError
@@ -14,7 +13,10 @@ from iphasenet.optics import Microscope, sampling_limit
 from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.probe import Translations
 from iphasenet.slicing import Slicing
-from iphasenet.structure import lateral_translations
+from iphasenet.translations import lateral_translations
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _QUANTITIES = {
     "sampling_angstrom": quantities.MULTISLICE_SAMPLING,
@@ -102,7 +104,7 @@ def potential_cutoff(
 
 
 def sampled_potential(
-    cell: Atoms,
+    cell: "Atoms",
     sampling: float,
     image_sampling: float,
     parametrization: str = "lobato",

@@ -19,7 +19,7 @@ from iphasenet.files import atomic_file
 from iphasenet.quantities import DISPLACEMENT
 from iphasenet.reading import read_arrays, whole_file
 from iphasenet.slicing import Slicing, layer_slicing
-from iphasenet.structure import lateral_translations
+from iphasenet.translations import lateral_translations
 
 HEIGHT_TOLERANCE = 1e-3
 """An atom this close to the top of the cell is one at its bottom [Å]."""
@@ -47,7 +47,7 @@ class CrystalPotential:
         central.
     translations : sequence of (int, int, int)
         Lateral translations (u, v, n), by u / n and v / n of the cell, that leave the crystal unchanged
-        (`iphasenet.structure.lateral_translations`).
+        (`iphasenet.translations.lateral_translations`).
     """
 
     lengths: tuple[float, float, float]

@@ -14,13 +14,13 @@ from iphasenet.config import potential_image_sampling
 from iphasenet.devices import use_threads
 from iphasenet.errors import InputError
 from iphasenet.images import simulate_images
+from iphasenet.noise import fixed_noise
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.render import Image, Rendered, render_sample
 from iphasenet.sampling import Grid, Sample, samples
 from iphasenet.simulation import Progress
 from iphasenet.slab_samples import simulate_slabs
-from iphasenet.store import fixed_noise
 from iphasenet.structure import orthogonal_cell, read_structure
 
 

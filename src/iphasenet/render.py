@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from iphasenet.devices import exact_float32, send
 from iphasenet.images import PeriodicImages
 from iphasenet.optics import rotate
 from iphasenet.potential import ComplexArray, CrystalPotential, series_frequencies
@@ -61,9 +64,112 @@ class Field:
     offset: tuple[float, float] = (0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Series:
+    """
+    Real Fourier series on some device, as far as pixels of some size show them at any rotation.
+
+    Attributes
+    ----------
+    terms : (..., term) complex64 tensor
+        Twice the coefficients of one half-plane, and the constant term once.
+    gx, gy : (term,) float64 tensor
+        Spatial frequencies [1/Å].
+    """
+
+    terms: Tensor
+    gx: Tensor
+    gy: Tensor
+
+    @classmethod
+    def visible(cls, coefficients: ComplexArray, lengths: tuple[float, ...], sampling: float) -> "Series":
+        """
+        Keep what an image can show.
+
+        Parameters
+        ----------
+        coefficients : (..., 2 my + 1, 2 mx + 1) complex array
+            Centred coefficients of series that are real.
+        lengths : (float, float)
+            Periods along x and y [Å].
+        sampling : float
+            Pixel size [Å]; turned by 45°, a corner of its Nyquist square lies on an axis.
+
+        Returns
+        -------
+        Series
+            In the host's memory.
+        """
+        shape = coefficients.shape[-2:]
+        gx, gy = (np.broadcast_to(g, shape).ravel() for g in series_frequencies(shape, lengths))
+        # The constant term is the first of its half-plane.
+        keep = (np.arange(gx.size) >= gx.size // 2) & (np.hypot(gx, gy) * sampling < math.sqrt(0.5) + 1e-9)
+        terms = 2 * coefficients.reshape(*coefficients.shape[:-2], -1)[..., keep]
+        terms[..., 0] /= 2
+        arrays = np.ascontiguousarray(terms, np.complex64), gx[keep], gy[keep]
+        return cls(*map(torch.from_numpy, arrays))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(part.nbytes for part in (self.terms, self.gx, self.gy))
+
+    def __getitem__(self, index: Any) -> "Series":
+        """Choose among the series."""
+        return Series(self.terms[index], self.gx, self.gy)
+
+    def to(self, device: torch.device) -> "Series":
+        """Return it on a device, which goes on computing meanwhile."""
+        return Series(*(send(part, device) for part in (self.terms, self.gx, self.gy)))
+
+    def on_pixels(self, field: Field) -> Tensor:
+        """
+        Evaluate the series at the pixels of an image: two matrix products, and no answer that the host waits for.
+
+        Parameters
+        ----------
+        field : Field
+            Pixels, rotation and offset.
+
+        Returns
+        -------
+        (..., y, x) float32 tensor
+            Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
+            edge count half, so that nothing is aliased.
+        """
+        gx, gy, terms, device = self.gx, self.gy, self.terms, self.gx.device
+        pixels, sampling = field.image.pixels, field.image.sampling_angstrom
+        lab_x, lab_y = rotate(gx, gy, field.rotation_deg)
+        weight = _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
+        if device.type == "cpu":
+            # A third of the work; a GPU would be waited for, to know how many there are.
+            keep = weight.nonzero()[:, 0]
+            gx, gy, lab_x, lab_y, weight, terms = (x[..., keep] for x in (gx, gy, lab_x, lab_y, weight, terms))
+        position = (torch.arange(pixels, dtype=torch.float64, device=device) - (pixels - 1) / 2) * sampling
+        offset = _phase(gx * field.offset[0] + gy * field.offset[1])
+        along_y, half = _phase(position[:, None] * lab_y), pixels // 2
+        rows = (terms * torch.polar(weight, offset))[..., None, :] * torch.polar(torch.ones_like(along_y), along_y)
+        # Pixels lie in pairs about the centre, for which cosines are equal and sines opposite.
+        along_x = _phase(lab_x[:, None] * position[half:])
+        with exact_float32(device):
+            even, odd = rows.real @ along_x.cos(), rows.imag @ along_x.sin()
+        return torch.cat([(even + odd).flip(-1)[..., :half], even - odd], dim=-1)
+
+
+def _nyquist_weight(cycles: Tensor) -> Tensor:
+    """1 inside, 1/2 on and 0 beyond half a cycle a pixel."""
+    distance = cycles.abs() - 0.5
+    return ((distance < 1e-9).float() + (distance < -1e-9).float()) / 2
+
+
+def _phase(cycles: Tensor) -> Tensor:
+    """Phase in single precision [rad], of which whole cycles were taken away in double precision."""
+    return (2 * math.pi * (cycles - cycles.round())).float()
+
+
 def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field) -> NDArray[np.float32]:
     """
-    Evaluate real Fourier series at the pixels of an image.
+    Evaluate real Fourier series at the pixels of an image (`Series.on_pixels`).
 
     Parameters
     ----------
@@ -77,30 +183,11 @@ def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field)
     Returns
     -------
     (..., y, x) float32 array
-        Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
-        edge count half, so that nothing is aliased.
+        Values at the pixel centres.
     """
-    shape = coefficients.shape[-2:]
-    gx, gy = series_frequencies(shape, lengths)
-    lab_x, lab_y = rotate(gx, gy, field.rotation_deg)
-    sampling, position = field.image.sampling_angstrom, field.image.positions
-    weight = _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
-    # A real series needs one half-plane, twice, and the constant term once.
-    upper = np.arange(shape[0] * shape[1]).reshape(shape) - shape[0] * shape[1] // 2
-    weight = weight * np.where(upper > 0, 2.0, np.where(upper == 0, 1.0, 0.0))
-    keep = weight > 0
-    phase = np.exp(2j * np.pi * (gx * field.offset[0] + gy * field.offset[1]))
-    terms = (coefficients * (weight * phase))[..., keep].astype(np.complex64)
-
-    along_y = np.exp(2j * np.pi * position[:, None] * lab_y[keep]).astype(np.complex64)
-    along_x = np.exp(2j * np.pi * lab_x[keep][:, None] * position).astype(np.complex64)
-    return ((terms[..., None, :] * along_y) @ along_x).real
-
-
-def _nyquist_weight(cycles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 inside, 1/2 on and 0 beyond half a cycle a pixel."""
-    distance = np.abs(cycles) - 0.5
-    return np.where(np.abs(distance) < 1e-9, 0.5, np.where(distance < 0, 1.0, 0.0))
+    series = Series.visible(coefficients, lengths, field.image.sampling_angstrom)
+    values: NDArray[np.float32] = series.on_pixels(field).numpy()
+    return values
 
 
 def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, float]:

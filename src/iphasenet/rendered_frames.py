@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from iphasenet.devices import send
 from iphasenet.errors import InputError
 from iphasenet.frames import Frame
 from iphasenet.images import PeriodicImages, load_images
-from iphasenet.potential import ComplexArray, CrystalPotential
-from iphasenet.render import Field, Image, lab_angles, render
+from iphasenet.potential import CrystalPotential
+from iphasenet.render import Field, Image, Series, lab_angles
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
 
 
@@ -43,32 +42,31 @@ class SimulatedMaterial:
     potential: CrystalPotential
     slice_thickness: float
 
-    @cached_property
-    def _slabs(self) -> dict[tuple[int, int], ComplexArray]:
-        """Projected potential of each tilt and thickness."""
-        slicing = self.potential.slicing(self.slice_thickness)
-        slabs = {}
-        for sample in self.planned:
-            key = (sample.orientation.index, sample.thickness_index)
-            if key not in slabs:
-                thickness = float(self.images[key[0]].thicknesses[key[1]])
-                total = slicing.nearest(thickness)
-                slabs[key] = self.potential.projected(slicing, total, sample.orientation.tilt).astype(np.complex64)
-        return slabs
+    def visible(self, sampling: float) -> tuple[Series, Series]:
+        """
+        Series of images and projected potentials, as far as pixels of some size [Å] show them.
 
-    def rendered(
-        self, number: int, image: Image, place: tuple[float, float], rotation: int, device: torch.device
-    ) -> Frame:
-        """Render a planned sample's tilt and thickness at a rotation and at a place of the cell, in fractions of it."""
-        sample = replace(self.planned[number], rotation_index=rotation)
-        tilt, thickness = sample.orientation.index, sample.thickness_index
-        a, b, _ = self.potential.lengths
-        field = Field(image, sample.gamma, (place[0] * a, place[1] * b))
-        series = self.images[tilt]
-        segments = render(series.coefficients[thickness, rotation], series.lengths, field)
-        potential = render(self._slabs[tilt, thickness], (a, b), field)
-        metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
-        return Frame(send(segments, device), send(potential, device), metadata, (slice(None), slice(None)))
+        Returns
+        -------
+        segments : Series
+            (tilt, thickness, rotation, segment, term), fractions of the beam current.
+        potential : Series
+            (tilt, thickness, term) [V Å].
+        """
+        lengths, slicing = self.potential.lengths[:2], self.potential.slicing(self.slice_thickness)
+        segments, slabs = [], []
+        for number, tilt in self.tilts.items():
+            images = self.images[number]
+            projected = [self.potential.projected(slicing, slicing.nearest(t), tilt) for t in images.thicknesses]
+            segments.append(Series.visible(images.coefficients, lengths, sampling))
+            slabs.append(Series.visible(np.stack(projected), lengths, sampling))
+        stacked = [replace(part[0], terms=torch.stack([one.terms for one in part])) for part in (segments, slabs)]
+        return stacked[0], stacked[1]
+
+    @cached_property
+    def tilts(self) -> dict[int, tuple[float, float]]:
+        """Tilts of the planned samples, by their numbers."""
+        return {sample.orientation.index: sample.orientation.tilt for sample in self.planned}
 
 
 def load_simulated(
@@ -130,7 +128,7 @@ class RenderedFrames:
     """
     Images of the size of a crop at a new place of the crystal, and another of its simulated rotations, every time.
 
-    Scan noise acts on the crop as on the frame.
+    They are rendered on the device that trains. Scan noise acts on the crop as on the frame.
 
     Parameters
     ----------
@@ -142,6 +140,8 @@ class RenderedFrames:
 
     def __init__(self, data: Sequence[SimulatedMaterial], image: Image) -> None:
         self.data, self.image, self.device = data, image, torch.device("cpu")
+        self.series = [material.visible(image.sampling_angstrom) for material in data]
+        self.rows = [{tilt: row for row, tilt in enumerate(material.tilts)} for material in data]
 
     @property
     def sampling(self) -> float:
@@ -158,13 +158,37 @@ class RenderedFrames:
         """Names of the planned samples whose tilt and thickness are rendered."""
         return [sample.sample_id for material in self.data for sample in material.planned]
 
-    def to(self, device: torch.device, _room: int, /) -> None:
-        """Give frames on a device from now on; they are rendered in the host's memory, whatever the room."""
+    def to(self, device: torch.device, room: int, /) -> None:
+        """
+        Render on a device from now on.
+
+        Parameters
+        ----------
+        device : torch.device
+            The one that trains.
+        room : int
+            Bytes that series may take there: of as many materials as fit. Of others, a crop's own are sent with it.
+        """
         self.device = device
+        for index, (segments, potential) in enumerate(self.series):
+            size = segments.nbytes + potential.nbytes
+            if size <= room:
+                self.series[index], room = (segments.to(device), potential.to(device)), room - size
 
     def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
         """Render a sample's tilt and thickness at a random place and rotation."""
-        data = self.data[material]
         x, y = rng.random(2)
-        rotation = int(rng.integers(len(data.planned[sample].orientation.rotations_deg)))
-        return data.rendered(sample, self.image, (float(x), float(y)), rotation, self.device)
+        rotation = int(rng.integers(len(self.data[material].planned[sample].orientation.rotations_deg)))
+        return self.rendered(material, sample, (float(x), float(y)), rotation)
+
+    def rendered(self, material: int, number: int, place: tuple[float, float], rotation: int) -> Frame:
+        """Render a planned sample's tilt and thickness at a rotation and at a place of the cell, in fractions of it."""
+        data, (segments, potential) = self.data[material], self.series[material]
+        sample = replace(data.planned[number], rotation_index=rotation)
+        tilt, thickness = self.rows[material][sample.orientation.index], sample.thickness_index
+        a, b, _ = data.potential.lengths
+        field = Field(self.image, sample.gamma, (place[0] * a, place[1] * b))
+        shown = (segments[tilt, thickness, rotation], potential[tilt, thickness])
+        images, truth = (series.to(self.device).on_pixels(field) for series in shown)
+        metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
+        return Frame(images, truth, metadata, (slice(None), slice(None)))

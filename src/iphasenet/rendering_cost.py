@@ -10,12 +10,12 @@ import numpy as np
 from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.detector import SEGMENTS
 from iphasenet.images import PeriodicImages
+from iphasenet.noise import fixed_noise
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, Sample
 from iphasenet.sizes import image_orders
-from iphasenet.store import fixed_noise
 from iphasenet.tilt_cost import timed
 
 _RENDERED = 4

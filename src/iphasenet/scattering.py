@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iphasenet.devices import send
 from iphasenet.multislice import CellGrid, propagators, scatter
 from iphasenet.probe import Block, Translations, batches, parities
 from iphasenet.transfer import Passage, best_passage, transfer_columns
@@ -56,7 +57,7 @@ class Crystal:
     def propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
         """Propagators (block, y, x) after each slice; slices of one thickness share theirs."""
         kappa = np.stack([block.kappa for block in blocks])
-        vectors = torch.as_tensor(kappa, dtype=torch.float64, device=self.coefficients.device)
+        vectors = send(kappa, self.coefficients.device)
         # Equal but for rounding is equal.
         keys = [round(thickness, 9) for thickness in self.thicknesses]
         phases = {
@@ -108,29 +109,50 @@ def columns(
         if plan is None or plan.matrices * len(inside) ** 2 * crystal.coefficients.element_size() > memory:
             transformed.append(block)
         else:
-            yield _by_matrices(block, inside, crystal, plan, reach)
+            yield block, *matrix_columns(block, inside, crystal, plan, reach)
     for batch in batches(transformed, waves):
         yield from _by_transforms(batch, crystal, exits, reach, waves)
 
 
-def _by_matrices(
+def matrix_columns(
     block: Block, inside: Orders, crystal: Crystal, plan: Passage, reach: float
-) -> tuple[Block, Orders, Tensor]:
-    (a, b), device = crystal.grid.lengths, crystal.coefficients.device
+) -> tuple[Orders, Tensor]:
+    """
+    Columns of one block by transfer matrices.
+
+    Parameters
+    ----------
+    block : Block
+        Incident waves.
+    inside : (beam, 2) array
+        Orders of all beams that the crystal couples with them.
+    crystal : Crystal
+        What they pass.
+    plan : Passage
+        Through the crystal's slices, or through the first of them.
+    reach : float
+        Outgoing beams are returned below this spatial frequency [1/Å].
+
+    Returns
+    -------
+    (beam, 2) array, (exit, wave, beam) complex tensor
+        Orders of the outgoing beams, and the columns.
+    """
+    (a, b), (nx, ny), device = crystal.grid.lengths, crystal.grid.gpts, crystal.coefficients.device
     k = block.kappa + inside / (a, b)
-    detected = np.hypot(k[:, 0], k[:, 1]) < reach
-    nx, ny = crystal.grid.gpts
-    propagator = [phases[0, inside[:, 1] % ny, inside[:, 0] % nx] for phases in crystal.propagators([block])]
+    detected = np.flatnonzero(np.hypot(k[:, 0], k[:, 1]) < reach)
+    points = send(inside[:, 1] % ny * nx + inside[:, 0] % nx, device)
+    propagator = [phases[0].flatten()[points] for phases in crystal.propagators([block])[: plan.slices]]
     matrix = transfer_columns(
-        torch.as_tensor(block.orders, device=device),
-        torch.as_tensor(inside, device=device),
-        torch.as_tensor(detected, device=device),
-        crystal.coefficients,
+        send(block.orders, device),
+        send(inside, device),
+        send(detected, device),
+        crystal.coefficients[: plan.slices],
         propagator,
         plan,
         crystal.grid,
     )
-    return block, inside[detected], matrix
+    return inside[detected], matrix
 
 
 def _by_transforms(
@@ -139,17 +161,20 @@ def _by_transforms(
     device, (nx, ny) = crystal.coefficients.device, crystal.grid.gpts
     beams = [crystal.beams(block, reach) for block in batch]
     propagator = crystal.propagators(batch)
-    incident = torch.as_tensor(np.concatenate([block.orders for block in batch]), device=device)
-    owner = torch.repeat_interleave(torch.tensor([len(block.orders) for block in batch])).to(device)
-    points = torch.zeros(len(batch), max(map(len, beams)), dtype=torch.int64, device=device)
-    for index, orders in enumerate(beams):
-        points[index, : len(orders)] = torch.as_tensor(orders[:, 1] % ny * nx + orders[:, 0] % nx, device=device)
+    incident = send(np.concatenate([block.orders for block in batch]), device)
+    owner = np.repeat(np.arange(len(batch)), [len(block.orders) for block in batch])
+    table = np.zeros((len(batch), max(map(len, beams))), np.int64)
+    for row, orders in zip(table, beams, strict=True):
+        row[: len(orders)] = orders[:, 1] % ny * nx + orders[:, 0] % nx
+    points = send(table, device)
     parts: list[list[Tensor]] = [[] for _ in batch]
-    for start in range(0, len(incident), waves):
-        owners = owner[start : start + waves]
+    for start in range(0, len(owner), waves):
+        # Waves of a block are neighbours.
+        found, first, count = np.unique(owner[start : start + waves], return_index=True, return_counts=True)
+        owners = send(owner[start : start + waves] if len(found) > 1 else found, device)
         together = incident[start : start + waves]
         passed = scatter(together, owners, crystal.transmission, propagator, exits, points, crystal.grid)
-        for index in owners.unique().tolist():
-            parts[index].append(passed[:, owners == index, : len(beams[index])])
+        for index, row, rows in zip(found, first, count, strict=True):
+            parts[index].append(passed[:, row : row + rows, : len(beams[index])])
     for block, orders, part in zip(batch, beams, parts, strict=True):
         yield block, orders, torch.cat(part, dim=1)

@@ -13,10 +13,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from iphasenet.dataset import MaterialData, material_groups, open_dataset, read_material, read_split
+from iphasenet.dataset import material_groups, open_dataset, read_material, read_split
 from iphasenet.detector import SEGMENTS
 from iphasenet.drawing import STYLE, number_text, save_figure
 from iphasenet.examples import Example, middle_sample
+from iphasenet.material_data import MaterialData
 from iphasenet.seals import open_store
 
 CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference / maximum [%]"

@@ -19,7 +19,8 @@ from iphasenet.files import file_bytes, format_bytes
 STAGE_VERSIONS = {
     "potential": 2,
     "images": 2,
-    "samples": 6,
+    "slabs": 3,
+    "samples": 7,
     "dataset": 3,
     "card": 1,
     "model": 4,

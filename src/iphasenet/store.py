@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
@@ -20,9 +19,9 @@ from iphasenet.checksums import check_files, listed_files
 from iphasenet.detector import SEGMENTS
 from iphasenet.marks import LIST
 from iphasenet.names import material_of
-from iphasenet.noise import record
+from iphasenet.noise import fixed_noise
 from iphasenet.render import Image, Rendered
-from iphasenet.sampling import SPLITS, Sample, generator, picometres
+from iphasenet.sampling import SPLITS, Sample
 from iphasenet.seals import GUARDED, open_store, sealed_store
 from iphasenet.storage import Folder
 
@@ -122,38 +121,6 @@ class _ShardWriter:
             stop = self.start + len(self.waiting)
             self.array[self.start : stop] = np.stack(self.waiting)
             self.start, self.waiting = stop, []
-
-
-def fixed_noise(
-    segments: NDArray[np.float32], sample: Sample, noise: FixedNoise, image: Image, seed: int, material: str
-) -> NDArray[np.float16]:
-    """
-    Noisy images of one validation or test sample.
-
-    Parameters
-    ----------
-    segments : (4, y, x) array
-        Noise-free images, fractions of the beam current.
-    sample : Sample
-        Keys the random numbers, with seed, material and dose.
-    noise : FixedNoise
-        Doses and imperfections.
-    image : Image
-        Pixels.
-    seed, material
-        Seed of the run, name of the material.
-
-    Returns
-    -------
-    (dose, 4, y, x) float16 array
-        Fractions of the beam current; half precision rounds by 0.05 % at most, below the noise of 1e6 e/Å² at 0.1 Å.
-    """
-    key = (sample.orientation.index, sample.rotation_index, picometres(sample.thickness_nm))
-    streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.doses]
-    pairs = zip(noise.doses, streams, strict=True)
-    clean, sampling = torch.from_numpy(segments), image.sampling_angstrom
-    recorded = [record(clean, dose, sampling, noise.acquisition, rng) for dose, rng in pairs]
-    return torch.stack(recorded).half().numpy()
 
 
 def _create_images(

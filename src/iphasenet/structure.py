@@ -16,7 +16,6 @@ from ase import Atoms
 from ase.io import read
 from ase.io.cif import parse_cif
 from ase.neighborlist import neighbor_list
-from scipy.spatial import cKDTree
 
 from iphasenet.errors import InputError
 from iphasenet.quantities import CELL_ANGLE, CELL_LENGTH
@@ -32,9 +31,6 @@ ANGLE_TOLERANCE = 1e-4
 
 WRAP_TOLERANCE = 1e-6
 """A fractional coordinate this close below 1 is moved to 0 [1]."""
-
-TRANSLATION_TOLERANCE = 1e-6
-"""Atoms this close to where a translation puts them obey it [Å]."""
 
 _OCCUPANCY_TOLERANCE = 1e-6
 
@@ -125,61 +121,6 @@ def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -
     )
     _check_supercell(atoms, supercell)
     return supercell
-
-
-def lateral_translations(atoms: Atoms) -> list[tuple[int, int, int]]:
-    """Find the translations across the beam, shorter than the cell, that leave an orthogonal cell unchanged.
-
-    A plane wave only scatters between beams whose orders (h, k) have the same (u h + v k) mod n for each of them.
-
-    Parameters
-    ----------
-    atoms
-        Orthogonal cell with the beam along z: positions (n_atoms, 3) [Å].
-
-    Returns
-    -------
-    list of (u, v, n)
-        Translations by u / n of the first axis and v / n of the second, to `TRANSLATION_TOLERANCE`.
-    """
-    lengths = atoms.cell.lengths()
-    positions = _wrapped(atoms.positions, lengths)
-    tree = cKDTree(positions, boxsize=lengths)
-    alike = _smallest_layer(atoms, positions)
-    found = []
-    for shift in positions[alike[1:]] - positions[alike[0]]:
-        shift[2] = 0.0
-        distance, image = tree.query(_wrapped(positions + shift, lengths))
-        if distance.max() < TRANSLATION_TOLERANCE and (atoms.numbers[image] == atoms.numbers).all():
-            # Repeated, it closes within the layer's atoms.
-            order = _order(shift[:2] / lengths[:2], lengths[:2], len(alike))
-            if order is not None:
-                u, v = np.rint(order * shift[:2] / lengths[:2]).astype(int) % order
-                found.append((int(u), int(v), order))
-    return sorted(found)
-
-
-def _wrapped(positions: _FloatArray, lengths: _FloatArray) -> _FloatArray:
-    """Positions in [0, length): a remainder may round up to the length itself, which a periodic tree refuses."""
-    remainder = np.mod(positions, lengths)
-    return np.where(remainder >= lengths, 0.0, remainder)
-
-
-def _smallest_layer(atoms: Atoms, positions: _FloatArray) -> _IntArray:
-    """Find the fewest atoms of one element at one height, as indices."""
-    layers = np.stack([atoms.numbers, np.rint(positions[:, 2] / TRANSLATION_TOLERANCE)], axis=1)
-    _, layer, counts = np.unique(layers, axis=0, return_inverse=True, return_counts=True)
-    return np.flatnonzero(layer.ravel() == np.argmin(counts))
-
-
-def _order(shift: _FloatArray, lengths: _FloatArray, largest: int) -> int | None:
-    """Repeats after which a translation [fractions] closes; None if none does, or where no fast grid fits it."""
-    for order in range(2, largest + 1):
-        rest = np.abs(order * shift - np.rint(order * shift)) * lengths
-        # Errors of coordinates add up. Grids have no prime factor above 7: only such orders divide a power of 210.
-        if (rest < 2 * order * TRANSLATION_TOLERANCE).all():
-            return order if 210**16 % order == 0 else None
-    return None
 
 
 def _check_occupancy(atoms: Atoms, name: str) -> None:

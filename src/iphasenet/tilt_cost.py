@@ -20,8 +20,8 @@ from iphasenet.numerics import Numerics, cell_grid, check_band, exit_planes
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
 from iphasenet.probe import Block, batches, probe_blocks, window_cells
-from iphasenet.scattering import Crystal, columns
-from iphasenet.transfer import Passage, best_passage, transfer_columns
+from iphasenet.scattering import Crystal, columns, matrix_columns
+from iphasenet.transfer import Passage, best_passage
 
 Clock = Callable[[], float]
 
@@ -199,22 +199,9 @@ def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: _Sim
     short = plan if whole < _MULTIPLICATIONS else _shortened(plan)
     # No product at all: what a block takes beside its multiplications.
     bare = Passage(1, 0, (((), 0),))
-    device, (nx, ny) = crystal.coefficients.device, crystal.grid.gpts
 
     def passing(plan: Passage) -> None:
-        inside = crystal.beams(block, crystal.grid.band_limit)
-        k = block.kappa + inside / crystal.grid.lengths
-        detected = torch.as_tensor(np.hypot(k[:, 0], k[:, 1]) < reach, device=device)
-        propagator = [phases[0, inside[:, 1] % ny, inside[:, 0] % nx] for phases in crystal.propagators([block])]
-        transfer_columns(
-            torch.as_tensor(block.orders, device=device),
-            torch.as_tensor(inside, device=device),
-            detected,
-            crystal.coefficients[: plan.slices],
-            propagator[: plan.slices],
-            plan,
-            crystal.grid,
-        )
+        matrix_columns(block, crystal.beams(block, crystal.grid.band_limit), crystal, plan, reach)
 
     fixed = timed(lambda: passing(bare), clock)
     each = (timed(lambda: passing(short), clock) - fixed) / _multiplications(short, beams, len(block.orders))
@@ -252,7 +239,7 @@ def _detection(simulation: _Simulation, clock: Clock) -> float:
 
     def work() -> None:
         lit = illuminations(block, microscope, lengths, rotations)
-        weights = detector_weights(orders, block, microscope, lengths, simulation.pixel, rotations)
-        intensity(matrix, block, lit, weights.to(device, torch.float32), simulation.size)
+        weights = detector_weights(orders, block, microscope, lengths, simulation.pixel, rotations, matrix)
+        intensity(matrix, block, lit, weights, simulation.size)
 
     return timed(work, clock) if len(orders) else 0.0

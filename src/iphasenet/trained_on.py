@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from iphasenet.acquisition import TrainingNoise
-from iphasenet.dataset import MaterialData, zone_axis_angle
+from iphasenet.material_data import MaterialData, zone_axis_angle
 from iphasenet.model import ModelSettings
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.training_settings import TrainingSettings

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler
 from torchmetrics.functional import pearson_corrcoef
 
 from iphasenet.crops import Crops, EpochSampler, Item, NoisyImages
-from iphasenet.dataset import MaterialData
 from iphasenet.devices import room_for_images
 from iphasenet.losses import contrast, training_loss
+from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.training_settings import TrainingSettings
 

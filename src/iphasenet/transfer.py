@@ -119,8 +119,8 @@ def transfer_columns(
         Orders (x, y) of the incident plane waves.
     beams : (beam, 2) integer tensor
         Orders (x, y) of all beams inside the band limit that the crystal couples with them.
-    detected : (beam,) boolean tensor
-        Beams to be returned.
+    detected : (detected beam,) integer tensor
+        Which of them are returned.
     transmission : (slice, y, x) complex tensor
         Fourier coefficients of the band-limited transmission functions of one cell, in the order of the FFT.
     propagator : sequence of (beam,) complex tensor

@@ -16,6 +16,7 @@ from iphasenet.render import Image, render_sample
 from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.structure import orthogonal_cell, read_structure
+from tests.unit.test_device import NoWaitingOnMeta
 
 CIF = Path(__file__).parents[2] / "resources" / "structures" / "KNbO3.cif"
 CONFIGURATION = {
@@ -54,13 +55,14 @@ def simulated(results: Path) -> SimulatedMaterial:
 
 def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) -> None:
     image, slicing = Image(64, 0.2), simulated.potential.slicing(0.3)
+    frames = RenderedFrames([simulated], image)
     assert {sample.orientation.split for sample in simulated.planned} == {"train"}
     assert len(simulated.planned) == 2 * 2 * 2
     for number, sample in enumerate(simulated.planned):
         expected = render_sample(
             sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
-        frame = simulated.rendered(number, image, sample.offset, sample.rotation_index, torch.device("cpu"))
+        frame = frames.rendered(0, number, sample.offset, sample.rotation_index)
         np.testing.assert_array_equal(frame.segments, expected.segments)
         np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
         names = ("thickness_nm", "alpha", "beta", "gamma")
@@ -80,6 +82,18 @@ def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: 
     expected = {angle for rotations in angles for angle in rotations}
     seen = {float(crops[0][item][1][3]) for item in range(10 * 16)}
     assert len(expected) == 10 and sorted(seen) == pytest.approx(sorted(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_frames_are_rendered_where_training_is_and_nothing_waits(simulated: SimulatedMaterial, room: int) -> None:
+    """Series are kept there, or sent with each crop where they do not fit."""
+    frames, meta = RenderedFrames([simulated], Image(64, 0.2)), torch.device("meta")
+    frames.to(meta, room)
+    assert {series.terms.device.type for series in frames.series[0]} == {"meta" if room else "cpu"}
+    with NoWaitingOnMeta():
+        segments, potential = frames.frame(0, 3, np.random.default_rng(1))[:2]
+    assert (segments.shape, potential.shape) == ((4, 64, 64), (64, 64))
+    assert {segments.device.type, potential.device.type} == {"meta"}
 
 
 def test_what_is_missing_is_named(results: Path) -> None:

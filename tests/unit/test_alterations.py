@@ -7,7 +7,7 @@ import pytest
 
 from iphasenet.acquisition import Acquisition
 from iphasenet.alterations import ALTERED_SAMPLES, FIELDS, alterations, chosen_samples, shuffled
-from iphasenet.dataset import MaterialData
+from iphasenet.material_data import MaterialData
 from tests.unit.test_training import material
 
 ACQUISITION = Acquisition(readout_electrons=0.5, gain_mismatch=0.02, jitter_angstrom=0.05)

@@ -23,8 +23,8 @@ from iphasenet.column_peaks import (
     match_columns,
 )
 from iphasenet.column_structure import ColumnView, CrystalColumns, columns_apart, crystal_columns, expected_columns
-from iphasenet.dataset import MaterialData
 from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
 from iphasenet.numerics import sampled_potential
 from iphasenet.potential import CrystalPotential, crystal_potential
 from iphasenet.render import Field, Image, lab_tilt, render

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from iphasenet.baselines import Baselines, fit_baselines, nearest_training, shot_noise
-from iphasenet.dataset import MaterialData, open_dataset, read_material
+from iphasenet.dataset import open_dataset, read_material
 from iphasenet.errors import InputError
 from iphasenet.idpc import idpc
+from iphasenet.material_data import MaterialData
 from iphasenet.mirror import mirrored
 from iphasenet.optics import Microscope
 from iphasenet.phase_inversion import invert_phase, potential_transfer

@@ -12,11 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from iphasenet.columns import project_columns
+from iphasenet.detection import detector_weights, illuminations, intensity
+from iphasenet.devices import exact_float32
 from iphasenet.losses import contrast, training_loss
 from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.multislice import CellGrid
 from iphasenet.noise import displaced
+from iphasenet.optics import Microscope
+from iphasenet.probe import probe_blocks
+from iphasenet.render import Field, Image, Series
+from iphasenet.scattering import Crystal, columns
 from iphasenet.symmetry import OPERATIONS, transformed
 from tests.unit.test_noise import needs_gpu
 
@@ -43,6 +51,20 @@ class NoWaiting(TorchDispatchMode):
             packages = [frame.filename for frame in traceback.extract_stack() if "torch/" not in frame.filename]
             assert "monai" in packages[-2], packages[-2]
         return func(*args, **(kwargs or {}))
+
+
+class NoWaitingOnMeta(TorchDispatchMode):
+    """The same where 'meta' stands for the GPU: the host's tensors go there one way, and it goes on meanwhile."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in _ANSWERS
+        kwargs = kwargs or {}
+        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        found = {one.device.type for one in tensors if one.dim()}
+        if found == {"cpu"} and torch.device(kwargs.get("device") or "cpu").type == "meta":
+            assert kwargs.get("non_blocking"), func
+        assert len(found) < 2, func
+        return func(*args, **kwargs)
 
 
 def random(*shape: int) -> Tensor:
@@ -75,8 +97,61 @@ def test_projection_of_columns() -> None:
 
 def test_scan_distortion() -> None:
     window = (slice(3, 35), slice(10, 42))
-    found = displaced(random(4, 64, 64), np.random.default_rng(0).random((64, 2)), window)
+    with NoWaitingOnMeta():
+        found = displaced(random(4, 64, 64), np.random.default_rng(0).random((64, 2)), window)
     assert (found.device.type, found.shape) == ("meta", (4, 32, 32))
+
+
+def waves(orders: int = 60, lengths: tuple[float, float] = (3.2, 5.5)) -> tuple[np.ndarray, tuple[float, float]]:
+    """Two real series with frequencies within and beyond an image's, some on its Nyquist frequency."""
+    rng = np.random.default_rng(5)
+    half = rng.normal(size=(2, 2 * orders + 1, 2 * orders + 1, 2)) @ [1, 1j]
+    series = half + half[:, ::-1, ::-1].conj()
+    series[:, orders, orders] = 400
+    return series, lengths
+
+
+def test_rendering_waits_for_nothing() -> None:
+    """Neither on the device that holds the series, nor where they are sent with each image."""
+    meta = torch.device("meta")
+    held = Series.visible(*waves(), 0.1).to(meta)
+    with NoWaitingOnMeta():
+        for series in (held, Series.visible(*waves(), 0.1)[0].to(meta)):
+            seen = series.on_pixels(Field(Image(48, 0.1), 33.0, (1.2, 0.7)))
+            assert (seen.device.type, seen.shape) == ("meta", (*series.terms.shape[:-1], 48, 48))
+
+
+@pytest.mark.parametrize("memory", [0.0, 1e9])
+@pytest.mark.parametrize("waves", [7, 1000])
+def test_simulation_waits_for_nothing(memory: float, waves: int) -> None:
+    """Neither by Fourier transforms, some or all waves at a time, nor by transfer matrices."""
+    lengths, translations, microscope = (4.0, 4.0), [(1, 1, 2)], Microscope(200, 20, 10, 50, focal_spread_angstrom=30)
+    grid = CellGrid(lengths, (30, 30))
+    blocks = probe_blocks(lengths, (2, 2), microscope, translations)
+    transmission = torch.zeros(2, 30, 30, dtype=torch.complex64, device="meta")
+    crystal = Crystal(grid, transmission, (2.0, 2.1), microscope.wavelength, (0.001, 0.0), translations)
+    with NoWaitingOnMeta():
+        for block, orders, matrix in columns(blocks, crystal, (30, 61), 2.2, waves, memory):
+            assert matrix.shape == (2, len(block.orders), len(orders))
+            weights = detector_weights(orders, block, microscope, lengths, (0.1, 0.1), (0.0, 20.0), matrix)
+            lit = illuminations(block, microscope, lengths, (0.0, 20.0))
+            seen = intensity(matrix, block, lit, weights, (14, 14))
+            assert (seen.device.type, seen.shape) == ("meta", (2, 2, 4, 14, 14))
+
+
+@pytest.mark.parametrize("asked", ["highest", "high"])
+def test_float32_is_no_tf32_where_it_must_not_be(asked: str) -> None:
+    """Asked for by a user, or by default in convolutions; what was set before is set again."""
+    torch.set_float32_matmul_precision(asked)
+    operations: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [operation.fp32_precision for operation in operations]
+    assert "tf32" in before
+    with pytest.raises(ZeroDivisionError), exact_float32(torch.device("cuda")):
+        assert [operation.fp32_precision for operation in operations] == ["ieee", "ieee"]
+        raise ZeroDivisionError
+    assert [operation.fp32_precision for operation in operations] == before
+    assert torch.get_float32_matmul_precision() == asked
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.parametrize("operation", range(OPERATIONS))
@@ -122,3 +197,15 @@ def test_a_gpu_distorts_as_a_cpu_does() -> None:
     """Sums of 17 numbers of order 1 in float32, in any order."""
     image, lines = torch.rand(4, 64, 64), np.random.default_rng(0).random((64, 2))
     torch.testing.assert_close(displaced(image.cuda(), lines).cpu(), displaced(image, lines), rtol=0, atol=1e-5)
+
+
+@needs_gpu
+def test_a_gpu_renders_as_a_cpu_does() -> None:
+    series, field = Series.visible(*waves(), 0.1), Field(Image(64, 0.1), 33.0, (1.2, 0.7))
+    held, expected = series.to(torch.device("cuda")), series.on_pixels(field)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = held.on_pixels(field)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=2e-6 * float(expected.abs().max()))

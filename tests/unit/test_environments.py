@@ -7,16 +7,15 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
-from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import pytest
 import yaml
+from benchmarks.gpu.clean import link, with_dependencies
+from benchmarks.gpu.layout import CARRIED, PRESENT
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "src" / "iphasenet"
@@ -42,11 +41,28 @@ LOADED_WHEN_USED = {
 NEVER_CALLED = {"report": {"abtem"}}
 """Imports in functions that none of an environment's rules calls: the report's compute no potential."""
 
+NOT_THERE = {"abtem", "ase", "jsonschema", "plotly", "rsciio", "snakemake", "zarr"}
+
+ON_A_GPU = {
+    "iphasenet.images",
+    "iphasenet.numerics",
+    "iphasenet.rendered_frames",
+    "iphasenet.trained_on",
+    "iphasenet.trainer",
+    "iphasenet.training",
+    "iphasenet.weights",
+    "iphasenet.predict",
+    "iphasenet.metrics",
+    "iphasenet.reconstruction.reconstruct",
+}
+"""Simulation, rendering, training, prediction and reconstruction of what lies in memory or in .npz files."""
+
 IMPORT_ALL = """
 import importlib, sys
 sys.path += sys.argv[1:3]
 for name in sys.argv[3:]:
     importlib.import_module(name)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
 
 
@@ -106,43 +122,6 @@ def needed(environment: str) -> set[str]:
     return {name for name in found if name.split(".")[0] not in NEVER_CALLED.get(environment, ())}
 
 
-def with_dependencies(names: Collection[str]) -> dict[str, Distribution]:
-    """Installed distributions of some names and of all that they depend on."""
-    found: dict[tuple[str, frozenset[str]], Distribution] = {}
-    waiting = [Requirement(name) for name in names]
-    while waiting:
-        wanted = waiting.pop()
-        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
-        if key in found:
-            continue
-        found[key] = distribution(wanted.name)
-        for child in map(Requirement, found[key].requires or ()):
-            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in wanted.extras or {""}):
-                waiting.append(child)
-    return {name: item for (name, _), item in found.items()}
-
-
-@cache
-def shared_folders() -> frozenset[str]:
-    """Folders of the installed packages that several distributions fill, such as `google`."""
-    tops = (({file.parts[0] for file in item.files or () if len(file.parts) > 1}) for item in distributions())
-    return frozenset(name for name, count in Counter(top for part in tops for top in part).items() if count > 1)
-
-
-def link(names: Collection[str], folder: Path) -> None:
-    """Fill a folder with links to distributions and what they depend on, and with nothing else."""
-    for item in with_dependencies(names).values():
-        for file in item.files or ():
-            top = file.parts[0]
-            if top in ("..", "__pycache__"):
-                continue
-            whole = file if top in shared_folders() else Path(top)
-            path = folder / whole
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(Path(str(item.locate_file(whole))))
-
-
 def import_with(names: Collection[str], modules: Collection[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Import modules in an interpreter that sees its standard library, some distributions and this library alone."""
     folder.mkdir()
@@ -163,6 +142,13 @@ def test_a_package_that_an_environment_lacks_is_noticed(tmp_path: Path) -> None:
     names = declared("simulate").keys() - INSTALLERS - {"jsonschema"}
     result = import_with(names, {"iphasenet.config"}, tmp_path / "site")
     assert "No module named 'jsonschema'" in result.stderr
+
+
+def test_what_computes_on_a_gpu_needs_neither_files_of_structures_nor_of_data_sets(tmp_path: Path) -> None:
+    assert not NOT_THERE & with_dependencies({*PRESENT, *CARRIED}).keys()
+    result = import_with({*PRESENT, *CARRIED}, ON_A_GPU, tmp_path / "site")
+    assert result.returncode == 0, result.stderr[-800:]
+    assert not NOT_THERE & set(result.stdout.split())
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

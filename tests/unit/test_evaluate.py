@@ -8,11 +8,12 @@ import pandas
 import pytest
 
 from iphasenet.baselines import fit_baselines
-from iphasenet.dataset import MaterialData, read_split
+from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
 from iphasenet.evaluate import METHODS, Tables, evaluate_material
+from iphasenet.material_data import MaterialData
 from iphasenet.numerics import sampled_potential
-from iphasenet.predict import write_predictions
+from iphasenet.predictions import write_predictions
 from iphasenet.render import Image
 from iphasenet.sampling import samples
 from iphasenet.store import assemble, write_material

@@ -10,7 +10,8 @@ import torch
 from iphasenet.acquisition import Acquisition
 from iphasenet.errors import InputError
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.predict import open_predictions, predict, predict_altered, write_predictions
+from iphasenet.predict import predict, predict_altered
+from iphasenet.predictions import open_predictions, write_predictions
 from tests.unit.test_alterations import named
 
 SETTINGS = ModelSettings(feature_size=12)

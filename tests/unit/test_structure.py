@@ -11,7 +11,8 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from iphasenet.errors import InputError
-from iphasenet.structure import lateral_translations, orthogonal_cell, read_structure
+from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.translations import lateral_translations
 
 STRUCTURES = Path(__file__).resolve().parents[2] / "resources" / "structures"
 MATERIALS = ("GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3")

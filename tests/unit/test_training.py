@@ -24,10 +24,11 @@ from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.callbacks import FiniteLosses
 from iphasenet.checkpoints import Provenance
 from iphasenet.crops import Crops, EpochSampler, NoisyImages
-from iphasenet.dataset import MaterialData, StoredRows, read_split
+from iphasenet.dataset import StoredRows, read_split
 from iphasenet.devices import room_for_images
 from iphasenet.errors import InputError
 from iphasenet.frames import StoredFrames
+from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges

@@ -79,7 +79,7 @@ rule simulate_slabs:
         gpu=JOBS["simulation_gpus"],
         gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
-        stage=STAGE_VERSIONS["images"],
+        stage=STAGE_VERSIONS["slabs"],
         seed=lookup(within=config, dpath="seed"),
         grid=lookup(within=config, dpath="grid"),
         image=lookup(within=config, dpath="image"),

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.dataset import zone_axis_angle
 from iphasenet.electron import interaction_constant, wavelength
 from iphasenet.errors import InputError
 from iphasenet.idpc import idpc
+from iphasenet.material_data import zone_axis_angle
 from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
 from iphasenet.reconstruction.resampling import resampled, turned_frame

@@ -1,0 +1,49 @@
+"""Command line: pack, rehearse, unpack."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.gpu.layout import ROOT
+from iphasenet.errors import InputError
+from iphasenet.files import format_bytes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one of the three; bad input is one line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.gpu", description="One command for a GPU.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--pack", type=Path, metavar="FOLDER", help="write the folder that goes to a GPU machine")
+    what.add_argument("--rehearse", action="store_true", help="all of it on this CPU, at toy size")
+    what.add_argument("--unpack", type=Path, metavar="RESULTS", help="put what came back into docs and resources")
+    parser.add_argument("--run", type=Path, help="of --pack: results/NAME, a finished run whose images are taken")
+    published = ROOT / "config" / "published.yaml"
+    parser.add_argument("--config", type=Path, default=published, help="of --pack without --run: what is simulated")
+    parser.add_argument("--wheels", action="store_true", help="of --pack: carry what a GPU machine is taken to lack")
+    parser.add_argument("--folder", type=Path, help="of --rehearse: where, instead of a temporary folder")
+    options = parser.parse_args(arguments)
+    try:
+        if options.unpack:
+            from benchmarks.gpu.unpack import unpack
+
+            print("\n".join(unpack(options.unpack, ROOT)))
+        elif options.rehearse:
+            from benchmarks.gpu.rehearse import rehearse
+
+            return rehearse(options.folder)
+        else:
+            from benchmarks.gpu.pack import pack
+            from benchmarks.gpu.simulated import from_run, on_the_spot, shipped
+
+            make = partial(from_run, options.run) if options.run else partial(on_the_spot, shipped(options.config))
+            print(f"{options.pack}: {format_bytes(pack(options.pack, make, options.wheels))}")
+    except InputError as error:
+        print(f"gpu: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

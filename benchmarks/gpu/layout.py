@@ -1,0 +1,135 @@
+"""Names, limits and sizes of a packed folder; the standard library alone, for it is read before anything is checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The repository, or the packed folder."""
+
+LIMIT = 60_000_000
+"""Largest packed folder [bytes]."""
+
+PIECE = 15_000_000
+"""Largest file of weights that goes back [bytes]."""
+
+RESULTS, TABLE, LOG = "results.json", "table.md", "log.txt"
+
+GO = "go.json"
+"""File that tells a step when it should end, and so that it may begin."""
+
+PRESENT = (
+    *("einops", "h5py", "lightning", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scikit-image"),
+    *("scipy", "tensorboard", "torch", "torchmetrics", "tqdm", "xarray"),
+)
+"""Distributions that a GPU machine is taken to have, with all that they depend on."""
+
+CARRIED = ("iniconfig", "monai", "pluggy", "Pygments", "pytest", "threadpoolctl")
+"""Distributions that travel as wheels: pure Python, next to nothing beside the images."""
+
+MODULES = (
+    *("einops", "iniconfig", "lightning", "matplotlib", "monai", "numpy", "pandas", "pluggy", "pygments", "pytest"),
+    *("safetensors", "scipy", "skimage", "tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "yaml"),
+)
+"""What the steps import of them."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    How much is measured.
+
+    Attributes
+    ----------
+    copied : int
+        Bytes of the copy that measures the memory's bandwidth.
+    waves : tuple of int
+        Plane waves that are carried together, in turn.
+    slices : int
+        Slices that they pass.
+    crop_pixels : int
+        Side of the crops whose throughput is measured, at the images' pixel.
+    feature_sizes : tuple of int
+        Widths of the measured networks; the first is the published one.
+    batch_size : int
+        Crops a step.
+    warm_up, steps : int
+        Steps before those that are timed, and those.
+    npz : int
+        Files that the published loop reads.
+    validation, test : int
+        Samples of each crystal that a trained network is judged by.
+    enough : int
+        Crops that a network must be able to see in the time that is left to be worth its training.
+    trained_pixels, trained_sampling, trained_batch : int, float, int
+        Side [pixels] and pixel [Å] of the crops that a network is trained on, those of the shipped network's images,
+        and crops a step.
+    most_steps : int
+        Of that training.
+    curve : int
+        Points of the validation curve.
+    reconstructed : int
+        Side of the reconstructed image [pixels].
+    """
+
+    copied: int
+    waves: tuple[int, ...]
+    slices: int
+    crop_pixels: int
+    feature_sizes: tuple[int, ...]
+    batch_size: int
+    warm_up: int
+    steps: int
+    npz: int
+    validation: int
+    test: int
+    enough: int
+    trained_pixels: int
+    trained_sampling: float
+    trained_batch: int
+    most_steps: int
+    curve: int
+    reconstructed: int
+
+
+FULL = Sizes(
+    copied=2**31,
+    waves=(32, 128, 512, 2048, 8192),
+    slices=200,
+    crop_pixels=256,
+    feature_sizes=(48, 24, 12),
+    batch_size=16,
+    warm_up=10,
+    steps=50,
+    npz=64,
+    validation=14,
+    test=28,
+    enough=40_000,
+    trained_pixels=128,
+    trained_sampling=0.2,
+    trained_batch=32,
+    most_steps=10**9,
+    curve=12,
+    reconstructed=2048,
+)
+
+TOY = Sizes(
+    copied=2**24,
+    waves=(4, 8),
+    slices=4,
+    crop_pixels=64,
+    feature_sizes=(12,),
+    batch_size=2,
+    warm_up=1,
+    steps=1,
+    npz=4,
+    validation=2,
+    test=2,
+    enough=8,
+    trained_pixels=64,
+    trained_sampling=0.2,
+    trained_batch=2,
+    most_steps=8,
+    curve=2,
+    reconstructed=128,
+)
+"""What a rehearsal on a CPU does in under three minutes."""

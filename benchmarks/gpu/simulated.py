@@ -1,0 +1,133 @@
+"""Where the images of a packed folder come from: a finished run, or simulations on the spot."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.gpu.data import PHONONS, Material, Packed
+from iphasenet.config import crystals, selected_materials
+from iphasenet.dataset import configuration, open_dataset
+from iphasenet.errors import InputError
+from iphasenet.images import PeriodicImages, simulate_images
+from iphasenet.numerics import Numerics, sampled_potential
+from iphasenet.optics import Microscope
+from iphasenet.potential import CrystalPotential
+from iphasenet.rendered_frames import load_simulated
+from iphasenet.sampling import Grid, orientations
+from iphasenet.slab import cut_slab
+from iphasenet.structure import orthogonal_cell, read_structure
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+TOY: dict[str, Any] = {
+    "run": "toy",
+    "select": ["GaN", "KNbO3"],
+    "grid": {"tilts": 4, "rotations": 2, "thickness_nm": [20, 40]},
+    "image": {"pixels": 64, "sampling_angstrom": 0.2},
+    "simulation": {"multislice": {"sampling_angstrom": 0.16, "window_angstrom": 9}},
+}
+"""Simulated in seconds, for a rehearsal."""
+
+_THICKNESS, _DISPLACEMENT, _SIDE = 100.0, 0.07, 25.6
+"""Of the slab with frozen phonons: thickness, displacement of each element along an axis, side [Å]."""
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some keys of a configuration, as Snakemake merges files."""
+    found = copy.deepcopy(dict(base))
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else copy.deepcopy(value)
+    return found
+
+
+def shipped(change: Mapping[str, Any] | Path) -> dict[str, Any]:
+    """config/config.yaml with the changes of another file, or with some changes."""
+    known = yaml.safe_load(change.read_text(encoding="utf-8")) if isinstance(change, Path) else change
+    return merged(yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8")), known)
+
+
+def from_run(run: Path, folder: Path) -> Packed:
+    """
+    Take the images of a finished run.
+
+    Parameters
+    ----------
+    run : path
+        results/NAME: its data set says the configuration, `images` holds the series of all tilts.
+    folder : path
+        Where the data will lie.
+
+    Returns
+    -------
+    Packed
+        InputError where a file is missing, damaged or of another grid.
+    """
+    found = configuration(open_dataset(run / "dataset.zarr"))
+    files = [*run.glob("potential/*.npz"), *run.glob("images/*/batch*.npz")]
+    # Keys of materials that were not selected are in the configuration, but not in the run.
+    known = {**found, "materials": {name: crystals(found)[name] for name in selected_materials(found)}}
+    series = {one.material: dict(one.images) for one in load_simulated(files, known)}
+    return _packed(found, series, folder)
+
+
+def on_the_spot(config: Mapping[str, Any], folder: Path) -> Packed:
+    """Simulate all tilts of a configuration, one after the other: hours for the published grid, seconds for a toy."""
+    microscope, numerics = Microscope(**config["optics"]), Numerics(**config["simulation"]["multislice"])
+    grid, series = Grid(**config["grid"]), {}
+    thicknesses = [10 * thickness for thickness in grid.thickness_nm]
+    for name in selected_materials(config):
+        potential, images = _potential(config, name, numerics), dict[int, PeriodicImages]()
+        for orientation in orientations(config["seed"], name, grid):
+            images[orientation.index] = simulate_images(
+                potential, microscope, numerics, thicknesses, orientation.tilt, orientation.rotations_deg
+            )
+            print(f"{name}: {len(images)} of {grid.tilts} tilts", flush=True)
+        series[name] = images
+    return _packed(config, series, folder)
+
+
+def _packed(config: Mapping[str, Any], series: Mapping[str, Mapping[int, PeriodicImages]], folder: Path) -> Packed:
+    """Potentials for both numerics, and the slab, beside the images."""
+    toy, used = config["run"] == TOY["run"], Numerics(**config["simulation"]["multislice"])
+    whole, published = shipped({}), shipped(CONFIG / "published.yaml")
+    if toy:
+        whole["simulation"] = config["simulation"]
+    full = Numerics(**whole["simulation"]["multislice"])
+    finest = min(used, full, key=lambda numerics: numerics.sampling_angstrom)
+    materials = []
+    for name, images in series.items():
+        if not images:
+            raise InputError(f"{name}: found no periodic images; allowed: a run of whole crystals at small tilts")
+        materials.append(Material(name, _potential(config, name, finest), images, next(iter(images.values()))))
+    phonons = _write_slab(config, materials[0].name, used, toy, folder)
+    return Packed(config, whole, published, phonons, tuple(materials), folder)
+
+
+def _potential(config: Mapping[str, Any], name: str, numerics: Numerics) -> CrystalPotential:
+    crystal = crystals(config)[name]
+    cell = orthogonal_cell(read_structure(CONFIG.parent / crystal["cif"]), tuple(crystal["zone_axis"]))
+    pixels = (numerics.sampling_angstrom, min(0.1, float(config["image"]["sampling_angstrom"])))
+    displacements = crystal.get("rms_displacement_angstrom", {})
+    return sampled_potential(cell, *pixels, config["simulation"]["parametrization"], displacements)
+
+
+def _write_slab(config: Mapping[str, Any], name: str, numerics: Numerics, toy: bool, folder: Path) -> dict[str, Any]:
+    """Write the potential of a slab whose atoms will be displaced one by one; say what it is."""
+    crystal = crystals(config)[name]
+    cell = orthogonal_cell(read_structure(CONFIG.parent / crystal["cif"]), tuple(crystal["zone_axis"]))
+    pixel, thickness, side = numerics.sampling_angstrom, *((20.0, 10.0) if toy else (_THICKNESS, _SIDE))
+    # Whole cells: the slab repeats.
+    a, b, _ = cell.cell.lengths()
+    sides = tuple(length * max(1, round(side / length)) for length in (a, b))
+    slab = cut_slab(cell, (0.0, 0.0, 0.0), thickness, sides)
+    # Coarse images: the slab's own pixel says how far its frequencies reach.
+    sampled_potential(slab, pixel, max(pixel, 0.2), config["simulation"]["parametrization"]).save(folder / PHONONS)
+    # One kappa, and the slab as the cell.
+    settings = {**asdict(numerics), "window_angstrom": min(sides), "slice_thickness_angstrom": 1.0}
+    known = {"material": name, "atoms": len(slab), "thickness": thickness, "displacement": _DISPLACEMENT}
+    return {**known, "numerics": settings}

@@ -1,0 +1,199 @@
+"""Fourth step: the largest network that the time left can train, on crops rendered where they are trained on."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from benchmarks.gpu.context import Context
+from benchmarks.gpu.layout import ROOT
+from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
+from benchmarks.gpu.pieces import split
+from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_split, training_noise
+from iphasenet.callbacks import AveragedWeights, FiniteLosses
+from iphasenet.crops import Crops
+from iphasenet.material_data import MaterialData
+from iphasenet.metrics import score
+from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.predict import predict_images
+from iphasenet.render import Image
+from iphasenet.trained_on import describe_run, segment_sums, trained_ranges
+from iphasenet.training import Splits, Training
+from iphasenet.training_settings import TrainingSettings
+from iphasenet.weights import load_weights, save_weights
+
+WEIGHTS = "weights.safetensors"
+SHIPPED = ROOT / "resources" / "models" / "laptop.safetensors"
+
+_KEPT = 0.15
+"""Share of the time for scores and weights."""
+
+
+class _Curve(Callback):
+    """Keeps each validation."""
+
+    def __init__(self, context: Context, seen: int) -> None:
+        self.context, self.seen, self.started = context, seen, time.monotonic()
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, _module: Any) -> None:
+        """Add a row."""
+        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {"step": trainer.global_step, "crops": self.seen * trainer.global_step}
+        row |= {"seconds": time.monotonic() - self.started, "validation Pearson": found["validation_pearson"]}
+        self.context.tables.setdefault("Validation", []).append(row | {"validation loss": found["validation_loss"]})
+        self.context.write()
+
+
+def measure(context: Context) -> None:
+    """Choose, train, keep the weights, then judge them beside the shipped ones."""
+    packed, sizes = context.packed, context.sizes
+    image, every = Image(sizes.trained_pixels, sizes.trained_sampling), context.left()
+    crops = Crops(crop_frames(packed, image), training_noise(packed), 1, _settings(context).seed, "symmetry")
+    validation = rendered_split(packed, "validation", image, sizes.validation)
+    ended = context.until - _KEPT * every
+    model, second = _largest(context, crops, image, ended)
+    steps = min(sizes.most_steps, max(1, int(0.95 * (ended - time.monotonic()) / second)))
+    module = _trained(context, model, crops, validation, image, steps, ended)
+    if not context.is_first:
+        return
+    network = module.network.eval()
+    train = rendered_split(packed, "train", image, sizes.validation, noisy=False)
+    described = _described(context, model, train, validation)
+    context.facts["trained"] = {"feature size": model.feature_size, "steps planned": steps, "seconds a step": second}
+    context.facts["weights"] = _write_weights(network, described, context.output)
+    context.write()
+    _judge(context, {f"feature size {model.feature_size}": network}, image)
+
+
+def _settings(context: Context) -> TrainingSettings:
+    """Take the settings of config/config.yaml, and those of a training of minutes."""
+    sizes, known = context.sizes, context.packed.full["training"]
+    changed = {"crop_pixels": sizes.trained_pixels, "batch_size": sizes.trained_batch, "learning_rate": 1e-3}
+    return TrainingSettings(**{**known, **changed, "ema_decay": 0.998, "source": "rendered"})
+
+
+def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tuple[ModelSettings, float]:
+    """Largest network that sees enough crops in the time that is left, and how long its step takes [s]."""
+    settings, sizes = _settings(context), context.sizes
+    for size in sizes.feature_sizes:
+        model = ModelSettings(**{**context.packed.full["model"], "feature_size": size})
+        module = Training(model, settings, image.sampling_angstrom, 1000)
+        names, ending = crops.frames.sample_names, [Until(lambda: ended - time.monotonic())]
+        source = Splits(crops, [], settings, context.processes)
+        second, _ = looped(
+            module,
+            source,
+            settings,
+            names,
+            Steps(sizes.warm_up, max(1, sizes.steps // 2)),
+            _accelerator(context),
+            ending,
+        )
+        second = _agreed(context, second)
+        seen = int((ended - time.monotonic()) / second) * settings.batch_size
+        context.tables.setdefault("Networks and the time left", []).append(
+            {"feature size": size, "seconds a step": second, "crops": seen, "enough": seen >= sizes.enough}
+        )
+        context.write()
+        if seen >= sizes.enough:
+            break
+    return model, second
+
+
+def _agreed(context: Context, value: float) -> float:
+    """Largest value of all processes: they must choose alike."""
+    if context.processes == 1:
+        return value
+    found = torch.tensor(value, device=context.device)
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return float(found)
+
+
+def _accelerator(context: Context) -> str:
+    return "cpu" if context.device.type == "cpu" else "auto"
+
+
+def _trained(
+    context: Context,
+    model: ModelSettings,
+    crops: Crops,
+    validation: Sequence[MaterialData],
+    image: Image,
+    steps: int,
+    ended: float,
+) -> Training:
+    settings = _settings(context)
+    lightning.seed_everything(settings.seed, verbose=False)
+    module = Training(model, settings, image.sampling_angstrom, steps)
+    splits = Splits(crops, validation, settings, context.processes)
+    left = lambda: min(ended - time.monotonic(), context.left())  # noqa: E731
+    chosen = [
+        FiniteLosses(crops.frames.sample_names),
+        _Curve(context, settings.batch_size),
+        AveragedWeights(settings.ema_decay),
+        Until(left),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"max_steps": steps, "max_epochs": -1, "num_sanity_val_steps": 0, "check_val_every_n_epoch": None}
+        every = max(1, steps // context.sizes.curve)
+        trainer = bare_trainer(settings, folder, _accelerator(context), chosen, val_check_interval=every, **options)
+        trainer.fit(module, splits)
+    return module
+
+
+def _described(
+    context: Context, model: ModelSettings, train: Sequence[MaterialData], validation: Sequence[MaterialData]
+) -> dict[str, Any]:
+    """Say what is kept with the weights."""
+    noise, curve = training_noise(context.packed), context.tables.get("Validation", [{}])
+    described = describe_run([*train, *validation], noise, model, _settings(context))
+    planned = planned_split(context.packed, "train", train[0].sampling)
+    ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
+    pearson = curve[-1].get("validation Pearson", 0.0)
+    return {**described, "ranges": ranges, "segment_sum": segment_sums(train), "validation_pearson": pearson}
+
+
+def _write_weights(network: PotentialNetwork, described: dict[str, Any], output: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(Path(folder) / WEIGHTS, network, described, half=True)
+        content = (Path(folder) / WEIGHTS).read_bytes()
+    return {**split(content, output, WEIGHTS), "model": asdict(network.settings)}
+
+
+def _judge(context: Context, networks: dict[str, PotentialNetwork], image: Image) -> None:
+    """Scores of the trained and of the shipped network on tilts that neither the training nor its end has seen."""
+    if SHIPPED.is_file():
+        networks["shipped"] = load_weights(SHIPPED)[0]
+    test = rendered_split(context.packed, "test", image, context.sizes.test)
+    for name, network in networks.items():
+        network.to(context.device).eval()
+        if abs(network.sampling / image.sampling_angstrom - 1) > 1e-3:
+            continue
+        means: list[dict[str, float]] = []
+        for data in test:
+            with context.row(f"Held-out tilts at {DOSE:g} e/Å²", network=name, crystal=data.material) as row:
+                predicted, _ = predict_images(network, data.noisy_segments[:, 0], data.metadata, 4, 32)
+                found = {key: float(value.mean()) for key, value in score(predicted, data.potential).items()}
+                row |= {"samples": len(predicted), **_shown(found)}
+                means.append(found)
+        with context.row(f"Held-out tilts at {DOSE:g} e/Å²", network=name, crystal="mean") as row:
+            mean = {key: sum(one[key] for one in means) / len(means) for key in means[0]}
+            row |= {"samples": sum(len(data.potential) for data in test), **_shown(mean)}
+            context.facts.setdefault("pearson", {})[name] = mean["pearson"]
+
+
+def _shown(found: dict[str, float]) -> dict[str, float]:
+    return {
+        "Pearson": found["pearson"],
+        "MAE [V Å]": found["mae"],
+        "MAE / maximum [%]": 100 * found["mae_share_of_max"],
+        "peak error [%]": 100 * found["peak_error"],
+        "PSNR, own range [dB]": found["psnr_own_range"],
+        "SSIM": found["ssim"],
+    }

@@ -1,0 +1,237 @@
+"""The folder for a GPU machine: packed, rehearsed in an interpreter that has no more than such a machine, unpacked."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from benchmarks.gpu import simulated
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.data import Material, Packed, read_data, write_data
+from benchmarks.gpu.layout import LIMIT, PIECE, RESULTS, ROOT, TABLE
+from benchmarks.gpu.pieces import joined, split
+from benchmarks.gpu.rehearse import rehearse
+from benchmarks.gpu.results import step_text
+from benchmarks.gpu.run import SHARES
+from benchmarks.gpu.unpack import PLACES, unpack
+
+from iphasenet.errors import InputError
+from iphasenet.files import file_bytes
+from iphasenet.images import PeriodicImages, save_images
+from iphasenet.sampling import Grid, orientations
+from iphasenet.seals import sealed_store
+from iphasenet.weights import load_weights
+from tests.gpu.crystal import potential
+
+
+def series(seed: int) -> PeriodicImages:
+    """Real images of random coefficients that fall over five orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    shape = (2, 3, 4, 5, 7)
+    numbers = (rng.normal(size=shape) + 1j * rng.normal(size=shape)) * 10 ** rng.uniform(-5, 0, shape)
+    numbers[..., 2, 3] = 1
+    real = (numbers + numbers[..., ::-1, ::-1].conj()) / 2
+    return PeriodicImages((4.0, 4.4), np.array([200.0, 400.0]), np.array([0.0, 10.0, 20.0]), real.astype(np.complex64))
+
+
+def packed(folder: Path) -> Packed:
+    images = {3: series(3), 5: series(5)}
+    return Packed({"seed": 1}, {}, {}, {}, (Material("Made", potential(), images, images[3]),), folder)
+
+
+def test_images_keep_three_digits_of_every_coefficient(tmp_path: Path) -> None:
+    written = packed(tmp_path)
+    write_data(written)
+    (found,) = read_data(tmp_path).materials
+    (expected,) = written.materials
+    assert found.images.keys() == {3, 5}
+    for tilt, images in found.images.items():
+        truth = expected.images[tilt].coefficients
+        # Half precision: 11 bits, and no less than 6e-8 of the largest.
+        assert (np.abs(images.coefficients - truth) <= 5e-4 * np.abs(truth) + 1e-7).all()
+        assert np.array_equal(images.rotations, expected.images[tilt].rotations)
+    assert np.array_equal(found.reference.coefficients, expected.reference.coefficients)
+    assert found.drawn(0.5).form_factors.shape == (2, 15, 13)
+
+
+def test_weights_come_back_whole_or_not_at_all(tmp_path: Path) -> None:
+    content = bytes(range(256)) * (PIECE // 128)
+    known = split(content, tmp_path, "weights")
+    assert [path.stat().st_size <= PIECE for path in tmp_path.iterdir()] == [True] * 2
+    assert joined(tmp_path, known) == content
+    (tmp_path / "weights.2-of-2").write_bytes(b"other")
+    with pytest.raises(InputError, match="found other weights"):
+        joined(tmp_path, known)
+    (tmp_path / "weights.2-of-2").unlink()
+    with pytest.raises(InputError, match=r"found no weights.2-of-2"):
+        joined(tmp_path, known)
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert rehearse(folder) == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Three minutes of two cores, in processor time: other programs do not count.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2 * 180
+    return folder
+
+
+@pytest.fixture
+def results(rehearsed: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((rehearsed / "pack" / "results" / RESULTS).read_text())
+    return found
+
+
+def test_every_step_is_rehearsed(rehearsed: Path, results: dict[str, Any]) -> None:
+    assert list(results["steps"]) == list(SHARES)
+    log = (rehearsed / "pack" / "results" / "log.txt").read_text()
+    for name, step in results["steps"].items():
+        assert not step["error"], (name, step["error"], log[-2000:])
+        assert not [row for rows in step["tables"].values() for row in rows if "failed" in row], (name, log[-2000:])
+        # Every number says where and when.
+        assert all(step[part] not in ("", "unknown") for part in ("device", "torch", "date"))
+        assert step_text(step) in (rehearsed / "pack" / "results" / TABLE).read_text()
+    assert file_bytes(rehearsed / "pack") < LIMIT
+
+
+def test_what_a_rehearsal_measures_is_plausible(rehearsed: Path, results: dict[str, Any]) -> None:
+    tests, engine, throughput, training, reconstruction = (step["tables"] for step in results["steps"].values())
+    assert {row["outcome"] for row in tests["Tests"]} <= {"passed", "skipped"}
+    compared = [row["difference to a CPU / mean"] for row in engine["A tilt"] if "within 1e-4" in row]
+    assert 0 < max(compared) < 1e-4
+    assert all(row["share of a copy's"] > 0 for row in engine["Waves together"])
+    assert {row["crops"] for row in throughput["Crops a second"]} == {"rendered", "stored", "npz"}
+    assert all(0 <= row["waiting"] < 1 for row in throughput["Crops a second"])
+    assert training["Validation"]
+    # Images in half precision are as good to the shipped network as those that it was trained on.
+    scores = next(rows for title, rows in training.items() if title.startswith("Held-out"))
+    assert next(row["Pearson"] for row in scores if row["network"] == "shipped" and row["crystal"] == "mean") > 0.9
+    assert {row["network"] for row in reconstruction["Reconstruction"]} >= {"shipped", "trained, feature size 12"}
+    kept = results["steps"]["training"]["facts"]["weights"]
+    weights = rehearsed / "weights.safetensors"
+    weights.write_bytes(joined(rehearsed / "pack" / "results", kept))
+    network, described = load_weights(weights)
+    assert (network.settings.feature_size, described["ranges"]["thickness_nm"]) == (12, [20, 40])
+
+
+def test_results_are_put_into_the_documentation(rehearsed: Path, results: dict[str, Any], tmp_path: Path) -> None:
+    for page in PLACES:
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / page, tmp_path / page)
+    with pytest.raises(InputError, match="found a rehearsal's numbers"):
+        unpack(rehearsed / "pack", tmp_path)
+    came_back = shutil.copytree(rehearsed / "pack" / "results", tmp_path / "back")
+    (came_back / RESULTS).write_text(json.dumps({**results, "rehearsal": False}))
+    told = unpack(came_back, tmp_path)
+    for page, names in PLACES.items():
+        text = (tmp_path / page).read_text()
+        assert "No GPU number" not in text
+        assert all(step_text(results["steps"][name]) in text for name in names)
+    models = tmp_path / "resources" / "models"
+    # Trained for eight steps, it is not kept.
+    assert not models.exists()
+    assert "left out" in told[-1]
+    results["steps"]["training"]["facts"]["pearson"]["shipped"] = -1
+    (came_back / RESULTS).write_text(json.dumps({**results, "rehearsal": False}))
+    unpack(came_back, tmp_path)
+    assert load_weights(models / "gpu.safetensors")[0].settings.feature_size == 12
+    assert "| GaN |" in (models / "gpu.md").read_text()
+
+
+def run(folder: Path, *arguments: str, **changed: str) -> subprocess.Popen[str]:
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(folder / "python" / "bin" / "python"), **changed}
+    command = ["bash", str(folder / "pack" / "run.sh"), *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and what was said to stderr."""
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def test_a_signal_keeps_what_is_there(rehearsed: Path, tmp_path: Path) -> None:
+    process = run(rehearsed, "--rehearse", "--output", str(tmp_path), "--steps", "engine", "training")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and "A tilt" not in str(_tables(tmp_path)):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 128 + signal.SIGTERM
+    found = json.loads((tmp_path / RESULTS).read_text())["steps"]
+    assert found.keys() == {"engine"}
+    assert found["engine"]["tables"]["A tilt"]
+    assert found["engine"]["error"] == "stopped by a signal"
+
+
+def _tables(folder: Path) -> Any:
+    path = folder / RESULTS
+    return json.loads(path.read_text())["steps"]["engine"]["tables"] if path.is_file() else {}
+
+
+def test_time_that_is_over_ends_a_step_and_not_the_next(rehearsed: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    process = run(
+        rehearsed, "--rehearse", "--output", str(tmp_path), "--steps", "engine", "training", "--minutes", "0.1"
+    )
+    assert ended(process)[0] == 0
+    assert time.monotonic() - started < 60
+    found = json.loads((tmp_path / RESULTS).read_text())["steps"]
+    assert found.keys() <= {"engine", "training"}
+    assert all(step["error"] or "not measured" in step["facts"] for step in found.values())
+
+
+def test_what_is_missing_is_said_in_one_line(rehearsed: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(rehearsed / "pack", tmp_path / "pack", ignore=shutil.ignore_patterns("site", "wheels"))
+    (tmp_path / "python").symlink_to(rehearsed / "python")
+    code, told = ended(run(tmp_path))
+    assert code == 1
+    assert told.strip() == (
+        "run.sh: found no iniconfig, monai, pluggy, pygments, pytest, threadpoolctl; allowed: a Python that has them, "
+        f"or wheels of them in {bare / 'wheels'}"
+    )
+
+
+def test_a_machine_without_a_gpu_is_told(rehearsed: Path) -> None:
+    code, told = ended(run(rehearsed, CUDA_VISIBLE_DEVICES=""))
+    assert code == 1
+    assert told.startswith("run.sh: found no usable GPU (torch")
+
+
+def test_a_missing_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pack", str(tmp_path / "pack"), "--run", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
+    """Laid out as the workflow does it: two batches of tilts, and a configuration in the data set."""
+    config = simulated.shipped(simulated.merged(simulated.TOY, {"run": "finished", "select": ["KNbO3"]}))
+    config["simulation"]["multislice"] |= {"window_angstrom": 5}
+    run, grid = tmp_path / "run", Grid(**config["grid"])
+    planned = orientations(config["seed"], "KNbO3", grid)
+    made = [replace(series(one.index), rotations=np.array((*one.rotations_deg, 0.0))) for one in planned]
+    made = [replace(i, rotations=i.rotations[:-1], coefficients=i.coefficients[:, :-1]) for i in made]
+    for number, part in enumerate((made[:3], made[3:])):
+        save_images(run / "images" / "KNbO3" / f"batch{number}.npz", part)
+    potential().save(run / "potential" / "KNbO3.npz")
+    with sealed_store(run / "dataset.zarr", "dataset") as store:
+        zarr.open_group(store, mode="w", zarr_format=3).attrs.update({"configuration": config})
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_data(simulated.from_run(run, folder))
+    (found,) = read_data(folder).materials
+    assert list(found.images) == [one.index for one in planned]
+    assert np.array_equal(found.reference.coefficients, made[0].coefficients)
+    # The finer of both numerics, whatever the run's potential was computed for.
+    assert found.potential.frequencies[0].max() >= 20

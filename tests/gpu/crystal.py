@@ -1,0 +1,39 @@
+"""A made-up crystal, for machines that know of no scattering factors."""
+
+import numpy as np
+
+from iphasenet.images import PeriodicImages, simulate_images
+from iphasenet.numerics import Numerics
+from iphasenet.optics import Microscope
+from iphasenet.potential import CrystalPotential, series_frequencies
+from iphasenet.rendered_frames import SimulatedMaterial
+from iphasenet.sampling import Grid, Sample, samples
+
+MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)
+NUMERICS = Numerics(0.16, 0.3, 8.0)
+GRID = Grid((20.0, 40.0), 3, 0.3, 2, 0.3, 0.3)
+
+
+def potential() -> CrystalPotential:
+    """Two atoms in 4 x 4.4 x 4 Å, as Gaussians."""
+    lengths = (4.0, 4.4, 4.0)
+    gx, gy = series_frequencies((65, 61), lengths[:2])
+    shape = np.exp(-0.6 * (gx**2 + gy**2))
+    positions = np.array([[0.0, 0.0, 0.0], [2.1, 2.0, 1.9]])
+    return CrystalPotential(lengths, positions, np.array([0, 1]), np.stack([40 * shape, 15 * shape]))
+
+
+def images(planned: Sample, device: str) -> PeriodicImages:
+    """Simulate the images of a sample's tilt."""
+    orientation, thicknesses = planned.orientation, [10 * thickness for thickness in GRID.thickness_nm]
+    return simulate_images(
+        potential(), MICROSCOPE, NUMERICS, thicknesses, orientation.tilt, orientation.rotations_deg, device
+    )
+
+
+def material() -> SimulatedMaterial:
+    """Simulate the training tilts on a CPU."""
+    planned = [sample for sample in samples(1, "Made", GRID) if sample.orientation.split == "train"]
+    found = {sample.orientation.index: sample for sample in planned}
+    series = {tilt: images(sample, "cpu") for tilt, sample in found.items()}
+    return SimulatedMaterial("Made", planned, series, potential(), NUMERICS.slice_thickness_angstrom)

@@ -1,0 +1,144 @@
+"""Device, engine, noise, crops, half precision, resume: on a GPU where there is one, else on the CPU.
+
+Single precision sums in another order on a GPU, and its random numbers are others: tolerances say what that is worth.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iphasenet.acquisition import Acquisition, TrainingNoise
+from iphasenet.checkpoints import NEWEST
+from iphasenet.crops import Crops
+from iphasenet.material_data import MaterialData
+from iphasenet.model import ModelSettings, PotentialNetwork
+from iphasenet.noise import displaced, record
+from iphasenet.render import Image
+from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial
+from iphasenet.trainer import make_trainer
+from iphasenet.training import Splits, Training
+from iphasenet.training_settings import TrainingSettings
+from tests.gpu.crystal import images, material
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ROOM = 10**9
+NOISE = TrainingNoise((1e5, 1e6), Acquisition(0.3, 0.01, 0.02, 0.1))
+LOSS = {"l1": 1.0, "l2": 0.5, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.1}
+
+
+@pytest.fixture(scope="module")
+def made() -> SimulatedMaterial:
+    return material()
+
+
+def settings(epochs: int, precision: str = "32-true") -> TrainingSettings:
+    return TrainingSettings(
+        *(1, epochs, 1, 64, 2, 1e-3, 1e-4, LOSS, True, 20.0, "symmetry", 0.0, 0, "rendered", precision)  # type: ignore[arg-type]
+    )
+
+
+def crops(made: SimulatedMaterial, device: torch.device) -> Crops:
+    frames = RenderedFrames([made], Image(64, 0.2))
+    frames.to(device, ROOM)
+    return Crops(frames, NOISE, 1, 1, "symmetry")
+
+
+def batch(made: SimulatedMaterial, device: torch.device) -> list[torch.Tensor]:
+    drawn = crops(made, device)
+    return [torch.stack(parts) for parts in zip(*(drawn[item] for item in range(2)), strict=True)]
+
+
+def test_the_device_is_used(made: SimulatedMaterial) -> None:
+    assert {part.device.type for part in batch(made, DEVICE)} == {DEVICE.type}
+
+
+def test_the_engine_gives_the_images_of_a_cpu(made: SimulatedMaterial) -> None:
+    sample = made.planned[0]
+    found, expected = images(sample, DEVICE.type), made.images[sample.orientation.index]
+    mean = np.abs(expected.coefficients).max(axis=(-2, -1), keepdims=True)
+    assert (np.abs(found.coefficients - expected.coefficients) / mean).max() < 1e-4
+
+
+def test_noise_has_the_mean_and_the_spread_of_its_electrons() -> None:
+    clean, dose, pixel = torch.full((4, 256, 256), 0.1, device=DEVICE), 1e5, 0.1
+    found = record(clean, dose, pixel, Acquisition(), np.random.default_rng(1))
+    electrons = 0.1 * dose * pixel**2
+    # Of 262,144 pixels: five standard deviations of the mean and of the variance.
+    assert float(found.mean() / 0.1 - 1) == pytest.approx(0, abs=5 / np.sqrt(electrons * found.numel()))
+    assert float(found.var()) / 0.1**2 * electrons == pytest.approx(1, abs=5 * np.sqrt(2 / found.numel()))
+
+
+def test_a_scan_is_displaced_as_on_a_cpu() -> None:
+    image, lines = torch.rand(4, 64, 64), np.random.default_rng(0).random((64, 2))
+    torch.testing.assert_close(displaced(image.to(DEVICE), lines).cpu(), displaced(image, lines), rtol=0, atol=1e-5)
+
+
+def test_crops_are_those_of_a_cpu(made: SimulatedMaterial) -> None:
+    """Truth and metadata are the same; noise is drawn by another generator, of the same mean."""
+    (noisy, known, truth, number), expected = batch(made, DEVICE), batch(made, torch.device("cpu"))
+    torch.testing.assert_close(truth.cpu(), expected[2], rtol=0, atol=1e-5 * float(expected[2].max()))
+    torch.testing.assert_close(known.cpu(), expected[1])
+    torch.testing.assert_close(number.cpu(), expected[3])
+    torch.testing.assert_close(noisy.mean((2, 3)).cpu(), expected[0].mean((2, 3)), rtol=5e-3, atol=0)
+
+
+def test_half_precision_gives_the_loss_of_single(made: SimulatedMaterial) -> None:
+    torch.manual_seed(1)
+    module = Training(ModelSettings(12, inputs="fraction", projection="columns", uncertainty=True), settings(1), 0.2, 9)
+    module.to(DEVICE)
+    segments, metadata, potential, _ = batch(made, DEVICE)
+    losses = []
+    for enabled in (False, True):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=enabled):
+            losses.append(module.loss(module.network(segments, metadata), metadata, potential))
+    losses[1].backward()
+    single, half = (float(loss.detach()) for loss in losses)
+    assert half == pytest.approx(single, rel=0.03)
+    assert all(bool(weight.grad.isfinite().all()) for weight in module.parameters() if weight.grad is not None)
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="no GPU that the host could wait for")
+def test_a_step_does_not_wait_for_the_gpu(made: SimulatedMaterial) -> None:
+    network = PotentialNetwork(ModelSettings(12, inputs="fraction", projection="columns", uncertainty=True)).to(DEVICE)
+    drawn = crops(made, DEVICE)
+    drawn[0]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        segments, metadata, _, _ = (part[None] for part in drawn[1])
+        with torch.autocast("cuda", torch.bfloat16):
+            prediction, _ = network(segments, metadata)
+        prediction.sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def validation(made: SimulatedMaterial) -> list[MaterialData]:
+    segments, metadata, truth, _ = batch(made, torch.device("cpu"))
+    names = ("thickness_nm", "alpha", "beta", "gamma")
+    known = dict(zip(names, metadata.double().numpy().T, strict=True))
+    images = segments.numpy()
+    return [MaterialData("Made", images, truth.numpy(), images[:, None], np.array([1e5]), 0.2, known)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_goes_on_from_its_checkpoint(made: SimulatedMaterial, tmp_path: Path) -> None:
+    """As far as a GPU sums alike: some of its sums are in any order."""
+
+    def trained(folder: Path, epochs: int, stopped: bool = False) -> torch.Tensor:
+        torch.manual_seed(1)
+        chosen = settings(epochs, "bf16-mixed" if DEVICE.type == "cuda" else "32-true")
+        splits = Splits(crops(made, torch.device("cpu")), validation(made), chosen, 1)
+        module = Training(ModelSettings(12), chosen, 0.2, splits.steps)
+        trainer, _ = make_trainer(folder, chosen, "auto", [])
+        trainer.fit_loop.max_epochs = 1 if stopped else epochs
+        newest = folder / NEWEST
+        trainer.fit(module, splits, ckpt_path=newest if newest.is_file() else None, weights_only=True)
+        return torch.cat([weight.detach().flatten().cpu() for weight in module.parameters()])
+
+    whole = trained(tmp_path / "whole", 2)
+    first = trained(tmp_path / "parts", 2, stopped=True)
+    parts = trained(tmp_path / "parts", 2)
+    change = float((whole - first).norm())
+    assert float((whole - parts).norm()) < (0.05 if DEVICE.type == "cuda" else 1e-6) * change
