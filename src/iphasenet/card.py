@@ -12,10 +12,10 @@ import yaml
 import zarr
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
-from iphasenet.checksums import LIST
 from iphasenet.dataset import material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.marks import LIST
 
 TITLE = "iphasenet: simulated four-quadrant STEM data sets and their inversion to the projected potential"
 AUTHORS = "The iphasenet authors"

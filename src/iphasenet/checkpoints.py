@@ -165,7 +165,7 @@ def starting_point(folder: Path) -> Path | None:
             damaged[path] = error
     usable = newest.is_file() and newest not in damaged
     if best in damaged:
-        other = f"remove it, and training goes on from {NEWEST} without that epoch, or " if usable else ""
+        other = f"remove it, and epochs that are left go on from {NEWEST} without that one, or " if usable else ""
         raise InputError(f"{damaged[best]}; {other}remove {folder}, and training starts anew")
     if usable:
         return newest

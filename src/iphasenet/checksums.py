@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from iphasenet.errors import InputError
+from iphasenet.marks import LIST, UNLISTED
 from iphasenet.storage import Folder, Place
 
-LIST = "checksums.sha256"
 ROOT = "zarr.json"
 """Metadata of a store's root, and of all that is in it."""
 
-_IGNORED = {LIST, ".snakemake_timestamp"}
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -20,7 +19,7 @@ def write_checksums(store: Path, known: Mapping[str, str]) -> None:
     """Write the list of all files of a store, in the order of their names, into the store; some may be known."""
     folder = Folder(store)
     lines = [f"{known.get(name) or _sha256(folder, name)}  {name}\n" for name in _files(folder)]
-    (store / LIST).write_text("".join(lines))
+    (store / LIST).write_text("".join(lines), encoding="utf-8")
 
 
 def check_seal(store: Place) -> None:
@@ -106,7 +105,7 @@ def _is_inside(name: str) -> bool:
 
 
 def _files(folder: Folder) -> list[str]:
-    return [name for name in folder.sizes() if PurePosixPath(name).name not in _IGNORED]
+    return [name for name in folder.sizes() if PurePosixPath(name).name not in UNLISTED]
 
 
 def _sha256(folder: Folder, name: str) -> str:

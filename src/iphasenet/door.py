@@ -39,10 +39,10 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
     SystemExit
         With the line, which makes the exit code 1; 128 and the signal's number where a signal ended it.
     """
-    _write_anything()
     received: list[int] = []
     try:
         with _signals_raise(received):
+            _write_anything()
             yield
             sys.stdout.flush()
     # What a signal breaks off may end as another error: half an import as an ImportError.

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all; what is renamed into its place is on the disk by then."""
 
+import errno
 import hashlib
 import os
 import re
@@ -27,8 +28,18 @@ _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 LONGEST_NAME = 255
 """Longest name of a file [bytes]."""
 
-_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
-"""This machine: folders are shared, and the numbers of processes count on one machine alone."""
+
+def _process_space() -> str:
+    """Where a process's number counts: this machine, and on Linux this container's own numbers."""
+    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:40]
+    try:
+        return f"{host}.{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return host
+
+
+_HOST = _process_space()
+"""Folders are shared among machines and containers."""
 
 
 @contextmanager
@@ -56,8 +67,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     with _temporary(path) as temporary:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: found {describe_entry(path)}; allowed: a new file, or one to replace")
+        before = _state(path)
         yield temporary
         _flush(temporary)
+        if _state(path) != before:
+            raise InputError(f"{path}: found another file that came there meanwhile; allowed: a name of its own")
         temporary.replace(path)
 
 
@@ -99,13 +113,35 @@ def atomic_directory(path: str | Path, kind: str | None = None) -> Iterator[Path
         yield temporary
         _flush(temporary)
         _check_replaceable(path, kind)
+        _exchange(temporary, path)
+
+
+def _exchange(temporary: Path, path: Path) -> None:
+    """Put a folder in the place of another one, which comes back where that fails, and is gone where it does not."""
+    old = _beside(path, "replaced")
+    try:
         if path.exists() and any(path.iterdir()):
-            old = _beside(path, "replaced")
             path.replace(old)
-            temporary.replace(path)
+        temporary.replace(path)
+    except BaseException as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise InputError(f"{path}: found another folder that came there meanwhile; allowed: a name of its own") \
+                from error  # fmt: skip
+        raise
+    finally:
+        if path.exists():
             _remove(old)
-        else:
-            temporary.replace(path)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Tell one file from another that took its place; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _check_replaceable(path: Path, kind: str | None) -> None:

@@ -1,7 +1,7 @@
 """Marks in what iphasenet writes where a user says, by which it knows its own: nothing else is ever replaced."""
 
+import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,8 @@ IMAGE: Final = "image"
 RECONSTRUCTION: Final = "reconstruction"
 SCAN: Final = "thickness scan"
 FIGURE: Final = "figure"
+WEIGHTS: Final = "network"
+HISTORY: Final = "history of a training"
 
 KEY = "iphasenet"
 """Attribute, of the root of a store, that names what it is."""
@@ -18,12 +20,23 @@ KEY = "iphasenet"
 _REACH = 2**16
 """A file's mark stands in its first or last bytes."""
 
-_CSV_START = b"thickness_nm,agreement,phase_object"
+_MARKS = {SCAN: b"thickness_nm,agreement,phase_object", WEIGHTS: b'"output_scale_v"', HISTORY: b"validation_pearson"}
+"""Of kinds that say by themselves what they are."""
 
-_STORE_FILES = re.compile(
-    r"zarr\.json|\.z(group|attrs|array|metadata)|c|\d+(\.\d+)*|checksums\.sha256|\.snakemake_timestamp"
-)
-"""Names of files in a Zarr store."""
+_STARTS = {
+    ".png": (b"\x89PNG",),
+    ".svg": (b"<?xml",),
+    ".npz": (b"PK",),
+    ".hspy": (b"\x89HDF",),
+    ".emd": (b"\x89HDF",),
+    ".tif": (b"II*\0", b"MM\0*"),
+}
+"""How files of each ending begin."""
+
+LIST = "checksums.sha256"
+"""File in a store that lists the others, with their checksums."""
+
+UNLISTED = {LIST, ".snakemake_timestamp"}
 
 
 def mark_text(kind: str) -> str:
@@ -42,24 +55,36 @@ def is_marked_file(path: Path, kind: str) -> bool:
     kind : str
         What it must be.
     """
-    mark = _CSV_START if kind == SCAN else mark_text(kind).encode()
+    mark = _MARKS.get(kind, mark_text(kind).encode())
     with path.open("rb") as stream:
         start = stream.read(_REACH)
         stream.seek(max(0, path.stat().st_size - _REACH))
-        return mark in start or mark in stream.read()
+        marked = mark in start or mark in stream.read()
+    begins = start.startswith(_STARTS.get(path.suffix.lower(), b""))
+    return marked and begins and (path.suffix.lower() != ".csv" or _is_table(path))
+
+
+def _is_table(path: Path) -> bool:
+    """Whether all lines have as many fields as the first: none is a note of the user's."""
+    lines = path.read_bytes().splitlines()
+    return all(line.count(b",") == lines[0].count(b",") for line in lines)
 
 
 def is_marked_store(path: Path, kind: str) -> bool:
-    """Whether a folder is a store that iphasenet made, and holds nothing besides; arguments as `is_marked_file`."""
+    """Whether a folder is a store that iphasenet made, as it was made; arguments as `is_marked_file`."""
     for name, places in (("zarr.json", ("attributes",)), (".zattrs", ())):
         try:
-            attributes = json.loads((path / name).read_bytes())
+            content = (path / name).read_bytes()
+            attributes = json.loads(content)
             for place in places:
                 attributes = attributes[place]
             marked = attributes[KEY] == kind
+            listed = dict(line.split("  ", 1)[::-1] for line in (path / LIST).read_text("utf-8").splitlines())
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        return marked and all(_STORE_FILES.fullmatch(file.name) for file in path.rglob("*") if not file.is_dir())
+        files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+        files -= {file for file in files if file.rsplit("/", 1)[-1] in UNLISTED}
+        return marked and files == listed.keys() and listed[name] == hashlib.sha256(content).hexdigest()
     return False
 
 

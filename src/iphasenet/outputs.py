@@ -42,6 +42,8 @@ class Output:
         Whether it is a folder; by its ending if not given.
     size : float
         Room that it takes at least [bytes].
+    added : bool
+        Whether it is a folder in which what is there stays.
     """
 
     option: str
@@ -50,6 +52,7 @@ class Output:
     endings: Sequence[str] = ()
     folder: bool | None = None
     size: float = 0
+    added: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -123,8 +126,12 @@ def _check_no_store(output: Output) -> None:
 
 def _check_replaced(output: Output) -> None:
     place, kind = output.place, output.kind
-    if not place.exists():
+    if not os.path.lexists(place) or (output.added and place.is_dir()):
         return
+    if not place.exists():
+        raise output.error("a link that leads in a circle", "a new name")
+    if output.is_folder and (place.is_mount() or place == Path.cwd()):
+        raise output.error("a disk's own folder or the one that the command runs in", "a new name")
     like = f", or {_with_article(kind)} of iphasenet to replace" if kind else ""
     if output.is_folder:
         if not is_replaceable_folder(place, kind):

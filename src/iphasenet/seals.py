@@ -15,10 +15,10 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import FsspecStore
 
-from iphasenet.checksums import LIST, ROOT, check_seal, write_checksums
+from iphasenet.checksums import ROOT, check_seal, write_checksums
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
-from iphasenet.marks import KEY
+from iphasenet.marks import KEY, LIST
 from iphasenet.storage import TRIES, Folder, Place, is_url, reached, storage_options
 
 if TYPE_CHECKING:

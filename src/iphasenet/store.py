@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from iphasenet.acquisition import FixedNoise
-from iphasenet.checksums import LIST, check_files, listed_files
+from iphasenet.checksums import check_files, listed_files
 from iphasenet.detector import SEGMENTS
+from iphasenet.marks import LIST
 from iphasenet.names import material_of
 from iphasenet.noise import record
 from iphasenet.render import Image, Rendered

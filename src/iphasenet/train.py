@@ -25,6 +25,7 @@ from iphasenet.devices import use_threads
 from iphasenet.door import describe, is_foreseen, is_memory_error
 from iphasenet.errors import InputError
 from iphasenet.fit import Outputs, Sources, fit, is_first
+from iphasenet.marks import HISTORY, WEIGHTS
 from iphasenet.model import ModelSettings
 from iphasenet.outputs import Output, check_outputs
 from iphasenet.stage import journal
@@ -93,12 +94,12 @@ def _describe(error: Exception) -> str:
 def _check_places(sources: Sources, outputs: Outputs) -> None:
     """Refuse outputs that cannot be written, before anything is computed; earlier ones of a training are replaced."""
     asked = (
-        Output("--weights", outputs.weights, endings=(".safetensors",), folder=False),
-        Output("--history", outputs.history, endings=(".csv", ".parquet"), folder=False),
-        Output("--checkpoints", outputs.checkpoints, folder=True),
+        Output("--weights", outputs.weights, WEIGHTS, (".safetensors",), folder=False),
+        Output("--history", outputs.history, HISTORY, (".csv",), folder=False),
+        Output("--checkpoints", outputs.checkpoints, folder=True, added=True),
     )
-    new = [one for one in asked if not (one.path.is_dir() if one.is_folder else one.path.is_file())]
-    check_outputs(new, [] if is_url(sources.dataset) else [Path(sources.dataset)])
+    dataset = [] if is_url(sources.dataset) else [Path(sources.dataset)]
+    check_outputs(asked, [*dataset, *sources.simulations])
 
 
 def _read_settings(text: str) -> tuple[TrainingNoise, ModelSettings, TrainingSettings]:

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from iphasenet.checksums import LIST, ROOT, check_files, listed_files
+from iphasenet.checksums import ROOT, check_files, listed_files
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.marks import LIST, UNLISTED
+from iphasenet.outputs import Output, check_outputs
 from iphasenet.reading import read_json, whole_file
 from iphasenet.seals import kind_of
 from iphasenet.storage import Folder, Place
+
+_ZARR_FILE = re.compile(r"(.+/)?(zarr\.json|\d+)")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,13 @@ def upload(store: Path, url: str) -> Record:
             f"{url}: found {next(iter(there))}, but no data set that this workflow made; allowed: an empty place or "
             "an earlier copy"
         )
+    _check_apart(store, url)
+    # A copy that was broken off has lost its list: what is called as Zarr's files are is its own then.
+    known = listed_files(target).keys() | UNLISTED if LIST in there else set(filter(_ZARR_FILE.fullmatch, there))
+    added = sorted(there.keys() - known)
+    if added:
+        raise InputError(f"{url}: found {added[0]}, which is no part of the earlier copy; allowed: an empty place or a "
+                         "copy as it was made")  # fmt: skip
     target.remove([name for name in there if name == LIST or name not in files])
     # The mark first, so that a copy that was broken off is known as ours.
     target.put({ROOT: files[ROOT]})
@@ -78,6 +90,13 @@ def upload(store: Path, url: str) -> Record:
     sizes = {name: path.stat().st_size for name, path in files.items()}
     _compare(url, sizes, target.sizes())
     return Record(url, len(files), sum(sizes.values()), _fingerprint(Folder(store)))
+
+
+def _check_apart(store: Path, url: str) -> None:
+    """Refuse a copy on this machine's disk that is the store itself, lies in it or in another store, or holds it."""
+    if url.startswith(("file://", "local://")):
+        place = Path(url.split("://", 1)[1])
+        check_outputs([Output("storage", place, folder=True, added=True)], [store])
 
 
 def _compare(url: str, expected: Mapping[str, int], found: Mapping[str, int]) -> None:

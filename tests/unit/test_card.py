@@ -323,6 +323,8 @@ def test_what_is_no_data_set_is_refused(own: Path) -> None:
     (own / "dataset.zarr/MoS2/alpha/zarr.json").unlink()
     with pytest.raises(InputError, match=r"found no MoS2/alpha"):
         describe_dataset(own / "dataset.zarr", *paths)
+    # Only what is as it was made is replaced.
+    shutil.rmtree(own / "dataset.zarr")
     shutil.rmtree(own / "GaN.zarr/sample_id")
     with pytest.raises(InputError, match=r"GaN\.zarr: found no sample_id"):
         describe(own)

@@ -13,9 +13,10 @@ import xarray
 import zarr
 
 from iphasenet.acquisition import Acquisition, FixedNoise
-from iphasenet.checksums import LIST, damaged_files, write_checksums
+from iphasenet.checksums import damaged_files, write_checksums
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
+from iphasenet.marks import LIST
 from iphasenet.render import Image, Rendered
 from iphasenet.sampling import SPLITS, Grid, Sample, samples
 from iphasenet.store import assemble, write_material

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from iphasenet.checksums import write_checksums
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
 from iphasenet.marks import SIMULATION
@@ -19,7 +20,9 @@ def store(path: Path, kind: str = SIMULATION, *others: str) -> Path:
     (path / "segments" / "c" / "0").mkdir(parents=True)
     (path / "zarr.json").write_text(json.dumps({"attributes": {"iphasenet": kind}}))
     (path / "segments" / "c" / "0" / "1").write_text("chunk")
+    write_checksums(path, {})
     for name in others:
+        (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_text("mine")
     return path
 
@@ -69,8 +72,14 @@ def test_no_other_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     store(tmp_path / "set", "dataset")
     store(tmp_path / "noted", SIMULATION, "notes.txt")
+    # Names that Zarr has too.
+    store(tmp_path / "numbered", SIMULATION, "2024")
+    store(tmp_path / "extended", SIMULATION, "mine/zarr.json")
+    (store(tmp_path / "changed") / "zarr.json").write_text(
+        json.dumps({"attributes": {"iphasenet": SIMULATION, "a": 1}})
+    )
     before = sorted(tmp_path.rglob("*"))
-    for name in ("notes", "file", "set", "noted"):
+    for name in ("notes", "file", "set", "noted", "numbered", "extended", "changed"):
         with pytest.raises(InputError, match=name), atomic_directory(tmp_path / name, SIMULATION) as temporary:
             temporary.mkdir()
     with pytest.raises(InputError, match="notes"), atomic_directory(tmp_path / "notes"):
@@ -113,15 +122,16 @@ def test_a_living_process_keeps_its_partial_file(tmp_path: Path) -> None:
         "from iphasenet.files import atomic_file\n"
         "with atomic_file('a.npz') as t: t.write_text('x'); print(flush=True); input()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
         process.stdout.readline()
         with atomic_file(tmp_path / "a.npz") as temporary:
             temporary.write_text("y")
-        assert (tmp_path / "a.npz").read_text() == "y"
-        process.communicate("\n", timeout=60)
-    assert process.returncode == 0
-    assert (tmp_path / "a.npz").read_text() == "x"
+        _, told = process.communicate("\n", timeout=60)
+    # Its partial file was whole; what came there meanwhile stays.
+    assert "found another file that came there meanwhile" in told
+    assert (tmp_path / "a.npz").read_text() == "y"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_a_folder_that_was_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> None:
@@ -132,6 +142,26 @@ def test_a_folder_that_was_moved_aside_by_a_killed_process_comes_back(tmp_path: 
     with pytest.raises(KeyError), atomic_directory(tmp_path / "out", SIMULATION):
         raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_comes_back_where_its_replacement_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a signal between the two renames."""
+    store(tmp_path / "out")
+    before, renamed = sorted(tmp_path.rglob("*")), Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        moved = renamed(path, target)
+        if ".replaced-" in target.name:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), atomic_directory(tmp_path / "out", SIMULATION) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_longest_names_are_written(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.marks import FIGURE, IMAGE, RECONSTRUCTION, SIMULATION, mark_text
+from iphasenet.marks import FIGURE, IMAGE, RECONSTRUCTION, SCAN, SIMULATION, mark_text
 from iphasenet.outputs import PICTURE_ENDINGS, Output, check_outputs
 
 
@@ -88,7 +88,13 @@ def test_nothing_is_written_into_a_store(root: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [("a measurement", RECONSTRUCTION), (mark_text(IMAGE), RECONSTRUCTION), (mark_text(IMAGE), None), ("", FIGURE)],
+    [
+        ("a measurement", RECONSTRUCTION),
+        (mark_text(RECONSTRUCTION), RECONSTRUCTION),
+        (mark_text(IMAGE), RECONSTRUCTION),
+        (mark_text(IMAGE), None),
+        ("", FIGURE),
+    ],
 )
 def test_a_file_of_the_users_or_of_another_kind_stays(content: str, kind: str | None, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text(content)
@@ -97,8 +103,39 @@ def test_a_file_of_the_users_or_of_another_kind_stays(content: str, kind: str | 
 
 def test_a_file_of_the_same_kind_is_replaced_wherever_its_mark_stands(tmp_path: Path) -> None:
     for number, text in enumerate((mark_text(IMAGE) + "x" * 200_000, "x" * 200_000 + mark_text(IMAGE))):
-        (tmp_path / f"{number}.tif").write_text(text)
+        (tmp_path / f"{number}.tif").write_text("II*\0" + text)
         check_outputs([out(tmp_path / f"{number}.tif", IMAGE)])
+
+
+def test_a_table_with_the_users_notes_stays(tmp_path: Path) -> None:
+    table = "thickness_nm,agreement,phase_object,trained\n40,0.9,0.1,True\n"
+    (tmp_path / "scan.csv").write_text(table)
+    check_outputs([out(tmp_path / "scan.csv", SCAN)])
+    (tmp_path / "scan.csv").write_text(table + "my notes\n")
+    assert "none of iphasenet's" in refused([out(tmp_path / "scan.csv", SCAN)], [], tmp_path)
+
+
+def test_a_folder_that_is_added_to_is_kept_apart_from_stores(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "a").touch()
+    check_outputs([out(tmp_path / "kept", None, folder=True, added=True)])
+    (tmp_path / "set.zarr").mkdir()
+    (tmp_path / "set.zarr" / "zarr.json").touch()
+    inside = out(tmp_path / "set.zarr" / "checkpoints", None, folder=True, added=True)
+    assert "inside the store" in refused([inside], [], tmp_path)
+    itself = out(tmp_path / "set.zarr", None, folder=True, added=True)
+    assert "an input" in refused([itself], [tmp_path / "set.zarr"], tmp_path)
+
+
+def test_the_working_folder_and_a_link_in_a_circle_are_no_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert "in a circle" in refused([out(tmp_path / "loop", SIMULATION, folder=True)], [], tmp_path)
+    assert "runs in" in refused([out(Path(), SIMULATION, folder=True)], [], tmp_path)
+    assert "disk's own folder" in refused([out(Path("/dev/shm"), SIMULATION, folder=True)], [], tmp_path)
 
 
 def test_folders_and_files_do_not_replace_each_other(tmp_path: Path) -> None:

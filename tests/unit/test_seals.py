@@ -7,10 +7,9 @@ import pytest
 import xarray
 import zarr
 
-from iphasenet.checksums import LIST
 from iphasenet.dataset import read_rows
 from iphasenet.errors import InputError
-from iphasenet.marks import is_replaceable_folder
+from iphasenet.marks import LIST, is_replaceable_folder
 from iphasenet.seals import kind_of, open_store, seal, write_xarray
 
 

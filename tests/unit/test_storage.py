@@ -14,9 +14,9 @@ import requests
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
-from iphasenet.checksums import LIST
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
+from iphasenet.marks import LIST
 from iphasenet.storage import _OPTIONS, Folder, storage_options
 from iphasenet.upload import find_dataset, upload
 from iphasenet.validate import validate
@@ -122,6 +122,26 @@ def test_other_peoples_files_are_left_alone(dataset: Path) -> None:
     with pytest.raises(InputError, match=r"found thesis\.tex.*empty place"):
         upload(dataset, URL)
     assert list(Folder(URL).sizes()) == ["thesis.tex"]
+
+
+def test_what_was_added_to_a_copy_is_left_alone(dataset: Path) -> None:
+    upload(dataset, URL)
+    for name in ("notes.txt", "mine/zarr.json"):
+        boto3.client("s3").put_object(Bucket="bucket", Key=f"sets/demo/dataset.zarr/{name}", Body=b"x")
+        with pytest.raises(InputError, match=f"found {name}, which is no part of the earlier copy"):
+            upload(dataset, URL)
+        assert name in Folder(URL).sizes() and validate(dataset) == []
+        Folder(URL).remove([name])
+
+
+def test_a_copy_on_the_disk_is_apart_from_the_store(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.zarr").symlink_to(dataset)
+    for place in (dataset, tmp_path / "link.zarr", dataset / "copy.zarr", dataset.parent):
+        with pytest.raises(InputError, match="allowed"):
+            upload(dataset, f"file://{place}")
+        assert validate(dataset) == []
+    upload(dataset, f"file://{tmp_path}/copy.zarr")
+    assert validate(tmp_path / "copy.zarr") == []
 
 
 @pytest.mark.parametrize("root", ["no JSON", "{}", '{"attributes": {"iphasenet": "simulation"}}'])

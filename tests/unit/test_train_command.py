@@ -48,7 +48,7 @@ def changed(part: str, **values: object) -> str:
         ("--settings", changed("model", feature_size=1e300), "feature_size: found 1e+300"),
         ("--dataset", "none.zarr", "none.zarr"),
         ("--weights", "weights.pt", "--weights weights.pt: found the ending '.pt'; allowed: .safetensors"),
-        ("--history", "history.txt", "found the ending '.txt'; allowed: .csv, .parquet"),
+        ("--history", "history.txt", "found the ending '.txt'; allowed: .csv"),
         ("--weights", "/proc/none/weights.safetensors", "no way to write"),
         ("--checkpoints", "/proc/none/checkpoints", "no way to write"),
     ],
@@ -69,6 +69,20 @@ def test_outputs_in_the_data_set_are_refused(tmp_path: Path, capsys: pytest.Capt
     arguments[arguments.index("--weights") + 1] = str(dataset / "weights.safetensors")
     code, said = ended(capsys, arguments)
     assert code == 1 and "a place inside the input dataset.zarr" in said
+
+
+@pytest.mark.parametrize("option", ["--weights", "--history", "--checkpoints"])
+def test_what_no_training_wrote_stays(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = make(tmp_path / "data")
+    arguments = options(tmp_path, dataset)
+    place = dataset if option == "--checkpoints" else Path(arguments[arguments.index(option) + 1])
+    if option != "--checkpoints":
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("mine")
+    arguments[arguments.index(option) + 1] = str(place)
+    code, said = ended(capsys, arguments)
+    assert code == 1 and option in said
+    assert place.is_dir() or place.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

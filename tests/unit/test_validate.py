@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import zarr
 
-from iphasenet.checksums import LIST, write_checksums
+from iphasenet.checksums import write_checksums
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
+from iphasenet.marks import LIST
 from iphasenet.sampling import SPLITS
 from iphasenet.validate import validate
 from tests.unit.test_dataset import make

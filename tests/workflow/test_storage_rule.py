@@ -50,7 +50,8 @@ def test_training_reads_the_copy_in_object_storage(finished_copy: Path) -> None:
         client.delete_object(Bucket="bucket", Key=entry["Key"])
     result = snakemake(finished_copy, WEIGHTS, "--forcerun", "train_model")
     assert result.returncode == 1
-    assert re.search(r"^s3://bucket/sets/tiny/dataset\.zarr: found no readable checksums", result.stdout, re.MULTILINE)
+    told = r"^training: s3://bucket/sets/tiny/dataset\.zarr: found no readable checksums"
+    assert re.search(told, result.stdout, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("bucket")

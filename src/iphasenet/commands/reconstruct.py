@@ -165,6 +165,8 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
         if getattr(options, name) is not None and not endings <= set(where):
             raise InputError(f"--{name.replace('_', '-')}: found it for {options.input[0].name}, where it has no "
                              f"effect; allowed: for a {where[0]}")  # fmt: skip
+    if options.allow_pickle and (options.weights is None or options.weights.suffix.lower() == ".safetensors"):
+        raise InputError("--allow-pickle: found it without a pickle; allowed: with --weights of the published system")
     camera = (options.camera_pixel, options.camera_centre, options.camera_rotation)
     if options.detector is None and camera != (None, None, None):
         raise InputError("--camera-...: found it without --detector; allowed: with the angles of the segments")

@@ -11,7 +11,7 @@ from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
 from iphasenet.commands.progress import progress_bar
-from iphasenet.dataset import open_dataset, read_rows
+from iphasenet.dataset import find_material, open_dataset, read_rows
 from iphasenet.detector import SEGMENTS
 from iphasenet.devices import choose_device
 from iphasenet.errors import InputError
@@ -88,7 +88,7 @@ def _as_xarray(remade: Remade, image: Image, doses: list[float]) -> xarray.Datas
 
 def _differences(root: zarr.Group, remade: Remade) -> list[str]:
     """Names of what differs from the stored sample."""
-    group: Any = root[remade.material]
+    group: Any = find_material(root, remade.material)
     names = [str(name) for name in read_rows(group, "sample_id")]
     row = names.index(str(remade.rendered.metadata["sample_id"]))
     pairs: dict[str, tuple[NDArray[Any], int]] = {

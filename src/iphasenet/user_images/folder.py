@@ -1,5 +1,6 @@
 """A folder of images as the workflow finds it: parsing the Snakefile needs no more than this."""
 
+import logging
 import os
 import re
 import zlib
@@ -79,6 +80,9 @@ def find_images(folder: str | Path) -> dict[str, str]:
     found = [
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
     ]
+    for path in [path for path in found if not path.exists()]:
+        logging.getLogger(__name__).warning("%s: %s is a link that leads nowhere and is left out", key, path)
+        found.remove(path)
     if not found:
         raise InputError(f"{key}: found no image in {folder}; allowed: files ending in {', '.join(ENDINGS)}")
     return {_safe(name): str(path) for name, path in zip(_distinct(found), found, strict=True)}

@@ -11,6 +11,7 @@ import rsciio
 import zarr
 from rsciio import hspy
 
+from iphasenet.checksums import write_checksums
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
 from iphasenet.marks import KEY, mark_text
@@ -85,6 +86,7 @@ def write_hyperspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
     if ending == ".zspy":
         with atomic_directory(path, kind) as temporary:
             _write_zspy(temporary, signals, kind)
+            write_checksums(temporary, {})
     else:
         with atomic_file(path) as temporary:
             temporary.write_bytes(_hspy(signals, kind))

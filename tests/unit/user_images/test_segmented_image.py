@@ -38,7 +38,7 @@ def test_without_order_or_beam_it_asks_by_name() -> None:
         ({"segments": np.ones((4, *SHAPE))}, "segment a: found 1 everywhere"),
         ({"names": ("a", "b", "c")}, "found 3 names"),
         ({"order": (0, 1, 2, 2)}, r"order: found \(0, 1, 2, 2\)"),
-        ({"sampling": 0.0}, "sampling: found 0 Å; allowed: 0.001 to"),
+        ({"sampling": 0.0}, "sampling: found 0 Å; allowed: 0.01 to"),
         ({"energy_kev": float("nan")}, "energy_kev: found nan"),
         ({"detector_inner_mrad": 60.0}, "detector: found 60 to 50 mrad"),
         ({"detector_outer_mrad": None, "detector_inner_mrad": -1.0}, "detector_inner_mrad: found -1 mrad; allowed: 0"),
