@@ -151,13 +151,13 @@ def test_the_method_is_the_simulations(
     cost = estimate_tilt(potential, MICROSCOPE, numerics, [thickness], TILT, [0.0])
     assert cost.method == method
     by_matrices, every = [], []
-    original = scattering._by_matrices
+    original = scattering.matrix_columns
 
     def counted(block: Any, *arguments: Any) -> Any:
         by_matrices.append(len(block.orders))
         return original(block, *arguments)
 
-    monkeypatch.setattr(scattering, "_by_matrices", counted)
+    monkeypatch.setattr(scattering, "matrix_columns", counted)
     simulate_images(potential, MICROSCOPE, numerics, [thickness], TILT, progress=lambda _, total: every.append(total))
     assert cost.by_matrices == sum(by_matrices)
     assert cost.waves == every[-1]
