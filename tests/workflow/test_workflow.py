@@ -199,7 +199,7 @@ def test_a_new_material_needs_a_cif_and_three_lines(workflow: Path) -> None:
     ("text", "parts"),
     [
         ("optics: {semiangle_mard: 20}", ["optics.semiangle_mard", "semiangle_mrad"]),
-        ("grid: {thickness_nm: [-20]}", ["grid.thickness_nm.0", "-20", "above 0"]),
+        ("grid: {thickness_nm: [-20]}", ["grid.thickness_nm.0", "-20", "at least 0.01"]),
         ("image: {pixels: 100}", ["image.pixels", "100", "multiple of 32"]),
         ("materials: {GaN: {cif: none.cif}}", ["materials.GaN.cif", "none.cif", "CIF"]),
         ("select: [Kryptonite]", ["select", "Kryptonite", "GaN"]),
