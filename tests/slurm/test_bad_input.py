@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +15,15 @@ pytestmark = pytest.mark.usefixtures("slurm", "local_run")
 
 POTENTIAL = "results/tiny/potential/GaN.npz"
 
+PATIENCE = 300
+"""What does not end by itself within this time hangs, also on a machine with other work [s]."""
+
 
 def refused(folder: Path, *arguments: str, config: tuple[str, ...] = ("config/tiny.yaml",)) -> str:
-    """Output of a run that fails within a minute."""
-    started = time.monotonic()
+    """Output of a run that fails by itself, before anything is submitted."""
     process = submit(folder, *arguments, config=config)
-    output = finish(process, 60)
+    output = finish(process, PATIENCE)
     assert process.returncode == 1, output
-    assert time.monotonic() - started < 60
     return output
 
 
@@ -87,12 +87,12 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Failing:
 
 
 def test_a_scratch_folder_that_cannot_be_written(failing: Failing) -> None:
-    output = finish(failing.scratch, 60)
+    output = finish(failing.scratch, PATIENCE)
     assert failing.scratch.returncode == 1
     assert re.search(r"potential of GaN: scratch: found /proc, which cannot be written on ", output), output
 
 
 def test_a_job_that_is_killed_for_its_memory_says_so_and_gets_more(failing: Failing) -> None:
-    output = finish(failing.memory, 90)
+    output = finish(failing.memory, PATIENCE)
     assert failing.memory.returncode == 0, output
     assert "exceeded memory limit" in output and "Trying to restart job" in output

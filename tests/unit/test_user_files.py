@@ -102,7 +102,9 @@ def environment() -> dict[str, str]:
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from iphasenet.cli import main; main()", *arguments]
+    """Start a command as a terminal does: tests in the background of a shell ignore Ctrl-C, and pass that on."""
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heard}; from iphasenet.cli import main; main()", *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )
