@@ -5,6 +5,7 @@ cell their symmetry gives them. Fractional coordinates and lattice indices are r
 lattice vector with indices ``n`` is ``n @ cell`` [Å].
 """
 
+import warnings
 from collections.abc import Sequence
 from math import gcd
 from numbers import Integral
@@ -13,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
-from ase.io import read
-from ase.io.cif import parse_cif
 from ase.neighborlist import neighbor_list
 
-from iphasenet.errors import InputError
-from iphasenet.quantities import CELL_ANGLE, CELL_LENGTH
+from iphasenet.crystal_file import read_crystal
+from iphasenet.errors import InputError, InputWarning
+from iphasenet.quantities import CELL_LENGTH
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
@@ -32,19 +32,19 @@ ANGLE_TOLERANCE = 1e-4
 WRAP_TOLERANCE = 1e-6
 """A fractional coordinate this close below 1 is moved to 0 [1]."""
 
-_OCCUPANCY_TOLERANCE = 1e-6
-
 _FloatArray = npt.NDArray[np.float64]
 _IntArray = npt.NDArray[np.int64]
 
 
-def read_structure(path: str | Path) -> Atoms:
+def read_structure(path: str | Path, block: str | None = None) -> Atoms:
     """Read one fully occupied, fully periodic crystal structure from a CIF.
 
     Parameters
     ----------
     path
-        The CIF, with exactly one structure in it.
+        The CIF.
+    block
+        Name of the block that is meant, where several hold atoms.
 
     Returns
     -------
@@ -55,29 +55,19 @@ def read_structure(path: str | Path) -> Atoms:
     Raises
     ------
     InputError
-        If the file is missing, is no readable CIF, holds no or several structures, has partly occupied or
-        mixed sites, undefined positions or cell, or two atoms closer than `MIN_DISTANCE`.
+        If the file is missing, is no readable CIF, holds no or several structures, contradicts itself
+        (`iphasenet.crystal_file`), has partly occupied or mixed sites, or two atoms closer than `MIN_DISTANCE`.
+
+    Warns
+    -----
+    InputWarning
+        Of each thing that was not plain: hydrogen that is missing, a site that was moved, a choice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a CIF file is needed")
-    try:
-        shapes = [block.get_cellpar() for block in parse_cif(str(path))]
-        images = read(path, index=":", format="cif", do_not_split_by_at_sign=True)
-    except Exception as error:  # a bad file makes the parser raise anything from AssertionError to TypeError
-        reason = " ".join(str(error).split()) or "no details given"
-        raise InputError(f"{path}: not a readable CIF ({type(error).__name__}: {reason})") from error
-    if len(images) != 1:
-        raise InputError(f"{path}: found {len(images)} structures with atoms, exactly one is allowed")
-    found = images[0]
-    # A vector of negative length, or an angle above 180°, makes some other cell.
-    for number in filter(None, shapes):
-        for value, quantity in zip(number, 3 * [CELL_LENGTH] + 3 * [CELL_ANGLE], strict=True):
-            quantity.check(value, f"{path}: cell")
-    _check_occupancy(found, str(path))
-    # Only what the simulation uses is kept: the reader's space-group notes would be wrong in any supercell.
-    atoms = Atoms(found.get_chemical_symbols(), positions=found.positions, cell=found.cell, pbc=True)
+    crystal = read_crystal(Path(path), block)
+    atoms = crystal.atoms()
     _check_structure(atoms, str(path))
+    for text in crystal.warnings:
+        warnings.warn(f"{path}: {text}", InputWarning, stacklevel=2)
     return atoms
 
 
@@ -121,14 +111,6 @@ def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -
     )
     _check_supercell(atoms, supercell)
     return supercell
-
-
-def _check_occupancy(atoms: Atoms, name: str) -> None:
-    """Refuse partly occupied and mixed sites, which the reader reports but silently rounds to full atoms."""
-    for site in atoms.info.get("occupancy", {}).values():
-        if len(site) != 1 or abs(sum(site.values()) - 1.0) > _OCCUPANCY_TOLERANCE:
-            listed = ", ".join(f"{symbol} {value:g}" for symbol, value in site.items())
-            raise InputError(f"{name}: found a site occupied by {listed}; only one element with 1 is allowed")
 
 
 def _check_structure(atoms: Atoms, name: str) -> None:
