@@ -9,6 +9,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from iphasenet.cif_claims import read_formula
 from iphasenet.cif_file import CifBlock, number
 from iphasenet.errors import InputError
 
@@ -145,11 +146,14 @@ def _displacements(block: CifBlock, count: int) -> list[float]:
 
 def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str]) -> tuple[str, str]:
     """Element of a site, and a note if it was not plain; the type symbol first, then the label."""
-    if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol):
+    if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol) or len({*(read_formula(symbol) or {})} - {"H"}) > 1:
         raise InputError(
             f"{block.path}: found several elements, {symbol!r}, at site {label}; only one element with 1 is allowed"
         )
-    found = _of_symbol(symbol, formula) or _of_label(block, label, formula)
+    found = _of_symbol(symbol, formula)
+    # A symbol that is none (a vacancy, a dummy) may stand above a label that looks like an element.
+    if not found and (not symbol or formula):
+        found = _of_label(block, label, formula)
     if not found and "O" in formula and "W" not in formula and re.match(r"[Ww]", symbol or label):
         return "O", f"site {label} is taken for the oxygen of water: its formula has no tungsten"
     if not found:

@@ -77,11 +77,12 @@ class Symmetry:
 
 @dataclass(frozen=True)
 class _Source:
-    """A statement: the groups it may mean, and whether a group agrees with it."""
+    """A statement: the groups it may mean, whether a group agrees with it, and the type that it may name alone."""
 
     text: str
     groups: tuple[Group, ...]
     allows: Callable[[Group], bool]
+    type_number: int = 0
     strained: list[float] = field(default_factory=list)
 
     def fitting(self, cell: NDArray[np.float64]) -> list[Reading]:
@@ -124,6 +125,9 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
     readings: list[Reading] = []
     for source in sources:
         agreeing = [reading for reading in readings if source.allows(reading.group)]
+        if not agreeing and source.type_number:
+            agreeing = [reading for reading in readings if reading.group.has_number(source.type_number)]
+            notes += [f"{source.text} is of another setting than {r.source} ({r.group.name})" for r in agreeing]
         # Of the alternatives that an earlier statement leaves, those that this one agrees with.
         settled = {reading.source for reading in agreeing}
         readings = [r for r in readings if r in agreeing or r.source not in settled]
@@ -131,9 +135,10 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
             readings += source.fitting(cell)
     if sources and not readings:
         worst = min(min(source.strained, default=1.0) for source in sources)
+        strain = "over 50 %" if worst > 0.5 else f"{100 * worst:.2g} %"
         raise InputError(
-            f"{block.path}: found {sources[0].text}, which does not leave the cell as it is "
-            f"(strain {100 * worst:.2g} %); allowed: at most {100 * METRIC_STRAIN:g} %"
+            f"{block.path}: found {sources[0].text}, which does not leave the cell as it is (strain {strain}); "
+            f"allowed: at most {100 * METRIC_STRAIN:g} %"
         )
     notes += [f"{s.text} does not fit the cell" for s in sources if s.strained and len(s.strained) == len(s.groups)]
     if not readings:
@@ -218,7 +223,10 @@ def _names(block: CifBlock, cell: NDArray[np.float64], notes: list[str]) -> Iter
         chosen = next(fits, 0)
         origin = bool(code) or ":" in name or (len(listed[chosen]) == 1 and listed[chosen][0].ext in "12")
         text = f"its name {name!r}" + (f" with code {code!r}" if code else "")
-        yield _Source(text, groups[chosen], _equals(groups[chosen], by_origin=not origin))
+        # The usual name of a type is often told where operations are of another setting.
+        usual = not origin and any(entry.is_reference_setting() for entry in listed[chosen])
+        number = listed[chosen][0].number if usual else 0
+        yield _Source(text, groups[chosen], _equals(groups[chosen], by_origin=not origin), number)
 
 
 def _number(block: CifBlock) -> Iterator[_Source]:

@@ -121,11 +121,11 @@ def _cell(block: CifBlock) -> NDArray[np.float64]:
                 raise InputError(f"{block.path}: found no cell (_cell_{name}); three lengths and angles are needed")
             quantity.check(value, f"{block.path}: cell")
             numbers.append(value)
-    with np.errstate(invalid="ignore"):
-        cell = np.asarray(Cell.fromcellpar(numbers)[:], dtype=np.float64)
-    if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-6 * np.prod(numbers[:3]):
-        raise InputError(f"{block.path}: found the cell {numbers}, whose angles close to no volume")
-    return cell
+    a, b, c = np.cos(np.radians(numbers[3:]))
+    if 1 + 2 * a * b * c - a * a - b * b - c * c < 1e-9:
+        listed = ", ".join(f"{value:g}" for value in numbers[3:])
+        raise InputError(f"{block.path}: found the angles {listed} degrees, which no cell has")
+    return np.asarray(Cell.fromcellpar(numbers)[:], dtype=np.float64)
 
 
 def _check(

@@ -207,11 +207,21 @@ def settings_called(name: str) -> tuple[tuple[gemmi.SpaceGroup, ...], ...]:
     if " " not in symbol and (direct is None or 3 <= direct.number <= 15):
         full = {"b": f"{letter} 1 {symbol} 1", "c": f"{letter} 1 1 {symbol}", "a": f"{letter} {symbol} 1 1"}
         found += [gemmi.find_spacegroup_by_name(full[axis]) for axis in _DIRECTIONS]
+    if not any(found):
+        found = [gemmi.find_spacegroup_by_name(_short(base))]
     alternatives = {(entry.number, entry.hm): None for entry in found if entry is not None}
     return tuple(
         tuple(entry for entry in gemmi.spacegroup_table() if (entry.number, entry.hm) == alternative)
         for alternative in alternatives
     )
+
+
+def _short(name: str) -> str:
+    """Shorten a full name: F 4/m -3 2/m to F m -3 m, P 21/n 21/m 21/a to P n m a, P 4/n 2/m 2/m to P 4/n m m."""
+    letter, *symbols = name.split(" ")
+    axial = len(symbols) > 1 and symbols[0][:1] in "46" and not symbols[1].startswith("-3")
+    kept = [part if axial and k == 0 else part.rpartition("/")[2] for k, part in enumerate(symbols)]
+    return " ".join([letter, *kept])
 
 
 def _with_extension(name: str) -> str:

@@ -150,7 +150,7 @@ def orthogonal_cell(
     if strain > MAX_STRAIN:
         warnings.warn(
             f"structure: its cell along [{zone[0]} {zone[1]} {zone[2]}] was made orthogonal by a strain of "
-            f"{strain:.2g} % (angles by up to {np.degrees(strain / 100):.2g} degrees); allowed: {max_strain_percent:g} %",
+            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {max_strain_percent:g} %",
             InputWarning,
             stacklevel=2,
         )
