@@ -157,7 +157,7 @@ def _parse(path: Path, text: str) -> list[tuple[str, list[tuple[str, list[str]]]
             if not blocks:
                 raise ValueError("no block")
         except Exception:  # a bad file makes that parser raise anything from AssertionError to TypeError
-            reason = " ".join(str(strict).removeprefix("string:").split())
+            reason = re.sub(r"^string:(\d+)[:\d()]*", r"\1:", " ".join(str(strict).split())).replace("::", ":")
             raise InputError(f"{path}: not a readable CIF (line {reason})") from strict
         return [(block.name, [(tag, _texts(values)) for tag, values in block.items()]) for block in blocks]
     return [(block.name.strip(), list(_items(block))) for block in document]

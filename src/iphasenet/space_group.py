@@ -208,7 +208,7 @@ def settings_called(name: str) -> tuple[tuple[gemmi.SpaceGroup, ...], ...]:
         full = {"b": f"{letter} 1 {symbol} 1", "c": f"{letter} 1 1 {symbol}", "a": f"{letter} {symbol} 1 1"}
         found += [gemmi.find_spacegroup_by_name(full[axis]) for axis in _DIRECTIONS]
     if not any(found):
-        found = [gemmi.find_spacegroup_by_name(_short(base))]
+        return settings_called(f"{_short(base)}:{extension}") if _short(base) != base else ()
     alternatives = {(entry.number, entry.hm): None for entry in found if entry is not None}
     return tuple(
         tuple(entry for entry in gemmi.spacegroup_table() if (entry.number, entry.hm) == alternative)
