@@ -151,8 +151,8 @@ def _check(
         k = int(np.argmin(distance))
         raise InputError(
             f"{path}: found {labels[i[k]]} ({atoms.symbols[i[k]]}) and {labels[j[k]]} ({atoms.symbols[j[k]]}) "
-            f"{distance[k]:.3f} Å apart, which their radii do not allow; at least "
-            f"{RADII_SHARE * covalent_radii[atoms.numbers[[i[k], j[k]]]].sum():.2f} Å is"
+            f"{distance[k]:.3f} Å apart, which their radii do not allow; allowed: at least "
+            f"{RADII_SHARE * covalent_radii[atoms.numbers[[i[k], j[k]]]].sum():.2f} Å"
         )
     return confirmed or bool(told), lacking
 

@@ -3,6 +3,7 @@
 An operation takes fractional coordinates x, as a column, to ``W @ x + t``.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,6 +18,12 @@ MOST_OPERATIONS = 4096
 
 _GRID = 240
 """Translations are compared in this fraction of an axis: 1/24 and 1/5 are whole numbers of it."""
+
+_EXTENSIONS = {"1": "1", "2": "2", "H": "H", "R": "R", "S": "1", "Z": "2"}
+"""Origin choices and axes after a name; S and Z are ICSD's."""
+
+_SYMBOL = re.compile(r"(?:-\d|21|3[12]|4[1-3]|6[1-5]|\d)(?:/[a-z])?|[a-z]", re.IGNORECASE)
+"""One of the symbols of a name without blanks."""
 
 _DIRECTIONS = ("b", "c", "a")
 """Unique axes of monoclinic groups, the usual one first."""
@@ -200,15 +207,18 @@ def settings_called(name: str) -> tuple[tuple[gemmi.SpaceGroup, ...], ...]:
     text = _with_extension(text)
     base, _, extension = text.partition(":")
     direct = gemmi.find_spacegroup_by_name(text)
-    if direct is not None and (extension or (direct.ext in "HR" and base.upper().endswith("H"))):
+    if direct is not None and extension:
         return ((direct,),)
+    if direct is not None and direct.ext in "HR" and base[1:].upper().endswith(("H", "R")):
+        return settings_called(f"{base[:-1]}:{base[-1:]}")
     found = [direct]
     letter, symbol = base[:1], base[1:].strip()
     if " " not in symbol and (direct is None or 3 <= direct.number <= 15):
         full = {"b": f"{letter} 1 {symbol} 1", "c": f"{letter} 1 1 {symbol}", "a": f"{letter} {symbol} 1 1"}
         found += [gemmi.find_spacegroup_by_name(full[axis]) for axis in _DIRECTIONS]
     if not any(found):
-        return settings_called(f"{_short(base)}:{extension}") if _short(base) != base else ()
+        other = base[:-1] + ":" + base[-1:] if not extension and base[-1:].upper() in _EXTENSIONS else _short(base)
+        return settings_called(f"{other}:{extension}".rstrip(":")) if other != base else ()
     alternatives = {(entry.number, entry.hm): None for entry in found if entry is not None}
     return tuple(
         tuple(entry for entry in gemmi.spacegroup_table() if (entry.number, entry.hm) == alternative)
@@ -219,6 +229,8 @@ def settings_called(name: str) -> tuple[tuple[gemmi.SpaceGroup, ...], ...]:
 def _short(name: str) -> str:
     """Shorten a full name: F 4/m -3 2/m to F m -3 m, P 21/n 21/m 21/a to P n m a, P 4/n 2/m 2/m to P 4/n m m."""
     letter, *symbols = name.split(" ")
+    if not symbols:
+        letter, symbols = name[:1], _SYMBOL.findall(name[1:])
     axial = len(symbols) > 1 and symbols[0][:1] in "46" and not symbols[1].startswith("-3")
     kept = [part if axial and k == 0 else part.rpartition("/")[2] for k, part in enumerate(symbols)]
     return " ".join([letter, *kept])
@@ -226,9 +238,9 @@ def _short(name: str) -> str:
 
 def _with_extension(name: str) -> str:
     """Write the extension of a name as gemmi does, after a colon."""
+    name = re.sub(r"[\s(,]*\b(?:origin(?: choice)?|o) ?([12])\)?$", r":\1", name, flags=re.IGNORECASE)
     base, colon, extension = (part.strip() for part in name.partition(":"))
-    if colon:
-        return f"{base}:{extension.upper()[:1]}" if extension[:1].upper() in ("1", "2", "H", "R") else name
-    words = base.split(" ")
-    origin = {"S": "1", "Z": "2", "H": "H", "R": "R"}.get(words[-1].upper()) if len(words) > 1 else None
-    return f"{' '.join(words[:-1])}:{origin}" if origin else base
+    if not colon:
+        base, _, extension = name.rpartition(" ") if name[-2:-1] == " " and name[-1:].isalpha() else (name, "", "")
+    known = _EXTENSIONS.get(extension[:1].upper())
+    return f"{base}:{known}" if known else name

@@ -205,10 +205,17 @@ def test_the_contents_of_the_cell_as_a_formula(tmp_path):
         ("P 4/n 2/m 2/m :2", "P 4/n m m:2"),
         ("P 63/m 2/m 2/c", "P 63/m m c"),
         ("I 41/a -3 2/d", "I a -3 d"),
+        ("F 4/d -3 2/m :1", "F d -3 m:1"),
+        ("P6/m2/c2/c", "P 6/m c c"),
         ("C m c e", "C m c a"),
+        ("Fd-3mZ", "F d -3 m:2"),
+        ("F d -3 m (origin choice 2)", "F d -3 m:2"),
+        ("R-3mR", "R -3 m:R"),
+        ("R -3 m H", "R -3 m:H"),
+        ("P 2~1~/c", "P 1 21/c 1"),
     ],
 )
-def test_full_and_new_names(full, setting):
+def test_names(full, setting):
     assert [entry.xhm() for entry in settings_called(full)[0]] == [setting]
 
 

@@ -10,8 +10,8 @@ import spglib
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from iphasenet.errors import InputError
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.errors import InputError, InputWarning
+from iphasenet.structure import crystal_cell, orthogonal_cell, read_structure
 from iphasenet.translations import lateral_translations
 
 STRUCTURES = Path(__file__).resolve().parents[2] / "resources" / "structures"
@@ -308,6 +308,32 @@ def test_angle_tolerance():
                 orthogonal_cell(atoms)
 
 
+def test_the_strain_of_a_calculated_cell_is_allowed_told_and_kept():
+    """0.012 degrees off, as after a relaxation: refused with the strain it needs, cut with it."""
+    cell = Atoms(
+        "Ga2N2",
+        scaled_positions=[(1 / 3, 2 / 3, 0), (2 / 3, 1 / 3, 0.5), (1 / 3, 2 / 3, 0.377), (2 / 3, 1 / 3, 0.877)],
+        cell=[3.1903, 3.1899, 5.1902, 90.0121, 89.9932, 120.0103],
+        pbc=True,
+    )
+    with pytest.raises(InputError, match=r"within a strain of 0\.01 %; 0\.018 % would do \(--max-strain"):
+        orthogonal_cell(cell)
+    with pytest.warns(InputWarning, match=r"along \[0 0 1\] was made orthogonal by a strain of 0\.018 %"):
+        strained = orthogonal_cell(cell, max_strain_percent=0.018)
+    assert strained.info["strain_percent"] == pytest.approx(0.0175, abs=1e-4)
+    assert len(strained) == 8
+    np.testing.assert_allclose(strained.cell.lengths(), [3.1903, 3.1901 * 3**0.5, 5.1902], rtol=2e-4)
+    # The wurtzite that it nearly is has the same neighbours but for the strain.
+    assert len(neighbor_list("d", strained, 2.0)) == 32
+
+
+def test_the_crystal_of_a_configuration(tmp_path):
+    text = (STRUCTURES / "GaN.cif").read_text()
+    (tmp_path / "two.cif").write_text(text + text[text.index("data_GaN") :].replace("data_GaN", "data_again"))
+    entry = {"cif": "two.cif", "zone_axis": [1, 0, 0], "block": "again", "max_strain_percent": 0.2}
+    assert crystal_cell(entry, tmp_path) == orthogonal_cell(load("GaN"), (1, 0, 0))
+
+
 def test_input_is_left_alone():
     atoms = load("GaN")
     copy = atoms.copy()
@@ -381,7 +407,9 @@ def test_two_structures(tmp_path):
 
 def test_partial_occupancy(tmp_path):
     path = write_cif(tmp_path, "Na1 Na 0 0 0 0.5", "Cl1 Cl 0.5 0.5 0.5 1.0")
-    with pytest.raises(InputError, match=r"bad\.cif: found partly occupied sites, Na1 \(Na 0\.5\); only one element with 1"):
+    with pytest.raises(
+        InputError, match=r"bad\.cif: found partly occupied sites, Na1 \(Na 0\.5\); only one element with 1"
+    ):
         read_structure(path)
 
 
