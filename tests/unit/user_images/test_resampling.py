@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.reconstruction.resampling import resampled, turned_frame
+from iphasenet.user_images.resampling import resampled, turned_frame
 
 FIELD = (40.0, 30.0)
 """Sides along y and x [Å]."""
