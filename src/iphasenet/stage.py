@@ -17,9 +17,9 @@ from iphasenet.errors import InputError
 from iphasenet.files import file_bytes, format_bytes
 
 STAGE_VERSIONS = {
-    "potential": 2,
+    "potential": 3,
     "images": 2,
-    "slabs": 3,
+    "slabs": 4,
     "samples": 7,
     "dataset": 3,
     "card": 1,
