@@ -13,6 +13,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
@@ -139,7 +140,7 @@ def _read_four(paths: Sequence[Path], frame: int | None) -> Recording:
         raise InputError(f"segments: found {len(paths)} files; allowed: one file, or one for each of four segments")
     chosen = []
     for path in paths:
-        images = [signal for signal in _signals(path) if len(signal.shape) >= 2 and min(signal.shape[-2:]) > 1]
+        images = _images(path)
         if len(images) != 1:
             raise InputError(f"{path}: found {len(images)} images; allowed: one in each of four files")
         chosen.append(replace(images[0], title=path.stem))
@@ -147,13 +148,23 @@ def _read_four(paths: Sequence[Path], frame: int | None) -> Recording:
     return join_images(chosen, paths[0], frame, lambda signal: told(signal, by_name[signal.title]))
 
 
-def _signals(path: Path) -> list[Signal]:
-    """Read the signals of one of four files; a .npy is one."""
-    if path.suffix.lower() != ".npy":
-        return read_signals(path)
-    check_exists(path)
-    array = load_npy(path)
-    return [Signal(path.stem, array, ({},) * array.ndim)]
+def single_image(path: Path) -> tuple[tuple[int, ...], tuple[Axis, ...], dict[str, Any]] | None:
+    """Shape, axes and microscope of a file that holds one image alone, of four; None for any other."""
+    if path.suffix.lower() in (".npz", ".mib"):
+        return None
+    images = _images(path)
+    return (images[0].shape, *told(images[0], path)) if [len(image.shape) for image in images] == [2] else None
+
+
+def _images(path: Path) -> list[Signal]:
+    """Images of one of four files; a .npy is one."""
+    if path.suffix.lower() == ".npy":
+        check_exists(path)
+        array = load_npy(path)
+        signals = [Signal(path.stem, array, ({},) * array.ndim)]
+    else:
+        signals = read_signals(path)
+    return [signal for signal in signals if len(signal.shape) >= 2 and min(signal.shape[-2:]) > 1]
 
 
 def _integrated(

@@ -58,6 +58,10 @@ def read_signals(path: Path) -> list[Signal]:
         When the file is missing, of an unknown format, damaged, truncated, or claims more than it holds.
     """
     ending = path.suffix.lower()
+    if ending == ".hdr":
+        beside = path.with_suffix(".mib")
+        raise InputError(f"{path}: found the description of a .mib, which is {'' if beside.exists() else 'not '}beside "
+                         f"it; allowed: {beside.name} itself, which its .hdr belongs beside")  # fmt: skip
     if ending not in READERS:
         allowed = ", ".join(sorted({*READERS, ".mib", ".npy", ".npz", ".zarr"}))
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {allowed}")
@@ -86,7 +90,7 @@ def check_exists(path: Path) -> None:
 
 
 def _check_zspy(path: Path) -> None:
-    """Refuse a folder without some of its metadata, arrays of lists, and those that claim more than their files hold."""
+    """Refuse a folder that lacks metadata, arrays of lists, and those that claim more than their files hold."""
     gathered = path / ".zmetadata"
     for name in json.loads(gathered.read_text("utf-8"))["metadata"] if gathered.is_file() else ():
         if not (path / name).is_file():
