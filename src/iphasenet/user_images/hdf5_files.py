@@ -73,7 +73,10 @@ def _described(signal: Signal, groups: Sequence[Any]) -> Signal:
     for group in groups:
         name = _text(group.attrs.get("signal", "data"))
         array = group.get(name if name in group else "data")
-        if group.name.rpartition("/")[2] == signal.title and array is not None and array.shape == signal.shape:
+        if array is None or array.shape != signal.shape:
+            continue
+        # RosettaSciIO names a signal by its group, or by all of its path.
+        if signal.title in (group.name.rpartition("/")[2], array.name.strip("/").replace("/", "_")):
             names = _axis_names(group, array)
             axes = [_axis(group, name, size) for name, size in zip(names, array.shape, strict=True)]
             return replace(signal, axes=tuple(axes))

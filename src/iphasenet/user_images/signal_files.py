@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +90,33 @@ def check_exists(path: Path) -> None:
 
 
 def _check_zspy(path: Path) -> None:
-    """Refuse a folder that lacks metadata, arrays of lists, and those that claim more than their files hold."""
+    """Refuse a folder without some metadata, arrays of lists, damaged chunks, and claims of more than there is."""
+    headers = {file.relative_to(path).as_posix(): json.loads(file.read_text("utf-8")) for file in path.rglob(".zarray")}
     gathered = path / ".zmetadata"
-    for name in json.loads(gathered.read_text("utf-8"))["metadata"] if gathered.is_file() else ():
+    for name, header in (json.loads(gathered.read_text("utf-8"))["metadata"] if gathered.is_file() else {}).items():
         if not (path / name).is_file():
             raise ValueError(f"no {name}")
-    for header in sorted(path.rglob(".zarray")):
-        described = json.loads(header.read_text("utf-8"))
-        inside = header.parent.relative_to(path)
-        name, dtype = f"{path}: {inside.as_posix()}", np.dtype(described["dtype"])
+        if name.rpartition("/")[2] == ".zarray":
+            headers[name] = header
+    for name, header in headers.items():
+        folder, dtype = (path / name).parent, np.dtype(header["dtype"])
+        source = f"{path}: {folder.relative_to(path).as_posix()}"
         # Texts of the metadata are objects too.
-        if dtype.hasobject and inside.match("Experiments/*/data"):
-            raise InputError(f"{name}: found lists of different lengths; allowed: images of one shape")
-        stored = sum(file.stat().st_size for file in header.parent.rglob("*") if file.is_file())
-        check_claim(name, described["shape"], dtype.itemsize, stored)
+        if dtype.hasobject and (path / name).match("Experiments/*/data/.zarray"):
+            raise InputError(f"{source}: found lists of different lengths; allowed: images of one shape")
+        chunks = [file for file in folder.rglob("[0-9]*") if file.is_file()]
+        check_claim(source, header["shape"], dtype.itemsize, sum(file.stat().st_size for file in chunks))
+        if (header.get("compressor") or {}).get("id") == "blosc":
+            _check_blosc(chunks)
+
+
+def _check_blosc(chunks: Sequence[Path]) -> None:
+    """Refuse chunks of another size than they say: of one that is cut off Blosc returns what was in memory before."""
+    for file in chunks:
+        with file.open("rb") as stream:
+            start = stream.read(16)
+        if file.stat().st_size != int.from_bytes(start[12:16], "little"):
+            raise ValueError(f"a damaged chunk, {file.parent.name}/{file.name}")
 
 
 def _reader(name: str) -> Any:

@@ -53,10 +53,11 @@ class Signal:
 
     @property
     def described_axes(self) -> tuple[Axis, ...]:
-        """The axes in this library's terms; the step of an unevenly spaced one is unknown."""
+        """The axes in this library's terms; all are unknown where the file describes some of them alone."""
+        listed = self.axes if len(self.axes) == len(self.shape) else ({},) * len(self.shape)
         return tuple(
             Axis(str(axis.get("name") or ""), abs(float(axis.get("scale") or 0)) or None, str(axis.get("units") or ""))
-            for axis in self.axes
+            for axis in listed
         )
 
     def lookup(self, path: str) -> Any:

@@ -43,7 +43,7 @@ def store_facts(path: Path) -> dict[str, Any]:
     }
     attributes: dict[str, Any] = dict(root.attrs)
     if kind == "simulation":
-        return facts | _simulation(attributes, root)
+        return facts | _simulation(attributes)
     if kind == "sample":
         return facts | _position(root) | {name: attributes.get(name) for name in ("material", "sample_id")}
     groups = material_groups(root) if kind == "dataset" else {str(attributes.get("material", path.stem)): root}
@@ -52,19 +52,19 @@ def store_facts(path: Path) -> dict[str, Any]:
     return facts | _position(next(iter(groups.values()), root)) | _optics(optics)
 
 
-def _simulation(attributes: Mapping[str, Any], root: zarr.Group) -> dict[str, Any]:
+def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Name the settings of a simulation as those of an image."""
     alpha, beta = attributes["tilt"]
     return {
         "structure": attributes["structure"],
-        "zone_axis": attributes["zone_axis"],
+        "zone_axis": attributes.get("zone_axis"),
         "thickness_nm": attributes["thickness"],
         "rotation_deg": [alpha, beta, attributes["rotation"]],
-        "segments": [str(name) for name in read_rows(root, "segment")],
+        "segments": attributes["segments"],
+        "sampling_angstrom": [attributes["sampling"]] * 2,
         "energy_kev": attributes["energy"],
         "semiangle_mrad": attributes["semiangle"],
         "detector_mrad": attributes["detector"],
-        **_position(root),
     }
 
 

@@ -37,7 +37,10 @@ def planar_signals(path: Path) -> list[Signal]:
     So does tifffile write an array (4, y, x) unless told what it is, and RosettaSciIO wants colours to come last.
     """
     with tifffile.TiffFile(path) as file:
-        if not any("S" in series.axes[:-2] for series in file.series):
+        if all(
+            series.keyframe.planarconfig != tifffile.PLANARCONFIG.SEPARATE or series.keyframe.samplesperpixel < 2
+            for series in file.series
+        ):
             return []
         return [
             Signal(
