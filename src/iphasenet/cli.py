@@ -9,7 +9,7 @@ from typing import NoReturn
 from iphasenet.door import one_line
 from iphasenet.errors import InputError
 
-COMMANDS = ("simulate", "render", "validate", "export", "reconstruct")
+COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`."""
 
 

@@ -34,6 +34,7 @@ LOADED_WHEN_USED = {
     "iphasenet.tables": {"pyarrow"},
     "iphasenet.model": {"einops"},
     "iphasenet.upload": {"s3fs"},
+    "iphasenet.user_images.signal_files": {"sparse"},
     "iphasenet.train": {"tensorboard", "torch.distributed.run"},
 }
 """Imports that other libraries put off until they are called (pandas, MONAI, fsspec, Lightning), and torchrun."""
