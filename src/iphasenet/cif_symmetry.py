@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iphasenet.cif_file import CifBlock
 from iphasenet.errors import InputError
-from iphasenet.space_group import MOST_OPERATIONS, Group, settings_called, settings_of
+from iphasenet.space_group import Group, settings_called, settings_of
 
 METRIC_STRAIN = 2e-3
 """Largest principal strain by an operation that still counts as leaving the cell as it is: rounded lengths."""
@@ -166,7 +166,7 @@ def _operations(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
         if whole is None:
             raise InputError(
                 f"{block.path}: found {len(group)} operations that are no group of a crystal, even with all their "
-                f"products (over {MOST_OPERATIONS}); allowed: those of one space group"
+                "products; allowed: those of one space group"
             )
         if tags != (_MAGNETIC,) and len(whole) != len(group.keys):
             notes.append(f"{text} are {len(group.keys)} of the {len(whole)} that they make together; all are used")

@@ -13,8 +13,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_OPERATIONS = 4096
+MOST_OPERATIONS = 2000
 """More make no group of a crystal's cell: a list with a mistake goes on for ever."""
+
+_MOST_ROTATIONS = 48
+"""Of the largest point group of a lattice, m-3m."""
 
 _GRID = 240
 """Translations are compared in this fraction of an axis: 1/24 and 1/5 are whole numbers of it."""
@@ -92,10 +95,14 @@ class Group:
         """Find the smallest group that holds the operations, these first; None if none of a crystal does."""
         identity = Group(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))
         found = _distinct(_joined(self, identity))
-        while len(found) <= MOST_OPERATIONS:
-            # Times those that were listed is enough: they generate the group.
-            rotations = np.einsum("aij,bjk->abik", found.rotations, self.rotations).reshape(-1, 3, 3)
-            shifted = np.einsum("aij,bj->abi", found.rotations, self.translations) + found.translations[:, None]
+        factor = found
+        while len(found) <= MOST_OPERATIONS and len(np.unique(found.rotations, axis=0)) <= _MOST_ROTATIONS:
+            # All products while they are few; later those with what generates the group are enough.
+            factor = found if len(found) <= 64 else factor
+            rotations = np.einsum("aij,bjk->abik", found.rotations, factor.rotations).reshape(-1, 3, 3)
+            if np.abs(rotations).max() > 7:
+                return None
+            shifted = np.einsum("aij,bj->abi", found.rotations, factor.translations) + found.translations[:, None]
             larger = _distinct(_joined(found, Group(rotations, shifted.reshape(-1, 3) % 1)))
             if len(larger) == len(found):
                 return found
@@ -175,7 +182,9 @@ def _joined(first: Group, second: Group) -> Group:
 
 def _distinct(group: Group) -> Group:
     """Each operation once, where it first stands."""
-    first = np.sort(np.unique(group.rows, axis=0, return_index=True)[1])
+    # One number for each, as entries of W are within +-7: many rows are compared in no time.
+    codes = (group.rows[:, :9] + 8) @ 16 ** np.arange(9) * _GRID**3 + _code(group.rows[:, 9:])
+    first = np.sort(np.unique(codes, return_index=True)[1])
     return Group(group.rotations[first], group.translations[first])
 
 

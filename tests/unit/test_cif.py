@@ -121,7 +121,8 @@ UNCLEAR = {
 
 @pytest.mark.parametrize(("told", "message"), UNCLEAR.values(), ids=UNCLEAR)
 def test_unclear_symmetry_is_refused(tmp_path, told, message):
-    pytest.raises(InputError, read, tmp_path, *told).match(message)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, *told)
 
 
 def test_a_trigonal_name_means_the_axes_that_the_cell_has(tmp_path):
@@ -279,7 +280,8 @@ SITES = {
 
 @pytest.mark.parametrize(("sites", "columns", "message"), SITES.values(), ids=SITES)
 def test_sites_that_are_refused(tmp_path, sites, columns, message):
-    pytest.raises(InputError, read, tmp_path, FM3M, sites=sites, columns=columns).match(message)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, FM3M, sites=sites, columns=columns)
 
 
 def test_valences_of_one_site_are_added(tmp_path):
