@@ -180,6 +180,7 @@ def test_spectra_beside_the_images_do_no_harm(tmp_path: Path) -> None:
     path = velox(tmp_path)
     with h5py.File(path, "r+") as file:
         file.create_group("Data/SpectrumImage/a")
+        file.create_group("Presentation/Displays/ImageDisplay")
     np.testing.assert_array_equal(read_image(path).arranged, fractions().arranged)
 
 
