@@ -5,6 +5,7 @@ the next one starts from a free GPU.
 """
 
 import argparse
+import ctypes
 import datetime
 import os
 import signal
@@ -120,7 +121,9 @@ class Run:
         if self.rehearsal:
             command.append("--rehearse")
         environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.devices)), **os.environ}
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True, preexec_fn=end_with_parent
+        )
 
     def _remind(self, process: "subprocess.Popen[bytes]", told: signal.Signals) -> signal.Signals:
         """Tell a step whose time is over, once, and kill one that does not end; what it was told last."""
@@ -143,6 +146,12 @@ class Run:
         known = {"rehearsal": self.rehearsal, "minutes": self.minutes, "devices": self.devices, "steps": self.steps}
         write_json(self.output / RESULTS, known)
         (self.output / TABLE).write_text(report(known), encoding="utf-8")
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when its parent ends: torchrun gives its processes sessions of their own."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
@@ -175,19 +184,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unpack_wheels(ROOT / "wheels", ROOT / "site")
     output = options.output.resolve()
     problem = missing(ROOT, output)
-    most = options.devices or 1
+    most = max(1, options.devices or 1)
     if not problem and not options.rehearse:
         import torch
 
         most = torch.cuda.device_count()
         problem = "" if most else f"found no usable GPU (torch {torch.__version__}); allowed: one; or --rehearse"
-    if not problem and not 1 <= (options.devices or most) <= most:
+    if not problem and options.devices is not None and not 1 <= options.devices <= most:
         problem = f"--devices: found {options.devices}; allowed: 1 to {most}"
     if problem:
         print(f"run.sh: {problem}", file=sys.stderr)
         return 1
     run = Run(output, options.minutes, options.devices or most, options.rehearse)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, run.stop)
     run.all_steps(options.steps)
     print(f"{output}: {RESULTS}, {TABLE}, {LOG}", flush=True)

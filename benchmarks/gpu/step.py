@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.gpu.context import Context, OutOfTimeError, one_line
 from benchmarks.gpu.layout import GO, RESULTS
 from benchmarks.gpu.results import read_json
-from benchmarks.gpu.run import SHARES
+from benchmarks.gpu.run import SHARES, end_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder of what goes back besides")
     parser.add_argument("--rehearse", action="store_true")
     options = parser.parse_args(arguments)
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     try:
@@ -59,7 +60,8 @@ def _wait(path: Path) -> float:
     """Wait until the step may begin; when it should end [s]."""
     parent = os.getppid()
     while not path.is_file():
-        if os.getppid() != parent:
+        # The parent may have ended while libraries were imported; the folder goes with the run.
+        if os.getppid() != parent or not path.parent.is_dir():
             # Nobody is left who could say so.
             raise SystemExit(1)
         time.sleep(0.05)

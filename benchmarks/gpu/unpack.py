@@ -96,11 +96,12 @@ def _between(text: str, name: str, inner: str, page: str) -> str:
 def _keep_weights(folder: Path, step: Mapping[str, Any], path: Path) -> str:
     """Keep a network that is better than the shipped one, with its card; say whether it was."""
     content, scores = joined(folder, step["facts"]["weights"]), dict(step["facts"].get("pearson", {}))
-    shipped = scores.pop("shipped", -1.0)
-    if not scores:
+    shipped = scores.pop("shipped", None)
+    if not scores or shipped is None:
         return f"{path.name}: left out, for its scores did not come back"
     name, pearson = next(iter(scores.items()))
-    if pearson <= shipped:
+    # NaN is no better than anything.
+    if not pearson > shipped:
         return f"{path.name}: left out, for its Pearson {pearson:.4f} on held-out tilts is no better than {shipped:.4f}"
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)

@@ -163,7 +163,9 @@ def _phonons(context: Context) -> None:
     settings, rng = context.packed.phonons, np.random.default_rng(1)
     slab, numerics = context.packed.slab(), Numerics(**{**settings["numerics"], "memory_mb": _MEMORY})
     slicing = slab.slicing(numerics.slice_thickness_angstrom)
-    displaced = replace(slab, positions=slab.positions + rng.normal(0, settings["displacement"], slab.positions.shape))
+    moved = slab.positions + rng.normal(0, settings["displacement"], slab.positions.shape)
+    # No translation leaves displaced atoms unchanged: all waves are coupled.
+    displaced = replace(slab, positions=moved, translations=())
     a, b, _ = slab.lengths
     known = {"crystal": settings["material"], "atoms": settings["atoms"], "slab [Å]": f"{a:.0f} x {b:.0f}"}
     with context.row("A frozen configuration", **known, **{"thickness [Å]": settings["thickness"]}) as row:
