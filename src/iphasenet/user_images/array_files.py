@@ -1,6 +1,7 @@
 """Images of segments in numpy's files (.npy, .npz)."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 def read_npy(path: Path) -> Recording:
     """Read a (4, y, x) array; everything else must be given by name."""
-    return _recording(load_npy(path), path, {})
+    return record_array(load_npy(path), path)
 
 
 def load_npy(path: Path) -> NDArray[Any]:
@@ -76,7 +77,7 @@ def read_npz(path: Path) -> Recording:
         known["names"] = tuple(str(value) for value in np.ravel(arrays["names"]))
     if "sampling" in arrays:
         known["sampling"] = read_pixel(arrays["sampling"], f"{path}: sampling")
-    return _recording(arrays[name], path, known)
+    return record_array(arrays[name], path, known)
 
 
 def _check_members(stream: IO[bytes], path: Path) -> None:
@@ -102,7 +103,9 @@ def _check_header(stream: IO[bytes], stored: int, source: str) -> None:
         check_claim(source, shape, dtype.itemsize, stored, compressed=False)
 
 
-def _recording(images: NDArray[Any], path: Path, known: dict[str, Any]) -> Recording:
+def record_array(images: NDArray[Any], path: Path, fields: Mapping[str, Any] | None = None) -> Recording:
+    """Describe an array (4, y, x) and what its file tells: fields of a `SegmentedImage`, `sampling` as two sides."""
+    known = dict(fields or {})
     if images.ndim == 4:
         raise InputError(f"{path}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")
     chosen = {"names": known.pop("names")} if "names" in known else {}

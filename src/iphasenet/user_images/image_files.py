@@ -13,11 +13,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.user_images.array_files import load_npy, read_npy, read_npz
+from iphasenet.user_images.array_files import load_npy, read_npy, read_npz, record_array
 from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.merlin_files import read_merlin
 from iphasenet.user_images.recording import Axis, Recording
@@ -138,32 +137,38 @@ def _read_four(paths: Sequence[Path], frame: int | None) -> Recording:
     """Read one image from each of four files."""
     if len(paths) != 4:
         raise InputError(f"segments: found {len(paths)} files; allowed: one file, or one for each of four segments")
-    chosen = []
+    chosen, described = [], []
+    alike = len({path.stem for path in paths}) < len({path.parent for path in paths})
     for path in paths:
-        images = _images(path)
+        images = _images(_signals(path))
         if len(images) != 1:
             raise InputError(f"{path}: found {len(images)} images; allowed: one in each of four files")
-        chosen.append(replace(images[0], title=path.stem))
-    by_name = dict(zip((signal.title for signal in chosen), paths, strict=True))
-    return join_images(chosen, paths[0], frame, lambda signal: told(signal, by_name[signal.title]))
+        chosen.append(replace(images[0], title=f"{path.parent.name}/{path.stem}" if alike else path.stem))
+        described.append(told(images[0], path))
+    return join_images(chosen, described, paths[0], frame)
 
 
-def single_image(path: Path) -> tuple[tuple[int, ...], tuple[Axis, ...], dict[str, Any]] | None:
-    """Shape, axes and microscope of a file that holds one image alone, of four; None for any other."""
+def read_any(path: Path) -> Recording | Signal:
+    """Read what a file holds, be it one image alone, of four files; errors as those of `read_image`."""
     if path.suffix.lower() in (".npz", ".mib"):
-        return None
-    images = _images(path)
-    return (images[0].shape, *told(images[0], path)) if [len(image.shape) for image in images] == [2] else None
+        return read_recording([path])
+    signals = _signals(path)
+    images = _images(signals)
+    if [len(image.shape) for image in images] == [2]:
+        return images[0]
+    return record_array(signals[0].data, path) if path.suffix.lower() == ".npy" else record_signals(signals, path)
 
 
-def _images(path: Path) -> list[Signal]:
-    """Images of one of four files; a .npy is one."""
-    if path.suffix.lower() == ".npy":
-        check_exists(path)
-        array = load_npy(path)
-        signals = [Signal(path.stem, array, ({},) * array.ndim)]
-    else:
-        signals = read_signals(path)
+def _signals(path: Path) -> list[Signal]:
+    """Signals of one of four files; a .npy is one."""
+    if path.suffix.lower() != ".npy":
+        return read_signals(path)
+    check_exists(path)
+    array = load_npy(path)
+    return [Signal(path.stem, array, ({},) * array.ndim)]
+
+
+def _images(signals: Sequence[Signal]) -> list[Signal]:
     return [signal for signal in signals if len(signal.shape) >= 2 and min(signal.shape[-2:]) > 1]
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from iphasenet.user_images.folder import OPTIONS
-from iphasenet.user_images.image_files import read_recording, single_image
+from iphasenet.user_images.image_files import read_any
 from iphasenet.user_images.recording import Axis, Recording, is_square
+from iphasenet.user_images.signal_images import told
+from iphasenet.user_images.signals import Signal
 
 _NEEDED = ("thickness_nm", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad", "detector_mrad",
            "beam_intensity", "segment_order")  # fmt: skip
@@ -47,12 +49,11 @@ def image_facts(path: Path) -> dict[str, Any]:
     InputError
         If the file cannot be read as such.
     """
-    alone = single_image(path)
-    if alone is not None:
-        (shape, axes, told), names = alone, [path.stem]
-        facts = _facts(shape, axes[-2:], told, names)
+    recording = read_any(path)
+    if isinstance(recording, Signal):
+        axes, known = told(recording, path)
+        facts = _facts(recording.shape, axes[-2:], known, [path.stem])
         return {**facts, "warnings": ["one image: a reconstruction takes four files"]}
-    recording = read_recording([path])
     facts = _facts(recording.data.shape, recording.axes[:2] if recording.has_patterns else recording.axes[-2:],
                    recording.known, [] if recording.has_patterns else list(recording.names))  # fmt: skip
     if recording.has_patterns:
@@ -66,10 +67,12 @@ def image_facts(path: Path) -> dict[str, Any]:
     return {**facts, "warnings": warnings}
 
 
-def _facts(shape: tuple[int, ...], scan: tuple[Axis, ...], told: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+def _facts(
+    shape: tuple[int, ...], scan: tuple[Axis, ...], known: Mapping[str, Any], names: list[str]
+) -> dict[str, Any]:
     pixels = [axis.pixel for axis in scan]
-    inner, outer = told.get("detector_inner_mrad"), told.get("detector_outer_mrad")
-    order, rotation = told.get("order"), told.get("rotation")
+    inner, outer = known.get("detector_inner_mrad"), known.get("detector_outer_mrad")
+    order, rotation = known.get("order"), known.get("rotation")
     facts: dict[str, Any] = {
         "kind": "image",
         "shape": [int(size) for size in shape],
@@ -78,7 +81,7 @@ def _facts(shape: tuple[int, ...], scan: tuple[Axis, ...], told: Mapping[str, An
         "segments": names,
         "segment_order": None if order is None else [index + 1 for index in order],
         "rotation_deg": None if rotation is None else list(rotation),
-        **{name: told.get(name) for name in _SHOWN},
+        **{name: known.get(name) for name in _SHOWN},
     }
     facts["missing"] = [name for name in _NEEDED if facts[name] is None]
     return facts

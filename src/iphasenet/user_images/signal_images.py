@@ -1,6 +1,6 @@
 """From the signals of a file to a recording: which of them are the four segments, and what their metadata tell."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,8 @@ def record_signals(
     source = str(path)
     if is_velox(signals):
         chosen = choose_segments(signals, path, detector_name)
-        joined = join_images(
-            chosen,
-            path,
-            frame,
-            lambda signal: (signal.described_axes, describe_microscope(signal)),
-            largest_value(chosen[0]),
-        )
+        described = [(signal.described_axes, describe_microscope(signal)) for signal in chosen]
+        joined = join_images(chosen, described, path, frame, largest_value(chosen[0]))
         return replace(joined, known={**joined.known, "order": VELOX_ORDER})
     if detector_name is not None:
         raise InputError(f"{source}: detector name: found {detector_name!r} for a file that names no detectors; "
@@ -86,14 +81,14 @@ def record_signals(
     if len(images) != 4:
         shapes = "; ".join(describe_shape(signal.shape) for signal in signals) or "nothing"
         raise InputError(f"{source}: found {shapes}; allowed: four images, a stack (4, y, x), or patterns of a scan")
-    return join_images(images, path, frame, lambda signal: told(signal, path))
+    return join_images(images, [told(signal, path) for signal in images], path, frame)
 
 
 def join_images(
     signals: Sequence[Signal],
+    described: Sequence[Told],
     path: Path,
     frame: int | None,
-    described: Callable[[Signal], Told],
     full_count: float | None = None,
 ) -> Recording:
     """
@@ -103,12 +98,12 @@ def join_images(
     ----------
     signals : sequence of 4 Signal
         The images, each perhaps a series of scans.
+    described : sequence of 4 Told
+        What each tells.
     path : path
         Their file, or the first of four.
     frame : int, optional
         Which scan of a series, from 0.
-    described : callable
-        What a signal tells: its axes and fields of a `SegmentedImage`.
     full_count : float, optional
         Largest count that the detector can record.
 
@@ -124,7 +119,7 @@ def join_images(
     names = tuple(signal.title or str(number) for number, signal in enumerate(signals, 1))
     axes: tuple[Axis, ...] = ()
     known: dict[str, Any] = {}
-    for name, (one_axes, one_known) in zip(names, map(described, signals), strict=True):
+    for name, (one_axes, one_known) in zip(names, described, strict=True):
         facts = {f"pixel along {side}": axis.pixel for side, axis in zip("yx", one_axes[-2:], strict=True)}
         facts |= {key: value for key, value in one_known.items() if key in (*QUANTITIES, "rotation")}
         for key, value in facts.items():

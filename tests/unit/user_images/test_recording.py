@@ -253,6 +253,16 @@ def test_files_that_were_not_taken_together_are_refused(tmp_path: Path) -> None:
         read_image([paths[0]] * 4)
 
 
+def test_files_of_one_name_in_four_folders_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / letter / "segment.tif" for letter in "abcd"]
+    for path, image, side in zip(paths, COUNTS, (0.2, 0.2, 0.4, 0.2), strict=True):
+        path.parent.mkdir()
+        options: dict[str, Any] = {"imagej": True, "metadata": {"unit": "nm"}}
+        tifffile.imwrite(path, image.astype(np.uint16), resolution=(10 / side, 10 / side), **options)
+    with pytest.raises(InputError, match=r"pixel along y: found 0\.2 Å in a/segment and 0\.4 Å in c/segment; allowed"):
+        read_image(paths)
+
+
 def test_four_numpy_arrays_are_four_segments(tmp_path: Path) -> None:
     paths = [tmp_path / f"{index}.npy" for index in range(4)]
     for path, image in zip(paths, COUNTS, strict=True):
