@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.formula import Formula
 from ase.units import _amu  # kg
 
 from iphasenet.cif_file import CifBlock
@@ -192,8 +193,6 @@ def density(counts: Mapping[str, float], volume: float) -> float:
     return float(mass * _amu * 1e3 / (volume * 1e-24))
 
 
-def hill(counts: Mapping[str, float]) -> str:
+def hill(counts: Mapping[str, int]) -> str:
     """Write a formula in Hill's order: carbon, hydrogen, then the alphabet; without carbon the alphabet alone."""
-    first = [e for e in ("C", "H") if e in counts] if "C" in counts else []
-    order = first + sorted(set(counts) - set(first))
-    return "".join(f"{e}{counts[e]:g}" if counts[e] != 1 else e for e in order)
+    return Formula.from_dict(dict(counts)).format("hill")

@@ -75,8 +75,10 @@ def read_sites(
     InputError
         If a site has no element, no coordinates, or an occupancy beyond 0 to 1.
     """
-    positions, dummies = _positions(block, cell), _rows(block, "_atom_site_calc_flag", len(_labels(block)))
-    labels, symbols = _labels(block), _rows(block, "_atom_site_type_symbol", len(_labels(block)))
+    positions = _positions(block, cell)
+    labels = _rows(block, "_atom_site_label", len(positions))
+    symbols = _rows(block, "_atom_site_type_symbol", len(labels))
+    dummies = _rows(block, "_atom_site_calc_flag", len(labels))
     occupancies = _rows(block, "_atom_site_occupancy", len(labels))
     displacements = _displacements(block, len(labels))
     told = _rows(block, "_atom_site_symmetry_multiplicity", len(labels), "_atom_site_site_symmetry_multiplicity")
@@ -98,11 +100,6 @@ def read_sites(
     if not sites:
         raise InputError(f"{block.path}: found no atoms; at least one is needed")
     return tuple(sites), tuple(dict.fromkeys(notes))
-
-
-def _labels(block: CifBlock) -> list[str]:
-    count = len(block.column("_atom_site_fract_x", "_atom_site_cartn_x"))
-    return _rows(block, "_atom_site_label", count)
 
 
 def _rows(block: CifBlock, tag: str, count: int, *more: str) -> list[str]:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
 from iphasenet.cif_claims import density, hill
 from iphasenet.crystal_file import Crystal, read_crystal
 from iphasenet.errors import InputError
 from iphasenet.orbits import counts_of
-from iphasenet.structure import orthogonal_cell
+from iphasenet.structure import orthogonal_cell, shortest_distance
 
 ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1))
 """Directions of the beam for which the orthogonal cell is shown."""
@@ -132,15 +131,8 @@ def _sites(crystal: Crystal) -> list[dict[str, Any]]:
 
 
 def _shortest(atoms: Atoms) -> dict[str, Any]:
-    """Shortest distance between two atoms, periodic images included."""
-    cutoff = 3.0
-    while True:
-        i, j, distance = neighbor_list("ijd", atoms, cutoff)
-        if len(distance):
-            k = int(distance.argmin())
-            pair = sorted([str(atoms.symbols[i[k]]), str(atoms.symbols[j[k]])])
-            return {"angstrom": round(float(distance[k]), 4), "elements": pair}
-        cutoff *= 2
+    distance, i, j = shortest_distance(atoms)
+    return {"angstrom": round(distance, 4), "elements": sorted([str(atoms.symbols[i]), str(atoms.symbols[j])])}
 
 
 def _orthogonal(atoms: Atoms, axis: tuple[int, int, int]) -> dict[str, Any]:

@@ -290,13 +290,14 @@ def _wrap(fractional: _FloatArray) -> _FloatArray:
     return np.asarray(wrapped, dtype=np.float64)
 
 
-def _shortest_distance(atoms: Atoms, start: float = 3.0) -> float:
-    """Shortest distance between any two atoms, periodic images included [Å]."""
+def shortest_distance(atoms: Atoms, start: float = 3.0) -> tuple[float, int, int]:
+    """Shortest distance between any two atoms, periodic images included [Å], and the two; sought from a distance on."""
     cutoff = start
     while True:
-        distance = neighbor_list("d", atoms, cutoff)
+        i, j, distance = neighbor_list("ijd", atoms, cutoff)
         if len(distance):
-            return float(distance.min())
+            k = int(distance.argmin())
+            return float(distance[k]), int(i[k]), int(j[k])
         cutoff *= 2
 
 
@@ -309,9 +310,9 @@ def _check_supercell(before: Atoms, after: Atoms, strain_percent: float) -> None
     same_composition = all(n * len(after) == m * len(before) for n, m in zip(*counts, strict=True))
     right_angles = np.allclose(after.cell.angles(), 90.0, rtol=0, atol=1e-9)
     crystal = Atoms(numbers=before.numbers, positions=before.positions, cell=before.cell, pbc=True)
-    shortest = _shortest_distance(crystal)
+    shortest, _, _ = shortest_distance(crystal)
     # Taking a strain out of each of three angles changes distances by up to that share.
-    change = abs(_shortest_distance(after, start=1.1 * shortest) - shortest)
+    change = abs(shortest_distance(after, start=1.1 * shortest)[0] - shortest)
     same_distance = change <= 3 * strain_percent / 100 * shortest + 1e-6
     if not (same_count and same_composition and right_angles and same_distance):
         raise RuntimeError(
