@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.gpu.layout import ROOT
-from iphasenet.errors import InputError
+from iphasenet.door import describe, is_foreseen
 from iphasenet.files import format_bytes
 
 
@@ -39,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             make = partial(from_run, options.run) if options.run else partial(on_the_spot, shipped(options.config))
             print(f"{options.pack}: {format_bytes(pack(options.pack, make, options.wheels))}")
-    except InputError as error:
-        print(f"gpu: {error}", file=sys.stderr)
+    except Exception as error:
+        if not is_foreseen(error):
+            raise
+        print(f"gpu: {describe(error)}", file=sys.stderr)
         return 1
     return 0
 

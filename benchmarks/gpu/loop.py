@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset
 
-from iphasenet.callbacks import FiniteLosses
+from iphasenet.callbacks import FiniteLosses, ask_nobody_of_signals
 from iphasenet.crops import Item
 from iphasenet.tilt_cost import device_clock
 from iphasenet.trainer import optional_callbacks
@@ -102,8 +102,7 @@ class Until(Callback):
     def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
         """Give signals back to whom Lightning took them from, and have it not ask all processes before each batch."""
         signal.signal(signal.SIGTERM, self.told)
-        loop: Any = trainer.fit_loop.epoch_loop
-        loop._broadcast_sigterm_tensor = lambda: None
+        ask_nobody_of_signals(trainer)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_rest: Any) -> None:
         """Ask whether any process's time is over."""

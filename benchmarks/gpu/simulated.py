@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
 
 from benchmarks.gpu.data import PHONONS, Material, Packed
 from iphasenet.config import crystals, selected_materials
@@ -36,19 +37,12 @@ _THICKNESS, _DISPLACEMENT, _SIDE = 100.0, 0.07, 25.6
 """Of the slab with frozen phonons: thickness, displacement of each element along an axis, side [Å]."""
 
 
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Change some keys of a configuration, as Snakemake merges files."""
-    found = copy.deepcopy(dict(base))
-    for key, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = merged(found[key], value) if both else copy.deepcopy(value)
-    return found
-
-
 def shipped(change: Mapping[str, Any] | Path) -> dict[str, Any]:
     """config/config.yaml with the changes of another file, or with some changes."""
-    known = yaml.safe_load(change.read_text(encoding="utf-8")) if isinstance(change, Path) else change
-    return merged(yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8")), known)
+    known = yaml.safe_load(change.read_text(encoding="utf-8")) if isinstance(change, Path) else copy.deepcopy(change)
+    found: dict[str, Any] = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
+    update_config(found, known)
+    return found
 
 
 def from_run(run: Path, folder: Path) -> Packed:

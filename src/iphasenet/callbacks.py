@@ -109,6 +109,12 @@ class Stopped(SystemExit):
     """Training was asked to stop."""
 
 
+def ask_nobody_of_signals(trainer: lightning.Trainer) -> None:
+    """Have Lightning not ask all processes before each batch whether its handler was called: it waits for the GPU."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    loop._broadcast_sigterm_tensor = lambda: None
+
+
 class StopBySignal(Callback):
     """
     Stops all processes after the same batch when any of them gets a signal that asks for it.
@@ -133,9 +139,7 @@ class StopBySignal(Callback):
             # Under nohup, the terminal may go.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._note)
-        # Before each batch Lightning asks all processes whether its own handler was called, and waits for the GPU.
-        loop: Any = trainer.fit_loop.epoch_loop
-        loop._broadcast_sigterm_tensor = lambda: None
+        ask_nobody_of_signals(trainer)
 
     def _note(self, number: int, _frame: Any) -> None:
         self.received.add(number)

@@ -217,7 +217,7 @@ def test_a_missing_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
     """Laid out as the workflow does it: two batches of tilts, and a configuration in the data set."""
-    config = simulated.shipped(simulated.merged(simulated.TOY, {"run": "finished", "select": ["KNbO3"]}))
+    config = simulated.shipped({**simulated.TOY, "run": "finished", "select": ["KNbO3"]})
     config["simulation"]["multislice"] |= {"window_angstrom": 5}
     run, grid = tmp_path / "run", Grid(**config["grid"])
     planned = orientations(config["seed"], "KNbO3", grid)
