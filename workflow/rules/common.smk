@@ -13,9 +13,8 @@ from iphasenet.config import (
     crystals,
     potential_image_sampling,
     selected_materials,
-    sorted_keys,
 )
-from iphasenet.config_form import check_keys
+from iphasenet.config_form import check_keys, one_form
 from iphasenet.errors import InputError
 from iphasenet.sampling import Grid, orientations
 from iphasenet.sizes import check_disk
@@ -31,12 +30,13 @@ from iphasenet.user_images.folder import (
 # Snakemake writes it into shell commands as it is: below a path with a blank no job would start.
 sys.executable = shlex.quote(sys.executable)
 
+SCHEMA = workflow.source_path("../schemas/config.schema.yaml")
 IMAGES = {}
 try:
     check_path(str(workflow.basedir))
     check_path(str(Path.cwd()))
     check_writable(Path.cwd())
-    check_configuration(config, workflow.source_path("../schemas/config.schema.yaml"))
+    check_configuration(config, SCHEMA)
     for path in filter(os.path.isfile, workflow.configfiles):
         check_keys(path)
     if "reconstruction" in config:
@@ -45,9 +45,9 @@ try:
 except InputError as error:
     sys.exit(str(error))
 
-ordered = sorted_keys(config)
+formed = one_form(config, SCHEMA)
 config.clear()
-config.update(ordered)
+config.update(formed)
 
 config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
