@@ -132,7 +132,7 @@ def test_zone_axes_stand_alone() -> None:
 
 
 def rewritten(value: Any, rules: dict[str, Any], draw: Callable[[int], int]) -> Any:
-    """Write the same configuration another way: whole numbers with a point, keys and unordered lists in another order."""
+    """Write the same configuration another way: numbers with a point, keys and unordered lists in another order."""
     if isinstance(value, dict):
         properties, others = rules.get("properties", {}), rules.get("additionalProperties")
         parts = {key: properties.get(key, others if isinstance(others, dict) else {}) for key in value}
@@ -182,7 +182,10 @@ def test_the_shipped_configurations_plan_the_same_samples_as_they_are_written() 
         assert formed["seed"] == config["seed"]
         assert Grid(**formed["grid"]) == Grid(**config["grid"])
         assert Microscope(**formed["optics"]) == Microscope(**config["optics"])
-        noise = [FixedNoise(c["noise"]["evaluation_doses"], Acquisition(**c["noise"]["acquisition"])) for c in (formed, config)]
+        noise = [
+            FixedNoise(c["noise"]["evaluation_doses"], Acquisition(**c["noise"]["acquisition"]))
+            for c in (formed, config)
+        ]
         assert noise[0] == noise[1]
 
 
