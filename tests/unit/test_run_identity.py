@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.dataset import read_split
 from iphasenet.images import PeriodicImages
+from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings
 from iphasenet.potential import CrystalPotential
 from iphasenet.rendered_frames import SimulatedMaterial
@@ -19,7 +21,21 @@ from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.trained_on import TrainingInputs, describe_run, run_identity
 from iphasenet.training_settings import TrainingSettings
 from tests.unit.test_dataset import make
-from tests.unit.test_training import NOISE, SETTINGS, material
+
+TRAINING = {
+    **{"seed": 3, "epochs": 3, "crops_per_sample": 1, "crop_pixels": 64, "batch_size": 4, "learning_rate": 1e-3},
+    "loss": {"l1": 1.0, "l2": 0.5, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.1},
+    **{"weight_decay": 0.0, "relative_loss": True, "output_scale_v": 20, "augmentation": "symmetry"},
+    **{"ema_decay": 0.9, "patience": 0, "source": "rendered", "precision": "32-true"},
+}
+"""The settings of a training."""
+
+
+def material(samples: int) -> MaterialData:
+    segments = np.random.default_rng(samples).random((samples, 4, 8, 8), np.float32)
+    names = ("thickness_nm", "alpha", "beta", "gamma")
+    coordinates = {name: np.arange(samples) + 10.0 * i for i, name in enumerate(names)}
+    return MaterialData("GaN", segments, segments[:, 0], segments[:, None], np.array([1e4]), 0.2, coordinates)
 
 
 def simulated() -> SimulatedMaterial:
@@ -37,8 +53,8 @@ def simulated() -> SimulatedMaterial:
 
 
 def inputs() -> TrainingInputs:
-    model, training = ModelSettings(**SETTINGS["model"]), TrainingSettings(**SETTINGS["training"])
-    return TrainingInputs({"train": [material()], "validation": [material(2)]}, [simulated()], NOISE, model, training)
+    noise, model, training = TrainingNoise((1e4, 1e6), Acquisition()), ModelSettings(12), TrainingSettings(**TRAINING)
+    return TrainingInputs({"train": [material(3)], "validation": [material(2)]}, [simulated()], noise, model, training)
 
 
 def parts(value: Any, path: str = "") -> Iterator[str]:
