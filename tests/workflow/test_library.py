@@ -22,7 +22,7 @@ elif command[0] == "--version":
     print("conda 25.1.0")
 elif command[0] == "config":
     print(json.dumps({{"get": {{"channel_priority": "strict"}}}}))
-else:
+elif "--prefix" in command:
     prefix = pathlib.Path(command[command.index("--prefix") + 1])
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
     packages = next(prefix.glob("lib/python*/site-packages"))
