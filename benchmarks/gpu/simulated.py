@@ -19,7 +19,7 @@ from iphasenet.potential import CrystalPotential
 from iphasenet.rendered_frames import load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.slab import cut_slab
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import crystal_cell
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -110,7 +110,7 @@ def _packed(config: Mapping[str, Any], series: Mapping[str, Mapping[int, Periodi
 
 def _potential(config: Mapping[str, Any], name: str, numerics: Numerics) -> CrystalPotential:
     crystal = crystals(config)[name]
-    cell = orthogonal_cell(read_structure(CONFIG.parent / crystal["cif"]), tuple(crystal["zone_axis"]))
+    cell = crystal_cell(crystal, CONFIG.parent)
     pixels = (numerics.sampling_angstrom, min(0.1, float(config["image"]["sampling_angstrom"])))
     displacements = crystal.get("rms_displacement_angstrom", {})
     return sampled_potential(cell, *pixels, config["simulation"]["parametrization"], displacements)
@@ -119,7 +119,7 @@ def _potential(config: Mapping[str, Any], name: str, numerics: Numerics) -> Crys
 def _write_slab(config: Mapping[str, Any], name: str, numerics: Numerics, toy: bool, folder: Path) -> dict[str, Any]:
     """Write the potential of a slab whose atoms will be displaced one by one; say what it is."""
     crystal = crystals(config)[name]
-    cell = orthogonal_cell(read_structure(CONFIG.parent / crystal["cif"]), tuple(crystal["zone_axis"]))
+    cell = crystal_cell(crystal, CONFIG.parent)
     pixel, thickness, side = numerics.sampling_angstrom, *((20.0, 10.0) if toy else (_THICKNESS, _SIDE))
     # Whole cells: the slab repeats.
     a, b, _ = cell.cell.lengths()

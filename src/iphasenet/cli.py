@@ -11,7 +11,7 @@ from iphasenet.door import one_line
 from iphasenet.errors import InputError
 from iphasenet.library import OWN, check_own
 
-COMMANDS = ("simulate", "render", "validate", "export", "reconstruct")
+COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`."""
 
 

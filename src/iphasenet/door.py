@@ -5,12 +5,13 @@ import signal
 import sys
 import threading
 import unicodedata
+import warnings
 from codecs import register_error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from iphasenet.errors import InputError
+from iphasenet.errors import InputError, InputWarning
 
 STOPPED: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 """Signals that end a command in good order."""
@@ -41,7 +42,7 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
     """
     received: list[int] = []
     try:
-        with _signals_raise(received):
+        with _signals_raise(received), _warnings_in_one_line(program):
             _write_anything()
             yield
             sys.stdout.flush()
@@ -55,6 +56,23 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
         if debug or not (mistakes or is_foreseen(error)):
             raise
         _leave(program, error)
+
+
+@contextmanager
+def _warnings_in_one_line(program: str) -> Iterator[None]:
+    """Tell doubtful input as errors are told; other warnings are for programmers and keep their form."""
+    before = warnings.formatwarning
+
+    def tell(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if issubclass(category, InputWarning):
+            return f"{program}: {' '.join(str(message).split())}\n"
+        return before(message, category, *where, **more)
+
+    warnings.formatwarning = tell  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def is_foreseen(error: Exception) -> bool:

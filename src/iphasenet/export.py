@@ -15,7 +15,7 @@ from iphasenet.names import file_name
 from iphasenet.outputs import Output, check_outputs
 from iphasenet.sampling import SPLITS
 from iphasenet.store import COORDINATES
-from iphasenet.user_images.hyperspy_files import create_signal, create_zspy, uniform_axis
+from iphasenet.user_images.hyperspy_files import create_signal, create_zspy, gather_metadata, uniform_axis
 
 NPZ_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 """Folder of each split. The published set has no test split: ours must not be mixed into either of its two."""
@@ -227,3 +227,4 @@ def _write_zspy(path: Path, material: _Material, samples: list[int], kind: str, 
     for start in range(0, len(samples), block):
         images = material.read(kind, samples[start : start + block])
         data[... if single else slice(start, start + block)] = images[0] if single else images
+    gather_metadata(path)

@@ -14,7 +14,7 @@ from iphasenet.optics import Microscope
 from iphasenet.rendering_cost import estimate_rendering
 from iphasenet.sampling import Grid, Split, orientations, samples
 from iphasenet.sizes import Part, free_bytes, material_samples, remaining_bytes, run_parts
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import crystal_cell
 from iphasenet.tilt_cost import TiltCost, estimate_tilt
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
     numerics, size = Numerics(**simulation["multislice"]), config["jobs"]["tilts_per_job"]
     with _named(f"potential of {name}"):
         potential = sampled_potential(
-            orthogonal_cell(read_structure(settings["cif"]), tuple(settings["zone_axis"])),
+            crystal_cell(settings),
             numerics.sampling_angstrom,
             potential_image_sampling(config),
             simulation["parametrization"],

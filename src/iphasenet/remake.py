@@ -21,7 +21,7 @@ from iphasenet.render import Image, Rendered, render_sample
 from iphasenet.sampling import Grid, Sample, samples
 from iphasenet.simulation import Progress
 from iphasenet.slab_samples import simulate_slabs
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import crystal_cell
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def remake_sample(
     """
     material, sample = find_sample(configuration, sample_id)
     crystal = configuration["materials"][material]
-    cell = orthogonal_cell(read_structure(folder / crystal["cif"]), tuple(crystal["zone_axis"]))
+    cell = crystal_cell(crystal, folder)
     recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
     # As in the workflow: sums are taken in the same order.
     with use_threads(1):

@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import FsspecStore
 
 from iphasenet.checksums import ROOT, check_seal, write_checksums
+from iphasenet.claims import SMALL, check_claim
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory
 from iphasenet.marks import KEY, LIST
@@ -120,7 +121,8 @@ def open_store(place: Place, kind: Kind) -> zarr.Group:
     Raises
     ------
     InputError
-        Where there is none or another kind, it cannot be reached, a file is missing or its metadata are damaged.
+        Where there is none or another kind, it cannot be reached, a file is missing, its metadata are damaged or claim
+        more than there is.
     """
     root = open_root(place, kind)
     # Data sets that were assembled earlier have no mark: nothing else was sealed then.
@@ -137,7 +139,9 @@ def open_root(place: Place, kind: Kind) -> zarr.Group:
     try:
         with reached(place):
             # Asked for: without metadata in one place, Zarr would look for others in all files.
-            return zarr.open_group(_source(place), mode="r", zarr_format=3, use_consolidated=True)
+            root = zarr.open_group(_source(place), mode="r", zarr_format=3, use_consolidated=True)
+            _check_claims(root, place)
+            return root
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -146,6 +150,17 @@ def open_root(place: Place, kind: Kind) -> zarr.Group:
         raise InputError(
             f"{place}: found metadata ({ROOT}) that are damaged or an earlier version's; allowed: {KINDS[kind]}"
         ) from error
+
+
+def _check_claims(root: zarr.Group, place: Place) -> None:
+    """Refuse arrays that cannot be in their files; none is listed for those that any store may hold."""
+    arrays = [(name, array) for name, array in root.members(max_depth=None) if isinstance(array, zarr.Array)]
+    if all(array.nbytes <= SMALL for _, array in arrays):
+        return
+    sizes = Folder(place).sizes()
+    for name, array in arrays:
+        stored = sum(size for file, size in sizes.items() if file.startswith(f"{name}/"))
+        check_claim(f"{place}: {name}", array.shape, array.dtype.itemsize, stored)
 
 
 def _source(place: Place) -> Place | FsspecStore:

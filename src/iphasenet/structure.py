@@ -5,20 +5,21 @@ cell their symmetry gives them. Fractional coordinates and lattice indices are r
 lattice vector with indices ``n`` is ``n @ cell`` [Å].
 """
 
-from collections.abc import Sequence
-from math import gcd
+import warnings
+from collections.abc import Mapping, Sequence
+from math import ceil, gcd
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
-from ase.io import read
-from ase.io.cif import parse_cif
 from ase.neighborlist import neighbor_list
 
-from iphasenet.errors import InputError
-from iphasenet.quantities import CELL_ANGLE, CELL_LENGTH
+from iphasenet.crystal_file import read_crystal
+from iphasenet.errors import InputError, InputWarning
+from iphasenet.quantities import CELL_LENGTH
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
@@ -26,25 +27,28 @@ MIN_DISTANCE = 0.5
 MAX_INDEX = 8
 """Largest lattice index tried for the two cell vectors perpendicular to the beam."""
 
-ANGLE_TOLERANCE = 1e-4
-"""Largest deviation from a right angle that still counts as orthogonal [rad]."""
+MAX_STRAIN = 0.01
+"""Strain that is taken out of a cell without a word [%]: angles rounded to hundredths of a degree need no more."""
+
+HELPFUL_STRAIN = 1.0
+"""Up to this strain a refusal says how much a cell would need [%]."""
 
 WRAP_TOLERANCE = 1e-6
 """A fractional coordinate this close below 1 is moved to 0 [1]."""
-
-_OCCUPANCY_TOLERANCE = 1e-6
 
 _FloatArray = npt.NDArray[np.float64]
 _IntArray = npt.NDArray[np.int64]
 
 
-def read_structure(path: str | Path) -> Atoms:
+def read_structure(path: str | Path, block: str | None = None) -> Atoms:
     """Read one fully occupied, fully periodic crystal structure from a CIF.
 
     Parameters
     ----------
     path
-        The CIF, with exactly one structure in it.
+        The CIF.
+    block
+        Name of the block that is meant, where several hold atoms.
 
     Returns
     -------
@@ -55,40 +59,51 @@ def read_structure(path: str | Path) -> Atoms:
     Raises
     ------
     InputError
-        If the file is missing, is no readable CIF, holds no or several structures, has partly occupied or
-        mixed sites, undefined positions or cell, or two atoms closer than `MIN_DISTANCE`.
+        If the file is missing, is no readable CIF, holds no or several structures, contradicts itself
+        (`iphasenet.crystal_file`), has partly occupied or mixed sites, or two atoms closer than `MIN_DISTANCE`.
+
+    Warns
+    -----
+    InputWarning
+        Of each thing that was not plain: hydrogen that is missing, a site that was moved, a choice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a CIF file is needed")
-    try:
-        shapes = [block.get_cellpar() for block in parse_cif(str(path))]
-        images = read(path, index=":", format="cif", do_not_split_by_at_sign=True)
-    except Exception as error:  # a bad file makes the parser raise anything from AssertionError to TypeError
-        reason = " ".join(str(error).split()) or "no details given"
-        raise InputError(f"{path}: not a readable CIF ({type(error).__name__}: {reason})") from error
-    if len(images) != 1:
-        raise InputError(f"{path}: found {len(images)} structures with atoms, exactly one is allowed")
-    found = images[0]
-    # A vector of negative length, or an angle above 180°, makes some other cell.
-    for number in filter(None, shapes):
-        for value, quantity in zip(number, 3 * [CELL_LENGTH] + 3 * [CELL_ANGLE], strict=True):
-            quantity.check(value, f"{path}: cell")
-    _check_occupancy(found, str(path))
-    # Only what the simulation uses is kept: the reader's space-group notes would be wrong in any supercell.
-    atoms = Atoms(found.get_chemical_symbols(), positions=found.positions, cell=found.cell, pbc=True)
+    crystal = read_crystal(Path(path), block)
+    atoms = crystal.atoms()
     _check_structure(atoms, str(path))
+    for text in crystal.warnings:
+        warnings.warn(f"{path}: {text}", InputWarning, stacklevel=2)
     return atoms
 
 
-def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -> Atoms:
+def crystal_cell(crystal: Mapping[str, Any], folder: Path = Path()) -> Atoms:
+    """Cut the orthogonal cell of a crystal that a configuration names.
+
+    Parameters
+    ----------
+    crystal
+        Its entry: ``cif``, ``zone_axis`` and, where given, ``block`` and ``max_strain_percent``.
+    folder
+        Folder that the path of the CIF is relative to.
+
+    Returns
+    -------
+    Atoms
+        What `orthogonal_cell` makes of `read_structure`.
+    """
+    atoms = read_structure(folder / crystal["cif"], crystal.get("block"))
+    return orthogonal_cell(atoms, tuple(crystal["zone_axis"]), crystal.get("max_strain_percent", MAX_STRAIN))
+
+
+def orthogonal_cell(
+    atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1), max_strain_percent: float = MAX_STRAIN
+) -> Atoms:
     """Cut the smallest orthogonal supercell with the beam direction as its third axis.
 
     The third axis is the shortest vector along [uvw] among the integer combinations of the vectors of the
     given cell, direction preserved; centring translations of a conventional cell are not used. The other two
-    are integer combinations with indices up to `MAX_INDEX`, perpendicular within `ANGLE_TOLERANCE`, of least
-    base area; ties go to the simplest indices, so a cell that is orthogonal already keeps its axes. A skew
-    within the tolerance is removed by keeping the fractional coordinates.
+    are integer combinations with indices up to `MAX_INDEX`, perpendicular but for the allowed strain, of least
+    base area; ties go to the simplest indices, so a cell that is orthogonal already keeps its axes. The
+    strain is removed by keeping lengths and fractional coordinates.
 
     Parameters
     ----------
@@ -96,22 +111,32 @@ def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -
         A crystal with a three-dimensional cell: positions (n_atoms, 3) [Å], cell (3, 3) [Å].
     zone_axis
         Lattice direction [uvw] the beam runs along, as indices of the given cell.
+    max_strain_percent
+        Largest shear strain, the change of an angle in rad, times 100: 0.2 % are 0.11 degrees.
 
     Returns
     -------
     Atoms
         The supercell, rotated so that a, b, c run along +x, +y, +z: cell (3, 3) diagonal [Å], positions
-        (m * n_atoms, 3) [Å] with fractional coordinates in [0, 1), periodic along all three axes.
+        (m * n_atoms, 3) [Å] with fractional coordinates in [0, 1), periodic along all three axes. Its `info`
+        holds `strain_percent`.
 
     Raises
     ------
     InputError
         If `zone_axis` is not three integers or all zero, the structure is defective, or no such cell exists.
+
+    Warns
+    -----
+    InputWarning
+        Of a strain above `MAX_STRAIN`.
     """
     zone = _check_zone_axis(zone_axis)
     _check_structure(atoms, "structure")
     cell = np.asarray(atoms.cell[:], dtype=np.float64)
-    matrix = _orthogonal_combination(cell, zone)
+    matrix = _orthogonal_combination(cell, zone, max_strain_percent)
+    if matrix is None:
+        raise _no_cell(cell, zone, max_strain_percent)
     cosets, multiplicity = _cosets(matrix)
     scaled = np.linalg.solve(cell.T, atoms.positions.T).T @ np.linalg.inv(matrix)
     fractional = _wrap((cosets[:, None, :] / multiplicity + scaled[None, :, :]).reshape(-1, 3))
@@ -119,16 +144,17 @@ def orthogonal_cell(atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1)) -
     supercell = Atoms(
         numbers=np.tile(atoms.numbers, multiplicity), positions=fractional * lengths, cell=lengths, pbc=True
     )
-    _check_supercell(atoms, supercell)
+    strain = _strain_percent(matrix @ cell)
+    supercell.info["strain_percent"] = strain
+    _check_supercell(atoms, supercell, max(strain, MAX_STRAIN))
+    if strain > MAX_STRAIN:
+        warnings.warn(
+            f"structure: its cell along [{zone[0]} {zone[1]} {zone[2]}] was made orthogonal by a strain of "
+            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {max_strain_percent:g} %",
+            InputWarning,
+            stacklevel=2,
+        )
     return supercell
-
-
-def _check_occupancy(atoms: Atoms, name: str) -> None:
-    """Refuse partly occupied and mixed sites, which the reader reports but silently rounds to full atoms."""
-    for site in atoms.info.get("occupancy", {}).values():
-        if len(site) != 1 or abs(sum(site.values()) - 1.0) > _OCCUPANCY_TOLERANCE:
-            listed = ", ".join(f"{symbol} {value:g}" for symbol, value in site.items())
-            raise InputError(f"{name}: found a site occupied by {listed}; only one element with 1 is allowed")
 
 
 def _check_structure(atoms: Atoms, name: str) -> None:
@@ -167,7 +193,25 @@ def _check_zone_axis(zone_axis: Sequence[int]) -> _IntArray:
     return np.array([u, v, w], dtype=np.int64) // gcd(u, v, w)
 
 
-def _orthogonal_combination(cell: _FloatArray, zone: _IntArray) -> _IntArray:
+def _strain_percent(vectors: _FloatArray) -> float:
+    """Largest deviation of three vectors' angles from a right one [rad], times 100."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return float(100 * np.abs(np.arcsin(np.clip((unit @ unit.T)[np.triu_indices(3, 1)], -1, 1))).max())
+
+
+def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> InputError:
+    """Say that no orthogonal cell was found, and what strain would give one."""
+    matrix = _orthogonal_combination(cell, zone, HELPFUL_STRAIN)
+    needed = 0.0 if matrix is None else ceil(1000 * _strain_percent(matrix @ cell)) / 1000
+    hint = f"; {needed:g} % would do (--max-strain, `max_strain_percent`)" if needed else ""
+    return InputError(
+        f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two lattice vectors "
+        f"with indices up to {MAX_INDEX} perpendicular to it and to each other within a strain of "
+        f"{max_strain_percent:g} %{hint}"
+    )
+
+
+def _orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> _IntArray | None:
     """Find the integer rows (a, b, c) that make the smallest orthogonal cell with c along the zone axis.
 
     Parameters
@@ -176,11 +220,14 @@ def _orthogonal_combination(cell: _FloatArray, zone: _IntArray) -> _IntArray:
         Lattice vectors as rows, shape (3, 3) [Å].
     zone
         Indices of the third axis, shape (3,).
+    max_strain_percent
+        Largest deviation from a right angle [rad], times 100.
 
     Returns
     -------
-    ndarray
-        Indices of the three new axes as rows, shape (3, 3); right-handed as Cartesian vectors.
+    ndarray or None
+        Indices of the three new axes as rows, shape (3, 3), right-handed as Cartesian vectors; None if there
+        are none.
     """
     beam = zone @ cell / np.linalg.norm(zone @ cell)
     span = np.arange(-MAX_INDEX, MAX_INDEX + 1)
@@ -188,19 +235,18 @@ def _orthogonal_combination(cell: _FloatArray, zone: _IntArray) -> _IntArray:
     indices = indices[np.gcd.reduce(indices, axis=1) == 1]
     vectors = indices @ cell
     lengths = np.linalg.norm(vectors, axis=1)
-    flat = np.abs(vectors @ beam) <= np.sin(ANGLE_TOLERANCE) * lengths
+    sine = np.sin(max_strain_percent / 100)
+    flat = np.abs(vectors @ beam) <= sine * lengths
     indices, vectors, lengths = indices[flat], vectors[flat], lengths[flat]
     areas = np.outer(lengths, lengths)
     right_handed = np.cross(vectors[:, None, :], vectors[None, :, :]) @ beam > 0
-    pairs = np.argwhere((np.abs(vectors @ vectors.T) <= np.sin(ANGLE_TOLERANCE) * areas) & right_handed)
+    pairs = np.argwhere((np.abs(vectors @ vectors.T) <= sine * areas) & right_handed)
     if len(pairs) == 0:
-        raise InputError(
-            f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two "
-            f"lattice vectors with indices up to {MAX_INDEX} perpendicular to it and to each other within "
-            f"{ANGLE_TOLERANCE:g} rad"
-        )
+        return None
     area = areas[pairs[:, 0], pairs[:, 1]]
-    smallest = pairs[area <= area.min() * (1 + 1e-6)]
+    # Strained, cells that would be equally large are not quite.
+    tie = 1e-6 if max_strain_percent <= MAX_STRAIN else 2 * sine
+    smallest = pairs[area <= area.min() * (1 + tie)]
 
     def simplicity(pair: _IntArray) -> tuple[int, ...]:
         a, b = indices[pair[0]], indices[pair[1]]
@@ -254,7 +300,7 @@ def _shortest_distance(atoms: Atoms, start: float = 3.0) -> float:
         cutoff *= 2
 
 
-def _check_supercell(before: Atoms, after: Atoms) -> None:
+def _check_supercell(before: Atoms, after: Atoms, strain_percent: float) -> None:
     """Stop if the supercell lost, gained, exchanged or moved atoms: this module is wrong, not the input."""
     ratio = after.cell.volume / before.cell.volume
     same_count = abs(len(after) / len(before) - ratio) <= 1e-6 * ratio
@@ -264,9 +310,9 @@ def _check_supercell(before: Atoms, after: Atoms) -> None:
     right_angles = np.allclose(after.cell.angles(), 90.0, rtol=0, atol=1e-9)
     crystal = Atoms(numbers=before.numbers, positions=before.positions, cell=before.cell, pbc=True)
     shortest = _shortest_distance(crystal)
-    # Taking out a skew of ANGLE_TOLERANCE at each of three angles changes distances by up to that share.
+    # Taking a strain out of each of three angles changes distances by up to that share.
     change = abs(_shortest_distance(after, start=1.1 * shortest) - shortest)
-    same_distance = change <= 3 * ANGLE_TOLERANCE * shortest + 1e-6
+    same_distance = change <= 3 * strain_percent / 100 * shortest + 1e-6
     if not (same_count and same_composition and right_angles and same_distance):
         raise RuntimeError(
             f"orthogonal cell is inconsistent: {len(before)} atoms became {len(after)} at a volume ratio of "

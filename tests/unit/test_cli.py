@@ -8,6 +8,7 @@ import pytest
 import xarray
 
 from iphasenet.cli import main
+from iphasenet.errors import InputWarning
 from iphasenet.render import crystal_tilt, lab_tilt
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
@@ -30,6 +31,22 @@ def test_a_simulation_has_dimensions_coordinates_and_units(tmp_path: Path) -> No
     assert 0 < float(data["segments"].sum("segment").max()) < 1
     assert data.attrs["tilt"] == [0.3, -0.1]
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_strain_and_the_block_that_were_used_are_recorded(tmp_path: Path) -> None:
+    text = (STRUCTURES / "KNbO3.cif").read_text()
+    skew = text[text.index("data_KNbO3") :].replace("_cell_angle_beta 90", "_cell_angle_beta 90.05")
+    cif = tmp_path / "two.cif"
+    cif.write_text(text + skew.replace("data_KNbO3", "data_skew"))
+    with pytest.raises(SystemExit, match="found 2 structures, KNbO3, skew; --block"):
+        run(tmp_path, "--thickness", "1", cif=cif)
+    with pytest.raises(SystemExit, match=r"0\.088 % would do \(--max-strain"):
+        run(tmp_path, "--thickness", "1", "--block", "skew", cif=cif)
+    with pytest.warns(InputWarning, match=r"made orthogonal by a strain of 0\.087 %"):
+        data = run(tmp_path, "--thickness", "1", "--block", "skew", "--max-strain", "0.2", cif=cif)
+    assert (data.attrs["block"], data.attrs["max_strain"]) == ("skew", 0.2)
+    assert data.attrs["strain_percent"] == pytest.approx(100 * np.radians(0.05))
+    assert run(tmp_path / "plain", "--thickness", "1", "--block", "knbo3", cif=cif).attrs["strain_percent"] == 0
 
 
 def test_thicknesses_do_not_depend_on_each_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from iphasenet import cli
 from iphasenet.door import one_line
-from iphasenet.errors import InputError
+from iphasenet.errors import InputError, InputWarning
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,11 @@ def test_an_output_that_knows_ascii_alone_gets_plain_letters(tmp_path: Path) -> 
             cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
         )  # fmt: skip
         assert told in process.stdout and b"Traceback" not in process.stdout
+
+
+def test_doubtful_input_is_one_line_too() -> None:
+    before = warnings.formatwarning
+    with one_line("iphasenet"):
+        assert warnings.formatwarning(InputWarning("a\n site"), InputWarning, "file.py", 3) == "iphasenet: a site\n"
+        assert "file.py" in warnings.formatwarning("other", UserWarning, "file.py", 3)
+    assert warnings.formatwarning is before

@@ -32,6 +32,7 @@ LOADED_WHEN_USED = {
     "iphasenet.tables": {"pyarrow"},
     "iphasenet.model": {"einops"},
     "iphasenet.upload": {"s3fs"},
+    "iphasenet.user_images.signal_files": {"sparse"},
     "iphasenet.train": {"tensorboard", "torch.distributed.run"},
 }
 """Imports that other libraries put off until they are called (pandas, MONAI, fsspec, Lightning), and torchrun."""
@@ -39,7 +40,7 @@ LOADED_WHEN_USED = {
 NEVER_CALLED = {"report": {"abtem"}}
 """Imports in functions that none of an environment's rules calls: the report's compute no potential."""
 
-NOT_THERE = {"abtem", "ase", "jsonschema", "plotly", "rsciio", "snakemake", "zarr"}
+NOT_THERE = {"abtem", "ase", "gemmi", "jsonschema", "plotly", "rsciio", "snakemake", "zarr"}
 
 ON_A_GPU = {
     "iphasenet.images",

@@ -102,6 +102,13 @@ def cif_of(wildcards):
     return config["materials"][wildcards.material]["cif"]
 
 
+def crystal_of(wildcards):
+    """What says which crystal of the file is meant, and how its cell is cut."""
+    keys = ("zone_axis", "block", "max_strain_percent")
+    entry = config["materials"][wildcards.material]
+    return {key: entry[key] for key in keys if key in entry}
+
+
 def zone_axis_of(wildcards):
     return config["materials"][wildcards.material]["zone_axis"]
 

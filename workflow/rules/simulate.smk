@@ -15,7 +15,7 @@ rule compute_potential:
         runtime=raised_minutes(10),
     params:
         stage=STAGE_VERSIONS["potential"],
-        zone_axis=zone_axis_of,
+        crystal=crystal_of,
         displacements=displacements_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
@@ -84,7 +84,7 @@ rule simulate_slabs:
         grid=lookup(within=config, dpath="grid"),
         image=lookup(within=config, dpath="image"),
         optics=lookup(within=config, dpath="optics"),
-        zone_axis=zone_axis_of,
+        crystal=crystal_of,
         displacements=displacements_of,
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),

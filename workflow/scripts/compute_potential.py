@@ -1,12 +1,12 @@
 from iphasenet.devices import use_threads
 from iphasenet.numerics import sampled_potential
 from iphasenet.stage import stage
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import crystal_cell
 
 params = snakemake.params
 
 with use_threads(1), stage(f"potential of {snakemake.wildcards.material}", snakemake.log[0], snakemake.output) as log:
-    cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(params.zone_axis))
+    cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif})
     log.info("cell %.3f x %.3f x %.3f Å, %d atoms", *cell.cell.lengths(), len(cell))
     potential = sampled_potential(
         cell, params.sampling, params.image_sampling, params.parametrization, params.displacements

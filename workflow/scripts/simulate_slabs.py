@@ -5,14 +5,14 @@ from iphasenet.render import Image
 from iphasenet.sampling import Grid, samples
 from iphasenet.slab_samples import save_rendered, simulate_slabs
 from iphasenet.stage import stage
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import crystal_cell
 
 params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 settings = snakemake.config["simulation"]
 
 with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0], snakemake.output) as log:
-    cell = orthogonal_cell(read_structure(snakemake.input.cif), tuple(params.zone_axis))
+    cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif})
     planned = [
         sample for sample in samples(params.seed, material, Grid(**params.grid)) if sample.orientation.index == tilt
     ]

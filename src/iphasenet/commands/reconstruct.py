@@ -43,7 +43,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.set_defaults(run=run)
     command.add_argument("input", type=Path, nargs="+", metavar="FILE",
                          help="file, or four of one image each: .emd, .dm3, .dm4, .hspy, .zspy, .nxs, .tif, .npy, "
-                         ".npz, .mib, .h5 or a data set's .zarr")  # fmt: skip
+                         ".npz, .mib, .h5, .hdf5 or a data set's .zarr")  # fmt: skip
     command.add_argument("--output", type=Path, metavar="FILE",
                          help=".zspy, .hspy, .tif, .npz or .png; .csv for a range of thicknesses")  # fmt: skip
     command.add_argument("--figure", type=Path, metavar="FILE", help="picture of all images, .png or .svg")
@@ -104,9 +104,11 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     choices = command.add_argument_group("what to read of a file that holds more")
     choices.add_argument("--sample", metavar="ID", help="of a data set")
     choices.add_argument("--frame", type=quantities.INDEX, metavar="N", help="of a series of scans, from 0")
-    choices.add_argument(
-        "--scan-shape", type=quantities.COUNT, nargs=2, metavar=("ROWS", "COLUMNS"), help="of a .mib without .hdr"
-    )
+    choices.add_argument("--detector-name", metavar="NAME", help="of several segmented detectors, such as DF4")
+    choices.add_argument("--scan-shape", type=quantities.COUNT, nargs=2, metavar=("ROWS", "COLUMNS"),
+                         help="of a .mib: all its patterns, flyback included; needed without its .hdr")  # fmt: skip
+    choices.add_argument("--resample", action="store_true",
+                         help="bring pixels that are not square to squares; refused otherwise")  # fmt: skip
     choices.add_argument(
         "--camera-pixel", type=quantities.CAMERA_PIXEL, metavar="MRAD", help="of 4D-STEM patterns [mrad]"
     )
@@ -197,6 +199,7 @@ def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImag
     shape = None if options.scan_shape is None else tuple(options.scan_shape)
     paths = options.input[0] if len(options.input) == 1 else options.input
     chosen = {"detector": detector, "scan_shape": shape, "energy_kev": options.energy}
+    chosen |= {"detector_name": options.detector_name, "resample": options.resample}
     dose = options.dose if options.sample else None
     image = read_image(paths, options.sample, dose, options.frame, **chosen)
     inner, outer = options.detector or (None, None)

@@ -16,7 +16,7 @@ from iphasenet.render import Image
 from iphasenet.seals import write_xarray
 from iphasenet.sheets import draw_simulation
 from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.structure import MAX_STRAIN, orthogonal_cell, read_structure
 
 _UNRECORDED = ("run", "cif", "output", "preview", "device", "memory", "debug")
 """Options that say where and how, not what."""
@@ -41,6 +41,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     crystal.add_argument("--zone-axis", type=quantities.LATTICE_INDEX, nargs=3, default=(0, 0, 1),
                          metavar=("U", "V", "W"),
                          help="lattice direction along the beam")  # fmt: skip
+    crystal.add_argument("--block", metavar="NAME", help="block of the CIF, where several hold a structure")
+    crystal.add_argument("--max-strain", type=quantities.STRAIN, default=MAX_STRAIN, metavar="PERCENT",
+                         help="strain that may make a slightly skew cell orthogonal [%%]; such as 0.2 for calculated "
+                         "cells")  # fmt: skip
     crystal.add_argument("--thickness", type=quantities.THICKNESS, nargs="+", required=True, metavar="NM",
                          help="thicknesses, rising [nm]")  # fmt: skip
     crystal.add_argument("--rotation", type=quantities.ANGLE, default=0.0, metavar="DEG",
@@ -139,8 +143,9 @@ def run(options: argparse.Namespace) -> None:
         dark_field_mrad=None if options.dark_field is None else tuple(options.dark_field),
     )
     numerics = Numerics(options.multislice_sampling, options.slice_thickness, options.window, options.memory)
+    cell = orthogonal_cell(read_structure(options.cif, options.block), tuple(options.zone_axis), options.max_strain)
     specimen = Specimen(
-        orthogonal_cell(read_structure(options.cif), tuple(options.zone_axis)),
+        cell,
         tuple(10 * thickness for thickness in options.thickness),
         tuple(options.tilt),
         options.rotation,
@@ -153,7 +158,7 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar("multislice", "waves") as progress:
         data = simulate_specimen(specimen, microscope, numerics, image, options.parametrization, device, progress)
     recorded = {name: value for name, value in vars(options).items() if name not in _UNRECORDED and value is not None}
-    data.attrs |= {"structure": options.cif.name, **recorded}
+    data.attrs |= {"structure": options.cif.name, "strain_percent": cell.info["strain_percent"], **recorded}
     for name in ("rms_displacement", "aberrations"):
         data.attrs[name] = [f"{key}={value:g}" for key, value in recorded[name]]
     write_xarray(options.output, data, SIMULATION)

@@ -26,7 +26,7 @@ from iphasenet.reconstruction.preparation import (
     turned_angles,
 )
 from iphasenet.reconstruction.reconstruct import Trained
-from iphasenet.reconstruction.resampling import resampled, turned_frame
+from iphasenet.user_images.resampling import resampled, turned_frame
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 STEP = 15.0

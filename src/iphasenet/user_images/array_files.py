@@ -1,93 +1,109 @@
-"""Images of segments in numpy's files (.npy, .npz), and the pixel size of a .tif."""
+"""Images of segments in numpy's files (.npy, .npz)."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from iphasenet.claims import check_claim
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.user_images.segmented_image import SegmentedImage, check_saturation
-from iphasenet.user_images.signals import length, reading
+from iphasenet.user_images.numbers import read_number, read_numbers, read_order, read_pixel
+from iphasenet.user_images.recording import Recording, pixel_axes
+from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
+from iphasenet.user_images.signals import reading
 
 _ARRAYS = ("segments", "input")
-_NUMBERS = tuple(
-    entry.name for entry in fields(SegmentedImage) if entry.name not in ("segments", "source", "names", "order")
-)
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+"""Readers of a header by the version of the format; a third one serves names that are not Latin, which no image has."""
 
 
-def read_npy(path: Path) -> SegmentedImage:
+def read_npy(path: Path) -> Recording:
     """Read a (4, y, x) array; everything else must be given by name."""
-    with reading(path):
-        images = np.load(path, allow_pickle=False)
-    return _image(images, path, {})
+    return _recording(load_npy(path), path, {})
 
 
-def read_npz(path: Path) -> SegmentedImage:
+def load_npy(path: Path) -> NDArray[Any]:
+    """Read the array of a .npy, whose header does not claim more than there is."""
+    with reading(path), path.open("rb") as stream:
+        _check_header(stream, path.stat().st_size, str(path))
+        stream.seek(0)
+        return np.asarray(np.load(stream, allow_pickle=False))
+
+
+def read_npz(path: Path) -> Recording:
     """
     Read a .npz.
 
     Parameters
     ----------
     path : path
-        File with `segments` (4, y, x) and any fields of `SegmentedImage` as numbers; or of the published data set,
-        with `input` (4, y, x), fractions of the beam current, and `rotation` gamma, alpha, beta; or with one array.
+        File with `segments` (4, y, x) and any fields of `SegmentedImage` as numbers, alone or in an array of one, or as
+        text with a unit; `sampling` may be a pixel's height and width. Or of the published data set, with `input`
+        (4, y, x), fractions of the beam current, and `rotation` gamma, alpha, beta; or with one array.
 
     Returns
     -------
-    SegmentedImage
+    Recording
         The images. Those of the published set, and those whose `order` is stored, are ordered.
     """
     # Opened here: of a damaged file numpy leaves it open.
-    with reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    with reading(path), path.open("rb") as stream:
+        _check_members(stream, path)
+        with np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
     name = next((name for name in _ARRAYS if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
     if name is None:
         raise InputError(f"{path}: found the arrays {', '.join(arrays) or 'none'}; allowed: one, `segments` or `input`")
-    known: dict[str, Any] = {key: _value(arrays[key]) for key in _NUMBERS if key in arrays}
+    known: dict[str, Any] = {
+        key: read_number(arrays[key], quantity.unit, f"{path}: {key}")
+        for key, quantity in QUANTITIES.items()
+        if key in arrays and key != "sampling"
+    }
+    if "rotation" in arrays:
+        known["rotation"] = read_numbers(arrays["rotation"], 3, "degrees", f"{path}: rotation")
     if name == "input":
         known |= {"beam_intensity": 1.0, "order": (0, 1, 2, 3), "names": SEGMENTS, "scan_rotation_deg": 0.0}
-        if len(known.get("rotation", ())) == 3:
+        if "rotation" in known:
             gamma, alpha, beta = known["rotation"]
             known["rotation"] = (alpha, beta, gamma)
     if "order" in arrays:
-        known["order"] = tuple(int(value) for value in arrays["order"])
+        known["order"] = read_order(arrays["order"], f"{path}: order")
     if "names" in arrays:
-        known["names"] = tuple(str(value) for value in arrays["names"])
-    return _image(arrays[name], path, known)
+        known["names"] = tuple(str(value) for value in np.ravel(arrays["names"]))
+    if "sampling" in arrays:
+        known["sampling"] = read_pixel(arrays["sampling"], f"{path}: sampling")
+    return _recording(arrays[name], path, known)
 
 
-def _value(array: NDArray[Any]) -> Any:
-    """Convert an array of a file to a number or a tuple of numbers."""
-    return float(array) if array.ndim == 0 else tuple(float(value) for value in array)
+def _check_members(stream: IO[bytes], path: Path) -> None:
+    """Refuse an archive of which an array claims more than its bytes can hold."""
+    stored = path.stat().st_size
+    with zipfile.ZipFile(stream) as archive:
+        for entry in archive.infolist():
+            name = f"{path}: {entry.filename}"
+            check_claim(name, (entry.file_size,), 1, stored, entry.compress_type != zipfile.ZIP_STORED)
+            if entry.filename.endswith(".npy"):
+                with archive.open(entry) as member:
+                    _check_header(member, entry.file_size, name)
+    stream.seek(0)
 
 
-def _image(images: NDArray[Any], path: Path, known: Mapping[str, Any]) -> SegmentedImage:
-    if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
-        raise InputError(f"{path}: found values of type {images.dtype}; allowed: real numbers")
-    image = SegmentedImage(segments=images, source=str(path), **known)
-    check_saturation(images, str(path))
-    return image
+def _check_header(stream: IO[bytes], stored: int, source: str) -> None:
+    """Refuse an array whose header claims more than there is."""
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        return
+    shape, _, dtype = _HEADERS[version](stream)
+    if not dtype.hasobject:
+        check_claim(source, shape, dtype.itemsize, stored, compressed=False)
 
 
-def tif_sampling(path: Path) -> float | None:
-    """
-    Pixel size of a .tif [Å] that ImageJ or a writer of OME's metadata calibrated; None where there is none.
-
-    RosettaSciIO knows the units of several microscopes' .tif, but of ImageJ's only the micron, and not OME's.
-    """
-    with reading(path), tifffile.TiffFile(path) as file:
-        described = file.imagej_metadata or {}
-        resolution = file.pages.first.tags.get("XResolution")
-        tree = tifffile.xml2dict(file.ome_metadata) if file.ome_metadata else {}
-    unit = length(str(described.get("unit", "")).replace("\\u00B5", "µ"))
-    if unit and resolution is not None and resolution.value[0]:
-        return unit * resolution.value[1] / resolution.value[0]
-    image = tree.get("OME", {}).get("Image", {})
-    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    size, unit = pixels.get("PhysicalSizeX"), length(pixels.get("PhysicalSizeXUnit", "µm"))
-    return float(size) * unit if size and unit else None
+def _recording(images: NDArray[Any], path: Path, known: dict[str, Any]) -> Recording:
+    if images.ndim == 4:
+        raise InputError(f"{path}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")
+    chosen = {"names": known.pop("names")} if "names" in known else {}
+    return Recording(images, str(path), pixel_axes(known.pop("sampling", None)), known=known, **chosen)

@@ -14,7 +14,7 @@ import numpy as np
 from iphasenet.errors import InputError
 
 ENDINGS = (
-    *(".emd", ".dm3", ".dm4", ".hspy", ".zspy", ".nxs", ".tif", ".tiff", ".npy", ".npz", ".mib", ".h5"),
+    *(".emd", ".dm3", ".dm4", ".hspy", ".zspy", ".nxs", ".tif", ".tiff", ".npy", ".npz", ".mib", ".h5", ".hdf5"),
     ".zarr",
 )
 """Endings of the files that are taken for images."""
@@ -34,6 +34,8 @@ OPTIONS = {
     "scan_rotation_deg": "--scan-rotation",
     "sample": "--sample",
     "frame": "--frame",
+    "detector_name": "--detector-name",
+    "resample": "--resample",
     "scan_shape": "--scan-shape",
     "camera_pixel_mrad": "--camera-pixel",
     "camera_centre": "--camera-centre",

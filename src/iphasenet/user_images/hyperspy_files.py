@@ -86,6 +86,7 @@ def write_hyperspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
     if ending == ".zspy":
         with atomic_directory(path, kind) as temporary:
             _write_zspy(temporary, signals, kind)
+            gather_metadata(temporary)
             write_checksums(temporary, {})
     else:
         with atomic_file(path) as temporary:
@@ -106,6 +107,13 @@ def _write_zspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
         data = np.asarray(signal.data)
         chunks = (*(1,) * (data.ndim - 2), *data.shape[-2:])
         create_signal(experiments, signal.title, trees, data.shape, chunks, data.dtype)[...] = data
+
+
+def gather_metadata(path: Path) -> None:
+    """Gather the metadata of a .zspy, and of each of its signals, where Zarr and xarray look for them first."""
+    signals = [f"Experiments/{title}" for title in zarr.open_group(path / "Experiments", mode="r").group_keys()]
+    for name in (*signals, None):
+        zarr.consolidate_metadata(path, path=name, zarr_format=2)
 
 
 def create_zspy(path: Path, attributes: Mapping[str, str] | None = None) -> zarr.Group:
@@ -147,8 +155,11 @@ def create_signal(
     group: Any = experiments.create_group(title)
     for name, tree in trees.items():
         group.create_group(name).attrs.update(dict(tree))
+    names = [dict(trees.get(f"axis-{index}", {})).get("name") for index in range(len(shape))]
     return group.create_array(
         "data",
+        # What xarray calls the axes by.
+        attributes={"_ARRAY_DIMENSIONS": [name or f"axis-{index}" for index, name in enumerate(names)]},
         shape=shape,
         chunks=chunks,
         dtype=dtype,

@@ -1,42 +1,139 @@
-"""What a Merlin camera's file (.mib) says of its patterns."""
+"""Patterns of a Merlin camera (.mib), and what its header and the .hdr beside it say of the scan."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from iphasenet.errors import InputError
-from iphasenet.user_images.segmented_image import describe_shape
-from iphasenet.user_images.signals import Signal, walk
+from iphasenet.user_images.recording import Axis, Recording
+from iphasenet.user_images.signals import reading
+
+_HEADER = 384
+"""Bytes before each pattern of one chip; a camera of several chips says how many more."""
+
+_TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}
+_DEPTHS = {"U16": 12, "U32": 24}
+"""Bits of the counter where the file does not say: of U08 it is 1 or 6."""
+
+_SHOWN = 4
+"""Shapes of a scan that a message proposes."""
 
 
-def check_whole(signal: Signal, path: Path, scan_shape: tuple[int, int] | None) -> None:
+@dataclass(frozen=True)
+class _Patterns:
+    """What stands in a .mib: number of patterns, rows, columns, and bits of the counter, None where unknown."""
+
+    count: int
+    rows: int
+    columns: int
+    depth: int | None
+
+
+def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Recording:
     """
-    Refuse a file whose scan has no shape, or fewer patterns than it should: RosettaSciIO reads what there is.
+    Read the patterns of a .mib.
 
     Parameters
     ----------
-    signal : Signal
-        Patterns of the file.
     path : path
-        The file.
+        The file; the .hdr beside it, of the same name, tells the shape of the scan.
     scan_shape : (int, int), optional
-        Rows and columns that the user gave.
+        Rows and columns of the scan, flyback included, where there is no .hdr, or in the place of what it says.
+
+    Returns
+    -------
+    Recording
+        Patterns (y, x, row, column), read when asked for.
 
     Raises
     ------
     InputError
-        As said.
+        Where the scan's shape is unknown or is not that of the patterns that are there, or the file is damaged.
     """
-    frames = walk(signal.original, "hdr_file.Frames in Acquisition (Number)")
-    wanted = scan_shape[0] * scan_shape[1] if scan_shape else int(frames or 0)
-    if len(signal.shape) == 4 and (found := signal.shape[0] * signal.shape[1]) < wanted:
-        raise InputError(f"{path}: found {found} of {wanted} patterns; allowed: a whole file")
-    if len(signal.shape) != 4:
+    with reading(path):
+        beside = _read_hdr(path)
+        found = _look(path, beside)
+    shape = scan_shape or _told_shape(beside)
+    if shape is None:
         raise InputError(
-            f"{path}: found {describe_shape(signal.shape)} without the shape of the scan; "
-            "allowed: the .hdr file beside it, or rows and columns of the scan by name"
+            f"{path}: found {found.count} images of {found.rows} x {found.columns} pixels without the shape of the "
+            f"scan; allowed: {_said(beside)}, or --scan-shape, such as {_proposed(found.count)}"
         )
+    if math.prod(shape) > found.count:
+        rows = found.count // shape[1]
+        fitting = f", or a scan of {_proposed(found.count, shape)}" if scan_shape and found.count else ""
+        raise InputError(f"{path}: found {rows * shape[1]} of {math.prod(shape)} patterns; allowed: a whole file"
+                         f"{fitting} ({found.count} are there)")  # fmt: skip
+    if math.prod(shape) < found.count:
+        by = "--scan-shape" if scan_shape else "the .hdr beside it"
+        raise InputError(f"{path}: found {found.count} patterns and, by {by}, a scan of {shape[0]} x {shape[1]}; "
+                         f"allowed: all, flyback included, such as {_proposed(found.count, shape)}")  # fmt: skip
+    with reading(path):
+        # Loaded when used: the command line must not wait for it.
+        from rsciio.quantumdetector import load_mib_data
+
+        data = load_mib_data(str(path), lazy=True, navigation_shape=shape[::-1], return_mmap=False)
+        # The camera's rows are stored from below.
+        data = np.flip(data.reshape(*shape, found.rows, found.columns), axis=-2)
+    full = None if found.depth in (None, 1) else 2.0**found.depth - 1
+    return Recording(data, str(path), (Axis("y"), Axis("x"), Axis("row"), Axis("column")), full_count=full)
 
 
-def largest_count(signal: Signal) -> float | None:
-    """Count at which a pixel is saturated, which is not that of the type it is stored in; None where it is unknown."""
-    counter = walk(signal.original, "mib_properties.dynamic_range")
-    return {"12-bit": 2**12 - 1.0, "24-bit": 2**24 - 1.0}.get(str(counter))
+def _look(path: Path, beside: Mapping[str, str] | None) -> _Patterns:
+    """Read the first pattern's header, and count the patterns by the file's size."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER).decode(errors="replace").split(",")
+        if start[0] != "MQ1" or start[6] not in _TYPES:
+            raise ValueError(
+                f"a header that begins with {','.join(start[:7])[:40]!r}, not with MQ1 and one of U08, U16, U32"
+            )
+        file.seek(0)
+        fields = file.read(int(start[2])).decode(errors="replace").split(",")
+    header, columns, rows = int(fields[2]), int(fields[4]), int(fields[5])
+    size = header + rows * columns * np.dtype(_TYPES[fields[6]]).itemsize
+    # MQ1A, the time, the exposure and the counter's bits follow one another; older software leaves them out.
+    later = [index for index, text in enumerate(fields) if text == "MQ1A"]
+    depth = fields[later[0] + 3].strip() if later and len(fields) > later[0] + 3 else ""
+    depth = depth if depth.isdigit() else (beside or {}).get("Counter Depth (number)", "")
+    bits = int(depth) if depth.isdigit() else _DEPTHS.get(fields[6])
+    return _Patterns(path.stat().st_size // size, rows, columns, bits)
+
+
+def _read_hdr(path: Path) -> dict[str, str] | None:
+    """Read the .hdr beside a .mib, None where there is none."""
+    for ending in (".hdr", ".HDR"):
+        beside = path.with_suffix(ending)
+        if beside.is_file():
+            lines = beside.read_text("utf-8", errors="replace").splitlines()
+            pairs = (line.split("\t", 1) for line in lines if "\t" in line)
+            return {name.strip().rstrip(":"): value.strip() for name, value in pairs}
+    return None
+
+
+def _told_shape(beside: Mapping[str, str] | None) -> tuple[int, int] | None:
+    """Rows and columns of the scan by the .hdr: patterns come row by row, a trigger each."""
+    texts = [(beside or {}).get(f"Frames {name} (Number)", "") for name in ("in Acquisition", "per Trigger")]
+    if not all(text.isdigit() for text in texts):
+        return None
+    count, columns = map(int, texts)
+    # One pattern a trigger is a scan that was triggered pixel by pixel.
+    return None if columns < 2 or count % columns else (count // columns, columns)
+
+
+def _said(beside: Mapping[str, str] | None) -> str:
+    """Say what there must be beside a .mib, and what is not as it must."""
+    needed = ("Frames in Acquisition (Number)", "Frames per Trigger (Number)")
+    if beside is None:
+        return f"a .hdr beside it (there is none) with {' and '.join(needed)}"
+    told = ", ".join(f"{name}: {beside.get(name) or 'missing'}" for name in needed)
+    return f"a .hdr with patterns and patterns a row, the latter above 1 (there: {told})"
+
+
+def _proposed(count: int, shape: tuple[int, int] = (0, 0)) -> str:
+    """Name shapes of a scan of all patterns: those with the rows or columns that were meant, then the squarest."""
+    pairs = [(rows, count // rows) for rows in range(2, count // 2 + 1) if count % rows == 0] or [(1, count)]
+    pairs.sort(key=lambda pair: (pair[0] != shape[0], pair[1] != shape[1], abs(math.log(pair[0] / pair[1]))))
+    return " or ".join(f"{rows} x {columns}" for rows, columns in pairs[:_SHOWN])

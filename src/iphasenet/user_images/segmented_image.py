@@ -15,7 +15,7 @@ from iphasenet.errors import InputError
 _SMALLEST_BEAM = 1e-20
 """Smallest difference that the beam may make to a pixel."""
 
-_QUANTITIES = {
+QUANTITIES = {
     "sampling": quantities.IMAGE_SAMPLING,
     "energy_kev": quantities.ENERGY,
     "semiangle_mrad": quantities.SEMIANGLE,
@@ -27,6 +27,7 @@ _QUANTITIES = {
     "dark_intensity": quantities.INTENSITY,
     "beam_intensity": quantities.INTENSITY,
 }
+"""Fields of a `SegmentedImage` that are one number each, with unit and range."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class SegmentedImage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.asarray(self.segments, np.float32))
         check_images(self.segments, self.names, self.source)
-        for name, quantity in _QUANTITIES.items():
+        for name, quantity in QUANTITIES.items():
             value = getattr(self, name)
             if value is not None:
                 quantity.check(value, f"{self.source}: {name}")

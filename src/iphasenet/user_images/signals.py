@@ -1,49 +1,23 @@
-"""Microscopy files through RosettaSciIO: what is in them, opened lazily, and every failure in one line."""
+"""Signals of microscopy files, in HyperSpy's terms, and every failure of a reader in one line."""
 
-import importlib
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
+from iphasenet.memory import check_memory
+from iphasenet.user_images.recording import Axis
+from iphasenet.user_images.segmented_image import describe_shape
 
-READERS = {
-    ".emd": "emd",
-    ".h5": "emd",
-    ".hdf5": "emd",
-    ".dm3": "digitalmicrograph",
-    ".dm4": "digitalmicrograph",
-    ".hspy": "hspy",
-    ".zspy": "zspy",
-    ".nxs": "nexus",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".mib": "quantumdetector",
-}
-"""Module of RosettaSciIO that reads each ending; .h5 is py4DSTEM's."""
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    # Spectrum streams of a Velox file are neither wanted nor small.
-    "emd": {"select_type": "images", "stack_group": False},
-    # Lazy reading opens for writing unless told otherwise.
-    "zspy": {"lazy": True, "mode": "r"},
-    "tiff": {"lazy": False},
-}
-
-_ANGSTROM = {
-    **dict.fromkeys(("\u00c5", "\u212b", "A", "angstrom"), 1.0),
-    **dict.fromkeys(("\u00b5m", "\u03bcm", "um", "micron"), 1e4),
-    **{"pm": 1e-2, "nm": 10.0, "mm": 1e7, "m": 1e10},
-}
-"""Units of length [\u00c5]: angstrom and micro are written in two ways each."""
+_TALKATIVE = ("tifffile", "rsciio")
+"""Loggers of readers: what they say of a damaged file comes back as one line, of a whole one it is no error."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +51,15 @@ class Signal:
         """Shape of the array."""
         return tuple(self.data.shape)
 
+    @property
+    def described_axes(self) -> tuple[Axis, ...]:
+        """The axes in this library's terms; all are unknown where the file describes some of them alone."""
+        listed = self.axes if len(self.axes) == len(self.shape) else ({},) * len(self.shape)
+        return tuple(
+            Axis(str(axis.get("name") or ""), abs(float(axis.get("scale") or 0)) or None, str(axis.get("units") or ""))
+            for axis in listed
+        )
+
     def lookup(self, path: str) -> Any:
         """Value of HyperSpy's metadata at a dotted path, such as Acquisition_instrument.TEM.beam_energy, or None."""
         value = walk(self.metadata, path)
@@ -84,26 +67,6 @@ class Signal:
             if value is None and target == path and (found := walk(self.original, place)) is not None:
                 value = convert(found) if convert else found
         return value
-
-    def sampling(self, source: str) -> float | None:
-        """Pixel size along the last two axes [Å]; None where the file gives no length."""
-        sizes = [_step(axis) for axis in self.axes[-2:]]
-        if len(sizes) < 2 or sizes[0] is None or sizes[1] is None:
-            return None
-        if abs(sizes[0] - sizes[1]) > 1e-3 * sizes[1]:
-            raise InputError(f"{source}: found pixels of {sizes[1]:g} x {sizes[0]:g} Å; allowed: square pixels")
-        return sizes[1]
-
-
-def _step(axis: Mapping[str, Any]) -> float | None:
-    """Step of an axis [Å], or None where its unit is no length."""
-    unit, scale = length(str(axis.get("units") or "")), float(axis.get("scale") or 0)
-    return abs(scale) * unit if unit and scale else None
-
-
-def length(unit: str) -> float | None:
-    """Length that a unit's symbol stands for [\u00c5], None where it is no length."""
-    return _ANGSTROM.get(unit.strip())
 
 
 def walk(tree: Any, path: str) -> Any:
@@ -115,119 +78,44 @@ def walk(tree: Any, path: str) -> Any:
     return tree
 
 
-def read_signals(path: Path, **options: Any) -> list[Signal]:
-    """
-    Read the signals of a file.
-
-    Parameters
-    ----------
-    path : path
-        File with an ending of `READERS`, or the folder of a .zspy.
-    **options
-        For RosettaSciIO's reader.
-
-    Returns
-    -------
-    list of Signal
-        In the file's order, images and everything else; read when asked for, but for .tif.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, of an unknown format, damaged or truncated.
-    """
-    ending = path.suffix.lower()
-    if ending not in READERS:
-        allowed = ", ".join(sorted({*READERS, ".npy", ".npz", ".zarr"}))
-        raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {allowed}")
-    if not path.exists():
-        raise InputError(f"{path}: found no such file; allowed: a file that exists")
-    name = READERS[ending]
-    reader = _reader(name)
-    with reading(path):
-        if name == "tiff":
-            _check_tif(path)
-        if name == "emd" and _is_velox(path):
-            options["lazy"] = False
-        found = reader(str(path), **{"lazy": True, **_OPTIONS.get(name, {}), **options})
-        return [_signal(entry) for entry in found]
-
-
-def _check_tif(path: Path) -> None:
-    """Read a .tif once: RosettaSciIO leaves a damaged one open."""
-    with tifffile.TiffFile(path) as file:
-        if not file.series:
-            raise ValueError("no image in it")
-        for series in file.series:
-            series.asarray()
-        # Of a stack that is cut off, ImageJ's first image is still there.
-        wanted, found = (file.imagej_metadata or {}).get("images", 0), sum(len(series) for series in file.series)
-        if found < wanted:
-            raise ValueError(f"{found} of {wanted} images")
-
-
-def _is_velox(path: Path) -> bool:
-    """Whether Velox wrote a file: it holds images alone, which need not be read lazily, keeping the file open."""
-    with h5py.File(path) as file:
-        return "Version" in file
-
-
-def _reader(name: str) -> Any:
-    try:
-        return importlib.import_module(f"rsciio.{name}").file_reader
-    except ImportError as error:
-        raise InputError(
-            f"RosettaSciIO: found no reader '{name}' ({error}); allowed: pip install 'rosettasciio[hdf5,tiff]'"
-        ) from error
-
-
-def _signal(entry: Mapping[str, Any]) -> Signal:
-    metadata = entry.get("metadata") or {}
-    return Signal(
-        title=str(walk(metadata, "General.title") or ""),
-        data=entry["data"],
-        axes=tuple(entry["axes"]),
-        metadata=_plain(metadata),
-        original=_plain(entry.get("original_metadata") or {}),
-        mapping=entry.get("mapping") or {},
-    )
-
-
-def _plain(tree: Any) -> Any:
-    """Ordinary dictionaries in the place of a reader's own kind."""
-    if hasattr(tree, "to_dict"):
-        tree = tree.to_dict()
-    return {key: _plain(value) for key, value in tree.items()} if isinstance(tree, Mapping) else tree
-
-
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """
-    Turn whatever a reader raises on a damaged file into one line.
+    Turn whatever a reader raises on a damaged file into one line, and keep what else it says to itself.
 
     Parsers of foreign formats fail in every way there is, from KeyError to struct.error; none is a fault of this
     program, and which one it is tells the user less than that the file is damaged.
     """
-    # What it logs of a damaged file comes back as the line below.
-    talkative = logging.getLogger("tifffile")
-    level = talkative.level
-    talkative.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (InputError, MemoryError):
         raise
     except ImportError as error:
         raise InputError(f"{path}: found no way to read it ({error}); allowed: with that package") from error
     except Exception as error:
+        # Of chunks that Zarr reads side by side one error is told; asyncio would print the others, later.
+        logging.getLogger("asyncio").addFilter(_is_no_leftover)
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{path}: found no readable {path.suffix or 'data'} ({told}); allowed: a whole file"
         ) from error
     finally:
-        talkative.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _is_no_leftover(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def load(signal: Signal, path: Path) -> NDArray[Any]:
-    """Read the values of a signal into memory."""
+    """Read the values of a signal into memory; InputError where they do not fit."""
+    check_memory(float(signal.data.nbytes), f"{path}: {describe_shape(signal.shape)}")
     with reading(path):
         return np.asarray(signal.data)

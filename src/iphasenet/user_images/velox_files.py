@@ -17,6 +17,7 @@ import h5py
 from scipy import constants
 
 from iphasenet.errors import InputError
+from iphasenet.user_images.numbers import read_number
 from iphasenet.user_images.signals import Signal, reading, walk
 
 LETTERS = "ABCD"
@@ -33,7 +34,7 @@ def is_velox(signals: Sequence[Signal]) -> bool:
     return any(walk(signal.original, "BinaryResult") is not None for signal in signals)
 
 
-def choose_segments(signals: Sequence[Signal], path: Path) -> list[Signal]:
+def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None = None) -> list[Signal]:
     """
     Find the images of the segments A, B, C and D.
 
@@ -43,6 +44,8 @@ def choose_segments(signals: Sequence[Signal], path: Path) -> list[Signal]:
         All images of the file, in its order.
     path : path
         The file.
+    detector : str, optional
+        Name of the detector, where there are several.
 
     Returns
     -------
@@ -52,16 +55,20 @@ def choose_segments(signals: Sequence[Signal], path: Path) -> list[Signal]:
     Raises
     ------
     InputError
-        When one is missing, when the file holds their differences alone, or more than one detector.
+        When one is missing, when the file holds their differences alone, more than one detector, or not the one that
+        is named.
     """
     found = _by_detector(signals) or _by_detector(signals := _named_by_display(signals, path))
     whole = {name: letters for name, letters in found.items() if len(letters) == len(LETTERS)}
     source, titles = str(path), [signal.title for signal in signals]
-    if len(whole) == 1:
-        (letters,) = whole.values()
+    chosen = {name: whole[name] for name in whole if detector in (None, name)}
+    if len(chosen) == 1:
+        (letters,) = chosen.values()
         return [letters[letter] for letter in LETTERS]
-    if len(whole) > 1:
-        raise InputError(f"{source}: found the segments of {', '.join(whole)}; allowed: those of one detector")
+    if whole:
+        asked = f" and none of {detector}" if detector is not None else ""
+        raise InputError(f"{source}: found the segments of {', '.join(whole)}{asked}; allowed: those of one detector, "
+                         f"--detector-name {' or '.join(whole)}")  # fmt: skip
     if not found and _DIFFERENCES & set(titles):
         raise InputError(
             f"{source}: found differences alone ({', '.join(titles)}): two differences do not give four intensities; "
@@ -135,16 +142,16 @@ def describe_microscope(signal: Signal) -> dict[str, Any]:
     detector = walk(_custom(metadata, "DetectorRotation"), "value")
     scan = walk(metadata, "Scan.ScanRotation")
     if detector is not None:
-        fields["scan_rotation_deg"] = 45 - math.degrees(float(detector))
+        fields["scan_rotation_deg"] = 45 - math.degrees(_read(detector, "DetectorRotation"))
     elif scan is not None:
-        fields["scan_rotation_deg"] = -math.degrees(float(scan))
+        fields["scan_rotation_deg"] = -math.degrees(_read(scan, "ScanRotation"))
     return fields
 
 
 def largest_value(signal: Signal) -> float | None:
     """Largest value that the detector records, where the file says so."""
     value = walk(_custom(signal.original, "MaxPossiblePixelValue"), "value")
-    return None if value is None else float(value)
+    return None if value is None else _read(value, "MaxPossiblePixelValue")
 
 
 def _custom(metadata: Mapping[str, Any], name: str) -> Any:
@@ -155,7 +162,12 @@ def _custom(metadata: Mapping[str, Any], name: str) -> Any:
 def _number(metadata: Mapping[str, Any], path: str) -> float:
     """Positive number at a path; zero where there is none."""
     value = walk(metadata, path)
-    return float(value) if value not in (None, "") else 0.0
+    return _read(value, path) if value not in (None, "") else 0.0
+
+
+def _read(value: Any, name: str) -> float:
+    """Read a number, which Velox writes as text."""
+    return read_number(value, "", f"Velox's {name}")
 
 
 def _collection(signal: Signal) -> tuple[float, float]:
@@ -171,13 +183,14 @@ def _collection(signal: Signal) -> tuple[float, float]:
     for entry in candidates:
         found = walk(entry, "CollectionAngleRange")
         if found is not None:
-            return float(found["begin"]), float(found["end"])
+            begin, end = (_read(found.get(key), f"CollectionAngleRange {key}") for key in ("begin", "end"))
+            return begin, end
     return 0.0, 0.0
 
 
 def _dose(metadata: Mapping[str, Any]) -> float:
     """Dose of the last measured screen current [e/Å²], zero where something is missing."""
     current = _number(metadata, "Optics.LastMeasuredScreenCurrent")
-    size = _number(metadata, "BinaryResult.PixelSize.width") * 1e10
+    area = math.prod(1e10 * _number(metadata, f"BinaryResult.PixelSize.{side}") for side in ("width", "height"))
     electrons = current * _number(metadata, "Scan.DwellTime") / constants.e
-    return electrons / size**2 if size else 0.0
+    return electrons / area if area else 0.0

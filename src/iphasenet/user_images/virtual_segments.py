@@ -13,8 +13,10 @@ from iphasenet import quantities
 from iphasenet.detector import Detector
 from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
+from iphasenet.memory import check_memory
+from iphasenet.user_images.numbers import angle, length
+from iphasenet.user_images.recording import Axis, Recording, check_square
 from iphasenet.user_images.segmented_image import percent
-from iphasenet.user_images.signals import Signal, length
 
 BLOCK_BYTES = 2**26
 """Patterns that are in memory at once, unless the file's own chunks are larger."""
@@ -34,8 +36,8 @@ class VirtualDetector:
     ----------
     inner_mrad, outer_mrad : float
         Collection angles [mrad].
-    pixel_mrad : float, optional
-        Angle that a camera pixel spans [mrad]; taken from the file if not given.
+    pixel_mrad : float or (float, float), optional
+        Angle that a camera pixel spans, or its height and width [mrad]; taken from the file if not given.
     centre : (float, float), optional
         Column and row of the undiffracted beam, 0 being the middle of the first pixel; found in the mean pattern if not
         given.
@@ -46,14 +48,14 @@ class VirtualDetector:
 
     inner_mrad: float
     outer_mrad: float
-    pixel_mrad: float | None = None
+    pixel_mrad: float | tuple[float, float] | None = None
     centre: tuple[float, float] | None = None
     rotation_deg: float = 0.0
 
     def __post_init__(self) -> None:
         Detector(self.inner_mrad, self.outer_mrad)
-        if self.pixel_mrad is not None:
-            quantities.CAMERA_PIXEL.check(self.pixel_mrad, "camera pixel")
+        for side in self.pixel_sides or ():
+            quantities.CAMERA_PIXEL.check(side, "camera pixel")
         for position in self.centre or ():
             quantities.CAMERA_POSITION.check(position, "camera centre")
         quantities.ANGLE.check(self.rotation_deg, "camera rotation")
@@ -62,6 +64,13 @@ class VirtualDetector:
     def has_camera(self) -> bool:
         """Whether anything is said of the camera: then there must be one."""
         return self.pixel_mrad is not None or self.centre is not None or self.rotation_deg != 0
+
+    @property
+    def pixel_sides(self) -> tuple[float, float] | None:
+        """Height and width of a camera pixel [mrad]."""
+        if self.pixel_mrad is None or isinstance(self.pixel_mrad, tuple):
+            return self.pixel_mrad
+        return self.pixel_mrad, self.pixel_mrad
 
     def weights(self, shape: tuple[int, int], source: str) -> NDArray[np.float32]:
         """
@@ -84,9 +93,9 @@ class VirtualDetector:
         InputError
             When the segments reach beyond the camera.
         """
-        assert self.centre is not None and self.pixel_mrad is not None
-        column, row = self.centre
-        recorded = self.pixel_mrad * min(column + 0.5, row + 0.5, shape[1] - 0.5 - column, shape[0] - 0.5 - row)
+        assert self.centre is not None and self.pixel_sides is not None
+        (column, row), (high, wide) = self.centre, self.pixel_sides
+        recorded = min(wide * min(column + 0.5, shape[1] - 0.5 - column), high * min(row + 0.5, shape[0] - 0.5 - row))
         if self.outer_mrad > recorded:
             raise InputError(
                 f"{source}: detector: found an outer angle of {self.outer_mrad:g} mrad; allowed: up to "
@@ -94,8 +103,8 @@ class VirtualDetector:
             )
         parts = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
         y, x = (
-            self.pixel_mrad * (np.arange(size)[:, None] + parts - middle)
-            for size, middle in zip(shape, (row, column), strict=True)
+            side * (np.arange(size)[:, None] + parts - middle)
+            for side, size, middle in zip((high, wide), shape, (row, column), strict=True)
         )
         y, x = (
             np.broadcast_to(values, (*shape, _SUBPIXELS, _SUBPIXELS)).reshape(-1, _SUBPIXELS, _SUBPIXELS)
@@ -117,23 +126,21 @@ class Integrated:
 
 
 def integrate_segments(
-    signal: Signal, detector: VirtualDetector, energy_kev: float | None, source: str, maximum: float | None = None
+    recording: Recording, detector: VirtualDetector, energy_kev: float | None, resample: bool = False
 ) -> Integrated:
     """
     Integrate every pattern of a 4D-STEM data set over four segments.
 
     Parameters
     ----------
-    signal : Signal
+    recording : Recording
         Patterns (y, x, camera row, camera column).
     detector : VirtualDetector
         The segments.
     energy_kev : float, optional
         Energy, by which a camera calibrated in inverse lengths is turned into angles [keV].
-    source : str
-        Name of the file.
-    maximum : float, optional
-        Count at which a camera pixel is saturated; that of an integer type if not given.
+    resample : bool
+        Take camera pixels that are not square as they are; refuse them otherwise.
 
     Returns
     -------
@@ -145,16 +152,21 @@ def integrate_segments(
     InputError
         When the camera's angles are unknown, too small for the segments, or pixels saturated or not finite.
     """
+    data, source = recording.data, recording.source
+    high, wide = recording.axes[2:]
+    if high.step and wide.step and high.unit == wide.unit:
+        check_square((high.step, wide.step), "camera pixels", wide.unit or "(no unit)", source, resample)
     if detector.pixel_mrad is None:
-        detector = replace(detector, pixel_mrad=_pixel_angle(signal, energy_kev, source))
+        detector = replace(detector, pixel_mrad=_pixel_angles(recording, energy_kev))
     if detector.centre is None:
-        detector = replace(detector, centre=find_centre(mean_pattern(signal.data), source))
-    shape = signal.shape
+        detector = replace(detector, centre=find_centre(mean_pattern(data), source))
+    shape = data.shape
     weights = np.concatenate([detector.weights((shape[2], shape[3]), source), np.ones((1, *shape[2:]), np.float32)])
     matrix = weights.reshape(5, -1).T
     sums, saturated = np.empty((*shape[:2], 5), np.float32), 0
-    limit = maximum or (np.iinfo(signal.data.dtype).max if np.issubdtype(signal.data.dtype, np.integer) else np.inf)
-    for place, patterns in blocks(signal.data):
+    largest_of_type = np.iinfo(data.dtype).max if np.issubdtype(data.dtype, np.integer) else np.inf
+    limit = recording.full_count or largest_of_type
+    for place, patterns in blocks(data):
         largest = patterns.max()
         if np.isnan(largest) or np.isinf(largest) or np.isinf(patterns.min()):
             raise InputError(f"{source}: found NaN or infinity in the patterns; allowed: finite numbers")
@@ -163,7 +175,7 @@ def integrate_segments(
         sums[place] = patterns.reshape(*patterns.shape[:2], -1).astype(np.float32) @ matrix
     if saturated:
         share = percent(saturated / math.prod(shape))
-        raise InputError(f"{source}: found {share} of the camera's pixels saturated; allowed: none")
+        raise InputError(f"{source}: found {share} of the camera's pixels saturated at {limit:g}; allowed: none")
     return Integrated(np.moveaxis(sums[..., :4], -1, 0).copy(), float(sums[..., 4].mean(dtype=np.float64)), detector)
 
 
@@ -180,6 +192,7 @@ def blocks(data: Any) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
     """
     chunks = getattr(data, "chunks", None) or tuple((size,) for size in data.shape)
     pattern = math.prod(data.shape[2:]) * data.dtype.itemsize
+    check_memory(float(pattern), f"one pattern of {data.shape[2]:,} x {data.shape[3]:,} pixels")
     for columns in _slices(chunks[1], max(1, BLOCK_BYTES // pattern)):
         most = max(1, BLOCK_BYTES // (pattern * (columns.stop - columns.start)))
         for rows in _slices(chunks[0], most):
@@ -224,18 +237,26 @@ def find_centre(pattern: NDArray[np.floating[Any]], source: str) -> tuple[float,
     return float(column), float(row)
 
 
-def _pixel_angle(signal: Signal, energy_kev: float | None, source: str) -> float:
-    """Angle that a camera pixel spans [mrad], from the axes of the patterns."""
-    axis = signal.axes[-1]
-    unit, scale = str(axis.get("units") or "").replace(" ", ""), abs(float(axis.get("scale") or 0))
-    factor = {"mrad": 1.0, "rad": 1e3, "milliradian": 1.0}.get(unit)
-    if factor and scale:
-        return scale * factor
-    inverse = _inverse_length(unit)
-    if scale and inverse and energy_kev:
-        return 1e3 * wavelength(energy_kev) * scale / inverse
-    missing = " and no energy" if inverse else ""
-    raise InputError(f"{source}: camera pixel: found the unit '{unit}'{missing}; allowed: its angle [mrad] by name")
+def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float, float]:
+    """Height and width of a camera pixel [mrad], by the axes of the patterns; InputError where they tell no angle."""
+    high, wide = recording.axes[2:]
+    height, width = _angle(high, energy_kev), _angle(wide, energy_kev)
+    if height is None or width is None:
+        unit = wide.unit.replace(" ", "")
+        missing = " and no energy" if _inverse_length(unit) else ""
+        raise InputError(f"{recording.source}: camera pixel: found the unit '{unit}'{missing}; allowed: its angle "
+                         "[mrad] by name")  # fmt: skip
+    return height, width
+
+
+def _angle(axis: Axis, energy_kev: float | None) -> float | None:
+    """Step of a camera's axis [mrad]."""
+    unit, inverse = angle(axis.unit), _inverse_length(axis.unit.replace(" ", ""))
+    if axis.step is None:
+        return None
+    if unit is not None:
+        return axis.step * unit
+    return None if inverse is None or not energy_kev else 1e3 * wavelength(energy_kev) * axis.step / inverse
 
 
 def _inverse_length(unit: str) -> float | None:

@@ -77,6 +77,8 @@ def test_the_command_understands_every_setting() -> None:
         "scan_rotation_deg": -7.5,
         "sample": "GaN-1",
         "frame": 2,
+        "detector_name": "DF4",
+        "resample": True,
         "scan_shape": [64, 32],
         "camera_pixel_mrad": 0.5,
         "camera_centre": [63.5, 64.0],
@@ -88,6 +90,7 @@ def test_the_command_understands_every_setting() -> None:
     reconstruct.add_command(parser.add_subparsers())
     found = parser.parse_args(["reconstruct", "in.emd", *command_options(settings)])
     assert found.rotation == [-1e-5, 0.25, -12] and found.thickness == "40" and found.dose == 1e5
+    assert found.resample and found.detector_name == "DF4"
     assert found.flip and found.segment_order == ["4", "DF4-B", "2", "1"] and found.scan_shape == [64, 32]
     assert found.camera_centre == [63.5, 64.0] and found.camera_rotation == -90 and found.dark_intensity == -3.5
     assert not parser.parse_args(["reconstruct", "in.emd", *command_options({"flip": False})]).flip

@@ -167,7 +167,28 @@ def test_missing_and_doubled_segments_are_refused(tmp_path: Path) -> None:
             file.copy(file[operation["dataPath"]], copy)
             operation["dataPath"] = copy
             file[f"Operations/StemInputOperation/0{name}"] = np.array([json.dumps(operation).encode()], dtype=object)
-    with pytest.raises(InputError, match=r"found the segments of DF\d, DF\d; allowed: those of one detector"):
+    told = r"found the segments of (DF\d, DF\d); allowed: those of one detector, --detector-name DF\d or DF\d"
+    with pytest.raises(InputError, match=told):
+        read_image(path)
+    np.testing.assert_array_equal(read_image(path, detector_name="DF2").arranged, fractions().arranged)
+    with pytest.raises(InputError, match=r"found the segments of DF\d, DF\d and none of DF8; allowed"):
+        read_image(path, detector_name="DF8")
+
+
+def test_spectra_beside_the_images_do_no_harm(tmp_path: Path) -> None:
+    """RosettaSciIO asks for `sparse` before it leaves out what it was not asked for."""
+    path = velox(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.create_group("Data/SpectrumImage/a")
+        file.create_group("Presentation/Displays/ImageDisplay")
+    np.testing.assert_array_equal(read_image(path).arranged, fractions().arranged)
+
+
+@pytest.mark.parametrize("name", ["AccelerationVoltage", "BeamConvergence"])
+def test_a_number_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
+    path = velox(tmp_path)
+    edit(path, lambda metadata: metadata["Optics"].update({name: "a lot"}))
+    with pytest.raises(InputError, match=rf"Velox's Optics\.{name}: found 'a lot'; allowed: one number"):
         read_image(path)
 
 

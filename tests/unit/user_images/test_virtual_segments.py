@@ -279,3 +279,20 @@ def test_bad_detectors_are_refused() -> None:
         VirtualDetector(3, 11, pixel_mrad=-1)
     with pytest.raises(InputError, match="camera centre: found nan"):
         VirtualDetector(3, 11, centre=(float("nan"), 3))
+
+
+def test_camera_pixels_that_are_not_square_are_refused_or_taken_as_they_are(tmp_path: Path) -> None:
+    """Half the camera's rows, twice as high: the same segments, but for the pixels that a border cuts."""
+    path = tmp_path / "a.hspy"
+    full = patterns()
+    binned = full.reshape(*SCAN, CAMERA[0] // 2, 2, CAMERA[1]).sum(axis=3)
+    axes = list(pattern_axes())
+    axes[2] = uniform_axis("qy", CAMERA[0] // 2, False, 2.0, "mrad")
+    write_hyperspy(path, [Signal("patterns", binned, tuple(axes))], IMAGE)
+    halved = VirtualDetector(3, 11, centre=(CENTRE[0], (CENTRE[1] - 0.5) / 2))
+    with pytest.raises(InputError, match=r"found camera pixels of 1 x 2 mrad; allowed: square camera pixels, or"):
+        read_image(path, detector=halved)
+    found = read_image(path, detector=halved, resample=True)
+    np.testing.assert_allclose(found.arranged, by_hand(full), rtol=0.15)
+    with pytest.raises(InputError, match=r"outer angle of 17 mrad; allowed: up to 16 mrad"):
+        read_image(path, detector=VirtualDetector(3, 17, centre=halved.centre), resample=True)

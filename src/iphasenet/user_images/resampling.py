@@ -22,7 +22,7 @@ _SPLINE = 5
 FloatImages = NDArray[np.float32]
 
 
-def resampled(images: NDArray[np.floating[Any]], sampling: float, target: float) -> FloatImages:
+def resampled(images: NDArray[np.floating[Any]], sampling: float | tuple[float, float], target: float) -> FloatImages:
     """
     Interpolate images on pixels of another size.
 
@@ -30,8 +30,8 @@ def resampled(images: NDArray[np.floating[Any]], sampling: float, target: float)
     ----------
     images : (..., y, x) array
         Images.
-    sampling : float
-        Their pixel size [Å].
+    sampling : float or (float, float)
+        Their pixel size, or a pixel's height and width [Å].
     target : float
         Pixel size wanted [Å].
 
@@ -48,11 +48,14 @@ def resampled(images: NDArray[np.floating[Any]], sampling: float, target: float)
     InputError
         Where less than one pixel fits.
     """
-    if not (0 < sampling < math.inf and 0 < target < math.inf):
+    sides = sampling if isinstance(sampling, tuple) else (sampling, sampling)
+    if not all(0 < side < math.inf for side in (*sides, target)):
         raise InputError(f"sampling: found {sampling} and {target} Å; allowed: above 0")
-    if abs(sampling / target - 1) < SAME_PIXEL:
+    if all(abs(side / target - 1) < SAME_PIXEL for side in sides):
         return np.asarray(images, np.float32)
-    along_y, along_x = (_interpolation(size, sampling / target) for size in images.shape[-2:])
+    along_y, along_x = (
+        _interpolation(size, side / target) for size, side in zip(images.shape[-2:], sides, strict=True)
+    )
     return np.asarray(along_y @ np.asarray(images, np.float32) @ along_x.T, np.float32)
 
 

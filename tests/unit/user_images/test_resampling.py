@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.reconstruction.resampling import resampled, turned_frame
+from iphasenet.user_images.resampling import resampled, turned_frame
 
 FIELD = (40.0, 30.0)
 """Sides along y and x [Å]."""
@@ -69,3 +69,10 @@ def test_a_turned_frame_is_the_largest_inside_the_field(shape: tuple[int, int], 
         high = sine * (columns + more) + cosine * (rows + more)
         wide = cosine * (columns + more) + sine * (rows + more)
         assert (high <= shape[0] + 1e-6 and wide <= shape[1] + 1e-6) == fits
+
+
+def test_each_side_of_a_pixel_has_its_own_size() -> None:
+    """A product of two waves, each of which is as on a grid of its own."""
+    y, x = (np.cos(np.pi * 3 * (np.arange(size) + 0.5) / size) for size in (12, 16))
+    finer = np.cos(np.pi * 3 * (np.arange(24) + 0.5) / 24)
+    np.testing.assert_allclose(resampled(np.outer(y, x), (0.4, 0.2), 0.2), np.outer(finer, x), atol=1e-5)
