@@ -42,7 +42,7 @@ def alone_in(folder: Path, wait: float | None = None) -> Iterator[None]:
         Another process still holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as file:
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
         _take(file, folder, WAIT_SECONDS if wait is None else wait)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}\n")

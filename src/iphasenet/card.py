@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from iphasenet.dataset import material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
-from iphasenet.marks import LIST
+from iphasenet.marks import LIST, UNLISTED
 
 TITLE = "iphasenet: simulated four-quadrant STEM data sets and their inversion to the projected potential"
 AUTHORS = "The iphasenet authors"
@@ -171,7 +171,7 @@ def _facts(attributes: Mapping[str, Any], materials: Sequence[Material], paths: 
     keys = ("title", "configuration.run", "licence", "versions.iphasenet")
     title, run, licence, version = (str(_get(attributes, key, str(paths["dataset"]))) for key in keys)
     # Snakemake's time stamp is no part of the store.
-    files = (p for p in paths["dataset"].rglob("*") if p.is_file() and p.name != ".snakemake_timestamp")
+    files = (p for p in paths["dataset"].rglob("*") if p.is_file() and p.name not in UNLISTED - {LIST})
     return {
         "title": f"{title} ({run})",
         "licence": licence,

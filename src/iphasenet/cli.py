@@ -1,6 +1,7 @@
 """The command `iphasenet`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -8,6 +9,7 @@ from typing import NoReturn
 
 from iphasenet.door import one_line
 from iphasenet.errors import InputError
+from iphasenet.library import OWN, check_own
 
 COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`."""
@@ -25,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; whatever goes wrong ends it with one line and exit code 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     with one_line("iphasenet", "--debug" in given):
+        library = check_own()
+        if OWN in os.environ:
+            print(library, file=sys.stderr)
         parser = _parser(given)
         # Of which argparse makes an empty list.
         if any(text.endswith("=--") for text in given):

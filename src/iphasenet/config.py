@@ -56,6 +56,10 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
                 f"configuration: materials.{name}.cif: found {material['cif']!r}, which does not exist; "
                 "allowed: path of a CIF file"
             )
+        if not {"zone_axis", "zone_axes"} & set(material):
+            raise InputError(
+                f"configuration: materials.{name}.zone_axis: found nothing; allowed: a value is required, or zone_axes"
+            )
     for name, crystal in crystals(config).items():
         if not any(crystal["zone_axis"]):
             raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
@@ -176,19 +180,12 @@ def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def selected_materials(config: Mapping[str, Any]) -> list[str]:
-    """Materials of a run, with all zone axes of each: `select`, or all."""
+    """Materials of a run in the configuration's order, with all zone axes of each: `select`, or all."""
     names = list(crystals(config))
-    chosen = config.get("select", names)
-    return list(dict.fromkeys(name for one in chosen for name in names if one in (name, name.split("_")[0])))
+    chosen = set(config.get("select", names))
+    return [name for name in names if {name, name.split("_")[0]} & chosen]
 
 
 def potential_image_sampling(config: Mapping[str, Any]) -> float:
     """Pixel of the finest images that a potential serves [Å]: a change among coarser ones remakes no potential."""
     return min(0.1, float(config["image"]["sampling_angstrom"]))
-
-
-def sorted_keys(value: Any) -> Any:
-    """Copy of a configuration with its keys in order: jobs must not run again because keys were moved."""
-    if isinstance(value, Mapping):
-        return {key: sorted_keys(value[key]) for key in sorted(value)}
-    return value

@@ -5,6 +5,8 @@ import math
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ _DEEPEST, _MOST = 20, 100_000
 
 _DIGITS = 30
 """Of an integer; none has more that means anything."""
+
+_EXACT = 2**53
+"""Below it, floating point holds every whole number."""
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """What neither a path nor a report can hold: control characters and halves of characters."""
@@ -44,10 +49,56 @@ def check_form(config: Mapping[str, Any], schema: str | Path) -> None:
         One line that names the key, what was found and what is allowed.
     """
     _check_values(config)
-    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    rules = _rules(schema)
     error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(dict(config)))
     if error is not None:
         raise InputError(_one_line(error, rules))
+
+
+@cache
+def _rules(schema: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    return found
+
+
+def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
+    """
+    Bring a configuration to the one form of all that mean the same: jobs run again where one means something else.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration that `check_form` accepts.
+    schema : path
+        JSON schema (YAML) of the configuration. Lists that it calls `unordered` hold each entry once, whatever their
+        order.
+
+    Returns
+    -------
+    dict
+        Copy with its keys in order, whole numbers as integers, unordered lists in order and without keys whose value is
+        the schema's `default`: what is left out means the same.
+    """
+    found: dict[str, Any] = _one_form(config, _rules(schema))
+    return found
+
+
+def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        named, others = rules.get("properties", {}), rules.get("additionalProperties")
+        any_other = others if isinstance(others, Mapping) else {}
+        parts = {key: named.get(key, any_other) for key in sorted(value)}
+        formed = {key: _one_form(value[key], part) for key, part in parts.items()}
+        return {
+            key: child
+            for key, child in formed.items()
+            if "default" not in parts[key] or child != _one_form(parts[key]["default"], parts[key])
+        }
+    if isinstance(value, list):
+        entries = [_one_form(entry, rules.get("items", {})) for entry in value]
+        return [entry for entry, _ in groupby(sorted(entries))] if rules.get("unordered") else entries
+    # YAML has 20, 20.0 and 2.0e+1 for one number.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 def check_keys(path: str | Path) -> None:

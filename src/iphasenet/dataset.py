@@ -7,13 +7,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from iphasenet import __version__
 from iphasenet.errors import InputError
 from iphasenet.material_data import MaterialData
 from iphasenet.names import check_samples, material_of
 from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
 from iphasenet.seals import open_store
 from iphasenet.storage import Place
-from iphasenet.store import COORDINATES
+from iphasenet.store import COORDINATES, FORMAT_VERSION
 
 Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
 """Which samples of a split to read, by their coordinates: indices within the split."""
@@ -48,8 +49,14 @@ class StoredRows:
 
 
 def open_dataset(path: Place) -> zarr.Group:
-    """Open an assembled data set, as `iphasenet.seals.open_store`."""
-    return open_store(path, "dataset")
+    """Open an assembled data set, as `iphasenet.seals.open_store`; InputError where its format is another version's."""
+    root = open_store(path, "dataset")
+    if root.attrs.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: found format_version {root.attrs.get('format_version')!r}; allowed: {FORMAT_VERSION!r}, which "
+            f"iphasenet {__version__} reads"
+        )
+    return root
 
 
 def material_groups(root: zarr.Group) -> dict[str, zarr.Group]:

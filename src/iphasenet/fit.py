@@ -20,12 +20,11 @@ from iphasenet.dataset import open_dataset, read_split
 from iphasenet.files import write_table
 from iphasenet.frames import Frames, StoredFrames
 from iphasenet.history import read_history
-from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings
 from iphasenet.render import Image
-from iphasenet.rendered_frames import RenderedFrames, load_simulated
+from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
 from iphasenet.storage import Place, is_url
-from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
+from iphasenet.trained_on import TrainingInputs, describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.trainer import make_trainer
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
@@ -114,9 +113,11 @@ def fit(
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes, model.norm)
     attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
-    frames = _frames(train, settings, sources.simulations, attributes)
+    simulated = _simulated(sources.simulations, settings, attributes)
+    inputs = TrainingInputs({"train": train, "validation": validation}, simulated, noise, model, settings)
+    frames = _frames(inputs)
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
-    described = describe_run([*train, *validation], noise, model, settings)
+    described = describe_run(inputs)
     folder = outputs.checkpoints / run_identity(described)
     provenance = Provenance(described)
     callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
@@ -153,14 +154,18 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _frames(
-    train: Sequence[MaterialData],
-    settings: TrainingSettings,
-    simulations: Sequence[Path],
-    attributes: Mapping[str, Any],
-) -> Frames:
-    """Frames from where the settings say."""
+def _simulated(
+    simulations: Sequence[Path], settings: TrainingSettings, attributes: Mapping[str, Any]
+) -> list[SimulatedMaterial]:
+    """Read what crops are rendered from, where they are."""
     if settings.source == "stored":
-        return StoredFrames(train, settings.crop_pixels)
-    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
-    return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))
+        return []
+    return load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+
+
+def _frames(inputs: TrainingInputs) -> Frames:
+    """Frames from where the settings say."""
+    train, crop = inputs.data["train"], inputs.training.crop_pixels
+    if inputs.training.source == "stored":
+        return StoredFrames(train, crop)
+    return RenderedFrames(inputs.simulations, Image(crop, train[0].sampling))

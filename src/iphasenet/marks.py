@@ -36,7 +36,8 @@ _STARTS = {
 LIST = "checksums.sha256"
 """File in a store that lists the others, with their checksums."""
 
-UNLISTED = {LIST, ".snakemake_timestamp"}
+UNLISTED = {LIST, ".snakemake_timestamp", ".DS_Store", "Thumbs.db", "desktop.ini"}
+"""Files that are no part of a store: its list, and what Snakemake and file browsers leave where they have been."""
 
 
 def mark_text(kind: str) -> str:

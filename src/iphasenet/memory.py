@@ -35,7 +35,7 @@ def available_bytes() -> float:
         found.append(limit)
     for path, pattern, unit in ((_MEMINFO, r"MemAvailable: +(\d+) kB", 1024), (_CGROUP, r"(\d+)", 1)):
         try:
-            match = re.search(pattern, path.read_text())
+            match = re.search(pattern, path.read_text(encoding="utf-8"))
         except OSError:
             continue
         if match:

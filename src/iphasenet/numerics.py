@@ -159,6 +159,6 @@ def check_thicknesses(thicknesses: Sequence[float]) -> None:
 
 
 def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
-    """Slices nearest to each thickness [Å]; InputError where one is below a slice."""
+    """Slices nearest to each thickness [Å]; InputError where one is below a slice, or two are of the same slab."""
     check_thicknesses(thicknesses)
-    return [slicing.nearest(thickness) for thickness in thicknesses]
+    return slicing.exits(thicknesses)

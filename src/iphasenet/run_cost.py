@@ -1,17 +1,60 @@
 """What a run has cost, from the benchmark tables that Snakemake leaves of each job."""
 
 import ast
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas
 
 from iphasenet.errors import InputError
+from iphasenet.sampling import Grid, orientations
 
 _MEBIBYTES_A_GIGABYTE = 1e9 / 2**20
 
 
-def run_cost(benchmarks: Path) -> pandas.DataFrame:
+_OTHERS = {
+    "dataset": ("compute_potential", "render_samples", "assemble_dataset", "describe_dataset", "upload_dataset"),
+    "trained": ("train_model", "fit_baselines", "describe_model", "draw_loss"),
+}
+"""Rules that a run has no jobs of where it takes what they make from another run; beside the simulations."""
+
+
+def planned_jobs(config: Mapping[str, Any], materials: Sequence[str]) -> dict[str, set[str]]:
+    """
+    List the jobs of a run's rules: tables of those of an earlier configuration stay where they are.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : sequence of str
+        Materials of the run.
+
+    Returns
+    -------
+    dict
+        Names of the jobs of each rule that has several, and of each that the run has none of.
+    """
+    grid, size = Grid(**config["grid"]), config["jobs"]["tilts_per_job"]
+    several = ("compute_potential", "render_samples", "predict_samples", "evaluate_samples", "draw_material")
+    jobs: dict[str, set[str]] = {name: set(materials) for name in several}
+    jobs["compare_windows"] = set(materials if config["evaluation"]["window_factors"] else ())
+    jobs |= {"simulate_images": set(), "simulate_slabs": set()}
+    for name in () if "dataset" in config else materials:
+        for orientation in orientations(config["seed"], name, grid):
+            if orientation.is_periodic:
+                jobs["simulate_images"].add(f"{name}-batch{orientation.index // size}")
+            else:
+                jobs["simulate_slabs"].add(f"{name}-tilt{orientation.index}")
+    for key, rules in _OTHERS.items():
+        if key in config:
+            jobs |= {rule: set() for rule in rules}
+    return jobs
+
+
+def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] = MappingProxyType({})) -> pandas.DataFrame:
     """
     Add up the time and memory of a run's jobs.
 
@@ -20,6 +63,8 @@ def run_cost(benchmarks: Path) -> pandas.DataFrame:
     benchmarks : Path
         Folder of Snakemake's tables, `<rule>.tsv` or `<rule>/<job>.tsv`, plain ones or those of
         `--benchmark-extended`. A job that ran again counts as it ran last.
+    planned : mapping
+        Names of the jobs of a rule (`planned_jobs`): others do not count. All count of rules that are not in it.
 
     Returns
     -------
@@ -34,8 +79,10 @@ def run_cost(benchmarks: Path) -> pandas.DataFrame:
     InputError
         A file is no such table.
     """
+    tables = [(path.relative_to(benchmarks).parts[0], path) for path in sorted(benchmarks.rglob("*.tsv"))]
+    named = [(part.removesuffix(".tsv"), path) for part, path in tables]
     jobs = pandas.DataFrame(
-        _job(path, path.relative_to(benchmarks).parts[0]) for path in sorted(benchmarks.rglob("*.tsv"))
+        _job(path, rule) for rule, path in named if rule not in planned or path.stem in planned[rule]
     )
     if jobs.empty:
         return jobs
@@ -57,7 +104,7 @@ def _job(path: Path, rule: str) -> dict[str, Any]:
     except (OSError, KeyError, IndexError, ValueError, SyntaxError) as error:
         raise InputError(f"{path}: found no benchmark of a job; allowed: a table as Snakemake writes it") from error
     return {
-        "rule": rule.removesuffix(".tsv"),
+        "rule": rule,
         "wall": wall / 3600,
         "cores": cores / 3600,
         "memory": memory / _MEBIBYTES_A_GIGABYTE,

@@ -1,6 +1,8 @@
 """How a cell is cut into slices along the beam: between its atomic layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,17 @@ class Slicing:
         start = int(thickness // self.thicknesses.sum()) * self.count
         candidates = range(max(1, start), start + self.count + 1)
         return min(candidates, key=lambda total: abs(self.depth(total) - thickness))
+
+    def exits(self, thicknesses: Sequence[float]) -> list[int]:
+        """Slices nearest to each of several rising thicknesses [Å]; InputError where two are of the same slab."""
+        totals = [self.nearest(thickness) for thickness in thicknesses]
+        for (first, before), (second, total) in pairwise(zip(thicknesses, totals, strict=True)):
+            if before == total:
+                raise InputError(
+                    f"thickness: found {first / 10:g} and {second / 10:g} nm, which are the same {total} slices, "
+                    f"{self.depth(total) / 10:.4g} nm; allowed: thicknesses of different slabs, or one of them"
+                )
+        return totals
 
 
 def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thickness: float) -> Slicing:

@@ -12,18 +12,20 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from iphasenet import __version__
 from iphasenet.door import describe, is_foreseen
 from iphasenet.errors import InputError
 from iphasenet.files import file_bytes, format_bytes
+from iphasenet.library import check_own
 
 STAGE_VERSIONS = {
     "potential": 3,
     "images": 2,
     "slabs": 4,
     "samples": 7,
-    "dataset": 3,
+    "dataset": 4,
     "card": 1,
-    "model": 4,
+    "model": 5,
     "model_card": 1,
     "predictions": 5,
     "evaluation": 4,
@@ -35,8 +37,8 @@ STAGE_VERSIONS = {
 
 def library_versions() -> dict[str, str]:
     """Versions of this library and of those that results depend on, as far as this environment has them."""
-    found = {"python": platform.python_version()}
-    for name in ("iphasenet", "abtem", "ase", "numpy", "torch", "monai", "zarr"):
+    found = {"python": platform.python_version(), "iphasenet": __version__}
+    for name in ("abtem", "ase", "numpy", "torch", "monai", "zarr"):
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
@@ -68,7 +70,7 @@ def check_scratch() -> None:
 @contextmanager
 def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
     """
-    Log some work: with what versions, what it says and warns of, and last how long it took or what failed.
+    Log some work: with what versions and library, what it says and warns of, and last how long it took or what failed.
 
     Parameters
     ----------
@@ -93,6 +95,7 @@ def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
             warnings.showwarning = lambda message, category, *_rest: logger.warning(
                 "%s: %s", category.__name__, message
             )
+            logger.info("%s", check_own())
             check_scratch()
             yield logger
         logger.info("ended after %.1f s", time.monotonic() - started)

@@ -17,7 +17,7 @@ from zarr.codecs import Crc32cCodec
 from iphasenet.acquisition import FixedNoise
 from iphasenet.checksums import check_files, listed_files
 from iphasenet.detector import SEGMENTS
-from iphasenet.marks import LIST
+from iphasenet.marks import UNLISTED
 from iphasenet.names import material_of
 from iphasenet.noise import fixed_noise
 from iphasenet.render import Image, Rendered
@@ -232,5 +232,5 @@ def assemble(path: str | Path, materials: Mapping[str, str | Path], attributes: 
         for name, source in materials.items():
             material_of(open_store(source, "material"), name)
             check_files(source)
-            shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(".snakemake_timestamp", LIST))
+            shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns(*UNLISTED))
             known |= {f"{name}/{file}": checksum for file, checksum in listed_files(Folder(source)).items()}

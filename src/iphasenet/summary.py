@@ -223,4 +223,4 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
         for ending in ("parquet", "csv"):
             write_table(table, folder / f"{name}.{ending}")
     with atomic_file(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n")
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,10 @@ from iphasenet.errors import InputError
 from iphasenet.reading import whole_file
 
 _UNKNOWN = ["", "nan"]
-"""What is no number in a CSV file. Nothing else: NA may be a crystal's name."""
+"""What is no number in a CSV file, and nothing else is."""
+
+_NAMES = dict.fromkeys(("material", "sample_id", "case", "run"), str)
+"""Columns whose entries are names, whatever they look like: crystals may be called NA, null, nan or 007."""
 
 
 def read_table(
@@ -63,4 +66,5 @@ def _frame(path: Path) -> pandas.DataFrame:
     with whole_file(path, "a CSV file"):
         if not path.read_bytes().endswith(b"\n"):
             raise InputError(f"{path}: found a last row without its end; allowed: a whole CSV file")
-        return pandas.read_csv(path, keep_default_na=False, na_values=_UNKNOWN)
+        unknown = {name: _UNKNOWN for name in pandas.read_csv(path, nrows=0) if name not in _NAMES}
+        return pandas.read_csv(path, keep_default_na=False, na_values=unknown, dtype=_NAMES)

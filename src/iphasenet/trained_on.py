@@ -4,56 +4,99 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.material_data import MaterialData, zone_axis_angle
 from iphasenet.model import ModelSettings
+from iphasenet.rendered_frames import SimulatedMaterial
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.training_settings import TrainingSettings
 
 
-def describe_run(
-    data: Sequence[MaterialData], noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainingInputs:
     """
-    Say what a run is: only one with the same data, code stage, noise, model and settings may be resumed.
+    All that a training reads, the code apart: its identity is made of every field, so that none is forgotten there.
 
-    Parameters
+    Attributes
     ----------
-    data : sequence of MaterialData
-        Training and validation splits.
+    data : mapping
+        Samples of the training and validation splits, material by material.
+    simulations : sequence of SimulatedMaterial
+        What crops are rendered from; nothing where they are cut from the samples.
     noise : TrainingNoise
         Noise model.
     model : ModelSettings
         Architecture.
-    settings : TrainingSettings
+    training : TrainingSettings
         How to train.
+    """
+
+    data: Mapping[str, Sequence[MaterialData]]
+    simulations: Sequence[SimulatedMaterial]
+    noise: TrainingNoise
+    model: ModelSettings
+    training: TrainingSettings
+
+
+_TOLD = (TrainingNoise, ModelSettings, TrainingSettings)
+"""Inputs that are told value by value; of others a checksum of all their numbers."""
+
+
+def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
+    """
+    Say what a run is: only one that reads the same by the same code may be resumed.
+
+    Parameters
+    ----------
+    inputs : TrainingInputs
+        All that it reads.
 
     Returns
     -------
     dict
-        Plain values, nested; `data` is a checksum of the arrays.
+        Plain values, nested: each of the inputs' fields by its name, and what one wants to know of them.
     """
-    checksum = 0
-    for part in data:
-        for array in (part.segments, part.potential, part.noisy_segments, part.metadata):
-            for row in range(len(array)):
-                checksum = zlib.crc32(np.ascontiguousarray(array[row]).data, checksum)
+    train = inputs.data["train"]
     described = {
         "stage": STAGE_VERSIONS["model"],
-        "data": f"{checksum:08x}",
-        "materials": list(dict.fromkeys(part.material for part in data)),
-        "sampling_angstrom": data[0].sampling,
-        "noise": asdict(noise),
-        "model": asdict(model),
-        "training": asdict(settings),
+        "materials": list(dict.fromkeys(part.material for part in (*train, *inputs.data["validation"]))),
+        "sampling_angstrom": train[0].sampling,
     }
+    for field in fields(inputs):
+        value = getattr(inputs, field.name)
+        described[field.name] = asdict(value) if isinstance(value, _TOLD) else f"{_checksum(value):08x}"
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
+
+
+def _checksum(value: Any, start: int = 0) -> int:
+    """CRC-32 of all that is in a value; images are read row by row, in memory or in the store, and count the same."""
+    if is_dataclass(value):
+        return _checksum({field.name: getattr(value, field.name) for field in fields(value)}, start)
+    if isinstance(value, Mapping):
+        return _checksum([part for key in sorted(value) for part in (key, value[key])], start)
+    if isinstance(value, Tensor):
+        value = value.numpy(force=True)
+    is_numbers = value.dtype.kind in "biufc" if isinstance(value, np.ndarray) else hasattr(value, "shape")
+    if is_numbers and value.shape:
+        start = zlib.crc32(str(value.shape).encode(), start)
+        for row in range(len(value)):
+            start = zlib.crc32(np.ascontiguousarray(value[row]).data, start)
+        return start
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        start = zlib.crc32(f"{len(value)}".encode(), start)
+        for part in value:
+            start = _checksum(part, start)
+        return start
+    return zlib.crc32(repr(value).encode(), start)
 
 
 def run_identity(described: dict[str, Any]) -> str:

@@ -131,6 +131,11 @@ def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
         Checked configuration; `jobs.training_without_gpu` lets it go on.
     materials, cores : int
         As in `estimate_training`.
+
+    Raises
+    ------
+    InputError
+        One line, without the word training before it.
     """
     jobs = config["jobs"]
     present, processes = torch.cuda.device_count(), jobs["training_processes"]
@@ -139,14 +144,13 @@ def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
     if present:
         if processes > present:
             raise InputError(
-                f"training: found {present} GPU(s) for jobs.training_processes {processes}, one a GPU; allowed: at "
-                f"most {present}"
+                f"found {present} GPU(s) for jobs.training_processes {processes}, one a GPU; allowed: at most {present}"
             )
         return
     hours = estimate_training(config, materials, cores).seconds / 3600
     time = f"{hours:,.0f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
     raise InputError(
-        f"training: found no GPU, and jobs.training_gpus {jobs['training_gpus']}; it would take about {time} on "
+        f"found no GPU, and jobs.training_gpus {jobs['training_gpus']}; it would take about {time} on "
         f"{cores} cores; allowed: config/laptop.yaml, a machine with a GPU, or jobs.training_without_gpu true"
     )
 

@@ -42,7 +42,7 @@ class Record:
     def save(self, path: str | Path) -> None:
         """Write JSON; it appears whole or not at all."""
         with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 def upload(store: Path, url: str) -> Record:

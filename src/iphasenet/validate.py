@@ -1,6 +1,6 @@
 """Check of an assembled data set: what a reader relies on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +60,8 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     list of Problem
         Empty where all is well: files as their checksums say; arrays with the dimensions, types and units of the
         format; names of materials and samples that are some; finite numbers, no image 0 everywhere; segments from 0
-        that sum to less than the beam, potentials with a mean above 0; no tilt in two splits, no split empty, no
-        sample twice.
+        that sum to less than the beam, potentials with a mean above 0; no tilt in two splits, no planned split
+        empty, no sample twice.
     """
     problems = [Problem("checksums", text) for text in damaged_files(store)]
     try:
@@ -73,6 +73,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     if root.attrs.get("format_version") != FORMAT_VERSION:
         found = root.attrs.get("format_version")
         problems.append(Problem("layout", f"format_version is {found!r}, not {FORMAT_VERSION!r}"))
+    planned = _planned_splits(root)
     groups = sorted(root.groups())
     if not groups:
         problems.append(Problem("layout", "no material"))
@@ -84,7 +85,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
         if layout:
             # What has no shape cannot be read further.
             continue
-        problems += [Problem("splits", f"{name}: {text}") for text in _splits(group)]
+        problems += [Problem("splits", f"{name}: {text}") for text in _splits(group, planned)]
         for checked, found_problems in _numbers(name, group):
             problems += found_problems
             if progress is not None:
@@ -130,7 +131,15 @@ def _layout(group: zarr.Group) -> Iterator[str]:
                 yield f"{name}: {size} along {dimension}, not {sizes[dimension]}"
 
 
-def _splits(group: zarr.Group) -> Iterator[str]:
+def _planned_splits(root: zarr.Group) -> tuple[str, ...]:
+    """Find the splits that the data set was made with, by its configuration: all where it does not say."""
+    found: Any = root.attrs.get("configuration")
+    for key in ("grid", "splits"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return tuple(name for name in SPLITS if name in found) if isinstance(found, list) else SPLITS
+
+
+def _splits(group: zarr.Group, planned: Sequence[str]) -> Iterator[str]:
     """Leaks between splits, and samples that are missing or twice there."""
     try:
         split, tilt, identity, evaluated = (
@@ -144,7 +153,7 @@ def _splits(group: zarr.Group) -> Iterator[str]:
         if len(owners) > 1:
             yield f"tilt {number} is in {' and '.join(SPLITS[owner] for owner in owners)}"
     for index, name in enumerate(SPLITS):
-        if not (split == index).any():
+        if name in planned and not (split == index).any():
             yield f"no sample in {name}"
     names, counts = np.unique([str(name) for name in identity], return_counts=True)
     for name in names[counts > 1]:

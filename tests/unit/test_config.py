@@ -1,16 +1,19 @@
 """One clear line for every wrong configuration."""
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from iphasenet.acquisition import Acquisition
+from iphasenet.acquisition import Acquisition, FixedNoise
 from iphasenet.config import check_configuration, crystals, selected_materials
-from iphasenet.config_form import check_keys
+from iphasenet.config_form import check_form, check_keys, one_form
 from iphasenet.errors import InputError
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
@@ -18,6 +21,7 @@ from iphasenet.sampling import Grid
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+GAN = "resources/structures/GaN.cif"
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 
 
@@ -67,7 +71,7 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
         (change("materials", "GaN", "cif", value="no.cif"), ["materials.GaN.cif", "no.cif", "CIF"]),
         (change("select", value=["GaN", "Unobtainium"]), ["select", "Unobtainium", "GaN, LiCoO2"]),
         (change("simulation", "device", value="tpu"), ["simulation.device", "tpu", "auto"]),
-        (change("materials", "GaN", value={"cif": "x.cif"}), ["materials.GaN.zone_axis", "required"]),
+        (change("materials", "GaN", value={"cif": GAN}), ["materials.GaN.zone_axis", "required", "zone_axes"]),
         (change("optics", "detector_inner_mrad", value=60), ["detector_inner_mrad", "60", "inner < outer"]),
         (change("noise", "training_dose", value=[1e6, 1e3]), ["noise.training_dose"]),
         (change("seed", value="one"), ["seed", "'one'", "integer"]),
@@ -100,9 +104,10 @@ def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], No
         assert part in str(caught.value)
 
 
-def test_a_selection_keeps_its_order_and_all_is_the_default() -> None:
+def test_a_selection_has_the_configurations_order_and_all_is_the_default() -> None:
     assert selected_materials(SHIPPED) == ["GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3"]
-    assert selected_materials({**SHIPPED, "select": ["MoS2", "GaN"]}) == ["MoS2", "GaN"]
+    for select in (["MoS2", "GaN"], ["GaN", "MoS2"]):
+        assert selected_materials({**SHIPPED, "select": select}) == ["GaN", "MoS2"]
 
 
 def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
@@ -112,11 +117,76 @@ def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
     named = crystals(config)
     assert list(named)[:2] == ["GaN_001", "GaN_1-10"] and "GaN" not in named
     assert named["GaN_1-10"] == {"cif": SHIPPED["materials"]["GaN"]["cif"], "zone_axis": [1, -1, 0]}
-    assert selected_materials({**config, "select": ["MoS2", "GaN"]}) == ["MoS2", "GaN_001", "GaN_1-10"]
+    assert selected_materials({**config, "select": ["MoS2", "GaN"]}) == ["GaN_001", "GaN_1-10", "MoS2"]
     assert selected_materials({**config, "select": ["GaN_1-10"]}) == ["GaN_1-10"]
     config["materials"]["GaN"]["zone_axes"] = [[0, 0, 0]]
     with pytest.raises(InputError, match=r"GaN_000.*\[0, 0, 0\]"):
         check_configuration(config, SCHEMA, ROOT)
+
+
+def test_zone_axes_stand_alone() -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["materials"]["Foo"] = {"cif": GAN, "zone_axes": [[0, 0, 1], [1, 0, 0]]}
+    check_configuration(config, SCHEMA, ROOT)
+    assert selected_materials({**config, "select": ["Foo"]}) == ["Foo_001", "Foo_100"]
+
+
+def rewritten(value: Any, rules: dict[str, Any], draw: Callable[[int], int]) -> Any:
+    """Write the same configuration another way: numbers with a point, keys and unordered lists in another order."""
+    if isinstance(value, dict):
+        properties, others = rules.get("properties", {}), rules.get("additionalProperties")
+        parts = {key: properties.get(key, others if isinstance(others, dict) else {}) for key in value}
+        added = {key: part["default"] for key, part in properties.items() if "default" in part and key not in value}
+        keys = sorted(value, key=lambda _key: draw(1000))
+        return {key: rewritten(value[key], parts[key], draw) for key in keys} | (added if draw(2) else {})
+    if isinstance(value, list):
+        entries = [rewritten(entry, rules.get("items", {}), draw) for entry in value]
+        return sorted(entries, key=lambda _entry: draw(1000)) if rules.get("unordered") else entries
+    is_number = isinstance(value, int) and not isinstance(value, bool) and rules.get("type") == "number"
+    return float(value) if is_number and draw(2) else value
+
+
+@given(data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_what_means_the_same_has_one_form(data: st.DataObject) -> None:
+    """By the schema's types, whatever the key."""
+    config = copy.deepcopy(SHIPPED)
+    config |= {"select": ["GaN", "MoS2"], "evaluation": {"turns": 4, "window_factors": [1.5, 2]}}
+    config["materials"]["GaN"] |= {"zone_axes": [[0, 0, 1], [1, 0, 0]]}
+    config["training"]["leave_out"] = {"materials": [], "thickness_nm": config["grid"]["thickness_nm"][:2]}
+    rules = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    other = rewritten(config, rules, lambda most: data.draw(st.integers(0, most - 1)))
+    check_form(other, SCHEMA)
+    assert json.dumps(one_form(other, SCHEMA)) == json.dumps(one_form(config, SCHEMA))
+    assert one_form(one_form(other, SCHEMA), SCHEMA) == one_form(other, SCHEMA)
+
+
+def test_what_means_something_else_has_another_form() -> None:
+    forms = [one_form(SHIPPED, SCHEMA)]
+    for path, value in (
+        (("grid", "thickness_nm"), [20, 40, 60, 80, 100, 120, 150.5]),
+        (("noise", "evaluation_doses"), [1e4, 1e3, 1e5, 1e6]),
+        (("optics", "source_size_angstrom"), 0.5),
+        (("optics", "semiangle_mrad"), 20.000001),
+    ):
+        config = copy.deepcopy(SHIPPED)
+        change(*path, value=value)(config)
+        forms.append(one_form(config, SCHEMA))
+    assert all(one != other for i, one in enumerate(forms) for other in forms[:i])
+
+
+def test_the_shipped_configurations_plan_the_same_samples_as_they_are_written() -> None:
+    for name in ("config.yaml", "demo.yaml", "laptop.yaml", "published.yaml"):
+        config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")))
+        formed = one_form(config, SCHEMA)
+        assert formed["seed"] == config["seed"]
+        assert Grid(**formed["grid"]) == Grid(**config["grid"])
+        assert Microscope(**formed["optics"]) == Microscope(**config["optics"])
+        noise = [
+            FixedNoise(c["noise"]["evaluation_doses"], Acquisition(**c["noise"]["acquisition"]))
+            for c in (formed, config)
+        ]
+        assert noise[0] == noise[1]
 
 
 def test_columns_need_small_tilts() -> None:

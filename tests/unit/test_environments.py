@@ -2,11 +2,9 @@
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-import venv
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
@@ -24,8 +22,8 @@ ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 RENAMED = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 """Distributions that conda-forge names differently."""
 
-INSTALLERS = {"python", "pip", "setuptools"}
-"""What an environment needs to install the library, not to run it."""
+INSTALLERS = {"python", "pip"}
+"""What an environment is made with, and no rule imports."""
 
 LOADED_WHEN_USED = {
     "iphasenet.evaluate": {"pyarrow"},
@@ -85,9 +83,11 @@ def rules() -> Iterator[tuple[str, Path]]:
                 continue
             environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', text)
             script, module = re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', text), re.search(r"-m ([\w.]+)", text)
-            assert environment and (script or module or '"iphasenet ' in text), text[:40]
-            run = source(module[1] if module else "iphasenet.cli")
-            yield environment[1], ROOT / "workflow" / "scripts" / script[1] if script else run
+            assert environment and (script or module), text[:40]
+            if script:
+                yield environment[1], ROOT / "workflow" / "scripts" / script[1]
+            elif module:
+                yield environment[1], source("iphasenet.cli" if module[1] == "iphasenet" else module[1])
 
 
 def source(module: str) -> Path:
@@ -167,35 +167,3 @@ def test_an_environment_takes_versions_that_the_library_allows_from_conda_forge_
             assert name in with_dependencies(project["dependencies"]), f"{name}: nothing needs it"
             continue
         assert allowed[name].contains(lowest), f"{name}: {lowest} is not in {allowed[name]}"
-
-
-def test_an_environment_installs_the_library_of_the_folder_that_it_is_made_in(tmp_path: Path) -> None:
-    """Snakemake runs a copy of the script, the same for all, in the activated environment and the run's folder."""
-    scripts = [ROOT / "envs" / f"{environment}.post-deploy.sh" for environment in ENVIRONMENTS]
-    assert len({path.read_bytes() for path in scripts}) == 1
-    repository, activated = tmp_path / "repository", tmp_path / "environment"
-    shutil.copytree(ROOT / "src", repository / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, repository)
-    venv.create(activated, symlinks=True)
-    packages = next(activated.glob("lib/python*/site-packages"))
-    # pip and setuptools of this interpreter; what pip installs, it puts into the environment.
-    (packages / "here.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
-    script = shutil.copy(scripts[0], tmp_path / "a-copy.post-deploy.sh")
-
-    def deploy(folder: Path) -> subprocess.CompletedProcess[str]:
-        command = ["bash", script]
-        path = {"PATH": f"{activated / 'bin'}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
-        return subprocess.run(command, cwd=folder, env=path, capture_output=True, text=True, timeout=120)
-
-    elsewhere = deploy(tmp_path)
-    assert elsewhere.returncode == 1
-    assert elsewhere.stderr.strip() == (
-        f"conda environment: found no iphasenet in {tmp_path}; allowed: the folder of the workflow, which Snakemake "
-        "is started in, or given as --directory"
-    )
-    result = deploy(repository)
-    assert result.returncode == 0, result.stderr[-800:]
-    where = [str(activated / "bin" / "python"), "-c", "import iphasenet; print(iphasenet.__file__)"]
-    found = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env={})
-    assert Path(found.stdout.strip()).is_relative_to(repository)

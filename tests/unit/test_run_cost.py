@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.run_cost import run_cost
+from iphasenet.run_cost import planned_jobs, run_cost
 
 PLAIN = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
 EXTENDED = f"{PLAIN}\tjobid\trule_name\twildcards\tparams\tthreads\tcpu_usage\tresources\tinput_size_mb"
@@ -55,6 +55,22 @@ def test_what_some_jobs_do_not_tell_is_not_added_up(tmp_path: Path) -> None:
     assert "reserved [GPU h]" not in found
     assert found.loc["train", "reserved [core h]"] == 8 and np.isnan(found.loc["all", "reserved [core h]"])
     assert np.isnan(found.loc["draw", "peak memory [GB]"]) and found.loc["all", "processor time [core h]"] == 0.5
+
+
+def test_jobs_that_the_run_no_longer_has_do_not_count(tmp_path: Path) -> None:
+    """Of a grid that was larger, of a crystal that is no longer selected, of a training that another run did."""
+    jobs = ("simulate_images/GaN-batch0", "simulate_images/GaN-batch1", "simulate_images/GaN-batch2")
+    names = [*jobs, "simulate_images/MoS2-batch0", "compute_potential/GaN", "compute_potential/MoS2", "train_model"]
+    write(tmp_path, {f"{name}.tsv": plain(3600, 100, 3600) for name in names})
+    grid = {"thickness_nm": [2], "tilts": 4, "tilt_std_deg": 0.3, "rotations": 1}
+    config = {"seed": 1, "grid": {**grid, "validation_share": 0.1, "test_share": 0.1}, "jobs": {"tilts_per_job": 2}}
+    config["evaluation"] = {"window_factors": []}
+    table = run_cost(tmp_path, planned_jobs(config, ["GaN"])).set_index("rule")
+    assert table["jobs"].to_dict() == {"simulate_images": 2, "compute_potential": 1, "train_model": 1, "all": 4}
+    table = run_cost(tmp_path, planned_jobs({**config, "trained": "other"}, ["GaN"])).set_index("rule")
+    assert "train_model" not in table.index
+    table = run_cost(tmp_path, planned_jobs({**config, "dataset": "other"}, ["GaN"])).set_index("rule")
+    assert list(table.index) == ["train_model", "all"]
 
 
 def test_no_tables_are_no_rows_and_another_file_is_one_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from iphasenet.errors import InputError
+from iphasenet.library import running_library
 from iphasenet.stage import stage
 
 
@@ -15,7 +16,8 @@ def test_a_log_says_what_was_done_with_what_and_in_how_long(tmp_path: Path) -> N
         log.info("tilt 0")
         warnings.warn("dull", stacklevel=1)
         (tmp_path / "made").write_bytes(bytes(2000))
-    first, told, warned, made, last = (tmp_path / "log").read_text().splitlines()
+    first, library, told, warned, made, last = (tmp_path / "log").read_text().splitlines()
+    assert str(running_library()) in library
     assert "images of GaN; python 3." in first and "numpy " in first and told.endswith("tilt 0")
     assert warned.endswith("WARNING UserWarning: dull")
     assert made.endswith(f"made {tmp_path / 'made'}, 2.0 kB") and "INFO ended after 0." in last

@@ -30,8 +30,7 @@ from iphasenet.errors import InputError
 from iphasenet.frames import StoredFrames
 from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.stage import STAGE_VERSIONS
-from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
+from iphasenet.trained_on import segment_sums, trained_ranges
 from iphasenet.training import CropLoader, learning_rate_factor
 from iphasenet.training_settings import TERMS, TrainingSettings
 from tests.unit.test_dataset import make
@@ -214,29 +213,6 @@ def test_evaluation_images_pair_every_sample_with_every_dose() -> None:
 def test_bad_settings_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         replace(TrainingSettings(**SETTINGS["training"]), **change)
-
-
-def identity(data: MaterialData, **change: object) -> str:
-    settings = replace(TrainingSettings(**SETTINGS["training"]), **change)
-    return run_identity(describe_run([data], NOISE, ModelSettings(**SETTINGS["model"]), settings))
-
-
-def test_only_the_same_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything that changes the weights changes the name under which checkpoints are looked for."""
-    data = material()
-    turned = {**data.coordinates, "gamma": data.coordinates["gamma"] + 1}
-    names = [
-        identity(data),
-        identity(replace(data, material="MoS2")),
-        identity(replace(data, coordinates=turned)),
-        identity(replace(data, noisy_segments=data.noisy_segments + 0.1)),
-        identity(data, epochs=4),
-    ]
-    monkeypatch.setitem(STAGE_VERSIONS, "model", 99)
-    names.append(identity(data))
-    assert len(set(names)) == len(names)
-    monkeypatch.undo()
-    assert identity(material()) == names[0]
 
 
 @pytest.mark.parametrize("steps", [2, 19, 20, 21, 400])

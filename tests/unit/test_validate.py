@@ -13,9 +13,9 @@ import zarr
 from iphasenet.checksums import write_checksums
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
-from iphasenet.marks import LIST
+from iphasenet.marks import LIST, is_marked_store
 from iphasenet.sampling import SPLITS
-from iphasenet.validate import validate
+from iphasenet.validate import _planned_splits, _splits, validate
 from tests.unit.test_dataset import make
 
 
@@ -211,3 +211,40 @@ def test_a_wrong_layout_is_named(store: Path) -> None:
     assert any("GaN/potential" in text and "'V'" in text for text in found)
     assert "MoS2/gamma: missing" in found
     assert any("format_version" in text for text in found)
+
+
+def test_an_unknown_format_is_refused_by_all_readers(store: Path) -> None:
+    metadata = store / "zarr.json"
+    described = json.loads(metadata.read_text())
+    described["attributes"]["format_version"] = "99"
+    metadata.write_text(json.dumps(described))
+    write_checksums(store, {})
+    with pytest.raises(InputError, match="found format_version '99'; allowed: '"):
+        next(iter(read_split(store, "train")))
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "GaN/.DS_Store", "Thumbs.db", "GaN/segments/desktop.ini"])
+def test_what_a_file_browser_leaves_is_no_damage(store: Path, name: str) -> None:
+    (store / name).write_bytes(b"where the icons are")
+    assert validate(store) == []
+    read_all(store)
+    assert is_marked_store(store, "dataset")
+
+
+def test_splits_that_were_not_planned_need_no_samples(original: Path, tmp_path: Path) -> None:
+    """A run that tests another run's network simulates the test split alone."""
+    root = zarr.open_group(original, mode="r")
+    split = root["GaN/split"][:]
+    rows = np.flatnonzero(split == SPLITS.index("test"))
+    assert 0 < len(rows) < len(split)
+    group = zarr.open_group(tmp_path / "test.zarr", mode="w")
+    for name in ("tilt", "sample_id", "split"):
+        group[name] = root[f"GaN/{name}"][:][rows]
+    group["evaluation_sample"] = np.arange(len(rows))
+    group.attrs["material"] = "GaN"
+    told = {"configuration": {"grid": {"splits": ["test"]}}}
+    for attributes, count in ((told, 0), ({}, 2)):
+        group.attrs.update(attributes)
+        if not attributes:
+            group.attrs.pop("configuration", None)
+        assert len(list(_splits(group, _planned_splits(group)))) == count

@@ -31,8 +31,9 @@ def copy_workflow(folder: Path) -> Path:
 def snakemake(
     folder: Path, *arguments: str, config: str = "config/tiny.yaml", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in a folder; the output holds stdout and stderr."""
-    return _run(folder, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config, **environment)
+    """Run Snakemake in a folder, with one configuration file or several; the output holds stdout and stderr."""
+    files = ("--configfile", *config.split())
+    return _run(folder, "-m", "snakemake", "--cores", "2", *arguments, *files, **environment)
 
 
 def iphasenet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

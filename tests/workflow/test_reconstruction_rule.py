@@ -100,8 +100,8 @@ def test_images_of_any_name_in_a_folder_of_any_name_are_reconstructed(workflow: 
     commands.mkdir()
     for name in HOSTILE:
         (folder / name).write_bytes(os.fsencode(name))
-    (commands / "iphasenet").write_text(STUB.format(python=sys.executable), encoding="utf-8")
-    (commands / "iphasenet").chmod(0o755)
+    (commands / "python").write_text(STUB.format(python=sys.executable), encoding="utf-8")
+    (commands / "python").chmod(0o755)
     path = f"{commands}:{os.environ['PATH']}"
     config = CONFIG.replace("images: images", "images: my {lab} <run>").replace("second", '"a{b}"')
     (workflow / "config" / "mine.yaml").write_text(config, encoding="utf-8")

@@ -3,8 +3,8 @@ import os
 import shlex
 import sys
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from iphasenet import job_resources
 from iphasenet.checkout import check_path, check_writable
@@ -13,15 +13,21 @@ from iphasenet.config import (
     crystals,
     potential_image_sampling,
     selected_materials,
-    sorted_keys,
 )
-from iphasenet.config_form import check_keys
+from iphasenet.config_form import check_keys, one_form
 from iphasenet.errors import InputError
+from iphasenet.library import job_prelude, own_library
+from iphasenet.other_runs import (
+    check_other_runs,
+    recorded_configuration,
+    trained_settings,
+)
 from iphasenet.sampling import Grid, orientations
 from iphasenet.sizes import check_disk
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.user_images.folder import (
     check_own_settings,
+    check_weights,
     command_options,
     find_images,
     is_pattern,
@@ -31,23 +37,36 @@ from iphasenet.user_images.folder import (
 # Snakemake writes it into shell commands as it is: below a path with a blank no job would start.
 sys.executable = shlex.quote(sys.executable)
 
+
+def deployment_methods():
+    """How Snakemake is told to make the jobs' environments."""
+    return {method.name for method in workflow.deployment_settings.deployment_method}
+
+
+CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+SCHEMA = workflow.source_path("../schemas/config.schema.yaml")
 IMAGES = {}
 try:
     check_path(str(workflow.basedir))
     check_path(str(Path.cwd()))
     check_writable(Path.cwd())
-    check_configuration(config, workflow.source_path("../schemas/config.schema.yaml"))
+    OWN = own_library(CHECKOUT, conda="CONDA" in deployment_methods())
+    check_configuration(config, SCHEMA)
     for path in filter(os.path.isfile, workflow.configfiles):
         check_keys(path)
     if "reconstruction" in config:
+        check_weights(config["reconstruction"])
         IMAGES = find_images(config["reconstruction"]["images"])
         check_own_settings(config["reconstruction"], IMAGES)
 except InputError as error:
     sys.exit(str(error))
 
-ordered = sorted_keys(config)
+# Of every job, scripts too, in its environment.
+shell.prefix(job_prelude(OWN, CHECKOUT).replace("{", "{{").replace("}", "}}"))
+
+formed = one_form(config, SCHEMA)
 config.clear()
-config.update(ordered)
+config.update(formed)
 
 config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
@@ -131,6 +150,15 @@ def images_of(material):
     )
 
 
+try:
+    check_other_runs(
+        config, MATERIALS, lambda name: sorted(planned_batches(name)), SCHEMA
+    )
+except InputError as error:
+    sys.exit(str(error))
+config.update(trained_settings(config, SCHEMA))
+
+
 def test_tilt(wildcards):
     """First tilt of a material's test split that has a small cell."""
     return next(
@@ -176,23 +204,6 @@ def training_settings(wildcards):
     return json.dumps(
         {"noise": noise, "model": config["model"], "training": config["training"]}
     )
-
-
-def recorded_configuration():
-    """The part of the configuration that the data set depends on."""
-    keys = ("run", "seed", "grid", "image", "optics")
-    noise, simulation = config["noise"], config["simulation"]
-    multislice = dict(simulation["multislice"])
-    del multislice["memory_mb"]
-    return {
-        **{key: config[key] for key in keys},
-        "materials": {name: config["materials"][name] for name in MATERIALS},
-        "simulation": {
-            "parametrization": simulation["parametrization"],
-            "multislice": multislice,
-        },
-        "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
-    }
 
 
 EVALUATION_FIGURES = (
@@ -250,18 +261,37 @@ def check_machine(jobs, local):
             check_cluster(jobs)
         outputs = [path for job in jobs for path in job.output]
         check_disk(config, MATERIALS, f"results/{config['run']}", outputs)
-        training = any(job.rule.name == "train_model" for job in jobs)
+        training = [job for job in jobs if job.rule.name == "train_model"]
         if local and training and JOBS["training_nodes"] > 1:
             raise InputError(
                 f"training: found jobs.training_nodes {JOBS['training_nodes']} on one machine; allowed: 1, or a "
                 "cluster (--workflow-profile profiles/slurm)"
             )
-        # Where Snakemake has an environment of its own, it has no torch to ask.
-        if local and training and find_spec("torch"):
-            # Parsing must not load it.
-            from iphasenet.training_cost import check_gpu
-
-            cores = workflow.resource_settings.cores or os.cpu_count()
-            check_gpu(config, len(MATERIALS), cores)
     except InputError as error:
         sys.exit(str(error))
+    if local and training and JOBS["training_gpus"]:
+        check_gpus(training[0])
+
+
+def check_gpus(training):
+    """Refuse a training without its GPUs where it would run: Snakemake's own environment need not have torch."""
+    cores = workflow.resource_settings.cores or os.cpu_count()
+    methods = deployment_methods()
+    environment = training.conda_env if "CONDA" in methods else None
+    try:
+        shell(
+            "python -m iphasenet.gpu_check --cores {cores} --materials {materials} --configuration {told:q}",
+            cores=cores,
+            materials=len(MATERIALS),
+            told=json.dumps(config),
+            threads=cores,
+            conda_env=environment.address if environment else None,
+            conda_base_path=workflow.conda_base_path,
+            container_img=(
+                training.container_img_path if "APPTAINER" in methods else None
+            ),
+            singularity_args=workflow.deployment_settings.apptainer_args,
+        )
+    except CalledProcessError as error:
+        # It has said why.
+        sys.exit(error.returncode)

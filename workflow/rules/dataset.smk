@@ -16,7 +16,7 @@ rule assemble_dataset:
     params:
         stage=STAGE_VERSIONS["dataset"],
         materials=MATERIALS,
-        configuration=recorded_configuration(),
+        configuration=recorded_configuration(config, MATERIALS),
     message:
         "Data set of {params.materials}"
     script:

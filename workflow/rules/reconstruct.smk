@@ -38,7 +38,7 @@ rule reconstruct_image:
     message:
         "Reconstruction of {wildcards.image}"
     shell:
-        "iphasenet reconstruct --weights {input.weights:q} --device {params.device} --threads {threads} "
+        "python -m iphasenet reconstruct --weights {input.weights:q} --device {params.device} --threads {threads} "
         "{params.options:q} --output {output.potential:q} --figure {output.figure:q} -- {params.image:q} 2>&1 | tee {log:q}"
 
 

@@ -23,7 +23,7 @@ from iphasenet.metrics import score
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.predict import predict_images
 from iphasenet.render import Image
-from iphasenet.trained_on import describe_run, segment_sums, trained_ranges
+from iphasenet.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights, save_weights
@@ -152,7 +152,9 @@ def _described(
 ) -> dict[str, Any]:
     """Say what is kept with the weights."""
     noise, curve = training_noise(context.packed), context.tables.get("Validation", [{}])
-    described = describe_run([*train, *validation], noise, model, _settings(context))
+    described = describe_run(
+        TrainingInputs({"train": train, "validation": validation}, (), noise, model, _settings(context))
+    )
     planned = planned_split(context.packed, "train", train[0].sampling)
     ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
     pearson = curve[-1].get("validation Pearson", 0.0)

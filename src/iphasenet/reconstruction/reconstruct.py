@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet import __version__
 from iphasenet.errors import InputError
 from iphasenet.model import PotentialNetwork
 from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
@@ -209,7 +209,7 @@ def _attributes(
     optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
     calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
     return {
-        "version": version("iphasenet"),
+        "version": __version__,
         "source": image.source,
         "weights": trained.path.name,
         "weights_sha256": trained.sha256,

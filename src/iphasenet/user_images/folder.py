@@ -147,6 +147,18 @@ def check_own_settings(reconstruction: Mapping[str, Any], images: Mapping[str, s
         )
 
 
+def check_weights(reconstruction: Mapping[str, Any]) -> None:
+    """Refuse weights that are not there."""
+    path = Path(reconstruction.get("weights", "."))
+    if "weights" in reconstruction and not path.is_file():
+        inside = [name for name in ("model.safetensors", "weights.safetensors") if (path / name).is_file()]
+        hint = f"{path / inside[0]}, which is in it" if inside else "the network of a run or of resources/models"
+        found = "a folder" if path.is_dir() else "which does not exist"
+        raise InputError(
+            f"configuration: reconstruction.weights: found {str(path)!r}, {found}; allowed: a file of weights, {hint}"
+        )
+
+
 def command_options(settings: Mapping[str, Any]) -> list[str]:
     """Write settings as options of `iphasenet reconstruct`."""
     options: list[str] = []
