@@ -1,6 +1,7 @@
 """Fitting of the network: data in, checkpoints, history and weights out."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.alone import alone_in
 from iphasenet.callbacks import FiniteLosses, ValidationPictures
-from iphasenet.checkpoints import Provenance, starting_point
+from iphasenet.checkpoints import NEWEST, Provenance, read_checkpoint, starting_point
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops
 from iphasenet.dataset import open_dataset, read_split
@@ -27,10 +29,14 @@ from iphasenet.rendered_frames import RenderedFrames, load_simulated
 from iphasenet.storage import Place, is_url
 from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.trainer import make_trainer
-from iphasenet.training import Splits, Training
+from iphasenet.training import Splits, Training, validation_score
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
 from iphasenet.weights import save_weights
+
+
+NOISE = 0.01
+"""Difference of two validation_pearson that is no more than chance: that of one training with two seeds."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,28 @@ def fit(
         trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
         if trainer.is_global_zero:
             state, score = best.read()
+            _tell_of_average(module, validation, folder, score, trainer.strategy.root_device)
             module.load_state_dict(state)
             write_table(read_history(folder), outputs.history)
             known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
             save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+
+
+def _tell_of_average(
+    module: Training, validation: Sequence[MaterialData], folder: Path, score: float, device: torch.device
+) -> None:
+    """Warn where the weights that were trained last are better than the average that is kept."""
+    trained = read_checkpoint(folder / NEWEST).get("current_model_state")
+    if trained is None:
+        return
+    module.load_state_dict(trained)
+    without = validation_score(module, validation, device)
+    if without > score + NOISE:
+        warnings.warn(
+            f"the average of the weights, which is kept, has a validation_pearson of {score:.3f}, the weights without "
+            f"it {without:.3f}: lower training.ema_decay, or train for more steps",
+            stacklevel=2,
+        )
 
 
 @contextmanager
