@@ -24,6 +24,9 @@ BASELINES = ("idpc", "wiener", "phase", "nearest")
 
 _KNOWN = ("thickness_nm", "alpha", "beta", "gamma")
 
+_SAME = 1e-3
+"""Samples of a material whose thickness [nm] and angles [degrees] differ by less are one."""
+
 FloatArray = NDArray[np.floating[Any]]
 FloatImages = NDArray[np.float32]
 
@@ -174,7 +177,7 @@ def fit_baselines(training: Iterable[MaterialData]) -> Baselines:
 
 def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut) -> FloatImages:
     """
-    Potential of the training sample whose thickness and angles are nearest: what metadata alone are worth.
+    Potential of the other training sample whose thickness and angles are nearest: what metadata alone are worth.
 
     Parameters
     ----------
@@ -190,7 +193,8 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     (sample, y, x) float32 array
         Projected potential [V Å] of the nearest sample of the same material, or of any where training has none of it.
         Thickness, alpha, beta and gamma count in units of their standard deviations among these; differences of angles
-        are circular.
+        are circular. The sample that is asked for, by material, thickness and angles, is none of them, whatever data
+        set holds it.
 
     Raises
     ------
@@ -210,7 +214,13 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     spread = _spread(known)
     result = np.empty(data.potential.shape, np.float32)
     for sample, asked in enumerate(np.stack([data.coordinates[name] for name in _KNOWN], axis=1)):
-        nearest = ((_differences(asked, known) / spread) ** 2).sum(axis=1).argmin()
+        difference = _differences(asked, known)
+        itself = (groups == data.material) & (np.abs(difference) < _SAME).all(axis=1)
+        if itself.all():
+            raise InputError(
+                f"{training}: found no training sample but {data.coordinates['sample_id'][sample]} itself; allowed: others"
+            )
+        nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result
 

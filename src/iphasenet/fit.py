@@ -26,6 +26,7 @@ from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings
 from iphasenet.render import Image
 from iphasenet.rendered_frames import RenderedFrames, load_simulated
+from iphasenet.seen import describe_seen
 from iphasenet.storage import Place, is_url
 from iphasenet.trained_on import describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.trainer import make_trainer
@@ -138,7 +139,8 @@ def fit(
             _tell_of_average(module, validation, folder, score, trainer.strategy.root_device)
             module.load_state_dict(state)
             write_table(read_history(folder), outputs.history)
-            known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
+            known: dict[str, Any] = {"seen": describe_seen(train, validation)}
+            known |= {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
             save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
 
 

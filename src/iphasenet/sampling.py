@@ -185,12 +185,6 @@ class LeftOut:
         thin = np.isin([picometres(t) for t in thickness_nm], [picometres(t) for t in self.thickness_nm])
         return thin | (material in self.materials)
 
-    def held_out(self, material: str, thickness_nm: float) -> Literal["material", "thickness", "tilt"]:
-        """Say what of a test sample training has not seen: its material, its thickness, or no more than its tilt."""
-        if material in self.materials:
-            return "material"
-        return "thickness" if self.mask(material, np.array([thickness_nm]))[0] else "tilt"
-
 
 NOTHING = LeftOut()
 """Training sees all of its splits."""

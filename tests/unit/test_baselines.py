@@ -207,6 +207,22 @@ def test_nearest_sample_is_of_the_same_material_and_angles_are_circular(tmp_path
     np.testing.assert_array_equal(found[0], training.potential[first])
 
 
+def test_nearest_sample_is_never_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    """Training samples themselves, as where another run's training split holds what is a test sample here."""
+    dataset = make(tmp_path)
+    group = open_dataset(dataset)["GaN"]
+    training = read_material(group, "train")
+    found = nearest_training(dataset, training, LeftOut())
+    assert not any(np.array_equal(one, own) for one, own in zip(found, training.potential, strict=True))
+    np.testing.assert_array_equal(found[0], training.potential[np.argsort(gamma_distance(training, 0))[1]])
+
+
+def gamma_distance(data: MaterialData, row: int) -> np.ndarray:
+    """On the circle, where the thickness is that of a row; all angles but gamma are equal."""
+    distance = np.abs((data.coordinates["gamma"] - data.coordinates["gamma"][row] + 180) % 360 - 180)
+    return np.where(data.coordinates["thickness_nm"] == data.coordinates["thickness_nm"][row], distance, np.inf)
+
+
 def test_nearest_sample_is_one_that_training_has_seen(tmp_path: Path) -> None:
     dataset = make(tmp_path)
     root = open_dataset(dataset)

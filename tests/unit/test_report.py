@@ -125,7 +125,27 @@ def test_what_training_has_not_seen_stands_apart(tmp_path: Path, found: dict[str
     page = Page(write_example(tmp_path, found).read_text())
     assert page.column("by-held_out", 0) == ["tilt alone", "material"]
     assert page.column("by-held_out", 1) == ["0.902", "0.512"]
-    assert "Part of the samples are of materials that training never saw" in page.text
+    assert "crystal tilts that training never saw. Part of the samples are of materials that training never saw either" in (
+        " ".join(page.text.split())
+    )
+    assert "left out" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        (["tilt", "tilt and thickness"], "crystal tilts that training never saw. Part of the samples are of thicknesses"),
+        (["thickness"], "crystal tilts. Part of the samples are of thicknesses that training never saw; they"),
+        (["not known"], "crystal tilts. Which of them the network has seen is not known: its weights do not say"),
+    ],
+)
+def test_the_report_says_what_is_new_and_no_more(
+    tmp_path: Path, found: dict[str, Any], levels: list[str], said: str
+) -> None:
+    found["by"]["held_out"], found["left_out"] = {level: scores(0.1) for level in levels}, 3
+    text = " ".join(Page(write_example(tmp_path, found).read_text()).text.split())
+    assert said in text
+    assert "3 more samples of the test split are left out: the network was trained on that crystal" in text
 
 
 def test_report_begins_with_the_summary_in_words(tmp_path: Path) -> None:

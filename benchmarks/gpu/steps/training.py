@@ -23,6 +23,7 @@ from iphasenet.metrics import score
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.predict import predict_images
 from iphasenet.render import Image
+from iphasenet.seen import describe_seen
 from iphasenet.trained_on import describe_run, segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
@@ -156,7 +157,9 @@ def _described(
     planned = planned_split(context.packed, "train", train[0].sampling)
     ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
     pearson = curve[-1].get("validation Pearson", 0.0)
-    return {**described, "ranges": ranges, "segment_sum": segment_sums(train), "validation_pearson": pearson}
+    seen = describe_seen(planned, planned_split(context.packed, "validation", train[0].sampling))
+    known = {"seen": seen, "ranges": ranges, "segment_sum": segment_sums(train)}
+    return {**described, **known, "validation_pearson": pearson}
 
 
 def _write_weights(network: PotentialNetwork, described: dict[str, Any], output: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from iphasenet.material_data import zone_axis_angle
 from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
 from iphasenet.reconstruction.resampling import resampled, turned_frame
-from iphasenet.render import crystal_tilt, lab_tilt
+from iphasenet.rotations import turned_about_beam
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 OPTIONS = {
@@ -101,8 +101,8 @@ def turned_angles(rotation: Sequence[float], turn_deg: float) -> tuple[float, fl
     (float, float, float)
         alpha, beta, gamma in the new frame [degrees].
     """
-    alpha, beta, gamma = rotation
-    return *lab_tilt(crystal_tilt(alpha, beta, 0.0), -turn_deg), (gamma - turn_deg) % 360
+    alpha, beta, gamma = turned_about_beam(np.array(rotation, np.float64), -turn_deg).tolist()
+    return alpha, beta, gamma % 360
 
 
 def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
