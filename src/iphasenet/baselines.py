@@ -217,9 +217,8 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
         difference = _differences(asked, known)
         itself = (groups == data.material) & (np.abs(difference) < _SAME).all(axis=1)
         if itself.all():
-            raise InputError(
-                f"{training}: found no training sample but {data.coordinates['sample_id'][sample]} itself; allowed: others"
-            )
+            name = data.coordinates["sample_id"][sample]
+            raise InputError(f"{training}: found no training sample but {name} itself; allowed: another one")
         nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result

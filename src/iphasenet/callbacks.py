@@ -54,8 +54,8 @@ def rising_decay(decay: float, steps: int) -> float:
     Returns
     -------
     float
-        Least of `decay` and (1 + steps) / (10 + steps), as timm and TensorFlow have it: until the first is reached, half of
-        the average is of the last thirteenth of the steps, however few there are.
+        Least of `decay` and (1 + steps) / (10 + steps), as timm and TensorFlow have it: until the first is reached,
+        more than half of the average is of the last tenth of the steps, however few there are.
     """
     return min(decay, (1 + steps) / (10 + steps))
 

@@ -78,8 +78,8 @@ class EpochSampler(Sampler[int]):
     """
     Items of one epoch for one process, in an order that depends on seed and epoch alone.
 
-    A global batch is the same set of crops on any number of processes; each process takes its share of it. Shares differ
-    by one crop at most where the set is smaller than a batch, and then weigh as much as they hold (`weight`).
+    A global batch is the same set of crops on any number of processes; each process takes its share of it. Where the
+    set is smaller than a batch shares may differ by a crop, and weigh as much as they hold (`weight`).
 
     Parameters
     ----------

@@ -35,7 +35,6 @@ from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
 from iphasenet.weights import save_weights
 
-
 NOISE = 0.01
 """Difference of two validation_pearson that is no more than chance: that of one training with two seeds."""
 

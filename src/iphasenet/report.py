@@ -149,16 +149,16 @@ def _held_out(levels: Collection[str], left_out: int) -> Iterator[str]:
     """Say what is new of the samples, and what was not scored."""
     if UNKNOWN in levels:
         yield (
-            "Which of them the network has seen is not known: its weights do not say what they were trained on, so these "
-            "may be scores on what it knows."
+            "Which of them the network has seen is not known: its weights do not say what they were trained on, so "
+            "these may be scores on what it knows."
         )
     kinds = {"thicknesses": "thickness", "materials": "material"}
     unseen = [noun for noun, word in kinds.items() if any(word in level for level in levels)]
     if unseen:
         either = "" if "thickness" in levels else " either"
         yield (
-            f"Part of the samples are of {_listed(unseen)} that training never saw{either}; they are also scored apart, "
-            "below."
+            f"Part of the samples are of {_listed(unseen)} that training never saw{either}; they are also scored "
+            "apart, below."
         )
     if left_out:
         yield (

@@ -285,7 +285,7 @@ def picometres(thickness_nm: float) -> int:
 
 @lru_cache
 def _split_order(tilts: int, validation_share: float, test_share: float) -> tuple[Split, ...]:
-    """Splits of tilts in turn: one of each, then always the one that is furthest behind its share."""
+    """Give tilts to splits in turn: one to each, then always to the one that is furthest behind its share."""
     shares = {"train": 1 - validation_share - test_share, "validation": validation_share, "test": test_share}
     counts = dict.fromkeys(SPLITS, 1)
     order = list(SPLITS)
@@ -314,9 +314,10 @@ def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
     Returns
     -------
     tuple of {'train', 'validation', 'test'}
-        One a tilt. It depends on seed, material, the tilt's number and the shares alone: a grid that grows keeps it. The
-        first three tilts are one of each, in an order from the seed, then each is of the split that is furthest behind
-        its share. Validation and test hold less than one tilt more or less than their shares of all, or one.
+        One a tilt. It depends on seed, material, the tilt's number and the shares alone: a grid that grows keeps it.
+        The first three tilts are one of each, in an order from the seed, then each is of the split that is furthest
+        behind its share. Splits hold less than one tilt more or less than their shares of all, where each share is one
+        tilt at least.
     """
     order = _split_order(grid.tilts, grid.validation_share, grid.test_share)
     first = generator(seed, material, "split").permutation(len(SPLITS))

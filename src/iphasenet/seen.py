@@ -1,4 +1,4 @@
-"""What a network has seen: crystals, tilts and thicknesses of its training and validation, and what is new of a sample."""
+"""What a network has seen: crystals, tilts and thicknesses of its training and validation; what is new of a sample."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -36,8 +36,8 @@ def describe_seen(train: Iterable[MaterialData], validation: Iterable[MaterialDa
     -------
     dict
         By material and split: `thickness_nm`; `tilts_deg`, of each tilt the angle between zone axis and beam and the
-        beam's azimuth in the crystal's frame, from its x to its y; `gamma_deg`, rotations of each of them. Plain values,
-        to 0.0001°.
+        beam's azimuth in the crystal's frame, from its x to its y; `gamma_deg`, rotations of each of them. Plain
+        values, to 0.0001°.
     """
     found: dict[str, Any] = {}
     for split, parts in (("train", train), ("validation", validation)):

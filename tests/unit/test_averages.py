@@ -49,7 +49,11 @@ def trained(folder: Any, decay: float, steps: int, epochs: int, first: int | Non
     for until in (first, epochs) if first else (epochs,):
         trainer = lightning.Trainer(
             max_epochs=until,
-            callbacks=[Watch(), AveragedWeights(decay), ModelCheckpoint(folder, "stopped", enable_version_counter=False)],
+            callbacks=[
+                Watch(),
+                AveragedWeights(decay),
+                ModelCheckpoint(folder, "stopped", enable_version_counter=False),
+            ],
             **options,
         )
         trainer.fit(module, data, data, ckpt_path=path if path.is_file() else None, weights_only=True)

@@ -65,7 +65,10 @@ def test_every_sample_dose_and_method_has_its_row(folder: Path, data: MaterialDa
     network = found[found["method"] == "model"]
     for dose, error in ((1e4, 3.0), (1e6, 5.0)):
         np.testing.assert_allclose(network.loc[network["dose"] == dose, "mae"], error, rtol=1e-3)
-    assert dict(zip(network["thickness_nm"], network["held_out"], strict=True)) == {20: "tilt", 40: "tilt and thickness"}
+    assert dict(zip(network["thickness_nm"], network["held_out"], strict=True)) == {
+        20: "tilt",
+        40: "tilt and thickness",
+    }
     assert set(found["left_out"]) == {0}
     truth = dict(zip(data.coordinates["sample_id"], data.potential.mean(axis=(1, 2)), strict=True))
     np.testing.assert_allclose(network["mean_true"], [truth[name] for name in network["sample_id"]], rtol=1e-5)

@@ -125,8 +125,9 @@ def test_what_training_has_not_seen_stands_apart(tmp_path: Path, found: dict[str
     page = Page(write_example(tmp_path, found).read_text())
     assert page.column("by-held_out", 0) == ["tilt alone", "material"]
     assert page.column("by-held_out", 1) == ["0.902", "0.512"]
-    assert "crystal tilts that training never saw. Part of the samples are of materials that training never saw either" in (
-        " ".join(page.text.split())
+    assert (
+        "crystal tilts that training never saw. Part of the samples are of materials that training never saw either"
+        in (" ".join(page.text.split()))
     )
     assert "left out" not in page.text
 
@@ -134,7 +135,10 @@ def test_what_training_has_not_seen_stands_apart(tmp_path: Path, found: dict[str
 @pytest.mark.parametrize(
     ("levels", "said"),
     [
-        (["tilt", "tilt and thickness"], "crystal tilts that training never saw. Part of the samples are of thicknesses"),
+        (
+            ["tilt", "tilt and thickness"],
+            "crystal tilts that training never saw. Part of the samples are of thicknesses",
+        ),
         (["thickness"], "crystal tilts. Part of the samples are of thicknesses that training never saw; they"),
         (["not known"], "crystal tilts. Which of them the network has seen is not known: its weights do not say"),
     ],

@@ -57,6 +57,8 @@ class Prepared:
         Probe and detector.
     turned_deg : float
         Turn of these images' frame in the file's image, from x to y (down) [degrees].
+    origin : (float, float)
+        Where the file's axes have the centre of the first pixel of these images: x, y [Å].
     """
 
     segments: FloatImage
@@ -64,6 +66,7 @@ class Prepared:
     metadata: FloatImage
     microscope: Microscope
     turned_deg: float
+    origin: tuple[float, float] = (0.0, 0.0)
 
 
 def check_known(image: SegmentedImage) -> None:
@@ -164,7 +167,16 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
         segments = turned_frame(segments, rest)
     angles = turned_angles(image.rotation or (), rest)
     metadata = np.array([_known(image.thickness_nm), *angles], np.float32)
-    return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest)
+    origin = _origin(image, (segments.shape[1], segments.shape[2]), sampling, rest)
+    return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest, origin)
+
+
+def _origin(image: SegmentedImage, shape: tuple[int, int], sampling: float, turn_deg: float) -> tuple[float, float]:
+    """Place of the first pixel of images (y, x) about the same centre: what is cut, is cut on both sides alike."""
+    y, x = (_known(image.sampling) * (size - 1) / 2 for size in image.segments.shape[1:])
+    up, left = (sampling * (size - 1) / 2 for size in shape)
+    cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    return image.origin[0] + x - cosine * left + sine * up, image.origin[1] + y - sine * left - cosine * up
 
 
 def microscope_of(image: SegmentedImage) -> Microscope:

@@ -45,6 +45,8 @@ class Reconstruction:
         Thickness that was assumed [nm].
     rotation : tuple of 3 float
         alpha, beta, gamma that were assumed, in the frame of these images [degrees].
+    origin : (float, float)
+        Where the input's axes have the first pixel's centre: x, y [Å].
     attributes : dict
         How it was made: weights and their checksum, version, settings, warnings.
     """
@@ -57,6 +59,7 @@ class Reconstruction:
     thickness_nm: float
     rotation: tuple[float, float, float]
     attributes: dict[str, Any] = field(default_factory=dict)
+    origin: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not (0 < self.sampling < np.inf and 0 < self.thickness_nm < np.inf):
@@ -191,6 +194,7 @@ def reconstruct(
         thickness_nm=thickness,
         rotation=(alpha, beta, gamma),
         attributes=_attributes(image, trained, prepared, turns, tiling) | {"warnings": found},
+        origin=prepared.origin,
     )
 
 

@@ -134,7 +134,11 @@ def _from_signals(
         _refuse_camera(path, detector)
         chosen = choose_segments(signals, path)
         first = chosen[0]
-        fields = describe_microscope(first) | {"order": VELOX_ORDER, "sampling": first.sampling(str(path))}
+        fields = describe_microscope(first) | {
+            "order": VELOX_ORDER,
+            "sampling": first.sampling(str(path)),
+            "origin": first.origin,
+        }
         return _stack(chosen, path, frame, fields, largest_value(first))
     patterns = [signal for signal in signals if len(signal.shape) == 4]
     if patterns:
@@ -243,7 +247,7 @@ def _integrated(
 
 def _known(signal: Signal, path: Path) -> dict[str, Any]:
     """Fields of a `SegmentedImage` that HyperSpy's metadata hold: the general ones, then this program's own."""
-    fields: dict[str, Any] = {"sampling": signal.sampling(str(path))}
+    fields: dict[str, Any] = {"sampling": signal.sampling(str(path)), "origin": signal.origin}
     if fields["sampling"] is None and path.suffix.lower() in (".tif", ".tiff"):
         fields["sampling"] = tif_sampling(path)
     for name, place in (("energy_kev", "beam_energy"), ("semiangle_mrad", "convergence_angle")):

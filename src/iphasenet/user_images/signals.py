@@ -85,6 +85,12 @@ class Signal:
                 value = convert(found) if convert else found
         return value
 
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where the last two axes have the first pixel's centre: x, y [Å]; 0 where the file gives no length."""
+        y, x = (float(axis.get("offset") or 0) * (length(str(axis.get("units") or "")) or 0) for axis in self.axes[-2:])
+        return x, y
+
     def sampling(self, source: str) -> float | None:
         """Pixel size along the last two axes [Å]; None where the file gives no length."""
         sizes = [_step(axis) for axis in self.axes[-2:]]
