@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iphasenet.alterations import nearest_dose
 from iphasenet.atomic_columns import column_rows
-from iphasenet.baselines import BASELINES, Baselines, nearest_training
+from iphasenet.baselines import BASELINES, LARGEST_TILT_DEG, Baselines, nearest_training, told_baselines
 from iphasenet.column_structure import CrystalColumns, crystal_columns
 from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.files import atomic_directory, write_table
@@ -96,6 +96,8 @@ class Reference:
         What training has not seen of a sample, by its sample_id.
     left_out : int
         Test samples of the material that are not scored, as training has seen them.
+    leaning : bool
+        Whether the crystals have columns that lean by little, along which baselines can be projected.
     """
 
     crystal: CrystalColumns
@@ -103,6 +105,7 @@ class Reference:
     microscope: Microscope
     held_out: Mapping[str, str]
     left_out: int = 0
+    leaning: bool = True
 
 
 class _Prediction(NamedTuple):
@@ -156,6 +159,7 @@ def evaluate_material(
         Microscope(**configuration(root)["optics"]),
         held_out,
         left_out,
+        bool((data.tilt_deg <= LARGEST_TILT_DEG).all()),
     )
     nearest = nearest_training(training_store, data, LeftOut(**group.attrs["left_out"]))
     parts = []
@@ -191,7 +195,8 @@ def evaluate_samples(
     Tables
         `spectra` and `coverage` with one row a sample: their mean is the material's.
     """
-    seeing = {"model": model, **reference.baselines.predict(data, reference.microscope)}
+    untold = reference.baselines.predict(data, reference.microscope)
+    seeing = {"model": model, **untold, **(told_baselines(data, untold) if reference.leaning else {})}
     predictions = [
         _Prediction(method, (dose,), images[:, index])
         for method, images in seeing.items()

@@ -1,5 +1,6 @@
 """Stores of predictions: made of a data set's test split, sealed, and opened again."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from iphasenet.model import PotentialNetwork
 from iphasenet.names import material_of
 from iphasenet.predict import FloatImages, predict, predict_altered
 from iphasenet.seals import GUARDED, open_store, sealed_store
-from iphasenet.seen import SEEN, what_is_new
+from iphasenet.seen import SEEN, UNKNOWN, what_is_new
 from iphasenet.weights import load_weights
 
 
@@ -55,6 +56,8 @@ def predict_material(
     acquisition = Acquisition(**configuration(root)["noise"]["acquisition"])
     held_out = what_is_new(trained.get("seen"), material, data.coordinates)
     scored = unseen(material, held_out)
+    if UNKNOWN in held_out:
+        warnings.warn(f"{weights}: they do not say what they were trained on: scores are '{UNKNOWN}'", stacklevel=2)
     try:
         potential, spread = predict(network, data, turns)
         table = predict_altered(network, data.select(scored), acquisition)

@@ -195,8 +195,8 @@ def _with_interval(name: str, score: Mapping[str, Any]) -> str:
 
 def _in_sentence(method: str) -> str:
     """Name a baseline within a sentence."""
-    named = {"idpc": "iDPC", "wiener": "the Wiener filter"}
-    return named.get(method, f"the {METHODS[method].lower()}")
+    name = METHODS[method]
+    return name if name.startswith("iDPC") else f"the {name if name.startswith('Wiener') else name.lower()}"
 
 
 def _extremes(scores: Mapping[str, Any]) -> Iterator[str]:

@@ -66,7 +66,7 @@ def _polar(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y, z = directions.T
     # Of a small angle the sine is known better than the cosine.
     angles = np.rad2deg([np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)]).T
-    return np.round(angles, 4) + 0.0
+    return np.asarray(np.round(angles, 4) + 0.0, np.float64)
 
 
 def _vectors(tilts_deg: NDArray[np.float64]) -> NDArray[np.float64]:

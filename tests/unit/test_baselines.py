@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iphasenet.baselines import Baselines, fit_baselines, nearest_training, shot_noise
+from iphasenet.baselines import Baselines, fit_baselines, nearest_training, shot_noise, told_baselines
 from iphasenet.dataset import open_dataset, read_material
 from iphasenet.errors import InputError
 from iphasenet.idpc import idpc
@@ -184,6 +184,31 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     for name in ("missing.npz", "foreign.npz", "array.npy", "text.npz"):
         with pytest.raises(InputError, match=rf"{name}: found (no such file|damage or another file).*; allowed: "):
             Baselines.load(tmp_path / name)
+
+
+def test_a_baseline_that_is_told_knows_where_columns_lean_to() -> None:
+    """A baseline that finds the columns exactly: told the tilt, it has the leaning crystal's potential; untold, not."""
+    y, x = np.mgrid[:64, :64] * 0.2
+    truth, columns = (
+        sum(
+            np.exp(-((x - 3.2 * i - lean * step) ** 2 + (y - 3.2 * j) ** 2) / 0.3)
+            for i in range(-2, 7)
+            for j in range(-2, 7)
+            for step in np.linspace(0, 1, 41)
+        ).astype(np.float32)
+        for lean in (2.0, 0.0)
+    )
+    # beta: towards x, 2 Å in 20 nm.
+    beta = np.rad2deg(np.arctan(2.0 / 200))
+    values = {"thickness_nm": 20.0, "alpha": 0.0, "beta": beta, "gamma": 12.0}
+    known = {name: np.array([value]) for name, value in values.items()}
+    none = np.zeros((1, 2, 4, 64, 64), np.float32)
+    data = MaterialData("A", none[:, 0], truth[None], none, np.array([1e4, 1e5]), 0.2, known)
+    found = told_baselines(data, {"idpc": np.stack([columns, columns])[None]})["idpc_told"]
+    assert found.shape == (1, 2, 64, 64)
+    for image, least in ((found[0, 1], 0.999), (columns, -1.0)):
+        correlation = np.corrcoef(image[12:-12, 12:-12].ravel(), truth[12:-12, 12:-12].ravel())[0, 1]
+        assert least < correlation and (least > 0) == (correlation > 0.8)
 
 
 def nearest_row(group: object, thickness: float, gamma: float) -> int:
