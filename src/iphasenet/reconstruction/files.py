@@ -28,6 +28,7 @@ QUANTITIES = {
     "mean_potential": ("Mean potential", "V"),
     "spread": ("Uncertainty", "V Å"),
     "idpc": ("iDPC", "V Å"),
+    "columns": ("Columns at the entrance surface", "V"),
 }
 """Name and unit of each image of a reconstruction, in the order in which they are written."""
 
@@ -47,7 +48,7 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
         .npz: an array each, `sampling` [Å], `origin` (x and y of the first pixel's centre [Å]), `thickness_nm`,
         `rotation` [degrees], `attributes` as JSON;
         .png: the potential, with scale bar and colour bar.
-        The uncertainty is left out where there is none.
+        Uncertainty and columns are left out where there are none.
 
     Raises
     ------

@@ -37,6 +37,7 @@ class Made:
     thickness_nm: float = 40.0
     rotation: tuple[float, float, float] = (0.1, -0.2, 30.0)
     origin: tuple[float, float] = (3.5, -1.25)
+    columns: Any = None
     attributes: dict[str, Any] = field(
         default_factory=lambda: {"weights": Path("laptop.safetensors"), "warnings": ("dose in e/Å²",), "n": np.int64(3)}
     )
