@@ -94,8 +94,8 @@ def widened(
     Returns
     -------
     (y, x) float32 array
-        Scale of the Laplace distribution whose variance is the sum of both: twice the square of `spread`, and that of the
-        potential over the told values, to third order in their errors.
+        Scale of the Laplace distribution whose variance is the sum of both: twice the square of `spread`, and that of
+        the potential over the told values, to third order in their errors.
     """
     others = list(errors.told(metadata))
     if not others:

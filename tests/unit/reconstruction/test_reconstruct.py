@@ -237,10 +237,10 @@ def test_ranges_that_are_none_are_refused(text: str) -> None:
     ("agreement", "said"),
     [
         # GaN of 40 nm: 50 nm was said to explain the images best.
-        ([0.60, 0.826, 0.833, 0.841, 0.70], "30 to 50 nm explain the images alike: they cannot be told apart (agreement 0"),
+        ([0.60, 0.826, 0.833, 0.841, 0.70], "30 to 50 nm explain the images alike: they cannot be told apart"),
         ([0.60, 0.70, 0.85, 0.71, 0.50], "40 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85)"),
-        ([0.60, 0.70, 0.75, 0.80, 0.85], "60 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85); the "
-         "table ends at 60 nm"),
+        ([0.60, 0.70, 0.75, 0.80, 0.85], "60 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85); "
+         "the table ends at 60 nm"),
         ([0.1, 0.2, 0.3, 0.49, np.nan], "no thickness explains the images"),
     ],
 )  # fmt: skip
