@@ -1,15 +1,12 @@
-"""Whether the uncertainty covers the error where tilt and thickness are told wrong: docs/reconstruction.md.
-
-python -m benchmarks.told_errors GaN KNbO3
-"""
+"""Whether the uncertainty covers the error where tilt and thickness are told wrong, on fresh simulations."""
 
 import argparse
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas
 import torch
+from common import cell_of
 
 from iphasenet.acquisition import Acquisition
 from iphasenet.devices import use_threads
@@ -21,12 +18,9 @@ from iphasenet.reconstruction.told_errors import DEFAULT, ToldErrors
 from iphasenet.render import Image
 from iphasenet.sampling import generator
 from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.structure import orthogonal_cell, read_structure
 from iphasenet.uncertainty import coverage
 from iphasenet.user_images.segmented_image import SegmentedImage
 
-STRUCTURES = Path(__file__).parents[1] / "resources" / "structures"
-ZONES = {"PVSK": (0, 0, 1)}
 OPTICS = {"energy_kev": 200.0, "semiangle_mrad": 20.0, "detector_inner_mrad": 10.0, "detector_outer_mrad": 50.0}
 THICKNESSES = (20.0, 40.0, 80.0)
 """Of the crystals [nm]."""
@@ -39,8 +33,7 @@ def measure(material: str) -> pandas.DataFrame:
     trained, image = load_trained(), Image(96, 0.2)
     rng = generator(0, material, "tilt", 0)
     alpha, beta = rng.normal(0, 0.2, 2)
-    cell = orthogonal_cell(read_structure(STRUCTURES / f"{material}.cif"), ZONES.get(material, (0, 0, 1)))
-    specimen = Specimen(cell, tuple(10 * t for t in THICKNESSES), (alpha, beta), 12.5)
+    specimen = Specimen(cell_of(material), tuple(10 * t for t in THICKNESSES), (alpha, beta), 12.5)
     made = simulate_specimen(specimen, Microscope(**OPTICS), Numerics(0.12, 0.3, 12.0), image)
     tables = []
     for index, thickness in enumerate(THICKNESSES):

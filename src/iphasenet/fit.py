@@ -19,6 +19,7 @@ from iphasenet.checkpoints import NEWEST, Provenance, read_checkpoint, starting_
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops
 from iphasenet.dataset import open_dataset, read_split
+from iphasenet.errors import InputError
 from iphasenet.files import write_table
 from iphasenet.frames import Frames, StoredFrames
 from iphasenet.history import read_history
@@ -178,6 +179,10 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _few(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
+
+
 def _frames(
     train: Sequence[MaterialData],
     settings: TrainingSettings,
@@ -188,4 +193,11 @@ def _frames(
     if settings.source == "stored":
         return StoredFrames(train, settings.crop_pixels)
     simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    for data, material in zip(train, simulated, strict=True):
+        stored, rendered = sorted(set(data.coordinates["tilt"].tolist())), sorted(material.tilts)
+        if stored != rendered:
+            raise InputError(
+                f"simulations of {data.material}: found the training tilts {_few(rendered)}; allowed: those of the "
+                f"data set, {_few(stored)}: make it again, another version drew its splits"
+            )
     return RenderedFrames(simulated, Image(settings.crop_pixels, train[0].sampling))

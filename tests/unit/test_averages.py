@@ -1,7 +1,8 @@
 """The moving average of the weights, and what processes share: the same numbers on any number of them."""
 
 import math
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import lightning
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+from iphasenet import fit
 from iphasenet.callbacks import AveragedWeights, rising_decay
 from iphasenet.crops import EpochSampler
 from iphasenet.training import images_of
@@ -78,6 +80,22 @@ def test_an_average_goes_on_after_a_resume(tmp_path: Any) -> None:
     (tmp_path / "parts").mkdir()
     parts, _ = trained(tmp_path / "parts", 0.9, 5, 4, first=2)
     assert float(parts.weight) == pytest.approx(float(whole.weight), rel=1e-6)
+
+
+@pytest.mark.parametrize(("kept", "told"), [(0.258, True), (0.855, False), (0.9, False)])
+def test_an_average_that_is_worse_than_what_was_trained_is_told(
+    kept: float, told: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By more than chance; the weights without it score 0.859."""
+    module = Line()
+    monkeypatch.setattr(fit, "read_checkpoint", lambda _path: {"current_model_state": module.state_dict()})
+    monkeypatch.setattr(fit, "validation_score", lambda *_: 0.859)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit._tell_of_average(cast(Any, module), [], tmp_path, kept, torch.device("cpu"))
+    assert [
+        f"has a validation_pearson of {kept:.3f}, the weights without it 0.859" in str(w.message) for w in caught
+    ] == ([True] * told)
 
 
 @given(st.floats(0.5, 0.9999), st.integers(1, 10_000))
