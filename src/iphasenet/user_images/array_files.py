@@ -74,6 +74,14 @@ def _image(images: NDArray[Any], path: Path, known: Mapping[str, Any]) -> Segmen
     return image
 
 
+def tif_origin(path: Path, sampling: float | None) -> tuple[float, float]:
+    """Where ImageJ's axes have the first pixel of a .tif: x, y [Å]; 0 where it does not say."""
+    with reading(path), tifffile.TiffFile(path) as file:
+        described = file.imagej_metadata or {}
+    x, y = (-float(described.get(name, 0)) * (sampling or 0) for name in ("xorigin", "yorigin"))
+    return x, y
+
+
 def tif_sampling(path: Path) -> float | None:
     """
     Pixel size of a .tif [Å] that ImageJ or a writer of OME's metadata calibrated; None where there is none.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.user_images.array_files import read_npy, read_npz, tif_sampling
+from iphasenet.user_images.array_files import read_npy, read_npz, tif_origin, tif_sampling
 from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.merlin_files import check_whole, largest_count
 from iphasenet.user_images.segmented_image import SegmentedImage, check_saturation, describe_shape
@@ -250,6 +250,7 @@ def _known(signal: Signal, path: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {"sampling": signal.sampling(str(path)), "origin": signal.origin}
     if fields["sampling"] is None and path.suffix.lower() in (".tif", ".tiff"):
         fields["sampling"] = tif_sampling(path)
+        fields["origin"] = tif_origin(path, fields["sampling"])
     for name, place in (("energy_kev", "beam_energy"), ("semiangle_mrad", "convergence_angle")):
         value = signal.lookup(f"{_TEM}.{place}")
         if value is not None and float(value) > 0:
