@@ -6,7 +6,7 @@ Every file is one that `image_files.read_image` reads. Only .npz, .hspy and .zsp
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,10 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
     ending = path.suffix.lower()
     if ending not in _WRITERS:
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
+    values = _typed(image, np.dtype(dtype))
     if ending in _UNORDERED and image.order is not None:
-        image = replace(image, segments=image.arranged, names=SEGMENTS, order=(0, 1, 2, 3))
-    _WRITERS[ending](image, path, _typed(image, np.dtype(dtype)))
+        values = values[list(image.order)]
+    _WRITERS[ending](image, path, values)
 
 
 def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -89,7 +90,11 @@ def _write_npz(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
 def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
     if values.dtype not in (np.float32, np.uint16, np.uint8):
         raise InputError(f"{path}: found the type {values.dtype}; allowed in ImageJ's .tif: float32, uint16, uint8")
-    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names), "made_by": mark_text(IMAGE)}
+    metadata: dict[str, Any] = {
+        "axes": "ZYX",
+        "Labels": list(image.names if image.order is None else SEGMENTS),
+        "made_by": mark_text(IMAGE),
+    }
     resolution = None
     if image.sampling is not None:
         metadata |= {"unit": "nm", "spacing": 1.0}

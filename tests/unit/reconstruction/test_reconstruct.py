@@ -199,7 +199,7 @@ def test_a_range_of_thicknesses_is_a_table_and_a_figure(command: Callable[..., P
         (["--thickness", "20:40:10"], {}, [".csv"]),
         (["--thickness", "0"], {}, ["above 0"]),
         (["--tilt-error", "-1"], {}, ["--tilt-error", "0 to 10"]),
-        (["--thickness-error", "5", "--check"], {}, ["--thickness-error", "--check"]),
+        (["--thickness", "20:40:10", "--tilt-error", "1"], {}, ["--tilt-error", "a range of thicknesses"]),
         (["--output", "out.jpg"], {}, [".jpg", ".zspy"]),
         (["--figure", "out.jpg"], {}, [".jpg", ".png"]),
         (["--threads", "0"], {}, ["--threads", "1 to 1,024"]),
