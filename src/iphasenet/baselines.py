@@ -1,4 +1,4 @@
-"""What the network is compared with: three inversions of the same noisy images, and the nearest training sample."""
+"""What the network is compared with: three inversions of the same images, untold and told, and the nearest sample."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import zarr
 from numpy.typing import NDArray
 
+from iphasenet.columns import column_shift, project_columns
 from iphasenet.dataset import StoredRows, material_groups, open_dataset, read_rows
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
@@ -20,9 +22,21 @@ from iphasenet.reading import read_arrays, whole_file
 from iphasenet.sampling import SPLITS, LeftOut
 from iphasenet.wiener import WienerFilter, WienerFit
 
-BASELINES = ("idpc", "wiener", "phase", "nearest")
+SEEING = ("idpc", "wiener", "phase")
+"""Baselines that see an image, and neither tilt nor thickness but for its mean."""
+
+TOLD = tuple(f"{name}_told" for name in SEEING)
+"""The same, told as much as the network: `told_baselines`."""
+
+BASELINES = (*SEEING, *TOLD, "nearest")
+
+LARGEST_TILT_DEG = 10.0
+"""Tilt up to which a crystal has columns that lean by little."""
 
 _KNOWN = ("thickness_nm", "alpha", "beta", "gamma")
+
+_SAME = 1e-3
+"""Samples of a material whose thickness [nm] and angles [degrees] differ by less are one."""
 
 FloatArray = NDArray[np.floating[Any]]
 FloatImages = NDArray[np.float32]
@@ -99,7 +113,7 @@ class Baselines:
         _check_pixels(data.material, shape, data.sampling, self.wiener.shape, self.sampling)
         transfer = potential_transfer(microscope, (2 * shape[0], 2 * shape[1]), data.sampling)
         images = data.noisy_segments
-        result = {name: np.empty((*images.shape[:2], *shape), np.float32) for name in ("idpc", "wiener", "phase")}
+        result = {name: np.empty((*images.shape[:2], *shape), np.float32) for name in SEEING}
         for sample, thickness in enumerate(10 * data.coordinates["thickness_nm"]):
             mean = self.mean_potential * thickness
             for index, dose in enumerate(data.doses):
@@ -111,6 +125,36 @@ class Baselines:
                 # The prior: a potential that deviates from its mean by as much as its mean, as crystals' do.
                 result["phase"][place] = invert_phase(segments, transfer, noise, prior=mean**2) + mean
         return result
+
+
+def told_baselines(data: MaterialData, predicted: Mapping[str, FloatImages]) -> dict[str, FloatImages]:
+    """
+    Tell baselines what the network is told: tilt and thickness, by the layer that projects its columns.
+
+    Parameters
+    ----------
+    data : MaterialData
+        Samples of which all are tilted by `LARGEST_TILT_DEG` at most.
+    predicted : mapping of (sample, dose, y, x) arrays
+        What `Baselines.predict` returned [V Å].
+
+    Returns
+    -------
+    dict of (sample, dose, y, x) float32 arrays
+        Projected potential by each of `TOLD` [V Å]: the prediction, taken for the columns as they stand at the entrance
+        surface, projected to the exit surface.
+    """
+    shift = column_shift(torch.from_numpy(data.metadata))
+    return {
+        f"{name}_told": np.stack(
+            [
+                project_columns(torch.from_numpy(images[:, dose]), shift, data.sampling).numpy()
+                for dose in range(images.shape[1])
+            ],
+            axis=1,
+        )
+        for name, images in predicted.items()
+    }
 
 
 def shot_noise(segments: FloatArray, dose: float, sampling: float) -> NDArray[np.float64]:
@@ -174,7 +218,7 @@ def fit_baselines(training: Iterable[MaterialData]) -> Baselines:
 
 def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut) -> FloatImages:
     """
-    Potential of the training sample whose thickness and angles are nearest: what metadata alone are worth.
+    Potential of the other training sample whose thickness and angles are nearest: what metadata alone are worth.
 
     Parameters
     ----------
@@ -190,7 +234,8 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     (sample, y, x) float32 array
         Projected potential [V Å] of the nearest sample of the same material, or of any where training has none of it.
         Thickness, alpha, beta and gamma count in units of their standard deviations among these; differences of angles
-        are circular.
+        are circular. The sample that is asked for, by material, thickness and angles, is none of them, whatever data
+        set holds it.
 
     Raises
     ------
@@ -210,7 +255,12 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     spread = _spread(known)
     result = np.empty(data.potential.shape, np.float32)
     for sample, asked in enumerate(np.stack([data.coordinates[name] for name in _KNOWN], axis=1)):
-        nearest = ((_differences(asked, known) / spread) ** 2).sum(axis=1).argmin()
+        difference = _differences(asked, known)
+        itself = (groups == data.material) & (np.abs(difference) < _SAME).all(axis=1)
+        if itself.all():
+            name = data.coordinates["sample_id"][sample]
+            raise InputError(f"{training}: found no training sample but {name} itself; allowed: another one")
+        nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result
 

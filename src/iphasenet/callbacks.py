@@ -40,25 +40,58 @@ class ProgressBar(TQDMProgressBar):
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
-class AveragedWeights(WeightAveraging):
+def rising_decay(decay: float, steps: int) -> float:
     """
-    Exponential moving average of the weights, every `STEPS_BETWEEN_AVERAGES` steps.
-
-    Buffers are copied: an average of the attention's integer indices would be none.
+    Decay of a moving average, a step, that forgets the first steps of a training.
 
     Parameters
     ----------
     decay : float
-        Decay a step.
+        Highest decay.
+    steps : int
+        Steps of the training so far.
+
+    Returns
+    -------
+    float
+        Least of `decay` and (1 + steps) / (10 + steps), as timm and TensorFlow have it: until the first is reached,
+        more than half of the average is of the last tenth of the steps, however few there are.
+    """
+    return min(decay, (1 + steps) / (10 + steps))
+
+
+class AveragedWeights(WeightAveraging):
+    """
+    Exponential moving average of the weights, every `STEPS_BETWEEN_AVERAGES` steps and before every validation.
+
+    Buffers are copied: an average of the attention's integer indices would be none. The decay depends on the number of
+    steps alone, and the step of the last average is in every checkpoint: a resume changes nothing.
+
+    Parameters
+    ----------
+    decay : float
+        Highest decay a step (`rising_decay`).
     """
 
     def __init__(self, decay: float) -> None:
-        average = get_ema_multi_avg_fn(decay**STEPS_BETWEEN_AVERAGES)
-        super().__init__(use_buffers=False, multi_avg_fn=average)
+        super().__init__(use_buffers=False, multi_avg_fn=self._average)
+        self.decay, self.step, self.validated = decay, 0, False
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average where it is due."""
+        self.step, self.validated = trainer.global_step, trainer.is_last_batch
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Say whether to average after a step."""
-        return step_idx is not None and epoch_idx is None and step_idx % STEPS_BETWEEN_AVERAGES == 0
+        due = self.validated or self.step % STEPS_BETWEEN_AVERAGES == 0
+        return step_idx is not None and epoch_idx is None and due
+
+    def _average(self, averaged: Any, current: Any, count: Any) -> None:
+        passed = self.step - self._latest_update_step
+        get_ema_multi_avg_fn(rising_decay(self.decay, self.step) ** passed)(averaged, current, count)
 
 
 def _steps_between_checks(trainer: lightning.Trainer) -> int:

@@ -78,14 +78,15 @@ class EpochSampler(Sampler[int]):
     """
     Items of one epoch for one process, in an order that depends on seed and epoch alone.
 
-    A global batch is the same set of crops on any number of processes; each process takes its share of it.
+    A global batch is the same set of crops on any number of processes; each process takes its share of it. Where the
+    set is smaller than a batch shares may differ by a crop, and weigh as much as they hold (`weight`).
 
     Parameters
     ----------
     crops : int
         Crops of an epoch.
     batch_size : int
-        Crops in a global batch, a multiple of `processes`. A last short batch is left out, unless it is the only one.
+        Crops in a global batch. A last short batch is left out, unless it is the only one.
     seed : int
         Key of the order.
     process, processes : int
@@ -93,6 +94,10 @@ class EpochSampler(Sampler[int]):
 
     Attributes
     ----------
+    share : int
+        Crops of each batch that are this process's.
+    weight : float
+        What a mean over the share counts in the mean over processes: 1 where all have as many.
     given : int
         Batches of the current epoch that were given.
     skipped : int
@@ -101,10 +106,13 @@ class EpochSampler(Sampler[int]):
 
     def __init__(self, crops: int, batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
         self.crops, self.seed, self.epoch, self.given, self.skipped = crops, seed, 0, 0, 0
-        self.process, self.share = process, min(batch_size, crops) // processes
-        if self.share == 0:
+        self.batch = min(batch_size, crops)
+        if self.batch < processes:
             raise InputError(f"training: found {crops} crops in an epoch; allowed: at least {processes}, one a process")
-        self.batch, self.batches = self.share * processes, crops // min(batch_size, crops)
+        self.batches = crops // self.batch
+        self.first, last = (number * self.batch // processes for number in (process, process + 1))
+        self.share = last - self.first
+        self.weight = self.share * processes / self.batch
 
     def __len__(self) -> int:
         return self.batches * self.share
@@ -118,7 +126,7 @@ class EpochSampler(Sampler[int]):
         first, self.skipped = self.skipped, 0
         for batch in range(first, self.batches):
             self.given = batch + 1
-            start = batch * self.batch + self.process * self.share
+            start = batch * self.batch + self.first
             yield from (self.epoch * self.crops + order[start : start + self.share]).tolist()
 
 

@@ -16,7 +16,7 @@ SEGMENTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 """Detector segments in the order of every array, as seen in the image frame (x to the right, y down)."""
 
 _QUADRANTS = (2, 3, 1, 0)
-"""Sector that each of the four `SEGMENTS` is, counted from +x towards +y."""
+"""Quarter of the detector that each of the four `SEGMENTS` is, counted from +x towards +y."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,19 @@ class Detector:
         if self.segments == 1:
             return (f"annular {angles}",)
         return tuple(f"sector {index + 1} of {self.segments}" for index in range(self.segments))
+
+    @property
+    def quarters(self) -> NDArray[np.int64]:
+        """
+        Which segments lie in each quarter of the detector: whoever reads or writes images goes by it.
+
+        A (4, n) array of indices: top-left, top-right, bottom-left, bottom-right as the detector sees them, before it
+        is turned in the image. InputError where it has no quarters.
+        """
+        if self.segments % 4:
+            raise InputError(f"detector: found {self.segments} segments; allowed: 4, 8, 12 or 16, which make quarters")
+        sectors = np.arange(self.segments).reshape(4, -1)
+        return sectors if self._quadrants else sectors[list(_QUADRANTS)]
 
     def weights(self, alpha_x: FloatArray, alpha_y: FloatArray) -> FloatArray:
         """

@@ -1,6 +1,6 @@
 """Predictions of the network and of the baselines against the truth: the tables that everything else is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iphasenet.alterations import nearest_dose
 from iphasenet.atomic_columns import column_rows
-from iphasenet.baselines import BASELINES, Baselines, nearest_training
+from iphasenet.baselines import BASELINES, LARGEST_TILT_DEG, Baselines, nearest_training, told_baselines
 from iphasenet.column_structure import CrystalColumns, crystal_columns
 from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.files import atomic_directory, write_table
@@ -19,7 +19,7 @@ from iphasenet.material_data import MaterialData
 from iphasenet.metrics import score
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
-from iphasenet.predictions import open_predictions
+from iphasenet.predictions import held_out_samples, open_predictions, unseen
 from iphasenet.sampling import LeftOut
 from iphasenet.spectra import radial_spectrum
 from iphasenet.tables import read_table
@@ -41,8 +41,8 @@ class Tables:
     Attributes
     ----------
     samples : DataFrame
-        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), `METRICS`,
-        `POTENTIALS`.
+        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), how many of the
+        material's test samples are left out as it has seen them (`left_out`), `METRICS`, `POTENTIALS`.
     columns : DataFrame
         One row a sample, dose, method and type of atomic column (`iphasenet.atomic_columns`).
     spectra : DataFrame
@@ -92,14 +92,20 @@ class Reference:
         Fitted to the training split.
     microscope : Microscope
         Optics of the data set.
-    left_out : LeftOut
-        What training has not seen.
+    held_out : mapping
+        What training has not seen of a sample, by its sample_id.
+    left_out : int
+        Test samples of the material that are not scored, as training has seen them.
+    leaning : bool
+        Whether the crystals have columns that lean by little, along which baselines can be projected.
     """
 
     crystal: CrystalColumns
     baselines: Baselines
     microscope: Microscope
-    left_out: LeftOut
+    held_out: Mapping[str, str]
+    left_out: int = 0
+    leaning: bool = True
 
 
 class _Prediction(NamedTuple):
@@ -114,7 +120,7 @@ def evaluate_material(
     dataset: Path, material: str, predictions: Path, potential: Path, baselines: Path, training_store: Path
 ) -> Tables:
     """
-    Score the predictions of one material's test split.
+    Score the predictions of one material's test split, but for samples that the network has seen.
 
     Parameters
     ----------
@@ -144,13 +150,18 @@ def evaluate_material(
     root = open_dataset(dataset)
     data = read_material(find_material(root, material), "test")
     group, places = open_predictions(predictions, data)
+    held_out = held_out_samples(group)
+    scored = unseen(material, [held_out[name] for name in data.coordinates["sample_id"]])
+    left_out, data, places = len(places) - len(scored), data.select(scored), places[scored]
     reference = Reference(
         crystal_columns(CrystalPotential.load(potential)),
         Baselines.load(baselines),
         Microscope(**configuration(root)["optics"]),
-        LeftOut(**group.attrs["left_out"]),
+        held_out,
+        left_out,
+        bool((data.tilt_deg <= LARGEST_TILT_DEG).all()),
     )
-    nearest = nearest_training(training_store, data, reference.left_out)
+    nearest = nearest_training(training_store, data, LeftOut(**group.attrs["left_out"]))
     parts = []
     for start in range(0, len(data.potential), _TOGETHER):
         rows = np.arange(start, min(start + _TOGETHER, len(data.potential)))
@@ -184,7 +195,8 @@ def evaluate_samples(
     Tables
         `spectra` and `coverage` with one row a sample: their mean is the material's.
     """
-    seeing = {"model": model, **reference.baselines.predict(data, reference.microscope)}
+    untold = reference.baselines.predict(data, reference.microscope)
+    seeing = {"model": model, **untold, **(told_baselines(data, untold) if reference.leaning else {})}
     predictions = [
         _Prediction(method, (dose,), images[:, index])
         for method, images in seeing.items()
@@ -193,7 +205,7 @@ def evaluate_samples(
     # It sees no image: it is the same at every dose.
     predictions.append(_Prediction("nearest", tuple(data.doses), nearest))
     return Tables(
-        _sample_rows(data, predictions, reference.left_out),
+        _sample_rows(data, predictions, reference),
         _column_rows(data, predictions, reference.crystal),
         _spectrum_rows(data, predictions),
         _coverage_rows(data, model, spread),
@@ -205,9 +217,9 @@ def _known(data: MaterialData) -> dict[str, Any]:
     return {"material": data.material, **{name: data.coordinates[name] for name in names}, "tilt_deg": data.tilt_deg}
 
 
-def _sample_rows(data: MaterialData, predictions: Sequence[_Prediction], left_out: LeftOut) -> pandas.DataFrame:
-    known = _known(data)
-    held_out = [left_out.held_out(data.material, float(thickness)) for thickness in known["thickness_nm"]]
+def _sample_rows(data: MaterialData, predictions: Sequence[_Prediction], reference: Reference) -> pandas.DataFrame:
+    known = _known(data) | {"left_out": reference.left_out}
+    held_out = [reference.held_out[name] for name in known["sample_id"]]
     tables = []
     for predicted in predictions:
         scores = score(predicted.images, data.potential)

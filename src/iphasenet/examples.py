@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.baselines import Baselines
 from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.optics import Microscope
-from iphasenet.predictions import open_predictions
+from iphasenet.predictions import held_out_samples, open_predictions
+from iphasenet.seals import open_store
+from iphasenet.seen import SEEN
 
 FloatImage = NDArray[np.float32]
 
@@ -49,16 +52,19 @@ class Example:
     predictions: dict[str, FloatImage]
 
 
-def middle_sample(coordinates: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Choose the first sample of the middle thickness."""
+def middle_sample(
+    coordinates: Mapping[str, NDArray[Any]], held_out: Mapping[str, str] | None = None
+) -> NDArray[np.int64]:
+    """Choose the first sample of the middle thickness; with `held_out`, of those that the network has not seen."""
+    new = np.array([held_out is None or held_out[name] != SEEN for name in coordinates["sample_id"]])
     thickness = coordinates["thickness_nm"]
-    levels = np.unique(thickness)
-    return np.flatnonzero(thickness == levels[len(levels) // 2])[:1]
+    levels = np.unique(thickness[new])
+    return np.flatnonzero(new & (thickness == levels[len(levels) // 2]))[:1]
 
 
 def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -> Iterator[Example]:
     """
-    Read the first test sample of the middle thickness of each material, at the dose nearest to 1e5 e/Å².
+    Read a test sample of the middle thickness of each material that the network has not seen, at about 1e5 e/Å².
 
     Parameters
     ----------
@@ -77,7 +83,8 @@ def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -
     root = open_dataset(dataset)
     fitted, microscope = Baselines.load(baselines), Microscope(**configuration(root)["optics"])
     for path in predictions:
-        data = read_material(find_material(root, path.stem), "test", choose=middle_sample)
+        new = held_out_samples(open_store(path, "predictions"))
+        data = read_material(find_material(root, path.stem), "test", choose=partial(middle_sample, held_out=new))
         group, rows = open_predictions(path, data)
         dose = nearest_dose(data.doses)
         found = {name: images[0, dose] for name, images in fitted.predict(data, microscope).items()}

@@ -1,6 +1,7 @@
 """Fitting of the network: data in, checkpoints, history and weights out."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,27 +10,34 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.alone import alone_in
 from iphasenet.callbacks import FiniteLosses, ValidationPictures
-from iphasenet.checkpoints import Provenance, starting_point
+from iphasenet.checkpoints import NEWEST, Provenance, read_checkpoint, starting_point
 from iphasenet.checksums import check_files
 from iphasenet.crops import Crops
 from iphasenet.dataset import open_dataset, read_split
+from iphasenet.errors import InputError
 from iphasenet.files import write_table
 from iphasenet.frames import Frames, StoredFrames
 from iphasenet.history import read_history
+from iphasenet.material_data import MaterialData
 from iphasenet.model import ModelSettings
 from iphasenet.render import Image
 from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
+from iphasenet.seen import describe_seen
 from iphasenet.storage import Place, is_url
 from iphasenet.trained_on import TrainingInputs, describe_run, run_identity, segment_sums, trained_ranges
 from iphasenet.trainer import make_trainer
-from iphasenet.training import Splits, Training
+from iphasenet.training import Splits, Training, validation_score
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.upload import find_dataset
 from iphasenet.weights import save_weights
+
+NOISE = 0.01
+"""Difference of two validation_pearson that is no more than chance: that of one training with two seeds."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def fit(
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes, model.norm)
     attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
-    simulated = _simulated(sources.simulations, settings, attributes)
+    simulated = _simulated(train, sources.simulations, settings, attributes)
     inputs = TrainingInputs({"train": train, "validation": validation}, simulated, noise, model, settings)
     frames = _frames(inputs)
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
@@ -130,10 +138,29 @@ def fit(
         trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
         if trainer.is_global_zero:
             state, score = best.read()
+            _tell_of_average(module, validation, folder, score, trainer.strategy.root_device)
             module.load_state_dict(state)
             write_table(read_history(folder), outputs.history)
-            known = {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
+            known: dict[str, Any] = {"seen": describe_seen(train, validation)}
+            known |= {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
             save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+
+
+def _tell_of_average(
+    module: Training, validation: Sequence[MaterialData], folder: Path, score: float, device: torch.device
+) -> None:
+    """Warn where the weights that were trained last are better than the average that is kept."""
+    trained = read_checkpoint(folder / NEWEST).get("current_model_state")
+    if trained is None:
+        return
+    module.load_state_dict(trained)
+    without = validation_score(module, validation, device)
+    if without > score + NOISE:
+        warnings.warn(
+            f"the average of the weights, which is kept, has a validation_pearson of {score:.3f}, the weights without "
+            f"it {without:.3f}: lower training.ema_decay, or train for more steps",
+            stacklevel=2,
+        )
 
 
 @contextmanager
@@ -155,12 +182,27 @@ def is_first() -> bool:
 
 
 def _simulated(
-    simulations: Sequence[Path], settings: TrainingSettings, attributes: Mapping[str, Any]
+    train: Sequence[MaterialData],
+    simulations: Sequence[Path],
+    settings: TrainingSettings,
+    attributes: Mapping[str, Any],
 ) -> list[SimulatedMaterial]:
-    """Read what crops are rendered from, where they are."""
+    """Read what crops are rendered from, where they are: of the training tilts and of no others."""
     if settings.source == "stored":
         return []
-    return load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    for data, material in zip(train, simulated, strict=True):
+        stored, rendered = sorted(set(data.coordinates["tilt"].tolist())), sorted(material.tilts)
+        if stored != rendered:
+            raise InputError(
+                f"simulations of {data.material}: found the training tilts {_few(rendered)}; allowed: those of the "
+                f"data set, {_few(stored)}: make it again, another version drew its splits"
+            )
+    return simulated
+
+
+def _few(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
 
 
 def _frames(inputs: TrainingInputs) -> Frames:

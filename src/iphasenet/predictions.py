@@ -1,6 +1,7 @@
 """Stores of predictions: made of a data set's test split, sealed, and opened again."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from iphasenet.model import PotentialNetwork
 from iphasenet.names import material_of
 from iphasenet.predict import FloatImages, predict, predict_altered
 from iphasenet.seals import GUARDED, open_store, sealed_store
+from iphasenet.seen import SEEN, UNKNOWN, what_is_new
 from iphasenet.weights import load_weights
 
 
@@ -37,9 +39,10 @@ def predict_material(
         Weights of the network.
     predictions : path
         Zarr store to be made: `model` and, where the network says its uncertainty, `model_spread`
-        (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²] and `left_out`, what training did not see.
+        (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²], `left_out`, what training was told to leave
+        out, and `held_out`, what is new of each sample (`iphasenet.seen.what_is_new`).
     altered : path
-        Parquet table to be made, `predict_altered`.
+        Parquet table to be made, `predict_altered` of samples that the network has not seen.
     device : str
         Torch device.
     turns : int
@@ -51,14 +54,29 @@ def predict_material(
     data = read_material(find_material(root, material), "test")
     _check_sampling(network, data, weights)
     acquisition = Acquisition(**configuration(root)["noise"]["acquisition"])
+    held_out = what_is_new(trained.get("seen"), material, data.coordinates)
+    scored = unseen(material, held_out)
+    if UNKNOWN in held_out:
+        warnings.warn(f"{weights}: they do not say what they were trained on: scores are '{UNKNOWN}'", stacklevel=2)
     try:
         potential, spread = predict(network, data, turns)
-        table = predict_altered(network, data, acquisition)
+        table = predict_altered(network, data.select(scored), acquisition)
     except InputError as error:
         raise InputError(f"{material}: {error}") from error
     left_out = trained.get("training", {}).get("leave_out", {})
-    write_predictions(predictions, data, potential, spread, {"left_out": left_out})
+    write_predictions(predictions, data, potential, spread, {"left_out": left_out, "held_out": held_out})
     write_table(table, altered)
+
+
+def unseen(material: str, held_out: Sequence[str]) -> NDArray[np.int64]:
+    """Choose the samples that a network is scored on; InputError where it has seen all of them."""
+    rows = np.flatnonzero([new != SEEN for new in held_out])
+    if not len(rows):
+        raise InputError(
+            f"{material}: found {len(held_out)} test samples, all of which the network was trained on or chosen by; "
+            "allowed: a grid with other tilts, or the network of a run whose split they are held out from"
+        )
+    return rows
 
 
 def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path) -> None:
@@ -126,3 +144,9 @@ def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.in
             f"{path}: sample_id: found no prediction of {missing[0]}; allowed: the test split of {data.material}"
         )
     return group, np.array([places[name] for name in data.coordinates["sample_id"]])
+
+
+def held_out_samples(group: zarr.Group) -> dict[str, str]:
+    """Read what is new of each sample of predictions that were opened, by its sample_id."""
+    held_out: Any = group.attrs["held_out"]
+    return dict(zip(read_rows(group, "sample_id").tolist(), held_out, strict=True))

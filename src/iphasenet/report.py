@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.report_csv import csv_table
 from iphasenet.report_numbers import BREAKDOWNS, METHODS, METRICS, methods_of, number_text, read_summary
+from iphasenet.seen import UNKNOWN
 from iphasenet.viewer import NOTE, ViewerSample, plotly_script, viewer_html
 
 TITLES = {
@@ -130,18 +131,41 @@ def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
     """Summary in words."""
     materials = list(scores["by"]["material"])
     doses = _listed([number_text("{:,.7g}", dose) for dose in sorted(scores["doses"])])
+    levels = set(scores["by"].get("held_out", {}))
+    # A material that is new has no tilt that is not.
+    never = " that training never saw" if levels and levels.isdisjoint({UNKNOWN, "thickness"}) else ""
     yield (
         f"The network was tested on {number_text('{:,}', scores['samples'])} {_noun(scores['samples'], 'sample')} of "
         f"{len(materials)} {_noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å², from "
-        f"{scores['tilt_groups']} crystal {_noun(scores['tilt_groups'], 'tilt')} that training never saw."
+        f"{scores['tilt_groups']} crystal {_noun(scores['tilt_groups'], 'tilt')}{never}."
     )
-    unseen = [level for level in ("thickness", "material") if level in scores["by"].get("held_out", {})]
-    if unseen:
-        nouns = _listed([{"thickness": "thicknesses", "material": "materials"}[level] for level in unseen])
-        yield f"Part of the samples are of {nouns} that training never saw either; they are also scored apart, below."
+    yield from _held_out(levels, scores.get("left_out", 0))
     yield from (_comparison(scores, name) for name in ("pearson", "mae_share_of_max", "peak_error"))
     yield from _extremes(scores)
     yield from _columns(scores)
+
+
+def _held_out(levels: Collection[str], left_out: int) -> Iterator[str]:
+    """Say what is new of the samples, and what was not scored."""
+    if UNKNOWN in levels:
+        yield (
+            "Which of them the network has seen is not known: its weights do not say what they were trained on, so "
+            "these may be scores on what it knows."
+        )
+    kinds = {"thicknesses": "thickness", "materials": "material"}
+    unseen = [noun for noun, word in kinds.items() if any(word in level for level in levels)]
+    if unseen:
+        either = "" if "thickness" in levels else " either"
+        yield (
+            f"Part of the samples are of {_listed(unseen)} that training never saw{either}; they are also scored "
+            "apart, below."
+        )
+    if left_out:
+        yield (
+            f"{number_text('{:,}', left_out)} more {_noun(left_out, 'sample')} of the test split "
+            f"{'is' if left_out == 1 else 'are'} left out: the network was trained on that crystal at that tilt and "
+            "thickness, or chosen by it."
+        )
 
 
 def _comparison(scores: Mapping[str, Any], name: str) -> str:
@@ -171,8 +195,8 @@ def _with_interval(name: str, score: Mapping[str, Any]) -> str:
 
 def _in_sentence(method: str) -> str:
     """Name a baseline within a sentence."""
-    named = {"idpc": "iDPC", "wiener": "the Wiener filter"}
-    return named.get(method, f"the {METHODS[method].lower()}")
+    name = METHODS[method]
+    return name if name.startswith("iDPC") else f"the {name if name.startswith('Wiener') else name.lower()}"
 
 
 def _extremes(scores: Mapping[str, Any]) -> Iterator[str]:

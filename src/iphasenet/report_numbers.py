@@ -61,6 +61,9 @@ METHODS = {
     "idpc": "iDPC",
     "wiener": "Wiener filter",
     "phase": "Phase inversion",
+    "idpc_told": "iDPC, told the tilt",
+    "wiener_told": "Wiener filter, told the tilt",
+    "phase_told": "Phase inversion, told the tilt",
     "nearest": "Nearest training sample",
 }
 

@@ -107,7 +107,7 @@ def score_cell(metric: Metric, score: Mapping[str, Any]) -> Cell:
 def level_text(key: str, level: str) -> str:
     """Level of a breakdown as the report shows it."""
     if key == "held_out":
-        return {"tilt": "tilt alone", "thickness": "tilt and thickness", "material": "material"}.get(level, level)
+        return f"{level} alone" if level in ("tilt", "thickness") else level
     try:
         return number_text("{:,.7g}", float(level))
     except ValueError:

@@ -7,6 +7,7 @@ same whatever else is in the run.
 import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -88,7 +89,7 @@ class Grid:
     rotations : int
         In-plane rotations a tilt, uniform in 0 to 360 degrees.
     validation_share, test_share : float
-        Shares of the tilts in the validation and test splits; at least one tilt each.
+        Shares of the tilts in the validation and test splits; at least one tilt each (`split_of_tilts`).
     orientation : {'tilt', 'any'}
         'any' draws alpha and beta uniformly from 0 to 360 degrees in place of small tilts.
     edge_share : float
@@ -127,10 +128,10 @@ class Grid:
         if not keys or keys != sorted(set(keys)) or keys[0] == 0:
             found = list(self.thickness_nm)
             raise InputError(f"grid.thickness_nm: found {found} nm; allowed: above 0, rising by 0.001 nm or more")
-        if self.split_counts["train"] < 1:
+        if self.validation_share + self.test_share >= 1:
             raise InputError(
-                f"grid.tilts: found {self.tilts} with validation_share {self.validation_share} and test_share "
-                f"{self.test_share}; allowed: at least one tilt in each of train, validation and test"
+                f"grid: found validation_share {self.validation_share} and test_share {self.test_share}; allowed: "
+                "together less than 1, so that training has a share too"
             )
 
     @property
@@ -141,9 +142,8 @@ class Grid:
     @property
     def split_counts(self) -> dict[Split, int]:
         """Tilts in each split, whether it is simulated or not."""
-        validation = max(1, round(self.tilts * self.validation_share))
-        test = max(1, round(self.tilts * self.test_share))
-        return {"train": self.tilts - validation - test, "validation": validation, "test": test}
+        order = _split_order(self.tilts, self.validation_share, self.test_share)
+        return {split: order.count(split) for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,6 @@ class LeftOut:
         """
         thin = np.isin([picometres(t) for t in thickness_nm], [picometres(t) for t in self.thickness_nm])
         return thin | (material in self.materials)
-
-    def held_out(self, material: str, thickness_nm: float) -> Literal["material", "thickness", "tilt"]:
-        """Say what of a test sample training has not seen: its material, its thickness, or no more than its tilt."""
-        if material in self.materials:
-            return "material"
-        return "thickness" if self.mask(material, np.array([thickness_nm]))[0] else "tilt"
 
 
 NOTHING = LeftOut()
@@ -289,12 +283,50 @@ def picometres(thickness_nm: float) -> int:
     return round(thickness_nm * 1000)
 
 
+@lru_cache
+def _split_order(tilts: int, validation_share: float, test_share: float) -> tuple[Split, ...]:
+    """Give tilts to splits in turn: one to each, then always to the one that is furthest behind its share."""
+    shares = {"train": 1 - validation_share - test_share, "validation": validation_share, "test": test_share}
+    counts = dict.fromkeys(SPLITS, 1)
+    order = list(SPLITS)
+    for tilt in range(len(SPLITS), tilts):
+        # Rounded: equal ones are so in spite of sums in floating point, and the first is taken.
+        behind = {split: round((tilt + 1) * shares[split] - counts[split], 9) for split in SPLITS}
+        chosen = max(SPLITS, key=lambda split: behind[split])
+        counts[chosen] += 1
+        order.append(chosen)
+    return tuple(order)
+
+
+def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
+    """
+    Say which split each tilt of a material is in.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    material : str
+        Name of the material.
+    grid : Grid
+        Number of tilts, and shares.
+
+    Returns
+    -------
+    tuple of {'train', 'validation', 'test'}
+        One a tilt. It depends on seed, material, the tilt's number and the shares alone: a grid that grows keeps it.
+        The first three tilts are one of each, in an order from the seed, then each is of the split that is furthest
+        behind its share. Splits hold less than one tilt more or less than their shares of all, where each share is one
+        tilt at least.
+    """
+    order = _split_order(grid.tilts, grid.validation_share, grid.test_share)
+    first = generator(seed, material, "split").permutation(len(SPLITS))
+    return (*(SPLITS[number] for number in first), *order[len(SPLITS) :])
+
+
 def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
     """Tilts of a material that are simulated, in the order of their numbers."""
-    counts = grid.split_counts
-    labels: list[Split] = [split for split in SPLITS for _ in range(counts[split])]
-    order = generator(seed, material, "split").permutation(grid.tilts)
-    split = {int(tilt): label for tilt, label in zip(order, labels, strict=True)}
+    split = split_of_tilts(seed, material, grid)
     simulated = grid.rotations + grid.rendered_rotations
     result = []
     for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):

@@ -42,8 +42,9 @@ def summarise(tables: Tables, altered: pandas.DataFrame, title: str) -> dict[str
     Returns
     -------
     dict
-        `title`, `samples`, `tilt_groups`, `doses`; `scores` by method and metric, and `by` material, thickness_nm,
-        tilt_deg, dose and held_out, each with `mean`, `low` and `high` (95 % interval; None for a single tilt group);
+        `title`, `samples`, `left_out` (test samples that the network has seen), `tilt_groups`, `doses`; `scores` by
+        method and metric, and `by` material, thickness_nm, tilt_deg, dose and held_out, each with `mean`, `low` and
+        `high` (95 % interval; None for a single tilt group);
         `potentials` by method; `shuffled_metadata` and `noise`; `uncertainty` where there is one; `columns` by method
         and type of column.
     """
@@ -60,6 +61,7 @@ def summarise(tables: Tables, altered: pandas.DataFrame, title: str) -> dict[str
     return {
         "title": title,
         "samples": int(samples["sample_id"].nunique()),
+        "left_out": int(samples.groupby("material")["left_out"].first().sum()),
         "tilt_groups": len(samples[["material", "tilt"]].drop_duplicates()),
         "doses": sorted(float(dose) for dose in samples["dose"].unique()),
         "scores": scores(samples),

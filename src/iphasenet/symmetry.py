@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from iphasenet.columns import column_lean
+from iphasenet.rotations import turned_about_beam
 
 OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
@@ -36,7 +36,9 @@ def transformed(segments: Tensor, potential: Tensor, metadata: Tensor, operation
     if operation >= 4:
         segments = segments.unflatten(0, (2, 2)).flip(0, 2).flatten(0, 1)
         potential = potential.flip(0)
-        metadata = metadata * metadata.new_tensor([1, -1, 1, -1])
+        # Mirrored, a rotation about x or the beam is the opposite one, and one about y stays.
+        thickness, alpha, beta, gamma = metadata.unbind()
+        metadata = torch.stack([thickness, -alpha, beta, -gamma % 360])
     images, described = turned(segments[None], metadata[None], turns)
     return images[0], potential.rot90(turns), described[0]
 
@@ -52,22 +54,20 @@ def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tens
     metadata : (batch, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
     turns : int
-        Quarter turns.
+        Quarter turns; none changes nothing.
 
     Returns
     -------
     segments, metadata : tensors
-        Of the same shapes.
+        Of the same shapes. The angles of a turned crystal are those of its rotation, alpha from -90° to 90°.
     """
     quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
-    return quadrants.flatten(1, 2), _turned_metadata(metadata, turns)
+    return quadrants.flatten(1, 2), _turned_metadata(metadata, turns % 4)
 
 
 def _turned_metadata(metadata: Tensor, turns: int) -> Tensor:
-    x, y = column_lean(metadata).unbind(dim=1)
-    for _ in range(turns % 4):
-        x, y = y, -x
-    beta = torch.atan(x)
-    alpha = -torch.atan(y * torch.cos(beta))
-    angles = [metadata[:, 0], torch.rad2deg(alpha), torch.rad2deg(beta), (metadata[:, 3] - 90 * turns) % 360]
-    return torch.stack(angles, dim=1)
+    """Turn a crystal as a whole: angles of any size are those of its rotation."""
+    if not turns:
+        return metadata
+    angles = turned_about_beam(metadata[:, 1:].cpu().numpy(), -90.0 * turns)
+    return torch.cat([metadata[:, :1], torch.from_numpy(angles).to(metadata)], dim=1)

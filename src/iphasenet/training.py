@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DataLoader
 from torchmetrics.functional import pearson_corrcoef
 
 from iphasenet.crops import Crops, EpochSampler, Item, NoisyImages
@@ -42,12 +42,17 @@ class Training(lightning.LightningModule):
         Pixel size of the images [Å].
     steps : int
         Steps of the whole training, over which the learning rate rises and falls.
+
+    Attributes
+    ----------
+    weight : float
+        What this process's mean loss counts in the mean over processes (`EpochSampler.weight`).
     """
 
     def __init__(self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int) -> None:
         super().__init__()
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
-        self.settings, self.steps = settings, steps
+        self.settings, self.steps, self.weight = settings, steps, 1.0
 
     def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
         """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
@@ -57,18 +62,15 @@ class Training(lightning.LightningModule):
         return training_loss(prediction, spread, target, scale, self.settings.loss)
 
     def training_step(self, batch: Item, _index: int) -> Tensor:
-        """Loss of a batch of crops."""
+        """Loss of this process's crops of a batch, weighted so that the processes' mean is the batch's."""
         segments, metadata, potential, _ = batch
-        return self.loss(self.network(segments, metadata), metadata, potential)
+        return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
 
     def validation_step(self, batch: Item, _index: int) -> None:
         """Loss and mean Pearson correlation of a batch of whole images."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
-        columns = outputs[0].flatten(1).T, potential.flatten(1).T
-        pearson = torch.atleast_1d(pearson_corrcoef(columns[0].squeeze(-1), columns[1].squeeze(-1)))
-        # The correlation of a constant prediction is not defined: it is worth nothing.
-        pearson = pearson.nan_to_num(0.0).mean()
+        pearson = image_correlations(outputs[0], potential).mean()
         loss = self.loss(outputs, metadata, potential)
         size = len(segments)
         self.log("validation_loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
@@ -90,6 +92,23 @@ class Training(lightning.LightningModule):
         assert gradient_clip_val is not None
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
+
+
+def image_correlations(prediction: Tensor, potential: Tensor) -> Tensor:
+    """Pearson correlation of each image (batch,); that of a constant one is not defined, and worth nothing."""
+    columns = prediction.flatten(1).T.squeeze(-1), potential.flatten(1).T.squeeze(-1)
+    return torch.atleast_1d(pearson_corrcoef(*columns)).nan_to_num(0.0)
+
+
+def validation_score(module: Training, validation: Sequence[MaterialData], device: torch.device) -> float:
+    """Mean Pearson correlation of the validation images, by one process alone."""
+    module.to(device).eval()
+    with torch.inference_mode():
+        found = [
+            image_correlations(module.network(segments.to(device), metadata.to(device))[0], potential.to(device))
+            for segments, metadata, potential, _ in DataLoader(NoisyImages(validation), batch_size=4)
+        ]
+    return float(torch.cat(found).mean())
 
 
 class CropLoader(DataLoader[Item]):
@@ -115,6 +134,16 @@ class CropLoader(DataLoader[Item]):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Leave the batches of a checkpoint's epoch out once."""
         self.order.skipped = state_dict["batches"] % self.order.batches
+
+
+def images_of(images: int, process: int, processes: int) -> range:
+    """
+    Choose the images that a process validates: each image once among all, so that their mean is that of one process.
+
+    Where there are fewer images than processes every process takes all of them, which leaves the mean as it is: one
+    without any would have nothing to add to it, for which the others would wait.
+    """
+    return range(process, images, processes) if images >= processes else range(images)
 
 
 class Splits(lightning.LightningDataModule):
@@ -146,13 +175,15 @@ class Splits(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Crops of the current epoch, drawn on a GPU that trains; the sampler knows which epoch it is."""
-        process = 0
+        order = self._order(0)
         if self.trainer is not None:
-            process, device = self.trainer.global_rank, self.trainer.strategy.root_device
+            order, device = self._order(self.trainer.global_rank), self.trainer.strategy.root_device
+            if isinstance(module := self.trainer.lightning_module, Training):
+                module.weight = order.weight
             # Other accelerators have no Poisson numbers.
             if device.type == "cuda":
                 self.crops.frames.to(device, room_for_images(device))
-        return CropLoader(self.crops, self._order(process))
+        return CropLoader(self.crops, order)
 
     def _order(self, process: int) -> EpochSampler:
         return EpochSampler(len(self.crops), self.settings.batch_size, self.settings.seed, process, self.processes)
@@ -160,8 +191,7 @@ class Splits(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Item]:
         """Whole validation images with their fixed noise, shared among the processes."""
         images = NoisyImages(self.validation)
-        sampler: Sampler[int] | None = None
-        if self.processes > 1:
-            sampler = DistributedSampler(images, shuffle=False)
+        process = 0 if self.trainer is None else self.trainer.global_rank
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(images, batch_size=16 if on_gpu else 4, sampler=sampler)
+        share = images_of(len(images), process, self.processes)
+        return DataLoader(images, batch_size=16 if on_gpu else 4, sampler=share)

@@ -57,9 +57,9 @@ def recorded() -> SegmentedImage:
     )
 
 
-def test_what_is_right_is_confirmed(recorded: SegmentedImage, trained: Trained) -> None:
+def test_what_is_right_is_kept(recorded: SegmentedImage, trained: Trained) -> None:
     found = check_orientation(recorded, trained)
-    assert found.confirmed and found.warning is None and found.given.agreement > 0.8
+    assert found.is_kept and found.warning is None and found.given.agreement > 0.8
     assert found.given.curl < 0.5 and found.given.brightness > 0
     assert len(found.table()) >= 8
 
@@ -83,11 +83,11 @@ def test_a_turn_of_the_scan_is_found_whatever_the_order(
 ) -> None:
     """To 6°, of a mirrored order and one that tears neighbours apart."""
     found = check_orientation(replace(recorded, order=order, scan_rotation_deg=None), trained, thorough=True)
-    assert not found.confirmed
+    assert not found.is_kept
     mirror, turn = orientation_of(found.best, IN_PLACE)
     assert not mirror and turn == pytest.approx(TURN, abs=6)
     corrected = check_orientation(found.best.applied(recorded), trained)
-    assert corrected.confirmed
+    assert corrected.is_kept
 
 
 def test_the_thickness_that_explains_the_images_is_the_true_one(recorded: SegmentedImage, trained: Trained) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iphasenet.baselines import Baselines, fit_baselines, nearest_training, shot_noise
+from iphasenet.baselines import Baselines, fit_baselines, nearest_training, shot_noise, told_baselines
 from iphasenet.dataset import open_dataset, read_material
 from iphasenet.errors import InputError
 from iphasenet.idpc import idpc
@@ -186,6 +186,31 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
             Baselines.load(tmp_path / name)
 
 
+def test_a_baseline_that_is_told_knows_where_columns_lean_to() -> None:
+    """A baseline that finds the columns exactly: told the tilt, it has the leaning crystal's potential; untold, not."""
+    y, x = np.mgrid[:64, :64] * 0.2
+    truth, columns = (
+        sum(
+            np.exp(-((x - 3.2 * i - lean * step) ** 2 + (y - 3.2 * j) ** 2) / 0.3)
+            for i in range(-2, 7)
+            for j in range(-2, 7)
+            for step in np.linspace(0, 1, 41)
+        ).astype(np.float32)
+        for lean in (2.0, 0.0)
+    )
+    # beta: towards x, 2 Å in 20 nm.
+    beta = np.rad2deg(np.arctan(2.0 / 200))
+    values = {"thickness_nm": 20.0, "alpha": 0.0, "beta": beta, "gamma": 12.0}
+    known = {name: np.array([value]) for name, value in values.items()}
+    none = np.zeros((1, 2, 4, 64, 64), np.float32)
+    data = MaterialData("A", none[:, 0], truth[None], none, np.array([1e4, 1e5]), 0.2, known)
+    found = told_baselines(data, {"idpc": np.stack([columns, columns])[None]})["idpc_told"]
+    assert found.shape == (1, 2, 64, 64)
+    for image, least in ((found[0, 1], 0.999), (columns, -1.0)):
+        correlation = np.corrcoef(image[12:-12, 12:-12].ravel(), truth[12:-12, 12:-12].ravel())[0, 1]
+        assert least < correlation and (least > 0) == (correlation > 0.8)
+
+
 def nearest_row(group: object, thickness: float, gamma: float) -> int:
     """Row of the training sample of that thickness whose gamma is nearest on the circle."""
     data = read_material(group, "train")
@@ -205,6 +230,22 @@ def test_nearest_sample_is_of_the_same_material_and_angles_are_circular(tmp_path
     beyond["thickness_nm"] = np.full(len(rows), training.coordinates["thickness_nm"][first])
     found = nearest_training(dataset, replace(asked, coordinates=beyond), LeftOut())
     np.testing.assert_array_equal(found[0], training.potential[first])
+
+
+def test_nearest_sample_is_never_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    """Training samples themselves, as where another run's training split holds what is a test sample here."""
+    dataset = make(tmp_path)
+    group = open_dataset(dataset)["GaN"]
+    training = read_material(group, "train")
+    found = nearest_training(dataset, training, LeftOut())
+    assert not any(np.array_equal(one, own) for one, own in zip(found, training.potential, strict=True))
+    np.testing.assert_array_equal(found[0], training.potential[np.argsort(gamma_distance(training, 0))[1]])
+
+
+def gamma_distance(data: MaterialData, row: int) -> np.ndarray:
+    """On the circle, where the thickness is that of a row; all angles but gamma are equal."""
+    distance = np.abs((data.coordinates["gamma"] - data.coordinates["gamma"][row] + 180) % 360 - 180)
+    return np.where(data.coordinates["thickness_nm"] == data.coordinates["thickness_nm"][row], distance, np.inf)
 
 
 def test_nearest_sample_is_one_that_training_has_seen(tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ def data(folder: Path) -> MaterialData:
     return next(read_split(folder / "dataset.zarr", "test"))
 
 
+def attributes(data: MaterialData, held_out: str = "tilt") -> dict[str, object]:
+    return {"left_out": {}, "held_out": [held_out] * len(data.potential)}
+
+
 def evaluate(folder: Path, predictions: Path) -> Tables:
     dataset = folder / "dataset.zarr"
     return evaluate_material(dataset, "KNbO3", predictions, folder / "potential.npz", folder / "baselines.npz", dataset)
@@ -52,15 +56,20 @@ def test_every_sample_dose_and_method_has_its_row(folder: Path, data: MaterialDa
     """Predictions that are off by 3 V Å at the first dose and by 5 at the second, with half of that as spread."""
     offset = np.array([3.0, 5.0], np.float32)[:, None, None]
     model = data.potential[:, None] + offset
-    left_out = {"left_out": {"materials": [], "thickness_nm": [40]}}
-    write_predictions(tmp_path / "p.zarr", data, model, np.broadcast_to(offset / 2, model.shape).copy(), left_out)
+    held_out = ["tilt" if thickness == 20 else "tilt and thickness" for thickness in data.coordinates["thickness_nm"]]
+    known = {"left_out": {"materials": [], "thickness_nm": [40]}, "held_out": held_out}
+    write_predictions(tmp_path / "p.zarr", data, model, np.broadcast_to(offset / 2, model.shape).copy(), known)
     tables = evaluate(folder, tmp_path / "p.zarr")
     found = tables.samples
     assert len(found) == len(data.potential) * 2 * len(METHODS) and set(found["method"]) == set(METHODS)
     network = found[found["method"] == "model"]
     for dose, error in ((1e4, 3.0), (1e6, 5.0)):
         np.testing.assert_allclose(network.loc[network["dose"] == dose, "mae"], error, rtol=1e-3)
-    assert dict(zip(network["thickness_nm"], network["held_out"], strict=True)) == {20: "tilt", 40: "thickness"}
+    assert dict(zip(network["thickness_nm"], network["held_out"], strict=True)) == {
+        20: "tilt",
+        40: "tilt and thickness",
+    }
+    assert set(found["left_out"]) == {0}
     truth = dict(zip(data.coordinates["sample_id"], data.potential.mean(axis=(1, 2)), strict=True))
     np.testing.assert_allclose(network["mean_true"], [truth[name] for name in network["sample_id"]], rtol=1e-5)
     # |error| / spread is 2 everywhere: inside the 90 % interval (2.3), not inside that of 80 % (1.6).
@@ -81,10 +90,25 @@ def test_every_sample_dose_and_method_has_its_row(folder: Path, data: MaterialDa
     assert json.loads(json.dumps(sorted(tables.columns["column"].unique()))) == ["K", "Nb+O", "O", "spurious"]
 
 
+def test_samples_that_the_network_has_seen_are_left_out_and_counted(
+    folder: Path, data: MaterialData, tmp_path: Path
+) -> None:
+    known, images = attributes(data), 0.9 * np.repeat(data.potential[:, None], 2, axis=1)
+    known["held_out"] = ["", *(["tilt"] * (len(data.potential) - 1))]
+    write_predictions(tmp_path / "p.zarr", data, images, images, known)
+    tables = evaluate(folder, tmp_path / "p.zarr")
+    for table in (tables.samples, tables.columns):
+        assert set(table["sample_id"]) == set(data.coordinates["sample_id"][1:])
+    assert set(tables.samples["left_out"]) == {1}
+    write_predictions(tmp_path / "all.zarr", data, images, images, attributes(data, held_out=""))
+    with pytest.raises(InputError, match="KNbO3: found 4 test samples, all of which the network was trained on"):
+        evaluate(folder, tmp_path / "all.zarr")
+
+
 def test_a_prediction_that_is_not_a_number_is_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:
     model = np.repeat(data.potential[:, None], 2, axis=1)
     model[1, 0, 5, 5] = np.nan
-    write_predictions(tmp_path / "p.zarr", data, model, None, {"left_out": {}})
+    write_predictions(tmp_path / "p.zarr", data, model, None, attributes(data))
     with pytest.raises(InputError, match="NaN"):
         evaluate(folder, tmp_path / "p.zarr")
 
@@ -92,7 +116,7 @@ def test_a_prediction_that_is_not_a_number_is_refused(folder: Path, data: Materi
 def test_missing_or_damaged_predictions_are_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:
     """Zarr takes a shard that is lost for zeros, which would be scored."""
     images = 0.9 * np.repeat(data.potential[:, None], 2, axis=1)
-    write_predictions(tmp_path / "p.zarr", data, images, images, {"left_out": {}})
+    write_predictions(tmp_path / "p.zarr", data, images, images, attributes(data))
     for name in ("model", "model_spread", "sample_id"):
         path = next(path for path in (tmp_path / "p.zarr" / name / "c").rglob("*") if path.is_file())
         content = path.read_bytes()
@@ -105,14 +129,14 @@ def test_missing_or_damaged_predictions_are_refused(folder: Path, data: Material
         path.write_bytes(content)
     evaluate(folder, tmp_path / "p.zarr")
     images[1] = 0
-    write_predictions(tmp_path / "zero.zarr", data, images, None, {"left_out": {}})
+    write_predictions(tmp_path / "zero.zarr", data, images, None, attributes(data))
     with pytest.raises(InputError, match="model: found zeros alone in KNbO3-tilt"):
         evaluate(folder, tmp_path / "zero.zarr")
 
 
 def test_predictions_of_other_samples_are_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:
     few = data.select(np.arange(len(data.potential) - 1))
-    write_predictions(tmp_path / "p.zarr", few, np.repeat(few.potential[:, None], 2, axis=1), None, {"left_out": {}})
+    write_predictions(tmp_path / "p.zarr", few, np.repeat(few.potential[:, None], 2, axis=1), None, attributes(few))
     with pytest.raises(InputError, match="sample_id"):
         evaluate(folder, tmp_path / "p.zarr")
     with pytest.raises(InputError, match="no Zarr v3 store"):

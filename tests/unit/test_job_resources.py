@@ -97,7 +97,7 @@ def test_evaluation_memory_and_time_hold_what_was_measured() -> None:
     config["noise"]["evaluation_doses"] = [1e4, 1e5, 1e6, 1e7]
     assert 2_156 < job_resources.evaluation_mb(config) < 4_000
     assert 207 < 60 * beyond(job_resources.prediction_minutes(config)) < 10 * 207
-    assert 78 < 60 * beyond(job_resources.scoring_minutes(config)) < 10 * 78
+    assert 78 < 60 * beyond(job_resources.scoring_minutes(config)) < 20 * 78
 
 
 def test_windows_cost_the_sum_of_their_squares() -> None:

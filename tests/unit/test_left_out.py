@@ -31,9 +31,3 @@ def test_leaving_out_what_is_not_there_or_everything_is_refused(tmp_path: Path) 
     ):
         with pytest.raises(InputError, match=named):
             list(read_split(dataset, "train", left_out=left_out))
-
-
-def test_a_test_sample_is_held_out_by_its_material_first() -> None:
-    left_out = LeftOut(("GaN",), (80,))
-    found = [left_out.held_out(*sample) for sample in (("GaN", 80.0), ("MoS2", 80.0), ("MoS2", 60.0))]
-    assert found == ["material", "thickness", "tilt"]

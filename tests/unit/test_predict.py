@@ -62,7 +62,7 @@ def test_predictions_of_other_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no Zarr v3 store; allowed: .*predictions"):
         open_predictions(path, data)
     images = np.repeat(data.potential[:, None], 2, axis=1)
-    write_predictions(path, data, images, 0.1 * images, {"left_out": {}})
+    write_predictions(path, data, images, 0.1 * images, {"left_out": {}, "held_out": []})
     np.testing.assert_array_equal(open_predictions(path, data)[0]["model_spread"][:], 0.1 * images)
     with pytest.raises(InputError, match="doses"):
         open_predictions(path, replace(data, doses=np.array([1e4, 1e5])))

@@ -84,7 +84,8 @@ def test_plotly_is_in_the_page_once_whatever_the_number_of_samples(tmp_path: Pat
 def test_report_shows_all_methods_with_their_intervals(tmp_path: Path) -> None:
     rows = Page(write_example(tmp_path).read_text()).tables["scores"]
     assert rows[0] == ["Metric", *METHODS.values()]
-    assert rows[1] == [
+    assert len(rows[1]) == 1 + len(METHODS)
+    assert rows[1][:6] == [
         "Pearson correlation ↑",
         *("0.912|0.821 to 1.004", "0.812|0.731 to 0.894", "0.712|0.641 to 0.784"),
         *("0.612|0.551 to 0.674", "0.512|0.461 to 0.564"),
@@ -125,7 +126,31 @@ def test_what_training_has_not_seen_stands_apart(tmp_path: Path, found: dict[str
     page = Page(write_example(tmp_path, found).read_text())
     assert page.column("by-held_out", 0) == ["tilt alone", "material"]
     assert page.column("by-held_out", 1) == ["0.902", "0.512"]
-    assert "Part of the samples are of materials that training never saw" in page.text
+    assert (
+        "crystal tilts that training never saw. Part of the samples are of materials that training never saw either"
+        in (" ".join(page.text.split()))
+    )
+    assert "left out" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        (
+            ["tilt", "tilt and thickness"],
+            "crystal tilts that training never saw. Part of the samples are of thicknesses",
+        ),
+        (["thickness"], "crystal tilts. Part of the samples are of thicknesses that training never saw; they"),
+        (["not known"], "crystal tilts. Which of them the network has seen is not known: its weights do not say"),
+    ],
+)
+def test_the_report_says_what_is_new_and_no_more(
+    tmp_path: Path, found: dict[str, Any], levels: list[str], said: str
+) -> None:
+    found["by"]["held_out"], found["left_out"] = {level: scores(0.1) for level in levels}, 3
+    text = " ".join(Page(write_example(tmp_path, found).read_text()).text.split())
+    assert said in text
+    assert "3 more samples of the test split are left out: the network was trained on that crystal" in text
 
 
 def test_report_begins_with_the_summary_in_words(tmp_path: Path) -> None:
@@ -239,7 +264,7 @@ def test_links_within_the_page_lead_somewhere(tmp_path: Path) -> None:
         (
             ("scores", "guess"),
             scores()["idpc"],
-            "scores: found ['model', 'idpc', 'wiener', 'phase', 'nearest', 'guess']",
+            f"scores: found {[*METHODS, 'guess']}",
         ),
         (("by", "material", "MoS2", "idpc", "mae", "mean"), float("inf"), "by.material.MoS2.idpc.mae.mean: found inf"),
         (("by", "dose", "1000", "model", "mae"), {"mean": 1.0}, "by.dose.1000.model.mae.low: found nothing"),

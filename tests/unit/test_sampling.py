@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iphasenet.errors import InputError
-from iphasenet.sampling import INFINITE, Grid, generator, orientations, samples
+from iphasenet.sampling import INFINITE, SPLITS, Grid, generator, orientations, samples, split_of_tilts
 
 GRID = Grid((20, 40), tilts=20, tilt_std_deg=0.3, rotations=3, validation_share=0.15, test_share=0.2)
 
@@ -38,6 +40,38 @@ def test_a_tilt_lies_in_one_split() -> None:
     assert {name: counts.count(name) for name in set(counts)} == {"train": 13, "validation": 3, "test": 4}
 
 
+@st.composite
+def shares(draw: st.DrawFn) -> dict[str, float]:
+    validation = draw(st.floats(0.001, 0.9))
+    return {"validation_share": validation, "test_share": draw(st.floats(0.001, 0.999 - validation))}
+
+
+@given(st.integers(0, 1000), shares(), st.integers(3, 150), st.integers(3, 150))
+def test_a_grid_that_grows_keeps_the_splits_of_its_tilts(seed: int, part: dict[str, float], one: int, two: int) -> None:
+    small, large = (replace(GRID, tilts=tilts, **part) for tilts in sorted((one, two)))
+    first, second = (split_of_tilts(seed, "GaN", grid) for grid in (small, large))
+    assert second[: len(first)] == first
+    assert set(first[:3]) == set(SPLITS)
+
+
+@given(shares(), st.integers(3, 300))
+def test_splits_hold_their_shares_of_the_tilts(part: dict[str, float], tilts: int) -> None:
+    """Less than one tilt off, but for the least tilt of splits whose share of all is less than one."""
+    counts = replace(GRID, tilts=tilts, **part).split_counts
+    wanted = {"validation": tilts * part["validation_share"], "test": tilts * part["test_share"]}
+    wanted["train"] = tilts - sum(wanted.values())
+    least = {split: max(0.0, 1 - share) for split, share in wanted.items()}
+    for split, share in wanted.items():
+        taken = sum(least.values()) - least[split]
+        assert share - 1 - taken - 1e-6 < counts[split] < max(1.0, share + 1) + 1e-6
+    assert sum(counts.values()) == tilts and min(counts.values()) >= 1
+
+
+def test_the_first_tilts_are_in_another_split_of_another_material() -> None:
+    found = {split_of_tilts(seed, name, GRID)[:3] for seed in range(5) for name in ("GaN", "MoS2")}
+    assert len(found) > 2
+
+
 def test_tilts_have_the_configured_spread_and_rotations_are_uniform() -> None:
     planned = orientations(3, "GaN", replace(GRID, tilts=4000))
     angles = np.degrees(np.arctan([o.tilt for o in planned]))
@@ -64,7 +98,7 @@ def test_streams_are_independent() -> None:
     [
         ({"thickness_nm": (40, 20)}, "grid.thickness_nm"),
         ({"thickness_nm": (-20, 20)}, "grid.thickness_nm"),
-        ({"tilts": 4, "validation_share": 0.5, "test_share": 0.5}, "grid.tilts"),
+        ({"tilts": 4, "validation_share": 0.5, "test_share": 0.5}, "validation_share 0.5 and test_share 0.5"),
     ],
 )
 def test_bad_grids_are_named(change: dict[str, object], named: str) -> None:

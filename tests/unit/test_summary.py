@@ -30,7 +30,12 @@ def sample_table(tilts: int = 8, spread: float = 0.1, each: int = 3) -> pandas.D
             level = 0.8 + rng.normal(0, spread)
             for sample in range(each):
                 known = {"sample_id": f"{material}-{tilt}-{sample}", "material": material, "tilt": tilt}
-                known |= {"thickness_nm": 20.0 * (1 + sample), "tilt_deg": 0.15 * tilt, "held_out": "tilt"}
+                known |= {
+                    "thickness_nm": 20.0 * (1 + sample),
+                    "tilt_deg": 0.15 * tilt,
+                    "held_out": "tilt",
+                    "left_out": 0,
+                }
                 for method, lower in (("model", 0.0), ("idpc", 0.5)):
                     numbers = dict.fromkeys(METRICS, level - lower) | dict.fromkeys(POTENTIALS, 1000.0)
                     rows.append({**known, "dose": 1e5, "method": method, **numbers})

@@ -319,22 +319,26 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_two_processes_and_two_nodes_have_the_gradients_of_one_process(tmp_path: Path) -> None:
-    """The first step's, over gloo, of the same global batch: float32 sums in another order."""
+def test_five_processes_and_two_nodes_have_the_gradients_and_scores_of_one_process(tmp_path: Path) -> None:
+    """The first step's gradients, over gloo, of the same global batch, and the score after it: sums in another order.
+
+    Neither the 24 crops of the only batch nor the 16 validation images can be shared evenly among five.
+    """
     dataset, gradients = make(tmp_path / "data"), {}
     meeting = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
     node = [sys.executable, "-m", "torch.distributed.run", *meeting]
     launches = {
         "one": [torchrun(1)],
-        "two": [torchrun(2)],
+        "five": [torchrun(5)],
         "nodes": [[*node, "--node-rank=0"], [*node, "--node-rank=1"]],
     }
     for name, starts in launches.items():
         script = [str(Path(__file__).with_name("gradients.py")), str(tmp_path / f"{name}.pt")]
-        arguments = json.dumps(options(tmp_path / name, dataset, epochs=1))
+        arguments = json.dumps(options(tmp_path / name, dataset, epochs=1, batch_size=40))
         started = [subprocess.Popen([*start, *script, arguments], stdout=subprocess.DEVNULL) for start in starts]
         assert [process.wait(300) for process in started] == [0] * len(starts)
         gradients[name] = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        np.testing.assert_allclose(epochs_of(tmp_path / name), epochs_of(tmp_path / "one"), rtol=1e-3)
     one = gradients.pop("one")
     largest = max(float(gradient.abs().max()) for gradient in one.values())
     for other in gradients.values():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
@@ -24,6 +25,7 @@ from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.predict import predict_images
 from iphasenet.render import Image
 from iphasenet.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
+from iphasenet.seen import SEEN, describe_seen, what_is_new
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights, save_weights
@@ -158,7 +160,9 @@ def _described(
     planned = planned_split(context.packed, "train", train[0].sampling)
     ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
     pearson = curve[-1].get("validation Pearson", 0.0)
-    return {**described, "ranges": ranges, "segment_sum": segment_sums(train), "validation_pearson": pearson}
+    seen = describe_seen(planned, planned_split(context.packed, "validation", train[0].sampling))
+    known = {"seen": seen, "ranges": ranges, "segment_sum": segment_sums(train)}
+    return {**described, **known, "validation_pearson": pearson}
 
 
 def _write_weights(network: PotentialNetwork, described: dict[str, Any], output: Path) -> dict[str, Any]:
@@ -170,20 +174,32 @@ def _write_weights(network: PotentialNetwork, described: dict[str, Any], output:
 
 def _judge(context: Context, networks: dict[str, PotentialNetwork], image: Image) -> None:
     """Scores of the trained and of the shipped network on tilts that neither the training nor its end has seen."""
+    seen: dict[str, Any] = {}
     if SHIPPED.is_file():
-        networks["shipped"] = load_weights(SHIPPED)[0]
+        networks["shipped"], described = load_weights(SHIPPED)
+        seen["shipped"] = described.get("seen")
     test = rendered_split(context.packed, "test", image, context.sizes.test)
     for name, network in networks.items():
         network.to(context.device).eval()
         if abs(network.sampling / image.sampling_angstrom - 1) > 1e-3:
             continue
         means: list[dict[str, float]] = []
-        for data in test:
-            with context.row(f"Held-out tilts at {DOSE:g} e/Å²", network=name, crystal=data.material) as row:
+        for every in test:
+            # The trained one's own test split is new to it.
+            new = ["tilt"] * len(every.potential)
+            if name in seen:
+                new = what_is_new(seen[name], every.material, every.coordinates)
+            data = every.select(np.flatnonzero(np.array(new) != SEEN))
+            if not len(data.potential):
+                continue
+            known = {"network": name, "crystal": data.material, "new": ", ".join(sorted(set(new) - {SEEN}))}
+            with context.row(f"Held-out tilts at {DOSE:g} e/Å²", **known) as row:
                 predicted, _ = predict_images(network, data.noisy_segments[:, 0], data.metadata, 4, 32)
                 found = {key: float(value.mean()) for key, value in score(predicted, data.potential).items()}
                 row |= {"samples": len(predicted), **_shown(found)}
                 means.append(found)
+        if not means:
+            continue
         with context.row(f"Held-out tilts at {DOSE:g} e/Å²", network=name, crystal="mean") as row:
             mean = {key: sum(one[key] for one in means) / len(means) for key in means[0]}
             row |= {"samples": sum(len(data.potential) for data in test), **_shown(mean)}

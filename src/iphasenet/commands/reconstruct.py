@@ -19,13 +19,14 @@ from iphasenet.reconstruction.orientation_check import check_orientation
 from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known, mirrored
 from iphasenet.reconstruction.reconstruct import SHIPPED, Trained, load_trained, reconstruct, setting_warnings
 from iphasenet.reconstruction.thickness_scan import (
-    best_thickness,
+    describe_scan,
     draw_scan,
     parse_thicknesses,
     scan_thickness,
     write_scan,
 )
 from iphasenet.reconstruction.tiled_prediction import Tiling
+from iphasenet.reconstruction.told_errors import DEFAULT, ToldErrors
 from iphasenet.user_images.image_files import read_image
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.virtual_segments import VirtualDetector
@@ -71,6 +72,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_crystal(command: argparse.ArgumentParser) -> None:
     crystal = command.add_argument_group("crystal, unless the file knows it")
     crystal.add_argument("--thickness", metavar="NM", help="thickness, or FIRST:LAST:STEP [nm]")
+    crystal.add_argument("--tilt-error", type=quantities.TILT_ERROR, metavar="DEG",
+                         help=f"how well the tilt is known about each axis, {DEFAULT.tilt_deg:g} if not given: it "
+                         "widens the uncertainty [degrees]")  # fmt: skip
+    crystal.add_argument("--thickness-error", type=quantities.THICKNESS_ERROR, metavar="PERCENT",
+                         help=f"how well the thickness is known, {DEFAULT.thickness_percent:g} if not given "
+                         "[%%]")  # fmt: skip
+    crystal.add_argument(
+        "--columns",
+        action="store_true",
+        help="write the columns as they stand at the entrance surface too: they need no tilt",
+    )
     crystal.add_argument("--rotation", type=quantities.ANGLE, nargs=3, metavar=("ALPHA", "BETA", "GAMMA"),
                          help="tilt about x, then y, of a crystal that is rotated by gamma about the beam, as seen in "
                          "the file's image [degrees]")  # fmt: skip
@@ -145,8 +157,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 _WITHOUT_EFFECT = {
-    "--check": ("output", "figure", "no_check", "turns", "tile"),
-    "a range of thicknesses": ("no_check", "turns", "tile"),
+    "--check": ("output", "figure", "no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
+    "a range of thicknesses": ("no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
 }
 """Options that are refused beside another."""
 
@@ -157,7 +169,7 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
         raise InputError(f"--thickness: found {options.thickness} beside --check; allowed: one thickness")
     chosen = "--check" if options.check else "a range of thicknesses" if several else None
     for name in _WITHOUT_EFFECT.get(chosen or "", ()):
-        if getattr(options, name):
+        if getattr(options, name) not in (None, False):
             raise InputError(f"--{name.replace('_', '-')}: found it beside {chosen}, where it has no effect; allowed: "
                              "without it")  # fmt: skip
     if options.output is None and not options.check:
@@ -274,7 +286,10 @@ def _print_check(image: SegmentedImage, trained: Trained) -> None:
     with progress_bar("orientation", "arrangements") as progress:
         found = check_orientation(image, trained, thorough=True, progress=progress)
     print(found.table().head(12).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-    print(f"given: {found.given.options}, confirmed" if found.confirmed else f"proposed: {found.best.options}")
+    if found.is_kept:
+        print(f"given: {found.given.options}; none that was tried agrees better; tilt and thickness were not tested")
+    else:
+        print(f"proposed: {found.best.options}")
     _tell([found.warning] if found.best.agreement < MEANINGLESS and found.warning else [])
 
 
@@ -284,11 +299,7 @@ def _scan(image: SegmentedImage, trained: Trained, thicknesses: list[Any], optio
     write_scan(table, options.output)
     if options.figure is not None:
         draw_scan(table, options.figure)
-    best = best_thickness(table)
-    if best is None:
-        print(f"{options.output}: no thickness explains the images; the table means nothing")
-    else:
-        print(f"{options.output}: {best:g} nm explains the images best")
+    print(f"{options.output}: {describe_scan(table)}")
 
 
 def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str]) -> None:
@@ -298,11 +309,25 @@ def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Name
             found = check_orientation(image, trained, progress=progress).warning
         warnings = [*warnings, *([found] if found else [])]
     with progress_bar("reconstruction", "tiles") as progress:
-        made = reconstruct(image, trained, options.turns or 4, tiling, progress, tuple(warnings))
+        made = reconstruct(
+            image,
+            trained,
+            options.turns or 4,
+            tiling,
+            progress,
+            tuple(warnings),
+            _told_errors(options),
+            options.columns,
+        )
     _tell(made.attributes["warnings"])
     write_reconstruction(made, options.output)
     if options.figure is not None:
         draw_reconstruction(made, options.figure)
     rows, columns = made.potential.shape
     print(f"{options.output}: {rows} x {columns} px of {made.sampling:g} Å, mean potential "
-          f"{made.mean_potential.mean():.1f} V")  # fmt: skip
+          f"{made.mean_potential.mean():.1f} V; {made.attributes['holds']}")  # fmt: skip
+
+
+def _told_errors(options: argparse.Namespace) -> ToldErrors:
+    given = {"tilt_deg": options.tilt_error, "thickness_percent": options.thickness_error}
+    return ToldErrors(**{name: value for name, value in given.items() if value is not None})

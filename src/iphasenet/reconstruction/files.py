@@ -16,6 +16,7 @@ from iphasenet.drawing import STYLE, save_figure
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file, write_npz
 from iphasenet.marks import RECONSTRUCTION, mark_text
+from iphasenet.user_images.foreign_files import imagej_origin
 from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.user_images.signals import Signal
 
@@ -27,6 +28,7 @@ QUANTITIES = {
     "mean_potential": ("Mean potential", "V"),
     "spread": ("Uncertainty", "V Å"),
     "idpc": ("iDPC", "V Å"),
+    "columns": ("Columns at the entrance surface", "V"),
 }
 """Name and unit of each image of a reconstruction, in the order in which they are written."""
 
@@ -41,11 +43,12 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
         Images (y, x), their pixel size [Å], thickness [nm] and orientation, and what they were made with.
     path : path
         File to be made, one that is there is replaced. By its ending:
-        .zspy, .hspy: a signal each of `QUANTITIES`, y and x in Å;
-        .tif: float32, an ImageJ stack with one labelled slice each, calibrated in nm;
-        .npz: an array each, `sampling` [Å], `thickness_nm`, `rotation` [degrees], `attributes` as JSON;
+        .zspy, .hspy: a signal each of `QUANTITIES`, y and x in Å, as the input's axes have them;
+        .tif: float32, an ImageJ stack with one labelled slice each, calibrated in nm, with ImageJ's origin;
+        .npz: an array each, `sampling` [Å], `origin` (x and y of the first pixel's centre [Å]), `thickness_nm`,
+        `rotation` [degrees], `attributes` as JSON;
         .png: the potential, with scale bar and colour bar.
-        The uncertainty is left out where there is none.
+        Uncertainty and columns are left out where there are none.
 
     Raises
     ------
@@ -69,6 +72,7 @@ def _description(reconstruction: "Reconstruction") -> dict[str, Any]:
     rotation = dict(zip(("alpha", "beta", "gamma"), map(float, reconstruction.rotation), strict=True))
     described = {
         "sampling": float(reconstruction.sampling),
+        "origin": list(map(float, reconstruction.origin)),
         "thickness_nm": float(reconstruction.thickness_nm),
         **rotation,
         **reconstruction.attributes,
@@ -86,11 +90,12 @@ def _write_signals(reconstruction: "Reconstruction", path: Path) -> None:
     described, signals = _description(reconstruction), []
     for name, image in _images(reconstruction).items():
         label, unit = QUANTITIES[name]
+        axes = image_axes(image.shape, reconstruction.sampling, origin=reconstruction.origin)
         metadata: Mapping[str, Any] = {
             "Signal": {"signal_type": "", "quantity": f"{label} ({unit})"},
             "iphasenet": {**described, "image": name},
         }
-        signals.append(Signal(name, image, image_axes(image.shape, reconstruction.sampling), metadata))
+        signals.append(Signal(name, image, axes, metadata))
     write_hyperspy(path, signals, RECONSTRUCTION)
 
 
@@ -106,6 +111,7 @@ def _write_tif(reconstruction: "Reconstruction", path: Path) -> None:
         # ImageJ keeps Latin-1 text.
         "Info": json.dumps(_description(reconstruction)),
         "made_by": mark_text(RECONSTRUCTION),
+        **imagej_origin(reconstruction.origin, reconstruction.sampling),
     }
     with atomic_file(path) as temporary:
         tifffile.imwrite(temporary, stack, imagej=True, resolution=(per_nm, per_nm), metadata=metadata)
@@ -116,6 +122,7 @@ def _write_npz(reconstruction: "Reconstruction", path: Path) -> None:
     arrays: dict[str, Any] = {
         **_images(reconstruction),
         "sampling": described["sampling"],
+        "origin": np.array(described["origin"]),
         "thickness_nm": described["thickness_nm"],
         "rotation": np.array([described[name] for name in ("alpha", "beta", "gamma")]),
         "attributes": json.dumps(described),

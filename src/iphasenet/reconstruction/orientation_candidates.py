@@ -70,8 +70,8 @@ class OrientationCheck:
     candidates: tuple[Candidate, ...]
 
     @property
-    def confirmed(self) -> bool:
-        """Whether nothing better than the given was found."""
+    def is_kept(self) -> bool:
+        """Whether nothing better than the given was found among orders and turns: nothing else was tried."""
         return self.best is self.given
 
     @property
@@ -83,7 +83,7 @@ class OrientationCheck:
                 f"orientation: no order of segments and turn of scan explains the images (agreement "
                 f"{other.agreement:.2f}, below {MEANINGLESS:g}); thickness, tilt or a calibration may be wrong"
             )
-        if self.confirmed:
+        if self.is_kept:
             return None
         measure = f"agreement {found.agreement:.2f}, of the best {other.agreement:.2f}"
         if math.isnan(other.agreement):

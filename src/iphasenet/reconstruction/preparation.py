@@ -14,8 +14,8 @@ from iphasenet.idpc import idpc
 from iphasenet.material_data import zone_axis_angle
 from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
-from iphasenet.render import crystal_tilt, lab_tilt
 from iphasenet.user_images.resampling import resampled, turned_frame
+from iphasenet.rotations import turned_about_beam
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 OPTIONS = {
@@ -57,6 +57,8 @@ class Prepared:
         Probe and detector.
     turned_deg : float
         Turn of these images' frame in the file's image, from x to y (down) [degrees].
+    origin : (float, float)
+        Where the file's axes have the centre of the first pixel of these images: x, y [Å].
     """
 
     segments: FloatImage
@@ -64,6 +66,7 @@ class Prepared:
     metadata: FloatImage
     microscope: Microscope
     turned_deg: float
+    origin: tuple[float, float] = (0.0, 0.0)
 
 
 def check_known(image: SegmentedImage) -> None:
@@ -101,8 +104,8 @@ def turned_angles(rotation: Sequence[float], turn_deg: float) -> tuple[float, fl
     (float, float, float)
         alpha, beta, gamma in the new frame [degrees].
     """
-    alpha, beta, gamma = rotation
-    return *lab_tilt(crystal_tilt(alpha, beta, 0.0), -turn_deg), (gamma - turn_deg) % 360
+    alpha, beta, gamma = turned_about_beam(np.array(rotation, np.float64), -turn_deg).tolist()
+    return alpha, beta, gamma % 360
 
 
 def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
@@ -164,7 +167,16 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
         segments = turned_frame(segments, rest)
     angles = turned_angles(image.rotation or (), rest)
     metadata = np.array([_known(image.thickness_nm), *angles], np.float32)
-    return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest)
+    origin = _origin(image, (segments.shape[1], segments.shape[2]), sampling, rest)
+    return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest, origin)
+
+
+def _origin(image: SegmentedImage, shape: tuple[int, int], sampling: float, turn_deg: float) -> tuple[float, float]:
+    """Place of the first pixel of images (y, x) about the same centre: what is cut, is cut on both sides alike."""
+    y, x = (_known(image.sampling) * (size - 1) / 2 for size in image.segments.shape[1:])
+    up, left = (sampling * (size - 1) / 2 for size in shape)
+    cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    return image.origin[0] + x - cosine * left + sine * up, image.origin[1] + y - sine * left - cosine * up
 
 
 def microscope_of(image: SegmentedImage) -> Microscope:

@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 from iphasenet import __version__
 from iphasenet.errors import InputError
 from iphasenet.model import PotentialNetwork
+from iphasenet.reconstruction import told_errors
 from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
-from iphasenet.reconstruction.tiled_prediction import DEFAULT, Progress, Tiling, predict_large
+from iphasenet.reconstruction.tiled_prediction import (
+    DEFAULT,
+    Progress,
+    Tiling,
+    mean_columns,
+    predict_large,
+    project_potential,
+)
+from iphasenet.reconstruction.told_errors import ToldErrors, widened
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.weights import load_weights
 
@@ -35,8 +44,8 @@ class Reconstruction:
     mean_potential : (y, x) float32 array
         Projected potential over the thickness [V].
     spread : (y, x) float32 array, or None
-        Scale of a Laplace distribution about the projected potential, its expected absolute error [V Å]; None where the
-        network says none.
+        Scale of a Laplace distribution about the projected potential, its expected absolute error, that by tilt and
+        thickness included [V Å]; None where the network says none.
     idpc : (y, x) float32 array
         iDPC image of the same segments (`preparation.idpc_potential`) [V Å].
     sampling : float
@@ -45,6 +54,11 @@ class Reconstruction:
         Thickness that was assumed [nm].
     rotation : tuple of 3 float
         alpha, beta, gamma that were assumed, in the frame of these images [degrees].
+    origin : (float, float)
+        Where the input's axes have the first pixel's centre: x, y [Å].
+    columns : (y, x) float32 array, or None
+        Mean potential of the columns as they stand at the entrance surface, for which no tilt is needed [V]; None where
+        they are not asked for.
     attributes : dict
         How it was made: weights and their checksum, version, settings, warnings.
     """
@@ -57,13 +71,15 @@ class Reconstruction:
     thickness_nm: float
     rotation: tuple[float, float, float]
     attributes: dict[str, Any] = field(default_factory=dict)
+    origin: tuple[float, float] = (0.0, 0.0)
+    columns: FloatImage | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.sampling < np.inf and 0 < self.thickness_nm < np.inf):
             raise InputError(
                 f"reconstruction: found pixels of {self.sampling} Å, {self.thickness_nm} nm; allowed: above 0"
             )
-        for name in ("potential", "mean_potential", "spread", "idpc"):
+        for name in ("potential", "mean_potential", "spread", "idpc", "columns"):
             image = getattr(self, name)
             if image is not None and (image.ndim != 2 or image.shape != self.potential.shape):
                 raise InputError(
@@ -146,6 +162,8 @@ def reconstruct(
     tiling: Tiling = DEFAULT,
     progress: Progress | None = None,
     warnings: tuple[str, ...] = (),
+    errors: ToldErrors = told_errors.DEFAULT,
+    with_columns: bool = False,
 ) -> Reconstruction:
     """
     Reconstruct the projected potential of one image.
@@ -164,19 +182,33 @@ def reconstruct(
         Called with the number of tiles done and that of all.
     warnings : tuple of str
         What is to be recorded besides the warnings of this function.
+    errors : ToldErrors
+        How well tilt and thickness are known: the uncertainty is widened by what they do to the potential, for which
+        the network runs at several told values, without a mean over turns.
+    with_columns : bool
+        Keep the columns at the entrance surface too.
 
     Returns
     -------
     Reconstruction
-        On the network's pixels. `attributes['warnings']` says which settings the network was not trained for.
+        On the network's pixels. `attributes['warnings']` says which settings the network was not trained for,
+        `attributes['holds']` for which tilt and thickness the potential holds.
 
     Raises
     ------
     InputError
-        Where a calibration is missing, the field too small or the prediction not finite.
+        Where a calibration is missing, the field too small, the prediction not finite or columns are asked of a network
+        that has none.
     """
-    prepared = prepare(image, trained.network.sampling)
-    potential, spread = predict_large(trained.network, prepared.segments, prepared.metadata, turns, tiling, progress)
+    network = trained.network
+    if with_columns and network.settings.projection == "direct":
+        raise InputError("--columns: found a network that predicts no columns; allowed: model.projection 'columns'")
+    prepared = prepare(image, network.sampling)
+    columns = mean_columns(network, prepared.segments, prepared.metadata, turns, tiling, progress)
+    potential, spread = project_potential(network, columns, prepared.metadata)
+    if spread is not None:
+        predict = lambda told: predict_large(network, prepared.segments, told, 1, tiling)[0]  # noqa: E731
+        spread = widened(spread, prepared.metadata, errors, predict)
     scanned, calibrated = idpc_potential(prepared)
     found = [*warnings, *setting_warnings(image, trained)]
     if not calibrated:
@@ -190,7 +222,10 @@ def reconstruct(
         sampling=round(prepared.sampling, 9),
         thickness_nm=thickness,
         rotation=(alpha, beta, gamma),
-        attributes=_attributes(image, trained, prepared, turns, tiling) | {"warnings": found},
+        attributes=_attributes(image, trained, prepared, turns, tiling)
+        | {"holds": errors.describe(prepared.metadata), "warnings": found},
+        origin=prepared.origin,
+        columns=columns[0, 0].numpy() if with_columns else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reconstructions at a range of assumed thicknesses: which of them explains the images best."""
+"""Reconstructions at a range of assumed thicknesses: which of them explain the images, and cannot be told apart."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,6 +18,9 @@ from iphasenet.reconstruction.agreement import MEANINGLESS, explain
 from iphasenet.reconstruction.preparation import prepare
 from iphasenet.reconstruction.reconstruct import Trained
 from iphasenet.user_images.segmented_image import SegmentedImage
+
+ALIKE = 0.03
+"""Agreements that differ by less are alike: a tilt that is 0.05° off changes them as much (docs/reconstruction.md)."""
 
 _MOST = 200
 """Largest number of thicknesses."""
@@ -84,7 +87,7 @@ def scan_thickness(
         reconstructed columns, `phase_object` with those of a phase object (NaN without a lattice); `agreement_means`:
         whether the agreement is at least `agreement.MEANINGLESS`; `phase_object_means`: whether the crystal is thinner
         than `phase_object_limit`; `trained`: whether the network was trained on such a thickness; `mean_potential` [V];
-        `relative_spread`.
+        `relative_spread`; `alike`: whether the agreement cannot be told from the best.
     """
     prepared = prepare(replace(image, thickness_nm=thicknesses[0]), trained.network.sampling)
     low, high = trained.described.get("ranges", {}).get("thickness_nm", (0.0, math.inf))
@@ -107,13 +110,29 @@ def scan_thickness(
         )
         if progress is not None:
             progress(number + 1, len(thicknesses))
-    return pandas.DataFrame(rows)
+    table = pandas.DataFrame(rows)
+    return table.assign(alike=alike(table))
 
 
-def best_thickness(table: pandas.DataFrame) -> float | None:
-    """Thickness of the highest agreement [nm]; None where no agreement means anything."""
-    rows = table[table["agreement_means"]]
-    return None if rows.empty else float(rows.loc[rows["agreement"].idxmax(), "thickness_nm"])
+def alike(table: pandas.DataFrame) -> pandas.Series:
+    """Say of each thickness whether its agreement cannot be told from the best: within `ALIKE`, and means something."""
+    agreement = table["agreement"].where(table["agreement_means"])
+    return agreement >= agreement.max() - ALIKE
+
+
+def describe_scan(table: pandas.DataFrame) -> str:
+    """Say in a line which thicknesses explain the images, and which cannot be told apart."""
+    found = table[alike(table)]
+    if found.empty:
+        return "no thickness explains the images; the table means nothing"
+    low, high = found["thickness_nm"].min(), found["thickness_nm"].max()
+    if len(found) == 1:
+        said = f"{low:g} nm explains the images best of {len(table)} thicknesses"
+    else:
+        said = f"{low:g} to {high:g} nm explain the images alike: they cannot be told apart"
+    ends = [f"{end:g}" for end in (low, high) if end in (table["thickness_nm"].min(), table["thickness_nm"].max())]
+    beyond = f"; the table ends at {' and '.join(dict.fromkeys(ends))} nm, and others were not tried" if ends else ""
+    return f"{said} (agreement {found['agreement'].min():.2f} to {found['agreement'].max():.2f}){beyond}"
 
 
 def write_scan(table: pandas.DataFrame, path: Path) -> None:
@@ -146,8 +165,9 @@ def draw_scan(table: pandas.DataFrame, output: Path) -> None:
             axes.plot(thickness, table["phase_object"].where(thin), **Look("phase object", ORANGE, "s", "--").curve)
         lowest = float(np.nanmin([*table["agreement"], *table["phase_object"], 0.0]))
         axes.axhspan(lowest, MEANINGLESS, color="0.9", zorder=0, label="means nothing")
-        if (best := best_thickness(table)) is not None:
-            axes.axvline(best, color="0.3", lw=1, label=f"best: {best:g} nm")
+        if len(found := thickness[alike(table)]):
+            low, high = found.min(), found.max()
+            axes.axvspan(low, high, color=BLUE, alpha=0.15, lw=1, zorder=0, label=f"alike: {low:g} to {high:g} nm")
         axes.set(xlabel="assumed thickness [nm]", ylabel="agreement with the recorded images", ylim=(lowest, 1))
         axes.legend(fontsize=8.5)
         save_figure(figure, [output])

@@ -121,6 +121,19 @@ def predict_large(
     InputError
         Where the image is too small or the prediction not finite.
     """
+    return project_potential(network, mean_columns(network, segments, metadata, turns, tiling, progress), metadata)
+
+
+@torch.inference_mode()
+def mean_columns(
+    network: PotentialNetwork,
+    segments: FloatImage,
+    metadata: FloatImage,
+    turns: int = 1,
+    tiling: Tiling = DEFAULT,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Predict columns at the entrance surface and their spread (1, 1 or 2, y, x) [V], as `predict_large` does."""
     image, known = torch.from_numpy(segments).float()[None], torch.from_numpy(metadata).float()[None]
     total: Tensor | None = None
     tiles = turns * tiling.count((image.shape[2], image.shape[3]))
@@ -130,6 +143,15 @@ def predict_large(
         found = predict_columns(network, seen, described, tiling, count).rot90(-turn, (2, 3)) / turns
         total = found if total is None else total + found
     assert total is not None
+    return total
+
+
+@torch.inference_mode()
+def project_potential(
+    network: PotentialNetwork, columns: Tensor, metadata: FloatImage
+) -> tuple[FloatImage, FloatImage | None]:
+    """Project what `mean_columns` returned along the tilt: potential and spread, as `predict_large` returns them."""
+    known, total = torch.from_numpy(metadata).float()[None], columns.clone()
     total[:, :1] = project_large(network, total[:, :1], known)
     if not bool(torch.isfinite(total).all()):
         raise InputError("the prediction holds NaN or infinity; no number is worth printing")

@@ -77,6 +77,8 @@ def read_npz(path: Path) -> Recording:
         known["names"] = tuple(str(value) for value in np.ravel(arrays["names"]))
     if "sampling" in arrays:
         known["sampling"] = read_pixel(arrays["sampling"], f"{path}: sampling")
+    if "origin" in arrays:
+        known["origin"] = read_numbers(arrays["origin"], 2, "Å", f"{path}: origin")
     return record_array(arrays[name], path, known)
 
 
@@ -109,4 +111,5 @@ def record_array(images: NDArray[Any], path: Path, fields: Mapping[str, Any] | N
     if images.ndim == 4:
         raise InputError(f"{path}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")
     chosen = {"names": known.pop("names")} if "names" in known else {}
-    return Recording(images, str(path), pixel_axes(known.pop("sampling", None)), known=known, **chosen)
+    axes = pixel_axes(known.pop("sampling", None), known.pop("origin", (0.0, 0.0)))
+    return Recording(images, str(path), axes, known=known, **chosen)

@@ -48,6 +48,12 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
     raise InputError(f"{path}: found no sample '{sample}'; allowed: a sample_id such as {names[0]}")
 
 
+def first_pixel(group: zarr.Group) -> tuple[float, float]:
+    """Where a store's coordinates have the first pixel's centre: x, y [Å]."""
+    x, y = (float(read_rows(group, name, np.array([0]))[0]) for name in ("x", "y"))
+    return x, y
+
+
 def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics: dict[str, float]) -> SegmentedImage:
     position = read_rows(group, "x")
     names = ("thickness_nm", "alpha", "beta", "gamma")
@@ -58,6 +64,7 @@ def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics:
         names=SEGMENTS,
         order=(0, 1, 2, 3),
         sampling=round(float(position[1] - position[0]), 9),
+        origin=first_pixel(group),
         **{
             name: optics[name]
             for name in ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")

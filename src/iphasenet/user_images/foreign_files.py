@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file, write_npz
 from iphasenet.marks import IMAGE, KEY, mark_text
@@ -23,6 +24,9 @@ from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.signals import Signal
 from iphasenet.user_images.velox_files import LETTERS, VELOX_ORDER
+
+_UNORDERED = (".tif", ".npy")
+"""Endings of files that do not say which of their images is which segment."""
 
 _METADATA_BYTES = 60000
 """Size of an image's metadata in Velox's files, filled with zeros."""
@@ -38,7 +42,8 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
         Intensities; for .emd with their order.
     path : path
         File to be made. By its ending: .emd (as Velox writes it, the segments named DF4-A to DF4-D), .hspy or .zspy (a
-        stack), .tif (an ImageJ stack, calibrated in nm), .npz or .npy.
+        stack), .tif (an ImageJ stack, calibrated in nm), .npz or .npy. A .tif or .npy holds no order: where the image
+        has one, its planes are top-left, top-right, bottom-left and bottom-right.
     dtype : type
         float32, or an integer type for whole counts, such as uint16.
 
@@ -50,7 +55,10 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
     ending = path.suffix.lower()
     if ending not in _WRITERS:
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {', '.join(_WRITERS)}")
-    _WRITERS[ending](image, path, _typed(image, np.dtype(dtype)))
+    values = _typed(image, np.dtype(dtype))
+    if ending in _UNORDERED and image.order is not None:
+        values = values[list(image.order)]
+    _WRITERS[ending](image, path, values)
 
 
 def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -82,13 +90,23 @@ def _write_npz(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
 def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
     if values.dtype not in (np.float32, np.uint16, np.uint8):
         raise InputError(f"{path}: found the type {values.dtype}; allowed in ImageJ's .tif: float32, uint16, uint8")
-    metadata: dict[str, Any] = {"axes": "ZYX", "Labels": list(image.names), "made_by": mark_text(IMAGE)}
+    metadata: dict[str, Any] = {
+        "axes": "ZYX",
+        "Labels": list(image.names if image.order is None else SEGMENTS),
+        "made_by": mark_text(IMAGE),
+    }
     resolution = None
     if image.sampling is not None:
         metadata |= {"unit": "nm", "spacing": 1.0}
         resolution = (10 / image.sampling, 10 / image.sampling)
+        metadata |= imagej_origin(image.origin, image.sampling)
     with atomic_file(path) as temporary:
         tifffile.imwrite(temporary, values, imagej=True, resolution=resolution, metadata=metadata)
+
+
+def imagej_origin(origin: tuple[float, float], sampling: float) -> dict[str, float]:
+    """ImageJ's terms for where the first pixel is: the pixel in which the axes' zero lies."""
+    return {"xorigin": -origin[0] / sampling, "yorigin": -origin[1] / sampling}
 
 
 def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
@@ -100,7 +118,7 @@ def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> No
         "Acquisition_instrument": {"TEM": {name: value for name, value in microscope.items() if value is not None}},
         "iphasenet": {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()},
     }
-    axes = image_axes(values.shape, image.sampling, "segment")
+    axes = image_axes(values.shape, image.sampling, "segment", origin=image.origin)
     write_hyperspy(path, [Signal("segments", values, axes, metadata)], IMAGE)
 
 
@@ -169,7 +187,7 @@ def _velox_metadata(image: SegmentedImage, dtype: np.dtype[Any]) -> dict[str, An
             "PixelSize": {"width": repr(metre), "height": repr(metre)},
             "PixelUnitX": "m",
             "PixelUnitY": "m",
-            "Offset": {"x": "0", "y": "0"},
+            "Offset": dict(zip("xy", (repr(1e-10 * place) for place in image.origin), strict=True)),
         },
         "CustomProperties": custom,
     }  # fmt: skip

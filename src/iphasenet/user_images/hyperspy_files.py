@@ -20,7 +20,9 @@ from iphasenet.user_images.signals import Signal
 ENDINGS = (".zspy", ".hspy")
 
 
-def image_axes(shape: Sequence[int], sampling: float | None, *stacked: str) -> tuple[dict[str, Any], ...]:
+def image_axes(
+    shape: Sequence[int], sampling: float | None, *stacked: str, origin: tuple[float, float] = (0.0, 0.0)
+) -> tuple[dict[str, Any], ...]:
     """
     Describe the axes of images: y and x are the signal, `stacked` before them are navigated.
 
@@ -32,17 +34,19 @@ def image_axes(shape: Sequence[int], sampling: float | None, *stacked: str) -> t
         Pixel size [Å].
     *stacked : str
         Names of the axes before y and x.
+    origin : (float, float)
+        Where the first pixel's centre is: x, y [Å].
 
     Returns
     -------
     tuple of dict
         HyperSpy's description of each axis.
     """
-    before, sizes = shape[: len(stacked)], zip(("y", "x"), shape[len(stacked) :], strict=True)
+    before, sizes = shape[: len(stacked)], zip(("y", "x"), shape[len(stacked) :], origin[::-1], strict=True)
     scale, units = (1.0, None) if sampling is None else (sampling, "Å")
     return (
         *(uniform_axis(name, size, navigate=True) for name, size in zip(stacked, before, strict=True)),
-        *(uniform_axis(name, size, False, scale, units) for name, size in sizes),
+        *(uniform_axis(name, size, False, scale, units, first) for name, size, first in sizes),
     )
 
 

@@ -1,7 +1,7 @@
 """What every reader delivers of a file: the one place that says what that must be."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -37,17 +37,25 @@ class Axis:
         Distance of two pixels, in `unit`; None where the file does not say, or says 0.
     unit : str
         Unit of the step.
+    start : float
+        Where the first pixel's centre is, in `unit`.
     """
 
     name: str = ""
     step: float | None = None
     unit: str = ""
+    start: float = 0.0
 
     @property
     def pixel(self) -> float | None:
         """The step as a length [Å]; None where it is none."""
         unit = length(self.unit)
         return None if unit is None or self.step is None else self.step * unit
+
+    @property
+    def first(self) -> float:
+        """Where the first pixel's centre is [Å]; 0 where the unit is no length."""
+        return self.start * (length(self.unit) or 0)
 
 
 @dataclass(frozen=True)
@@ -131,8 +139,18 @@ class Recording:
     @property
     def sampling(self) -> tuple[float, float] | None:
         """Height and width of a pixel of the scan [Å]; None where the file does not tell both."""
-        height, width = (axis.pixel for axis in (self.axes[:2] if self.has_patterns else self.axes[-2:]))
+        height, width = (axis.pixel for axis in self._scan)
         return None if height is None or width is None else (height, width)
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where the scan's axes have the first pixel's centre: x, y [Å]."""
+        y, x = (axis.first for axis in self._scan)
+        return x, y
+
+    @property
+    def _scan(self) -> tuple[Axis, ...]:
+        return self.axes[:2] if self.has_patterns else self.axes[-2:]
 
     def image(self, resample: bool = False) -> SegmentedImage:
         """
@@ -148,14 +166,25 @@ class Recording:
         InputError
             Where pixels are not square, or a field of `known` is out of range.
         """
-        known, segments = dict(self.known), self.data
+        known, segments = {**self.known, "origin": self.origin}, self.data
         if self.sampling is not None:
             known["sampling"] = self.sampling[1]
             if not is_square(self.sampling):
                 check_square(self.sampling, "pixels", "Å", self.source, resample)
                 known["sampling"] = min(self.sampling)
                 segments = resampled(segments, self.sampling, known["sampling"])
+                known["origin"] = self._resampled_origin(segments.shape[-2:], known["sampling"])
         return SegmentedImage(segments, self.source, self.names, **known)
+
+    def _resampled_origin(self, shape: Sequence[int], pixel: float) -> tuple[float, float]:
+        """Where the first of other pixels (y, x) about the same centre is: x, y [Å]."""
+        x, y = (
+            start + (side * (old - 1) - pixel * (new - 1)) / 2
+            for start, side, old, new in zip(
+                self.origin, (self.sampling or ())[::-1], self.data.shape[:-3:-1], shape[::-1], strict=True
+            )
+        )
+        return x, y
 
 
 def is_square(sides: tuple[float, float]) -> bool:
@@ -170,7 +199,7 @@ def check_square(sides: tuple[float, float], what: str, unit: str, source: str, 
                          "or --resample")  # fmt: skip
 
 
-def pixel_axes(pixel: tuple[float, float] | None) -> tuple[Axis, Axis, Axis]:
-    """Describe the axes of a stack (4, y, x) of a format that names none; height and width of a pixel in Å."""
+def pixel_axes(pixel: tuple[float, float] | None, origin: tuple[float, float] = (0.0, 0.0)) -> tuple[Axis, Axis, Axis]:
+    """Axes of a stack (4, y, x) of a format that names none; height and width of a pixel, x and y of the first [Å]."""
     height, width = pixel or (None, None)
-    return Axis("segment"), Axis("y", height, "Å"), Axis("x", width, "Å")
+    return Axis("segment"), Axis("y", height, "Å", origin[1]), Axis("x", width, "Å", origin[0])

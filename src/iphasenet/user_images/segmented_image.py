@@ -67,6 +67,8 @@ class SegmentedImage:
         Thickness of the crystal [nm].
     rotation : tuple of 3 float, optional
         Orientation of the crystal: alpha, beta, gamma [degrees].
+    origin : (float, float)
+        Where the file's axes have the first pixel's centre: x, y [Å].
 
     Raises
     ------
@@ -89,6 +91,7 @@ class SegmentedImage:
     scan_rotation_deg: float | None = None
     thickness_nm: float | None = None
     rotation: tuple[float, float, float] | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.asarray(self.segments, np.float32))
@@ -100,6 +103,8 @@ class SegmentedImage:
         self._check_detector()
         if self.rotation is not None and len(self.rotation) != 3:
             raise InputError(f"{self.source}: rotation: found {self.rotation}; allowed: alpha, beta, gamma [degrees]")
+        if len(self.origin) != 2 or not all(map(math.isfinite, self.origin)):
+            raise InputError(f"{self.source}: origin: found {self.origin}; allowed: x and y of the first pixel [Å]")
         for angle in self.rotation or ():
             quantities.ANGLE.check(angle, f"{self.source}: rotation")
 

@@ -15,7 +15,7 @@ from iphasenet.user_images.recording import Axis, Recording
 from iphasenet.user_images.resampling import SAME_PIXEL
 from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
 from iphasenet.user_images.signals import Signal, load, walk
-from iphasenet.user_images.tif_files import tif_pixel
+from iphasenet.user_images.tif_files import tif_pixel, tif_start
 from iphasenet.user_images.velox_files import VELOX_ORDER, choose_segments, describe_microscope, is_velox, largest_value
 
 _TEM = "Acquisition_instrument.TEM"
@@ -200,11 +200,14 @@ def _calibrated(signal: Signal, sampling: Any, path: Path) -> tuple[Axis, ...]:
     scan = axes[first : first + 2]
     if any(axis.pixel is None for axis in scan):
         pixel: tuple[float | None, float | None] = (None, None)
+        starts = (0.0, 0.0)
         if sampling is not None:
             pixel = read_pixel(sampling, f"{path}: sampling")
         elif path.suffix.lower() in (".tif", ".tiff"):
             pixel = tif_pixel(path)
+            starts = tif_start(path)
         axes[first : first + 2] = [
-            Axis(axis.name, side, "Å") if side else axis for axis, side in zip(scan, pixel, strict=True)
+            Axis(axis.name, side, "Å", -start * side) if side else axis
+            for axis, side, start in zip(scan, pixel, starts, strict=True)
         ]
     return tuple(axes)

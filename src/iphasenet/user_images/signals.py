@@ -56,7 +56,12 @@ class Signal:
         """The axes in this library's terms; all are unknown where the file describes some of them alone."""
         listed = self.axes if len(self.axes) == len(self.shape) else ({},) * len(self.shape)
         return tuple(
-            Axis(str(axis.get("name") or ""), abs(float(axis.get("scale") or 0)) or None, str(axis.get("units") or ""))
+            Axis(
+                str(axis.get("name") or ""),
+                abs(float(axis.get("scale") or 0)) or None,
+                str(axis.get("units") or ""),
+                float(axis.get("offset") or 0),
+            )
             for axis in listed
         )
 

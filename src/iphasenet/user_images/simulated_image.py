@@ -8,11 +8,12 @@ import torch
 
 from iphasenet.acquisition import Acquisition
 from iphasenet.dataset import read_rows
-from iphasenet.detector import SEGMENTS
+from iphasenet.detector import SEGMENTS, Detector
 from iphasenet.errors import InputError
 from iphasenet.noise import record
 from iphasenet.sampling import generator
 from iphasenet.seals import kind_of, open_store
+from iphasenet.user_images.dataset_image import first_pixel
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 
@@ -37,12 +38,13 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
     Returns
     -------
     SegmentedImage
-        Fractions of the beam current, with the optics, thickness and orientation of the simulation.
+        Fractions of the beam current, with the optics, thickness and orientation of the simulation. Of a detector of
+        more segments, each of the four is the sum of those in its quarter.
 
     Raises
     ------
     InputError
-        Where the thickness is not there or not told, or the detector has not four segments.
+        Where the thickness is not there or not told, or the detector's segments make no quarters.
     """
     root = open_store(path, "simulation")
     known: dict[str, Any] = dict(root.attrs)
@@ -52,13 +54,17 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
         found = "none" if thickness_nm is None else f"{thickness_nm:g} nm"
         raise InputError(f"{path}: thickness: found {found}; allowed: one of {', '.join(f'{t:g}' for t in wanted)} nm")
     index = wanted.index(chosen)
-    if known["segments"] != len(SEGMENTS):
-        raise InputError(f"{path}: found {known['segments']} segments; allowed: four")
-    segments = np.asarray(read_rows(root, "segments", np.array([index]))[0][: len(SEGMENTS)], np.float32)
+    inner, outer = known["detector"]
+    detector = Detector(inner, outer, known["segments"], known["detector_rotation"])
+    stored = np.asarray(read_rows(root, "segments", np.array([index]))[0], np.float32)
+    try:
+        # The quarters of a turned detector are turned in the image: `scan_rotation_deg` says so.
+        segments = stored[detector.quarters].sum(axis=1)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     if dose is not None:
         rng = generator(known["seed"], known["structure"], "noise", index)
         segments = record(torch.from_numpy(segments), dose, known["sampling"], Acquisition(), rng).numpy()
-    inner, outer = known["detector"]
     alpha, beta = known["tilt"]
     return SegmentedImage(
         segments=segments,
@@ -66,6 +72,7 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
         names=SEGMENTS,
         order=(0, 1, 2, 3),
         sampling=known["sampling"],
+        origin=first_pixel(root),
         energy_kev=known["energy"],
         semiangle_mrad=known["semiangle"],
         detector_inner_mrad=inner,

@@ -71,6 +71,13 @@ def tif_pixel(path: Path) -> tuple[float | None, float | None]:
     return sides[0] or sides[1], sides[1] or sides[0]
 
 
+def tif_start(path: Path) -> tuple[float, float]:
+    """Find in which pixel, y and x, the zero of ImageJ's axes lies; 0 where it does not say."""
+    with reading(path), tifffile.TiffFile(path) as file:
+        described = file.imagej_metadata or {}
+        return float(described.get("yorigin", 0)), float(described.get("xorigin", 0))
+
+
 def _imagej_side(described: Mapping[str, Any], key: str, tag: Any) -> float | None:
     """One side by ImageJ's unit and the pixels in it, a fraction [Å]."""
     unit = length(str(described.get(key, described.get("unit", ""))).replace("\\u00B5", "µ"))

@@ -36,6 +36,8 @@ class Made:
     sampling: float = 0.2
     thickness_nm: float = 40.0
     rotation: tuple[float, float, float] = (0.1, -0.2, 30.0)
+    origin: tuple[float, float] = (3.5, -1.25)
+    columns: Any = None
     attributes: dict[str, Any] = field(
         default_factory=lambda: {"weights": Path("laptop.safetensors"), "warnings": ("dose in e/Å²",), "n": np.int64(3)}
     )
@@ -44,6 +46,24 @@ class Made:
 def hyperspy_images(path: Path) -> dict[str, dict[str, Any]]:
     reader = zspy.file_reader if path.suffix == ".zspy" else hspy.file_reader
     return {entry["metadata"]["General"]["title"]: entry for entry in reader(str(path))}
+
+
+@pytest.mark.parametrize("ending", [".zspy", ".hspy", ".tif", ".npz"])
+def test_the_first_pixel_is_where_the_inputs_axes_have_it(ending: str, tmp_path: Path) -> None:
+    """As other readers see it: HyperSpy's offset, ImageJ's origin in pixels."""
+    path = tmp_path / f"out{ending}"
+    write_reconstruction(Made(), path)
+    if ending == ".npz":
+        with np.load(path) as made:
+            found = tuple(made["origin"])
+    elif ending == ".tif":
+        with tifffile.TiffFile(path) as file:
+            described = file.imagej_metadata or {}
+        found = tuple(-0.2 * described[name] for name in ("xorigin", "yorigin"))
+    else:
+        axes = {axis["name"]: axis["offset"] for axis in hyperspy_images(path)["potential"]["axes"]}
+        found = (axes["x"], axes["y"])
+    assert found == pytest.approx(Made().origin)
 
 
 @pytest.mark.parametrize("ending", [".zspy", ".hspy"])

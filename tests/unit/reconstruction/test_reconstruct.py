@@ -19,7 +19,7 @@ from iphasenet.reconstruction import reconstruct as reconstruct_module
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.preparation import quarter_turned
 from iphasenet.reconstruction.reconstruct import Reconstruction, load_trained, reconstruct, shipped_weights
-from iphasenet.reconstruction.thickness_scan import draw_scan, parse_thicknesses
+from iphasenet.reconstruction.thickness_scan import describe_scan, draw_scan, parse_thicknesses
 from iphasenet.user_images.foreign_files import write_image
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.weights import save_weights
@@ -63,7 +63,8 @@ def command(tmp_path: Path, weights: Path) -> Callable[..., Path]:
 
 
 def test_a_file_holds_what_the_network_says(command: Callable[..., Path], weights: Path, tmp_path: Path) -> None:
-    with np.load(command("--no-check", "--figure", str(tmp_path / "all.png"))) as made:
+    exact = ("--tilt-error", "0", "--thickness-error", "0")
+    with np.load(command("--no-check", *exact, "--figure", str(tmp_path / "all.png"))) as made:
         metadata = np.array([[40, *ROTATION]], np.float32)
         potential, spread = predict_images(load_trained(weights).network, lattice(96, 128)[None], metadata)
         assert spread is not None
@@ -73,6 +74,40 @@ def test_a_file_holds_what_the_network_says(command: Callable[..., Path], weight
         assert made["idpc"].shape == (96, 128) and float(made["sampling"]) == 0.2
         assert load_trained(weights).sha256 in str(made["attributes"])
     assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unsure_tilt_and_thickness_widen_the_uncertainty(
+    command: Callable[..., Path], weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the variance of the potential over what may be true, drawn many times; the potential stays."""
+    network, segments = load_trained(weights).network, lattice(96, 128)[None]
+    found, potentials = {}, []
+    for errors in (("0", "0"), ("0.1", "0"), ("0.1", "5")):
+        with np.load(command("--no-check", "--tilt-error", errors[0], "--thickness-error", errors[1])) as made:
+            found[errors] = made["spread"]
+            potentials.append(made["potential"])
+            assert "holds for a tilt of 0.3 and -0.2" in json.loads(str(made["attributes"]))["holds"]
+        assert f"(± {errors[0]}°) and 40 nm (± {errors[1]} %); whether they are true was not tested" in (
+            capsys.readouterr().out
+        )
+    np.testing.assert_array_equal(potentials[0], potentials[2])
+    rng = np.random.default_rng(0)
+    drawn = np.array([40, *ROTATION], np.float32) + rng.normal(size=(40, 4)).astype(np.float32) * [2, 0.1, 0.1, 0]
+    others, _ = predict_images(network, np.repeat(segments, len(drawn), axis=0), drawn.astype(np.float32))
+    variance = ((others - potentials[0]) ** 2).mean(axis=0)
+    added = 2 * (found["0.1", "5"] ** 2 - found["0", "0"] ** 2)
+    assert added.mean() == pytest.approx(variance.mean(), rel=0.35)
+    assert found["0", "0"].mean() < found["0.1", "0"].mean() < found["0.1", "5"].mean()
+
+
+def test_columns_at_the_entrance_surface_need_no_tilt(command: Callable[..., Path]) -> None:
+    """Those of a tilt that is told 0.5° off differ less than the potentials that are projected along it."""
+    near, far = {}, {}
+    for kept, tilt in ((near, "0.3"), (far, "0.8")):
+        with np.load(command("--no-check", "--columns", "--rotation", tilt, "-0.2", "20")) as made:
+            kept |= {name: made[name] for name in ("columns", "potential")}
+    apart = {name: np.std(near[name] - far[name]) / np.std(near[name]) for name in near}
+    assert apart["columns"] < 0.5 * apart["potential"]
 
 
 def test_options_say_what_the_file_does_not(command: Callable[..., Path]) -> None:
@@ -102,7 +137,7 @@ def test_the_potential_does_not_depend_on_the_format(
         expected = made["potential"]
     source = tmp_path / f"in{ending}"
     write_image(recorded(), source)
-    order = ["--segment-order", "3", "1", "4", "2"] if ending in (".tif", ".npy") else []
+    order = ["--segment-order", "1", "2", "3", "4"] if ending in (".tif", ".npy") else []
     main(["reconstruct", str(source), "--weights", str(weights), "--device", "cpu", "--turns", "1", "--no-check",
           "--output", str(tmp_path / "other.npz"), "--sampling", "0.2", "--energy", "200", "--semiangle", "20",
           "--detector", "10", "50", "--thickness", "40", "--rotation", *map(str, ROTATION), "--beam-intensity", "1",
@@ -163,6 +198,8 @@ def test_a_range_of_thicknesses_is_a_table_and_a_figure(command: Callable[..., P
         (["--thickness", "thick"], {}, ["'thick'", "FIRST:LAST:STEP"]),
         (["--thickness", "20:40:10"], {}, [".csv"]),
         (["--thickness", "0"], {}, ["above 0"]),
+        (["--tilt-error", "-1"], {}, ["--tilt-error", "0 to 10"]),
+        (["--thickness", "20:40:10", "--tilt-error", "1"], {}, ["--tilt-error", "a range of thicknesses"]),
         (["--output", "out.jpg"], {}, [".jpg", ".zspy"]),
         (["--figure", "out.jpg"], {}, [".jpg", ".png"]),
         (["--threads", "0"], {}, ["--threads", "1 to 1,024"]),
@@ -194,6 +231,26 @@ def test_thicknesses_are_read(text: str, expected: list[float]) -> None:
 def test_ranges_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="--thickness"):
         parse_thicknesses(text)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "said"),
+    [
+        # GaN of 40 nm: 50 nm was said to explain the images best.
+        ([0.60, 0.826, 0.833, 0.841, 0.70], "30 to 50 nm explain the images alike: they cannot be told apart"),
+        ([0.60, 0.70, 0.85, 0.71, 0.50], "40 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85)"),
+        ([0.60, 0.70, 0.75, 0.80, 0.85], "60 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85); "
+         "the table ends at 60 nm"),
+        ([0.1, 0.2, 0.3, 0.49, np.nan], "no thickness explains the images"),
+    ],
+)  # fmt: skip
+def test_a_scan_says_the_range_that_cannot_be_told_apart(agreement: list[float], said: str, tmp_path: Path) -> None:
+    known = {"thickness_nm": [20.0, 30.0, 40.0, 50.0, 60.0], "agreement": agreement, "phase_object": np.nan}
+    table = pandas.DataFrame({**known, "phase_object_means": False, "trained": True})
+    table["agreement_means"] = table["agreement"] >= 0.5
+    assert describe_scan(table).startswith(said)
+    draw_scan(table, tmp_path / "scan.svg")
+    assert ("alike: 30 to 50 nm" in (tmp_path / "scan.svg").read_text()) == ("30 to 50" in said)
 
 
 def test_a_scan_without_a_lattice_is_drawn_and_says_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""What a wrong tilt or thickness does to a potential: the network runs at several told values."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.quantities import THICKNESS_ERROR, TILT_ERROR
+
+FloatImage = NDArray[np.float32]
+
+_STEP = math.sqrt(3)
+_WEIGHT = 1 / 6
+"""Nodes of the Gauss-Hermite rule of three points: at that many standard deviations, with that weight on each side."""
+
+
+@dataclass(frozen=True)
+class ToldErrors:
+    """
+    How well it is known what the network is told.
+
+    Attributes
+    ----------
+    tilt_deg : float
+        Standard deviation of alpha, and of beta [degrees].
+    thickness_percent : float
+        Standard deviation of the thickness [%].
+    """
+
+    tilt_deg: float = 0.1
+    thickness_percent: float = 5.0
+
+    def __post_init__(self) -> None:
+        TILT_ERROR.check(self.tilt_deg, "--tilt-error")
+        THICKNESS_ERROR.check(self.thickness_percent, "--thickness-error")
+
+    def told(self, metadata: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """
+        Give other values that may as well be the true ones.
+
+        Parameters
+        ----------
+        metadata : (4,) array
+            Thickness [nm], alpha, beta, gamma [degrees] that are told.
+
+        Yields
+        ------
+        (4,) array
+            On both sides of each in turn, `_STEP` standard deviations away; none for an error of zero.
+        """
+        for place, error in (
+            (0, metadata[0] * self.thickness_percent / 100), (1, self.tilt_deg), (2, self.tilt_deg)
+        ):  # fmt: skip
+            for side in (-_STEP, _STEP) if error else ():
+                other = metadata.copy()
+                other[place] += side * error
+                yield other
+
+    def describe(self, metadata: NDArray[np.float32]) -> str:
+        """Say in a line for which tilt and thickness a potential holds, and within what."""
+        thickness, alpha, beta, _ = map(float, metadata)
+        return (
+            f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:g}°) and {thickness:.4g} nm "
+            f"(± {self.thickness_percent:g} %); whether they are true was not tested"
+        )
+
+
+DEFAULT = ToldErrors()
+"""What is taken where a user says nothing."""
+
+
+def widened(
+    spread: FloatImage,
+    metadata: NDArray[np.float32],
+    errors: ToldErrors,
+    predict: Callable[[NDArray[np.float32]], FloatImage],
+) -> FloatImage:
+    """
+    Widen an uncertainty by that of tilt and thickness.
+
+    Parameters
+    ----------
+    spread : (y, x) array
+        Scale of a Laplace distribution about the potential, right metadata given [V Å].
+    metadata : (4,) array
+        What is told.
+    errors : ToldErrors
+        Standard deviations of tilt and thickness.
+    predict : callable
+        Projected potential (y, x) of the same images by what is told [V Å].
+
+    Returns
+    -------
+    (y, x) float32 array
+        Scale of the Laplace distribution whose variance is the sum of both: twice the square of `spread`, and that of
+        the potential over the told values, to third order in their errors.
+    """
+    others = list(errors.told(metadata))
+    if not others:
+        return spread
+    told = predict(metadata)
+    variance = np.zeros_like(spread)
+    for other in others:
+        variance += np.float32(_WEIGHT) * (predict(other) - told) ** 2
+    return np.sqrt(spread**2 + variance / 2)

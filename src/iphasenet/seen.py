@@ -1,0 +1,116 @@
+"""What a network has seen: crystals, tilts and thicknesses of its training and validation; what is new of a sample."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
+from iphasenet.rotations import beam_directions
+from iphasenet.sampling import picometres
+
+SAME_TILT_DEG = 1e-3
+"""Two tilts of a crystal are one if the beam's directions in it are no further apart: a tenth of what images tell."""
+
+SEEN = ""
+"""What is new of a sample that was trained on or chosen by."""
+
+UNKNOWN = "not known"
+"""What is new of a sample, to weights that do not say what they have seen."""
+
+Coordinates = Mapping[str, NDArray[Any]]
+
+
+def describe_seen(train: Iterable[MaterialData], validation: Iterable[MaterialData]) -> dict[str, Any]:
+    """
+    Say what a network is trained on and chosen by, for the header of its weights.
+
+    Parameters
+    ----------
+    train, validation : iterable of MaterialData
+        The splits, as training reads them.
+
+    Returns
+    -------
+    dict
+        By material and split: `thickness_nm`; `tilts_deg`, of each tilt the angle between zone axis and beam and the
+        beam's azimuth in the crystal's frame, from its x to its y; `gamma_deg`, rotations of each of them. Plain
+        values, to 0.0001°.
+    """
+    found: dict[str, Any] = {}
+    for split, parts in (("train", train), ("validation", validation)):
+        for data in parts:
+            found.setdefault(data.material, {})[split] = _described(data.coordinates)
+    return found
+
+
+def _described(coordinates: Coordinates) -> dict[str, Any]:
+    rotations: dict[tuple[float, float], set[float]] = {}
+    for tilt, gamma in zip(_polar(_directions(coordinates)), coordinates["gamma"], strict=True):
+        rotations.setdefault((float(tilt[0]), float(tilt[1])), set()).add(round(float(gamma), 4))
+    return {
+        "thickness_nm": np.unique(coordinates["thickness_nm"]).tolist(),
+        "tilts_deg": [list(tilt) for tilt in rotations],
+        "gamma_deg": [sorted(gammas) for gammas in rotations.values()],
+    }
+
+
+def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
+    return beam_directions(np.stack([coordinates[name] for name in ("alpha", "beta", "gamma")], axis=-1))
+
+
+def _polar(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle from the zone axis and azimuth of unit vectors, rounded: equal tilts are equal numbers [degrees]."""
+    x, y, z = directions.T
+    # Of a small angle the sine is known better than the cosine.
+    angles = np.rad2deg([np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)]).T
+    return np.asarray(np.round(angles, 4) + 0.0, np.float64)
+
+
+def _vectors(tilts_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    polar, azimuth = np.deg2rad(np.reshape(tilts_deg, (-1, 2))).T
+    return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
+
+
+def what_is_new(seen: Mapping[str, Any] | None, material: str, coordinates: Coordinates) -> list[str]:
+    """
+    Compare samples with what a network has seen.
+
+    Parameters
+    ----------
+    seen : mapping or None
+        What `describe_seen` wrote into the weights' header; None of weights without it.
+    material : str
+        Name of the samples' material.
+    coordinates : mapping of (sample,) arrays
+        thickness_nm, alpha, beta and gamma.
+
+    Returns
+    -------
+    list of str
+        Of each sample every way in which it is new: 'tilt', 'thickness', 'tilt and thickness', 'material', 'material
+        and thickness'; `SEEN` where it is in none, whatever its rotation; `UNKNOWN` without `seen`.
+    """
+    thickness = coordinates["thickness_nm"]
+    if seen is None:
+        return [UNKNOWN] * len(thickness)
+    try:
+        splits = {name: list(parts.values()) for name, parts in seen.items()}
+        known = {picometres(value) for parts in splits.values() for part in parts for value in part["thickness_nm"]}
+        tilts = [_vectors(np.array(part["tilts_deg"], np.float64)) for part in splits.get(material, [])]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"weights: seen: found something else than crystals, tilts and thicknesses ({error}); allowed: weights "
+            "that training wrote"
+        ) from error
+    if tilts:
+        known = {picometres(value) for part in splits[material] for value in part["thickness_nm"]}
+        nearest = 2 * np.sin(np.deg2rad(SAME_TILT_DEG) / 2)
+        apart = np.linalg.norm(_directions(coordinates)[:, None] - np.concatenate(tilts), axis=-1).min(axis=1)
+        first = np.where(apart > nearest, "tilt", "")
+    else:
+        first = np.full(len(thickness), "material")
+    second = ["" if picometres(value) in known else "thickness" for value in thickness]
+    return [" and ".join(filter(None, parts)) for parts in zip(first.tolist(), second, strict=True)]

@@ -1,0 +1,93 @@
+"""What weights say they have seen, and what is new of a sample to them."""
+
+import json
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
+from iphasenet.render import lab_angles
+from iphasenet.sampling import Grid, Split, samples
+from iphasenet.seen import SEEN, UNKNOWN, describe_seen, what_is_new
+
+GRID = Grid((2, 4), tilts=10, tilt_std_deg=0.3, rotations=2, validation_share=0.1, test_share=0.2)
+NONE = np.zeros((0, 4, 1, 1), np.float32)
+
+
+def split_of(grid: Grid, split: Split, material: str = "KNbO3", seed: int = 7) -> MaterialData:
+    """What a data set says of the samples of a split."""
+    rows = [sample for sample in samples(seed, material, grid) if sample.orientation.split == split]
+    known: dict[str, Any] = {"thickness_nm": [sample.thickness_nm for sample in rows]}
+    known |= dict(zip(("alpha", "beta"), zip(*(lab_angles(sample) for sample in rows), strict=True), strict=True))
+    known |= {"gamma": [sample.gamma for sample in rows], "tilt": [sample.orientation.index for sample in rows]}
+    coordinates = {name: np.array(values) for name, values in known.items()}
+    return MaterialData(material, NONE, NONE[:, 0], NONE[:, None], np.array([1e5]), 0.2, coordinates)
+
+
+def seen(grid: Grid) -> dict[str, Any]:
+    """What weights' headers hold: JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(describe_seen(*([split_of(grid, s)] for s in get_args(Split)[:2]))))
+    return found
+
+
+def new(grid: Grid, other: Grid, **change: Any) -> set[str]:
+    """What is new of another grid's test samples to a network that a grid trained."""
+    data = split_of(other, "test", **change)
+    return set(what_is_new(seen(grid), data.material, data.coordinates))
+
+
+def test_own_test_samples_are_new_by_their_tilt() -> None:
+    assert new(GRID, GRID) == {"tilt"}
+    assert new(GRID, replace(GRID, tilts=40, rotations=5)) == {"tilt"}
+
+
+def test_every_way_in_which_a_sample_is_new_is_named() -> None:
+    assert new(GRID, replace(GRID, thickness_nm=(2, 3))) == {"tilt", "tilt and thickness"}
+    assert new(GRID, replace(GRID, thickness_nm=(3,)), material="GaN") == {"material and thickness"}
+    assert new(GRID, GRID, material="GaN") == {"material"}
+    assert new(GRID, GRID, seed=8) == {"tilt"}
+
+
+def test_samples_of_the_training_split_are_seen_and_so_are_those_of_the_validation_split() -> None:
+    """At other rotations too: the network knows the crystal at that tilt and thickness."""
+    more = replace(GRID, rotations=4)
+    for split in get_args(Split)[:2]:
+        data = split_of(more, split)
+        assert set(what_is_new(seen(GRID), "KNbO3", data.coordinates)) == {SEEN}
+        thinner = {**data.coordinates, "thickness_nm": data.coordinates["thickness_nm"] + 0.5}
+        assert set(what_is_new(seen(GRID), "KNbO3", thinner)) == {"thickness"}
+
+
+def test_other_shares_move_training_tilts_into_the_test_split_and_they_are_found() -> None:
+    other = replace(GRID, test_share=0.5)
+    data = split_of(other, "test")
+    tilts = {split: set(split_of(GRID, split).coordinates["tilt"].tolist()) for split in get_args(Split)}
+    expected = ["tilt" if tilt in tilts["test"] else SEEN for tilt in data.coordinates["tilt"].tolist()]
+    assert what_is_new(seen(GRID), "KNbO3", data.coordinates) == expected and SEEN in expected
+
+
+def test_weights_that_do_not_say_are_labelled() -> None:
+    data = split_of(GRID, "train")
+    assert set(what_is_new(None, "KNbO3", data.coordinates)) == {UNKNOWN}
+    with pytest.raises(InputError, match="weights: seen: found something else"):
+        what_is_new({"KNbO3": {"train": {}}}, "KNbO3", data.coordinates)
+
+
+@given(st.lists(st.tuples(*[st.floats(-360, 360)] * 3), min_size=1, max_size=5), st.floats(0.01, 170))
+def test_a_sample_is_known_again_at_any_orientation(angles: list[tuple[float, float, float]], turn: float) -> None:
+    """By the beam's direction in the crystal: by 32 bits of its angles, and turned as a whole, but not tilted."""
+    alpha, beta, gamma = np.array(angles).T
+    known = {"thickness_nm": np.full(len(alpha), 2.0), "alpha": alpha, "beta": beta, "gamma": gamma}
+    data = replace(split_of(GRID, "train"), coordinates=known)
+    header = describe_seen([data], [])
+    rounded = {name: values.astype(np.float32).astype(np.float64) for name, values in known.items()}
+    assert set(what_is_new(header, "KNbO3", rounded)) == {SEEN}
+    # beta is the last rotation: about y, the beam moves by all of it.
+    tilted = {**known, "beta": beta + turn}
+    alone = describe_seen([replace(data, coordinates={name: values[:1] for name, values in known.items()})], [])
+    assert what_is_new(alone, "KNbO3", tilted)[0] == "tilt"
