@@ -24,8 +24,8 @@ from iphasenet.metrics import score
 from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.predict import predict_images
 from iphasenet.render import Image
-from iphasenet.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
 from iphasenet.seen import SEEN, describe_seen, what_is_new
+from iphasenet.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
 from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights, save_weights

@@ -14,8 +14,8 @@ from iphasenet.idpc import idpc
 from iphasenet.material_data import zone_axis_angle
 from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
-from iphasenet.user_images.resampling import resampled, turned_frame
 from iphasenet.rotations import turned_about_beam
+from iphasenet.user_images.resampling import resampled, turned_frame
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 OPTIONS = {
