@@ -7,6 +7,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 from torch.distributed import run
@@ -78,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         check_scratch()
         where = torchrun_options(os.environ, options.nodes, options.processes, slurm_hosts)
-        run.run(run.parse_args([*where, *options.command[1:]]))
+        # torchrun keeps its processes' error files in a folder that it never removes.
+        with tempfile.TemporaryDirectory(prefix="iphasenet-", ignore_cleanup_errors=True) as folder:
+            run.run(run.parse_args([*where, f"--log-dir={folder}", *options.command[1:]]))
     except ChildFailedError:
         # It has said why: what torchrun has to add are forty lines.
         sys.exit(1)

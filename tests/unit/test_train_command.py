@@ -133,9 +133,16 @@ def test_a_full_disk_and_ctrl_c_leave_what_goes_on(tmp_path: Path) -> None:
 def test_launched_processes_end_with_their_own_words(tmp_path: Path) -> None:
     """Of what torchrun says of a failed process, forty lines, none."""
     launch = [sys.executable, "-m", "iphasenet.launch", "--processes", "1", "--", "-m", "iphasenet.train"]
+    (tmp_path / "scratch").mkdir()
     result = subprocess.run(
-        [*launch, *options(tmp_path, tmp_path / "none.zarr")], capture_output=True, text=True, timeout=200
+        [*launch, *options(tmp_path, tmp_path / "none.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "TMPDIR": str(tmp_path / "scratch")},
     )
+    # torchrun by itself leaves a folder.
+    assert not list((tmp_path / "scratch").iterdir())
     assert result.returncode == 1 and "Traceback" not in result.stdout + result.stderr
     assert len(said_by(result.stderr)) == 1 and "none.zarr" in result.stderr
     assert len(result.stderr.splitlines()) < 5, result.stderr
