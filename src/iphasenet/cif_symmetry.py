@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from iphasenet.cif_file import CifBlock
 from iphasenet.errors import InputError
-from iphasenet.space_group import Group, settings_called, settings_of
+from iphasenet.space_group import Group
+from iphasenet.space_group_name import settings_called, settings_of
 
 METRIC_STRAIN = 2e-3
 """Largest principal strain by an operation that still counts as leaving the cell as it is: rounded lengths."""
