@@ -127,7 +127,7 @@ def _glued(text: str, remark: _Remark) -> _Alternatives:
         if base and text.upper().endswith(extension):
             more = _read_remark(extension, remark)
             found = _allowed(_called(base), more) if more else ()
-            if found and found[0][0].ext != "\0":
+            if found:
                 return found
     return ()
 
