@@ -17,7 +17,7 @@ from gemmi import cif
 
 from iphasenet.errors import InputError
 
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\.?\d*\)?)?")
+_NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\.?\d*\)?)?")
 _NULL = ("", ".", "?")
 _CRYSTAL = (
     *("_cell_length", "_cell_angle", "_cell_formula", "_cell_volume"),
@@ -33,7 +33,7 @@ def number(text: str) -> float:
     Parameters
     ----------
     text : str
-        Such as "0.25", "5.640(2)", "-.5" or "1/3".
+        Such as "0.25", "5.640(2)", "-.5", "0,25" or "1/3".
 
     Returns
     -------
@@ -44,7 +44,7 @@ def number(text: str) -> float:
     if lower:
         return number(upper) / (number(lower) or math.nan)
     found = _NUMBER.fullmatch(text.strip())
-    return float(found[1]) if found else math.nan
+    return float(found[1].replace(",", ".")) if found else math.nan
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,25 @@ def read_block(path: Path, name: str | None = None) -> CifBlock:
     text = _decode(path.read_bytes())
     blocks = [CifBlock(path, title, _merge(path, items)) for title, items in _parse(path, text)]
     if name is not None:
-        chosen = [block for block in blocks if block.name.lower() == name.lower()]
+        chosen = _different([block for block in blocks if block.name.lower() == name.lower()])
         if len(chosen) != 1:
             listed = ", ".join(block.name for block in blocks)
             raise InputError(f"{path}: found {len(chosen)} blocks called {name!r}; allowed: one of {listed or 'none'}")
-    else:
-        chosen = [block for block in blocks if block.has_atoms]
+        if not chosen[0].has_atoms:
+            raise InputError(f"{path}: found no atoms in the block {name!r}; a structure is needed")
+        return chosen[0]
+    chosen = _different([block for block in blocks if block.has_atoms])
     if len(chosen) > 1:
         listed = ", ".join(block.name for block in chosen)
         raise InputError(f"{path}: found {len(chosen)} structures, {listed}; --block (`block`) says which is meant")
-    if not chosen or not chosen[0].has_atoms:
+    if not chosen:
         raise InputError(f"{path}: found 0 structures with atoms, exactly one is allowed")
     return chosen[0]
+
+
+def _different(blocks: list[CifBlock]) -> list[CifBlock]:
+    """Each block once, where one stands twice and says the same."""
+    return [block for k, block in enumerate(blocks) if block not in blocks[:k]]
 
 
 def _decode(data: bytes) -> str:

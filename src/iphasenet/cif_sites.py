@@ -6,19 +6,24 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from iphasenet.cif_claims import read_formula
+from iphasenet.cif_claims import ELEMENTS, read_formula
 from iphasenet.cif_file import CifBlock, number
 from iphasenet.errors import InputError
 
 OCCUPANCY_TOLERANCE = 1e-3
 """An occupancy this close to 1 is 1: what rounding leaves of thirds and of refined values."""
 
-_ELEMENTS = {*chemical_symbols[1:104], "D"}
+_NAMES = ELEMENTS | {"D"}
 _SUFFIXES = ("val", "iso", "va", "cy")
 """Of type symbols such as Cval and Hiso, which name form factors."""
+
+_DUMMIES = ("X", "Q", "Du", "Dum", "Vac")
+"""Labels and type symbols of what is no atom: dummies, peaks of a density, vacancies."""
+
+_DUMMY_SYMBOLS = (*_DUMMIES, "Cg", "Va")
+"""Type symbols alone of it: centres of rings, and vacancies where the formula has no vanadium."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Site:
         Mean square displacement along one axis [Å²]; NaN if the file gives none.
     multiplicity : float
         Multiplicity that the file gives; NaN if none.
+    attached : float
+        Hydrogen atoms that the file says are attached to it and not listed.
     """
 
     label: str
@@ -48,6 +55,7 @@ class Site:
     occupancy: float = 1.0
     u_iso: float = math.nan
     multiplicity: float = math.nan
+    attached: float = 0.0
 
 
 def read_sites(
@@ -82,11 +90,15 @@ def read_sites(
     occupancies = _rows(block, "_atom_site_occupancy", len(labels))
     displacements = _displacements(block, len(labels))
     told = _rows(block, "_atom_site_symmetry_multiplicity", len(labels), "_atom_site_site_symmetry_multiplicity")
+    attached = _rows(block, "_atom_site_attached_hydrogens", len(labels))
     sites, notes = [], []
     for k, label in enumerate(labels):
+        name = label or symbols[k] or f"atom {k + 1}"
         if dummies[k].lower() == "dum":
             continue
-        name = label or symbols[k] or f"atom {k + 1}"
+        if _is_dummy(name, symbols[k], formula):
+            notes.append(f"site {name} is no atom{f' (type symbol {symbols[k]!r})' * bool(symbols[k])} and is left out")
+            continue
         occupancy = _occupancy(block, name, occupancies[k])
         if occupancy == 0:
             notes.append(f"site {name} has the occupancy 0 and is left out")
@@ -96,7 +108,8 @@ def read_sites(
         element, note = _element(block, name, symbols[k], formula)
         notes += filter(None, [note])
         position = (float(positions[k][0]), float(positions[k][1]), float(positions[k][2]))
-        sites.append(Site(name, element, position, occupancy, displacements[k], number(told[k])))
+        hydrogen = float(np.nan_to_num(number(attached[k])))
+        sites.append(Site(name, element, position, occupancy, displacements[k], number(told[k]), hydrogen))
     if not sites:
         raise InputError(f"{block.path}: found no atoms; at least one is needed")
     return tuple(sites), tuple(dict.fromkeys(notes))
@@ -144,27 +157,41 @@ def _displacements(block: CifBlock, count: int) -> list[float]:
 def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str]) -> tuple[str, str]:
     """Element of a site, and a note if it was not plain; the type symbol first, then the label."""
     if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol) or len({*(read_formula(symbol) or {})} - {"H"}) > 1:
-        raise InputError(
-            f"{block.path}: found several elements, {symbol!r}, at site {label}; only one element with 1 is allowed"
-        )
+        raise InputError(f"{block.path}: found several elements, {symbol!r}, at site {label}; allowed: one element")
+    if _is_water(label, symbol, formula):
+        return "O", f"site {label} is taken for the oxygen of water"
     found = _of_symbol(symbol, formula)
-    # A symbol that is none (a vacancy, a dummy) may stand above a label that looks like an element.
+    # A symbol that is none may stand above a label that looks like an element.
     if not found and (not symbol or formula):
         found = _of_label(block, label, formula)
-    if not found and "O" in formula and "W" not in formula and re.match(r"[Ww]", symbol or label):
-        return "O", f"site {label} is taken for the oxygen of water: its formula has no tungsten"
     if not found:
         what = f"type symbol {symbol!r} and label {label!r}" if symbol else f"label {label!r}"
         raise InputError(f"{block.path}: found a site with the {what}, which name no element; allowed: such as 'Fe'")
     return "H" if found == "D" else found, ""
 
 
+def _is_dummy(label: str, symbol: str, formula: Collection[str]) -> bool:
+    """Whether a row is no atom, by its type symbol, or by its label where it has none."""
+    name = _letters(symbol or label)[0].capitalize()
+    if not symbol:
+        return name in _DUMMIES
+    return name in _DUMMY_SYMBOLS and (name != "Va" or (bool(formula) and "V" not in formula))
+
+
+def _is_water(label: str, symbol: str, formula: Collection[str]) -> bool:
+    """Whether a row is the oxygen of water: Wat, H2O, or a W where the formula has oxygen and no tungsten."""
+    whole = re.match("wat" if not symbol else "wat|[hd]2o", symbol or label, re.IGNORECASE)
+    if not formula:
+        return bool(whole)
+    return "O" in formula and "W" not in formula and bool(whole or re.match("w", symbol or label, re.IGNORECASE))
+
+
 def _letters(text: str) -> tuple[str, str, str]:
-    """Leading letters, and the elements that two of them and one of them make; empty if none."""
-    start = re.match(r"[A-Za-z]*", text.strip())
-    letters = start[0] if start else ""
+    """First letters, after the number of an isotope, and the elements that two and one of them make; empty if none."""
+    start = re.match(r"\s*\d*([A-Za-z]*)", text)
+    letters = start[1] if start else ""
     two, one = letters[:2].capitalize(), letters[:1].upper()
-    return letters, two if len(two) == 2 and two in _ELEMENTS else "", one if one in _ELEMENTS else ""
+    return letters, two if len(two) == 2 and two in _NAMES else "", one if one in _NAMES else ""
 
 
 def _in_formula(element: str, formula: Collection[str]) -> bool:
@@ -172,8 +199,16 @@ def _in_formula(element: str, formula: Collection[str]) -> bool:
 
 
 def _of_symbol(symbol: str, formula: Collection[str]) -> str:
-    """Element of a type symbol such as Fe2+, FE, Cval or OH; empty if it names none."""
+    """
+    Element of a type symbol such as Fe2+, 57Fe, FE, Cval or OH; empty if it names none.
+
+    A symbol in its own letter case is what it says, whatever the formula has; a formula decides on others.
+    """
     letters, two, one = _letters(symbol)
+    if re.match(r"[HD]\d[A-Z]", symbol):
+        return ""  # a group of atoms, H3O
+    if letters in _NAMES:
+        return letters
     if letters[1:].lower() in _SUFFIXES:
         return one
     if letters[2:].lower() in _SUFFIXES:

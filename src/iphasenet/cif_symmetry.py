@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.cif_file import CifBlock
+from iphasenet.cif_file import CifBlock, number
 from iphasenet.errors import InputError
-from iphasenet.space_group import Group, settings_called, settings_of
+from iphasenet.space_group import Group
+from iphasenet.space_group_name import settings_called, settings_of
 
 METRIC_STRAIN = 2e-3
 """Largest principal strain by an operation that still counts as leaving the cell as it is: rounded lengths."""
@@ -30,6 +32,9 @@ _NAMES = (
     "_space_group_name_h-m_ref",
 )
 _NUMBER = ("_space_group_it_number", "_symmetry_int_tables_number")
+_NO_NUMBER = ("0", "n/a", "none")
+"""What programs write where they know no number."""
+
 _CODE = "_space_group_it_coordinate_system_code"
 _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
 
@@ -121,7 +126,7 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
     if block.text("_cell_modulation_dimension", "_space_group_ssg_name") not in ("", "0"):
         raise InputError(f"{block.path}: found a modulated crystal (superspace group); allowed: a periodic one")
     notes: list[str] = []
-    sources = [*_operations(block, notes), *_hall(block, notes), *_names(block, cell, notes), *_number(block)]
+    sources = [*_operations(block, notes), *_hall(block, notes), *_names(block, cell, notes), *_number(block, notes)]
     readings: list[Reading] = []
     for source in sources:
         agreeing = [reading for reading in readings if source.allows(reading.group)]
@@ -137,10 +142,14 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
         worst = min(min(source.strained, default=1.0) for source in sources)
         strain = "over 50 %" if worst > 0.5 else f"{100 * worst:.2g} %"
         raise InputError(
-            f"{block.path}: found {sources[0].text}, which does not leave the cell as it is (strain {strain}); "
+            f"{block.path}: found {sources[0].text}, by which the cell does not stay as it is (strain {strain}); "
             f"allowed: at most {100 * METRIC_STRAIN:g} %"
         )
-    notes += [f"{s.text} does not fit the cell" for s in sources if s.strained and len(s.strained) == len(s.groups)]
+    notes += [
+        f"the cell does not have the symmetry of {s.text}"
+        for s in sources
+        if s.strained and len(s.strained) == len(s.groups)
+    ]
     if not readings:
         if any(tag.startswith("_space_group_magn") for tag in block.values):
             raise InputError(f"{block.path}: found a magnetic space group without its operations, which are needed")
@@ -225,19 +234,21 @@ def _names(block: CifBlock, cell: NDArray[np.float64], notes: list[str]) -> Iter
         text = f"its name {name!r}" + (f" with code {code!r}" if code else "")
         # The usual name of a type is often told where operations are of another setting.
         usual = not origin and any(entry.is_reference_setting() for entry in listed[chosen])
-        number = listed[chosen][0].number if usual else 0
-        yield _Source(text, groups[chosen], _equals(groups[chosen], by_origin=not origin), number)
+        kind = listed[chosen][0].number if usual else 0
+        yield _Source(text, groups[chosen], _equals(groups[chosen], by_origin=not origin), kind)
 
 
-def _number(block: CifBlock) -> Iterator[_Source]:
-    text, code = block.text(*_NUMBER), block.text(_CODE).lower()
-    if not text:
-        return
-    if not text.isdecimal() or not 1 <= int(text) <= 230:
-        raise InputError(f"{block.path}: found the space-group number {text!r}; allowed: 1 to 230")
-    number = int(text)
-    groups = tuple(Group.of(entry.operations()) for entry in _coded(settings_of(number), code))
-    yield _Source(f"its number {number}", groups, lambda group: group.has_number(number))
+def _number(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
+    code = block.text(_CODE).lower()
+    for text in dict.fromkeys(filter(None, (block.text(tag) for tag in _NUMBER))):
+        if text.lower() in _NO_NUMBER:
+            continue
+        if number(text) not in range(1, 231):
+            notes.append(f"found the space-group number {text!r}, which is none of 1 to 230")
+            continue
+        kind = int(number(text))
+        groups = tuple(Group.of(entry.operations()) for entry in _coded(settings_of(kind), code))
+        yield _Source(f"its number {kind}", groups, partial(Group.has_number, number=kind))
 
 
 def _coded(entries: Iterable[gemmi.SpaceGroup], code: str) -> list[gemmi.SpaceGroup]:
@@ -269,4 +280,4 @@ def _other_system(block: CifBlock, readings: list[Reading]) -> list[str]:
     found = {same.get(name, name) for name in names}
     if told not in ("monoclinic", "orthorhombic", "tetragonal", "trigonal", "cubic", "triclinic") or told in found:
         return []
-    return [f"its crystal system is {told!r}, but {readings[0].source} is {names[0]}"] if names else []
+    return [f"its crystal system is {told!r}, but that of {readings[0].source} is {names[0]!r}"] if names else []

@@ -89,12 +89,12 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
     for reading in symmetry.readings:
         try:
             orbits = occupied_orbits(path, sites, reading.group, cell)
-            confirmed, lacking = _check(path, orbits, reading.group, cell, claims)
+            confirmed, notices = _check(path, orbits, reading.group, cell, claims)
         except InputError as error:
             reasons.append(error)
         else:
             moved = [_said(orbit) for orbit in orbits if orbit.moved > SAID_DISTANCE]
-            fits.append((reading, orbits, confirmed, [*moved, *lacking]))
+            fits.append((reading, orbits, confirmed, [*moved, *notices]))
     fits = [fit for k, fit in enumerate(fits) if not any(_same(fit[1], other[1]) for other in fits[:k])]
     if len(fits) != 1:
         raise _undecided(path, symmetry, [fit[0] for fit in fits], reasons)
@@ -131,8 +131,10 @@ def _cell(block: CifBlock) -> NDArray[np.float64]:
 def _check(
     path: Path, orbits: tuple[Orbit, ...], group: Group, cell: NDArray[np.float64], claims: Claims
 ) -> tuple[bool, list[str]]:
-    """Refuse what contradicts the file; whether the file confirms the atoms, and what the list lacks."""
-    confirmed, lacking = check_contents(counts_of(orbits), claims, float(abs(np.linalg.det(cell))), str(path))
+    """Refuse what contradicts the file; whether the file confirms the atoms, and what is worth a warning."""
+    attached = {o.site.label: o.site.attached * len(o.positions) for o in orbits if o.site.attached}
+    volume = float(abs(np.linalg.det(cell)))
+    confirmed, notes = check_contents(counts_of(orbits), claims, volume, str(path), attached)
     told = [orbit for orbit in orbits if not math.isnan(orbit.site.multiplicity)]
     # SHELX-97 called the order of the site symmetry by the tag of the multiplicity.
     for measure in (lambda orbit: len(orbit.positions), lambda orbit: len(group) / len(orbit.positions)):
@@ -141,10 +143,16 @@ def _check(
             break
     if told and wrong:
         first = next(orbit for orbit in told if orbit.site.multiplicity != len(orbit.positions))
-        raise InputError(
-            f"{path}: found {len(first.positions)} places of site {first.site.label}, but it says a multiplicity of "
-            f"{first.site.multiplicity:g}"
-        )
+        text = f"{len(first.positions)} places of site {first.site.label}"
+        if not {orbit.site.multiplicity for orbit in told} <= {0, 1}:
+            raise InputError(f"{path}: found {text}, but it says a multiplicity of {first.site.multiplicity:g}")
+        # Some programs write 1 or 0 for every site.
+        notes.append(f"found {text}; the multiplicity {first.site.multiplicity:g} that it says is not used")
+    notes += [
+        f"{', '.join(orbit.repeated)} list the places of site {orbit.site.label} again, which is taken once"
+        for orbit in orbits
+        if orbit.repeated
+    ]
     atoms, labels = atoms_of(orbits, cell), labels_of(orbits)
     i, j, distance = neighbor_list("ijd", atoms, RADII_SHARE * covalent_radii[atoms.numbers])
     if len(distance):
@@ -154,7 +162,7 @@ def _check(
             f"{distance[k]:.3f} Å apart, which their radii do not allow; allowed: at least "
             f"{RADII_SHARE * covalent_radii[atoms.numbers[[i[k], j[k]]]].sum():.2f} Å"
         )
-    return confirmed or bool(told), lacking
+    return confirmed or any(orbit.site.multiplicity > 1 for orbit in told), notes
 
 
 def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:

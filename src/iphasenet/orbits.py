@@ -14,13 +14,19 @@ from iphasenet.errors import InputError
 from iphasenet.space_group import Group
 
 MERGE_DISTANCE = 0.3
-"""Places of one orbit this close are one: no two atoms are, and rounded coordinates miss by less [Å]."""
+"""Images of one site this close are one: no two atoms are, and rounded coordinates miss by less [Å]."""
 
 SAID_DISTANCE = 0.01
 """A site that its symmetry moves by more is told: more than three decimals explain [Å]."""
 
 _SAME = 0.01
-"""Images of one place differ by less, by rounded translations [Å]."""
+"""One place told twice differs by less, by rounded digits; positions further apart are two [Å]."""
+
+
+_ROUNDED = 0.005
+"""Coordinates of one position differ by less, by digits that are left out."""
+
+ALLOWED_SITES = "allowed: one element with the occupancy 1 at each place"
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,14 @@ class Orbit:
         Fractional coordinates in [0, 1), shape (multiplicity, 3).
     moved : float
         How far its symmetry moved it [Å].
+    repeated : tuple of str
+        Labels of further rows that list its places again.
     """
 
     site: Site
     positions: NDArray[np.float64]
     moved: float
+    repeated: tuple[str, ...] = ()
 
 
 def occupied_orbits(path: Path, sites: tuple[Site, ...], group: Group, cell: NDArray[np.float64]) -> tuple[Orbit, ...]:
@@ -61,33 +70,50 @@ def occupied_orbits(path: Path, sites: tuple[Site, ...], group: Group, cell: NDA
     Returns
     -------
     tuple of Orbit
-        Fully occupied sites; rows of one element that fill a place together are one.
+        Fully occupied sites; rows of one element that fill a place together, or list it again, are one.
 
     Raises
     ------
     InputError
-        If places nearly coincide without a reason, two rows claim one place, or places are partly occupied.
+        If places nearly coincide without a reason, two elements claim one place, or places are partly occupied.
     """
     orbits = [_orbit(path, site, group, cell) for site in sites]
     found, partly = [], []
     for rows in _sharing(orbits, cell):
-        names = [f"{row.site.label} ({row.site.element} {row.site.occupancy:g})" for row in rows]
-        elements = {row.site.element for row in rows}
-        if len({len(row.positions) for row in rows}) > 1 or (
-            len(rows) > 1 and all(row.site.occupancy == 1 for row in rows)
-        ):
-            what = "two elements at one place" if len(elements) > 1 else "two sites at one place"
-            raise InputError(f"{path}: found {what}: {' and '.join(names)}; only one element with 1 is allowed")
-        total = sum(row.site.occupancy for row in rows)
-        if len(elements) > 1 or abs(total - 1) > len(rows) * OCCUPANCY_TOLERANCE:
-            partly.append(" with ".join(names))
+        joined = _joined(path, rows)
+        if joined is None:
+            partly.append(" with ".join(map(_row_name, rows)))
         else:
-            label = "+".join(row.site.label for row in rows)
-            found.append(replace(rows[0], site=replace(rows[0].site, label=label, occupancy=1.0)))
+            found.append(joined)
     if partly:
         listed = ", ".join(partly[:6]) + (f" and {len(partly) - 6} more" if len(partly) > 6 else "")
-        raise InputError(f"{path}: found partly occupied sites, {listed}; only one element with 1 is allowed")
+        raise InputError(f"{path}: found partly occupied sites, {listed}; {ALLOWED_SITES}")
     return tuple(found)
+
+
+def _row_name(row: Orbit) -> str:
+    return f"{row.site.label} ({row.site.element} {row.site.occupancy:g})"
+
+
+def _joined(path: Path, rows: list[Orbit]) -> Orbit | None:
+    """Make one of the rows that share places; None if they leave these partly occupied or mixed."""
+    first, elements = rows[0], {row.site.element for row in rows}
+    names, full = " and ".join(map(_row_name, rows)), [row.site.occupancy == 1 for row in rows]
+    if len({len(row.positions) for row in rows}) > 1 or (len(elements) > 1 and all(full)):
+        what = "two elements" if len(elements) > 1 else "two sites"
+        raise InputError(f"{path}: found {what} at one place: {names}; {ALLOWED_SITES}")
+    if len(elements) > 1:
+        return None
+    if all(full):
+        # Old files list equivalent places of one atom.
+        return replace(first, repeated=tuple(row.site.label for row in rows[1:]))
+    # Shares are added at one position only: of an equivalent one it is not clear whether it is listed again.
+    gaps = np.array([row.site.position for row in rows]) - first.site.position
+    total = sum(row.site.occupancy for row in rows)
+    if np.abs(gaps - np.rint(gaps)).max() > _ROUNDED or abs(total - 1) > len(rows) * OCCUPANCY_TOLERANCE:
+        return None
+    label = "+".join(row.site.label for row in rows)
+    return replace(first, site=replace(first.site, label=label, occupancy=1.0))
 
 
 def atoms_of(orbits: tuple[Orbit, ...] | list[Orbit], cell: NDArray[np.float64]) -> Atoms:
@@ -113,7 +139,7 @@ def counts_of(orbits: tuple[Orbit, ...]) -> dict[str, int]:
 def _sharing(orbits: list[Orbit], cell: NDArray[np.float64]) -> list[list[Orbit]]:
     """Rows by the places that they share, in the file's order."""
     owner = np.repeat(np.arange(len(orbits)), [len(orbit.positions) for orbit in orbits])
-    i, j = neighbor_list("ij", atoms_of(orbits, cell), MERGE_DISTANCE)
+    i, j = neighbor_list("ij", atoms_of(orbits, cell), _SAME)
     leader = list(range(len(orbits)))
     for first, second in sorted(set(zip(owner[i].tolist(), owner[j].tolist(), strict=True))):
         if first < second:

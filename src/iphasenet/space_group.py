@@ -1,12 +1,11 @@
-"""Groups of symmetry operations: closed, compared, and named from gemmi's table of space-group settings.
+"""Groups of symmetry operations: closed, compared, and found in gemmi's table of space-group settings.
 
 An operation takes fractional coordinates x, as a column, to ``W @ x + t``.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Self
 
 import gemmi
@@ -21,15 +20,6 @@ _MOST_ROTATIONS = 48
 
 _GRID = 240
 """Translations are compared in this fraction of an axis: 1/24 and 1/5 are whole numbers of it."""
-
-_EXTENSIONS = {"1": "1", "2": "2", "H": "H", "R": "R", "S": "1", "Z": "2"}
-"""Origin choices and axes after a name; S and Z are ICSD's."""
-
-_SYMBOL = re.compile(r"(?:-\d|21|3[12]|4[1-3]|6[1-5]|\d)(?:/[a-z])?|[a-z]", re.IGNORECASE)
-"""One of the symbols of a name without blanks."""
-
-_DIRECTIONS = ("b", "c", "a")
-"""Unique axes of monoclinic groups, the usual one first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,70 +176,3 @@ def _distinct(group: Group) -> Group:
     codes = (group.rows[:, :9] + 8) @ 16 ** np.arange(9) * _GRID**3 + _code(group.rows[:, 9:])
     first = np.sort(np.unique(codes, return_index=True)[1])
     return Group(group.rotations[first], group.translations[first])
-
-
-@cache
-def settings_of(number: int) -> tuple[gemmi.SpaceGroup, ...]:
-    """List the settings of a space-group type in International Tables, the reference setting first."""
-    found = [entry for entry in gemmi.spacegroup_table_itb() if entry.number == number]
-    return tuple(sorted(found, key=lambda entry: not entry.is_reference_setting()))
-
-
-@cache
-def settings_called(name: str) -> tuple[tuple[gemmi.SpaceGroup, ...], ...]:
-    """
-    List the settings that a Hermann-Mauguin name may mean.
-
-    Parameters
-    ----------
-    name : str
-        Full, short or old name in any letter case, with or without blanks and with or without an extension
-        (":2", ":H", " S" and " Z" of ICSD for the origins).
-
-    Returns
-    -------
-    tuple
-        Alternatives, those of a later entry only where the cell rules out the earlier ones (short monoclinic
-        names mean unique axis b first); in each the settings between which the name does not choose.
-    """
-    text = " ".join(name.replace("_", "").replace("~", "").split())
-    text = _with_extension(text)
-    base, _, extension = text.partition(":")
-    direct = gemmi.find_spacegroup_by_name(text)
-    if direct is not None and extension:
-        return ((direct,),)
-    if direct is not None and direct.ext in "HR" and base[1:].upper().endswith(("H", "R")):
-        return settings_called(f"{base[:-1]}:{base[-1:]}")
-    found = [direct]
-    letter, symbol = base[:1], base[1:].strip()
-    if " " not in symbol and (direct is None or 3 <= direct.number <= 15):
-        full = {"b": f"{letter} 1 {symbol} 1", "c": f"{letter} 1 1 {symbol}", "a": f"{letter} {symbol} 1 1"}
-        found += [gemmi.find_spacegroup_by_name(full[axis]) for axis in _DIRECTIONS]
-    if not any(found):
-        other = base[:-1] + ":" + base[-1:] if not extension and base[-1:].upper() in _EXTENSIONS else _short(base)
-        return settings_called(f"{other}:{extension}".rstrip(":")) if other != base else ()
-    alternatives = {(entry.number, entry.hm): None for entry in found if entry is not None}
-    return tuple(
-        tuple(entry for entry in gemmi.spacegroup_table() if (entry.number, entry.hm) == alternative)
-        for alternative in alternatives
-    )
-
-
-def _short(name: str) -> str:
-    """Shorten a full name: F 4/m -3 2/m to F m -3 m, P 21/n 21/m 21/a to P n m a, P 4/n 2/m 2/m to P 4/n m m."""
-    letter, *symbols = name.split(" ")
-    if not symbols:
-        letter, symbols = name[:1], _SYMBOL.findall(name[1:])
-    axial = len(symbols) > 1 and symbols[0][:1] in "46" and not symbols[1].startswith("-3")
-    kept = [part if axial and k == 0 else part.rpartition("/")[2] for k, part in enumerate(symbols)]
-    return " ".join([letter, *kept])
-
-
-def _with_extension(name: str) -> str:
-    """Write the extension of a name as gemmi does, after a colon."""
-    name = re.sub(r"[\s(,]*\b(?:origin(?: choice)?|o) ?([12])\)?$", r":\1", name, flags=re.IGNORECASE)
-    base, colon, extension = (part.strip() for part in name.partition(":"))
-    if not colon:
-        base, _, extension = name.rpartition(" ") if name[-2:-1] == " " and name[-1:].isalpha() else (name, "", "")
-    known = _EXTENSIONS.get(extension[:1].upper())
-    return f"{base}:{known}" if known else name

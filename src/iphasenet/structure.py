@@ -90,7 +90,9 @@ def crystal_cell(crystal: Mapping[str, Any], folder: Path = Path()) -> Atoms:
     Atoms
         What `orthogonal_cell` makes of `read_structure`.
     """
-    atoms = read_structure(folder / crystal["cif"], crystal.get("block"))
+    block = crystal.get("block")
+    # YAML reads a block called 1011280 as a number.
+    atoms = read_structure(folder / crystal["cif"], None if block is None else str(block))
     return orthogonal_cell(atoms, tuple(crystal["zone_axis"]), crystal.get("max_strain_percent", MAX_STRAIN))
 
 

@@ -10,7 +10,7 @@ from iphasenet.cif_claims import read_formula
 from iphasenet.cif_file import number, read_block
 from iphasenet.crystal_file import Crystal, read_crystal
 from iphasenet.errors import InputError, InputWarning
-from iphasenet.space_group import settings_called
+from iphasenet.space_group_name import settings_called
 from iphasenet.structure import read_structure
 
 CUBE = (5.64, 5.64, 5.64, 90, 90, 90)
