@@ -1,16 +1,48 @@
-"""Headers that lie: what a file claims to hold is compared with its size, before anything is allocated."""
+"""Before a file is read: whether it is one, and whether it can hold what its header claims."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from iphasenet.errors import InputError
-from iphasenet.files import format_bytes
+from iphasenet.files import describe_entry, format_bytes
 
 MOST = 10_000
 """Bytes of values that a compressed byte may stand for: Deflate reaches 1032, almost empty patterns ten times that."""
 
 SMALL = 2**26
 """Bytes that any file may claim: chunks of zeros alone need not be stored."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is neither a file nor a folder: whoever opens a pipe without a writer waits for ever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: found {describe_entry(path)}, which is no regular file; allowed: a regular file")
+
+
+def check_file(path: Path, folder: bool = False) -> None:
+    """
+    Refuse a file that is not there, is of another kind, or empty.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    folder : bool
+        Whether it may be a folder, as some stores are.
+
+    Raises
+    ------
+    InputError
+        One line.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: found no such file; allowed: a file that exists")
+    check_regular(path)
+    if path.is_dir() and not folder:
+        raise InputError(f"{path}: found a folder; allowed: a file")
+    if path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path}: found an empty file; allowed: a whole file")
 
 
 def check_claim(source: str, shape: Sequence[int], itemsize: int, stored: int, compressed: bool = True) -> None:

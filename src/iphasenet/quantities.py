@@ -62,6 +62,11 @@ class Quantity:
         return value
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write how many there are of something: 1 image, 2 images; `many` is a plural that is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 ENERGY = Quantity("keV", 10, 1000)
 SEMIANGLE = Quantity("mrad", 0.1, 100)
 COLLECTION_ANGLE = Quantity("mrad", 0, 500)

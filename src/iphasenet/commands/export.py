@@ -12,7 +12,7 @@ from iphasenet.marks import IMAGE
 from iphasenet.model_hub import export_model
 from iphasenet.outputs import Output, check_outputs
 from iphasenet.published import ENDINGS, SCRIPTS_ANGLES
-from iphasenet.quantities import DOSE, THICKNESS
+from iphasenet.quantities import DOSE, THICKNESS, counted
 from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.foreign_files import ENDINGS as IMAGE_ENDINGS
 from iphasenet.user_images.foreign_files import write_image
@@ -114,4 +114,4 @@ def _export_image(options: argparse.Namespace, read: Callable[[], SegmentedImage
 def _export_npz(options: argparse.Namespace) -> None:
     with progress_bar("export", "files") as progress:
         count = export_npz(options.input, options.output, options.material, options.dose, options.compressed, progress)
-    print(f"{options.output}: {count} files")
+    print(f"{options.output}: {counted(count, 'file')}")

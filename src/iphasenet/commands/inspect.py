@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iphasenet.door import describe, is_foreseen
+from iphasenet.claims import check_regular
+from iphasenet.door import describe
 from iphasenet.errors import InputError
 
 CRYSTALS = (".cif", ".mcif")
@@ -37,25 +38,36 @@ def run(options: argparse.Namespace) -> None:
         try:
             facts, text = _inspect(path, options.block)
         except Exception as error:
-            if options.debug or not is_foreseen(error):
+            # An error of the program ends its file too, and not the others.
+            if options.debug:
                 raise
             failed = True
-            found.append({"file": str(path), "error": describe(error)})
-            print(f"iphasenet: {describe(error)}", file=sys.stderr)
+            line = describe(error)
+            line = line if str(path) in line else f"{path}: {line}"
+            found.append({"file": str(path), "error": line})
+            print(f"iphasenet: {line}", file=sys.stderr)
             continue
         found.append({"file": str(path), **facts})
         if not options.json:
-            print(f"{path}\n  " + text(facts).replace("\n", "\n  "), flush=True)
+            print(f"{path}\n  " + text.replace("\n", "\n  "), flush=True)
             for warning in facts.get("warnings", ()):
                 print(f"warning: {path}: {warning}", file=sys.stderr)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(found, indent=2, allow_nan=False))
     if failed:
         sys.exit(1)
 
 
-def _inspect(path: Path, block: str | None) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
-    """Read a file by its ending: what it holds, and how that is told."""
+def _inspect(path: Path, block: str | None) -> tuple[dict[str, Any], str]:
+    """Read a file by its ending: what it holds, as JSON can say it, and in words."""
+    facts, text = _facts(path, block)
+    # Other programs read no NaN: a reader that lets one pass is at fault, which is told of this file alone.
+    json.dumps(facts, allow_nan=False)
+    return facts, text(facts)
+
+
+def _facts(path: Path, block: str | None) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
+    check_regular(path)
     # Each loads libraries of its own, which takes seconds.
     if path.suffix.lower() in CRYSTALS:
         from iphasenet.crystal_report import crystal_facts, crystal_text

@@ -44,7 +44,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(options: argparse.Namespace) -> None:
     """Make the sample, write it where asked, and say whether it equals the stored one."""
-    check_outputs([options.output and Output("--output", options.output, SAMPLE, folder=True)], [options.dataset])
+    check_outputs([options.output and Output("--output", options.output, SAMPLE, (".zarr",))], [options.dataset])
     root = open_dataset(options.dataset)
     configuration: Any = root.attrs.get("configuration")
     if configuration is None:

@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> None:
     size = 10 * len(options.thickness) * image.pixels**2
     check_outputs(
         [
-            Output("--output", options.output, SIMULATION, folder=True, size=size),
+            Output("--output", options.output, SIMULATION, (".zarr",), size=size),
             options.preview and Output("--preview", options.preview, FIGURE, PICTURE_ENDINGS),
         ],
         [options.cif],
@@ -164,4 +164,5 @@ def run(options: argparse.Namespace) -> None:
     write_xarray(options.output, data, SIMULATION)
     if options.preview is not None:
         draw_simulation(data, [options.preview])
-    print(f"{options.output}: {data.sizes['thickness']} thicknesses, {image.pixels} x {image.pixels} px")
+    made = quantities.counted(data.sizes["thickness"], "thickness", "thicknesses")
+    print(f"{options.output}: {made}, {image.pixels} x {image.pixels} px")

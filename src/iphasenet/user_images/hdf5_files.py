@@ -49,6 +49,23 @@ def check_hdf5(path: Path) -> None:
         file.visititems(check)
 
 
+def py4dstem_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
+    """
+    Give patterns of py4DSTEM before version 0.13 the order that they have in the file, and in files of later versions.
+
+    RosettaSciIO transposes them, as it must all others of that age, so that their camera comes before the scan.
+    """
+    with h5py.File(path) as file:
+        if "4DSTEM_experiment" not in file:
+            return list(signals)
+    return [
+        replace(signal, data=signal.data.T, axes=signal.axes[::-1])
+        if len(signal.shape) == 4 and str(signal.axes[0].get("name")).startswith("Q")
+        else signal
+        for signal in signals
+    ]
+
+
 def nexus_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
     """
     Give signals of NeXus the steps and units of their axes, where the reader found none.

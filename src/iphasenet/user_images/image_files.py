@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from iphasenet.claims import check_file
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
-from iphasenet.user_images.array_files import load_npy, read_npy, read_npz, record_array
+from iphasenet.user_images.array_files import load_npy, read_npy, read_npz
 from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.merlin_files import read_merlin
 from iphasenet.user_images.recording import Axis, Recording
 from iphasenet.user_images.segmented_image import SegmentedImage
-from iphasenet.user_images.signal_files import check_exists, read_signals
-from iphasenet.user_images.signal_images import join_images, record_signals, told
+from iphasenet.user_images.signal_files import read_signals
+from iphasenet.user_images.signal_images import join_images, record_signals, refuse_choices, told
 from iphasenet.user_images.signals import Signal, reading
 from iphasenet.user_images.simulated_image import is_simulation, read_simulation
 from iphasenet.user_images.virtual_segments import VirtualDetector, integrate_segments
@@ -79,7 +80,7 @@ def read_image(
     if len(paths) == 1 and paths[0].suffix.lower() == _STORE:
         (only,) = paths
         _refuse_camera(only, detector)
-        _refuse_unused(only, frame, detector_name)
+        refuse_choices(str(only), frame, detector_name)
         if not is_simulation(only):
             return read_sample(only, sample, dose)
         if sample is not None:
@@ -100,12 +101,13 @@ def read_recording(
 ) -> Recording:
     """Read what one file, or four of one image each, hold; arguments and errors as those of `read_image`."""
     if len(paths) != 1:
+        refuse_choices(str(paths[0]), None, detector_name)
         return _read_four(paths, frame)
     (path,) = paths
     ending = path.suffix.lower()
     if ending in (".npy", ".npz", ".mib"):
-        check_exists(path)
-        _refuse_unused(path, frame, detector_name)
+        check_file(path)
+        refuse_choices(str(path), frame, detector_name)
     if ending == ".npy":
         return read_npy(path)
     if ending == ".npz":
@@ -115,14 +117,6 @@ def read_recording(
         if ending == ".mib"
         else record_signals(read_signals(path), path, frame, detector_name)
     )
-
-
-def _refuse_unused(path: Path, frame: int | None, detector_name: str | None) -> None:
-    """Refuse choices that have no effect on images of one scan and one detector."""
-    if frame is not None:
-        raise InputError(f"{path}: frame: found {frame} for one scan; allowed: none")
-    if detector_name is not None:
-        raise InputError(f"{path}: detector name: found {detector_name!r} for one detector; allowed: none")
 
 
 def _refuse_camera(path: Path, detector: VirtualDetector | None) -> None:
@@ -140,35 +134,25 @@ def _read_four(paths: Sequence[Path], frame: int | None) -> Recording:
     chosen, described = [], []
     alike = len({path.stem for path in paths}) < len({path.parent for path in paths})
     for path in paths:
-        images = _images(_signals(path))
+        images = images_of(signals_of(path))
         if len(images) != 1:
-            raise InputError(f"{path}: found {len(images)} images; allowed: one in each of four files")
+            raise InputError(f"{path}: found {len(images) or 'no'} images; allowed: one in each of four files")
         chosen.append(replace(images[0], title=f"{path.parent.name}/{path.stem}" if alike else path.stem))
         described.append(told(images[0], path))
     return join_images(chosen, described, paths[0], frame)
 
 
-def read_any(path: Path) -> Recording | Signal:
-    """Read what a file holds, be it one image alone, of four files; errors as those of `read_image`."""
-    if path.suffix.lower() in (".npz", ".mib"):
-        return read_recording([path])
-    signals = _signals(path)
-    images = _images(signals)
-    if [len(image.shape) for image in images] == [2]:
-        return images[0]
-    return record_array(signals[0].data, path) if path.suffix.lower() == ".npy" else record_signals(signals, path)
-
-
-def _signals(path: Path) -> list[Signal]:
-    """Signals of one of four files; a .npy is one."""
+def signals_of(path: Path) -> list[Signal]:
+    """Read the signals of a file; a .npy is one."""
     if path.suffix.lower() != ".npy":
         return read_signals(path)
-    check_exists(path)
+    check_file(path)
     array = load_npy(path)
     return [Signal(path.stem, array, ({},) * array.ndim)]
 
 
-def _images(signals: Sequence[Signal]) -> list[Signal]:
+def images_of(signals: Sequence[Signal]) -> list[Signal]:
+    """Choose the signals that are images, or series of them."""
     return [signal for signal in signals if len(signal.shape) >= 2 and min(signal.shape[-2:]) > 1]
 
 

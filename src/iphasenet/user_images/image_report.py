@@ -1,79 +1,196 @@
 """What a file of images holds, for people and for other programs; nothing is integrated or reconstructed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from iphasenet.claims import check_file
+from iphasenet.errors import InputError
+from iphasenet.quantities import counted
+from iphasenet.user_images.array_files import record_array
 from iphasenet.user_images.folder import OPTIONS
-from iphasenet.user_images.image_files import read_any
-from iphasenet.user_images.recording import Axis, Recording, is_square
-from iphasenet.user_images.signal_images import told
-from iphasenet.user_images.signals import Signal
+from iphasenet.user_images.image_files import images_of, read_recording, signals_of
+from iphasenet.user_images.merlin_files import look, read_merlin
+from iphasenet.user_images.recording import Axis, Recording, check_alone, is_square
+from iphasenet.user_images.signal_images import choices_of, record_signals, told
+from iphasenet.user_images.signals import Signal, load
+from iphasenet.user_images.virtual_segments import camera_sides, checked_blocks
 
 _NEEDED = ("thickness_nm", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad", "detector_mrad",
            "beam_intensity", "segment_order")  # fmt: skip
 """Settings without which no image is reconstructed."""
 
 _SHOWN = {
-    "energy_kev": "keV",
-    "semiangle_mrad": "mrad",
-    "dose": "e/Å²",
-    "scan_rotation_deg": "degrees",
-    "thickness_nm": "nm",
-    "beam_intensity": "",
-    "dark_intensity": "",
+    "energy_kev": ("energy", "keV"),
+    "semiangle_mrad": ("semiangle", "mrad"),
+    "dose": ("dose", "e/Å²"),
+    "scan_rotation_deg": ("scan rotation", "degrees"),
+    "thickness_nm": ("thickness", "nm"),
+    "beam_intensity": ("beam intensity", ""),
+    "dark_intensity": ("dark intensity", ""),
 }
-"""Numbers of an image, and their units."""
+"""Numbers of an image: what they are called, and their units."""
+
+Facts = dict[str, Any]
 
 
-def image_facts(path: Path) -> dict[str, Any]:
+def image_facts(path: Path) -> Facts:
     """
-    Read a file of images and say what it tells.
+    Read a file of images and say what it tells, or refuse it as a reconstruction would.
 
     Parameters
     ----------
     path : path
-        Images of four segments, one of them, or the patterns of a scan.
+        Images of four segments, one of them, or the patterns of a scan; a .hdr stands for its .mib.
 
     Returns
     -------
     dict
-        Plain values for JSON; None where the file says nothing. `kind`, `shape` (of the array: segment, y, x; y, x; or
-        y, x, row, column of patterns), `sampling_angstrom` [y, x], `energy_kev`, `semiangle_mrad`, `detector_mrad`
-        [inner, outer], `segments` (names; none of patterns), `segment_order` (numbers of those top-left, top-right,
-        bottom-left, bottom-right), `rotation_deg`, `camera_pixel` ([row, column], each with its unit), numbers such as
-        `dose`, `missing` (settings that a reconstruction will ask for), `warnings`.
+        Plain values for JSON; None where the file says nothing. `kind`, `shape` (of the array: segment, y, x; y, x;
+        y, x, row, column of patterns; or number, row, column of patterns without the shape of the scan),
+        `sampling_angstrom` [y, x], `energy_kev`, `semiangle_mrad`, `detector_mrad` [inner, outer], `segments` (names;
+        none of patterns), `segment_order` (numbers of those top-left, top-right, bottom-left, bottom-right),
+        `rotation_deg`, `camera_pixel` ([row, column], each with its unit), numbers such as `dose`, `detectors` (names,
+        where there are several), `frames` (scans of a series, or 1), of a .mib `counter_bits` and `header` (what its
+        .hdr says), `missing` (settings that a reconstruction will ask for), `warnings`. Where detectors or scans
+        differ in a value, it is None.
 
     Raises
     ------
     InputError
-        If the file cannot be read as such.
+        If the file cannot be read as such, or all that it holds would be refused.
     """
-    recording = read_any(path)
-    if isinstance(recording, Signal):
-        axes, known = told(recording, path)
-        facts = _facts(recording.shape, axes[-2:], known, [path.stem])
-        return {**facts, "warnings": ["one image: a reconstruction takes four files"]}
-    facts = _facts(recording.data.shape, recording.axes[:2] if recording.has_patterns else recording.axes[-2:],
-                   recording.known, [] if recording.has_patterns else list(recording.names))  # fmt: skip
-    if recording.has_patterns:
-        _add_camera(facts, recording)
-    sampling = recording.sampling
-    warnings = (
-        []
-        if sampling is None or is_square(sampling)
-        else [f"pixels of {sampling[1]:g} x {sampling[0]:g} Å are refused without --resample"]
+    ending = path.suffix.lower()
+    if ending == ".hdr" and (mib := path.with_suffix(".mib")).exists():
+        facts = _merlin(mib)
+        return {**facts, "warnings": [*facts["warnings"], f"shown with {mib.name}, which a reconstruction takes"]}
+    if ending == ".mib":
+        return _merlin(path)
+    if ending == ".npz":
+        return _facts_of(read_recording([path]))
+    signals = signals_of(path)
+    images = images_of(signals)
+    if len(images) == 1 and (len(images[0].shape) == 2 or _is_series(images[0])):
+        return _alone(images[0], path)
+    if ending == ".npy":
+        return _facts_of(record_array(signals[0].data, path))
+    return _signals(signals, path)
+
+
+def _is_series(signal: Signal) -> bool:
+    return len(signal.shape) == 3 and signal.described_axes[0].kind == "series"
+
+
+def _signals(signals: Sequence[Signal], path: Path) -> Facts:
+    """Read all detectors and scans among which a reconstruction has to choose."""
+    choices = choices_of(signals, path)
+    attempts: dict[str, Callable[[], Facts]] = {}
+    for name, count in choices.items():
+        detector = name if len(choices) > 1 else None
+        frames: Iterable[int | None] = range(count) if count > 1 else (None,)
+        for frame in frames:
+            called = filter(None, (detector, None if frame is None else f"frame {frame}"))
+            attempts[" ".join(called)] = partial(_chosen, signals, path, frame, detector)
+    facts = _joined(attempts, path)
+    most = max(choices.values())
+    detectors = list(choices) if len(choices) > 1 else []
+    chosen = [name for name, needed in (("detector_name", detectors), ("frame", most > 1)) if needed]
+    return {**facts, "detectors": detectors, "frames": most, "missing": [*facts["missing"], *chosen]}
+
+
+def _chosen(signals: Sequence[Signal], path: Path, frame: int | None, detector: str | None) -> Facts:
+    return _facts_of(record_signals(signals, path, frame, detector))
+
+
+def _joined(attempts: Mapping[str, Callable[[], Facts]], path: Path) -> Facts:
+    """Join what can be read; what cannot is a warning, or the error where nothing can."""
+    found: list[Facts] = []
+    failed: dict[str, InputError] = {}
+    for name, read in attempts.items():
+        try:
+            found.append(read())
+        except InputError as error:
+            failed[name] = error
+    if not found:
+        raise next(iter(failed.values()))
+    same = {key: value if all(other[key] == value for other in found) else None for key, value in found[0].items()}
+    missing = list(dict.fromkeys(name for facts in found for name in facts["missing"]))
+    refused = [f"{name} is refused: {str(error).removeprefix(f'{path}: ')}" for name, error in failed.items()]
+    warnings = dict.fromkeys(line for facts in found for line in facts["warnings"])
+    return {**same, "segments": same["segments"] or [], "missing": missing, "warnings": [*warnings, *refused]}
+
+
+def _merlin(path: Path) -> Facts:
+    """Say what a .mib and its .hdr tell, be it not enough to know the scan."""
+    check_file(path)
+    header = look(path)
+    shape, warnings, missing = header.scan_shape, [], []
+    if shape is None or shape[0] * shape[1] < header.count:
+        try:
+            read_merlin(path)
+        except InputError as error:
+            warnings, missing = [str(error).removeprefix(f"{path}: ")], ["scan_shape"]
+    recording = read_merlin(path, (1, header.count) if missing else None)
+    facts = _facts_of(recording)
+    if missing:
+        facts["shape"] = facts["shape"][1:]
+    return {
+        **facts,
+        "counter_bits": header.depth,
+        "header": {name: text for name, text in (header.beside or {}).items() if text},
+        "missing": [*facts["missing"], *missing],
+        "warnings": [*facts["warnings"], *warnings],
+    }
+
+
+def _alone(signal: Signal, path: Path) -> Facts:
+    """Say what one of four files tells: an image, or a series of them."""
+    axes, known = told(signal, path)
+    images = load(signal, path).reshape(-1, *signal.shape[-2:])
+
+    def facts_of(image: Any) -> Facts:
+        check_alone(image, axes[-2:], known, str(path))
+        return _facts(signal.shape[-2:], axes[-2:], known, [path.stem])
+
+    attempts = {f"frame {index}": partial(facts_of, image) for index, image in enumerate(images)}
+    facts = _joined(attempts, path)
+    missing = ["frame"] if len(images) > 1 else []
+    return {
+        **facts,
+        "frames": len(images),
+        "missing": [*facts["missing"], *missing],
+        "warnings": [*facts["warnings"], "one image: a reconstruction takes four files"],
+    }
+
+
+def _facts_of(recording: Recording) -> Facts:
+    """Say what images or patterns tell, once their values have passed."""
+    facts = _facts(
+        recording.data.shape,
+        recording.axes[:2] if recording.has_patterns else recording.axes[-2:],
+        recording.known,
+        [] if recording.has_patterns else list(recording.names),
     )
-    return {**facts, "warnings": warnings}
+    sampling = recording.sampling
+    if sampling is not None and not is_square(sampling):
+        facts["warnings"].append(_not_square("pixels", sampling, "Å"))
+    if recording.has_patterns:
+        for _ in checked_blocks(recording):
+            pass
+        _add_camera(facts, recording)
+    return facts
 
 
-def _facts(
-    shape: tuple[int, ...], scan: tuple[Axis, ...], known: Mapping[str, Any], names: list[str]
-) -> dict[str, Any]:
+def _not_square(what: str, sides: tuple[float, float], unit: str) -> str:
+    return f"{what} of {sides[1]:g} x {sides[0]:g} {unit} are refused without --resample"
+
+
+def _facts(shape: Sequence[int], scan: Sequence[Axis], known: Mapping[str, Any], names: list[str]) -> Facts:
     pixels = [axis.pixel for axis in scan]
     inner, outer = known.get("detector_inner_mrad"), known.get("detector_outer_mrad")
     order, rotation = known.get("order"), known.get("rotation")
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "kind": "image",
         "shape": [int(size) for size in shape],
         "sampling_angstrom": None if None in pixels else pixels,
@@ -82,40 +199,62 @@ def _facts(
         "segment_order": None if order is None else [index + 1 for index in order],
         "rotation_deg": None if rotation is None else list(rotation),
         **{name: known.get(name) for name in _SHOWN},
+        "detectors": [],
+        "frames": 1,
+        "warnings": [],
     }
     facts["missing"] = [name for name in _NEEDED if facts[name] is None]
     return facts
 
 
-def _add_camera(facts: dict[str, Any], recording: Recording) -> None:
+def _add_camera(facts: Facts, recording: Recording) -> None:
     """Say what is known of the camera; what its patterns tell when they are integrated is not missing."""
     camera = recording.axes[2:]
-    told = all(axis.step and axis.unit for axis in camera)
+    told = all(axis.step and axis.kind for axis in camera)
     facts["camera_pixel"] = [f"{axis.step:g} {axis.unit}" for axis in camera] if told else None
     facts["missing"] = [name for name in facts["missing"] if name not in ("beam_intensity", "segment_order")]
     facts["missing"] += [] if told else ["camera_pixel_mrad"]
+    sides = camera_sides(recording)
+    if sides is not None and not is_square(sides):
+        facts["warnings"].append(_not_square("camera pixels", sides, camera[1].unit or "(no unit)"))
 
 
 def image_text(facts: Mapping[str, Any]) -> str:
     """Write the facts of images for people: lines, without warnings, which belong on another stream."""
-    shape = facts["shape"]
-    size = " x ".join(map(str, shape[-2:]))
-    number = {2: "one image", 3: f"{shape[0]} images"}.get(len(shape), " x ".join(map(str, shape[:2])) + " patterns")
-    lines = [f"image, {number} of {size} pixels" + (f": {', '.join(facts['segments'])}" if facts["segments"] else "")]
+    lines = [_first_line(facts)]
+    if facts["detectors"]:
+        lines.append(f"detectors: {', '.join(facts['detectors'])}")
+    if facts["frames"] > 1:
+        lines.append(f"series: {facts['frames']} scans, 0 to {facts['frames'] - 1}")
     if facts["sampling_angstrom"]:
         high, wide = facts["sampling_angstrom"]
         lines.append(f"pixel: {wide:.5g} x {high:.5g} Å")
     if facts["detector_mrad"]:
-        lines.append("detector: {} to {} mrad".format(*(f"{angle:g}" for angle in facts["detector_mrad"])))
+        shown = ("unknown" if angle is None else f"{angle:g}" for angle in facts["detector_mrad"])
+        lines.append("detector: {} to {} mrad".format(*shown))
     if facts.get("camera_pixel"):
         lines.append(f"camera pixel: {' x '.join(reversed(facts['camera_pixel']))}")
-    for name, unit in _SHOWN.items():
+    for name, (called, unit) in _SHOWN.items():
         if facts[name] is not None:
-            lines.append(f"{name.rsplit('_', 1)[0].replace('_', ' ')}: {facts[name]:.6g} {unit}".rstrip())
+            lines.append(f"{called}: {facts[name]:.6g} {unit}".rstrip())
     if facts["segment_order"]:
         lines.append("top-left, top-right, bottom-left, bottom-right: " + ", ".join(map(str, facts["segment_order"])))
     if facts["rotation_deg"]:
         lines.append("alpha, beta, gamma: {:g}, {:g}, {:g} degrees".format(*facts["rotation_deg"]))
+    if facts.get("counter_bits"):
+        lines.append(f"counter: {counted(facts['counter_bits'], 'bit')}")
+    lines += [f"{name}: {text}" for name, text in facts.get("header", {}).items()]
     options = [OPTIONS[name] for name in facts["missing"]]
     lines.append(f"missing: {' '.join(options) or 'nothing'}")
     return "\n".join(lines)
+
+
+def _first_line(facts: Mapping[str, Any]) -> str:
+    shape, names = facts["shape"], facts["segments"]
+    size = " x ".join(map(str, shape[-2:]))
+    if len(shape) == 4:
+        number = f"{shape[0]} x {shape[1]} patterns"
+    else:
+        count = 1 if len(shape) == 2 else shape[0]
+        number = counted(count, "image" if names or facts["detectors"] else "pattern")
+    return f"image, {number} of {size} pixels" + (f": {', '.join(names)}" if names else "")

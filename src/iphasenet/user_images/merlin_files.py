@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from iphasenet.errors import InputError
+from iphasenet.quantities import counted
 from iphasenet.user_images.recording import Axis, Recording
 from iphasenet.user_images.signals import reading
 
@@ -23,13 +24,35 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class _Patterns:
-    """What stands in a .mib: number of patterns, rows, columns, and bits of the counter, None where unknown."""
+class MerlinFile:
+    """
+    What a .mib and the .hdr beside it say.
+
+    Attributes
+    ----------
+    count, rows, columns : int
+        Number of patterns, by the file's size; pixels of one.
+    depth : int, optional
+        Bits of the counter.
+    beside : mapping, optional
+        What the .hdr says by name; None where there is none.
+    """
 
     count: int
     rows: int
     columns: int
     depth: int | None
+    beside: Mapping[str, str] | None
+
+    @property
+    def scan_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the scan by the .hdr: patterns come row by row, a trigger each."""
+        texts = [(self.beside or {}).get(f"Frames {name} (Number)", "") for name in ("in Acquisition", "per Trigger")]
+        if not all(text.isdigit() for text in texts):
+            return None
+        count, columns = map(int, texts)
+        # One pattern a trigger is a scan that was triggered pixel by pixel.
+        return None if columns < 2 or count % columns else (count // columns, columns)
 
 
 def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Recording:
@@ -53,14 +76,12 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     InputError
         Where the scan's shape is unknown or is not that of the patterns that are there, or the file is damaged.
     """
-    with reading(path):
-        beside = _read_hdr(path)
-        found = _look(path, beside)
-    shape = scan_shape or _told_shape(beside)
+    found = look(path)
+    shape = scan_shape or found.scan_shape
     if shape is None:
         raise InputError(
-            f"{path}: found {found.count} images of {found.rows} x {found.columns} pixels without the shape of the "
-            f"scan; allowed: {_said(beside)}, or --scan-shape, such as {_proposed(found.count)}"
+            f"{path}: found {counted(found.count, 'image')} of {found.rows} x {found.columns} pixels without the shape "
+            f"of the scan; allowed: {_said(found.beside)}, or --scan-shape, such as {_proposed(found.count)}"
         )
     if math.prod(shape) > found.count:
         rows = found.count // shape[1]
@@ -69,8 +90,9 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
                          f"{fitting} ({found.count} are there)")  # fmt: skip
     if math.prod(shape) < found.count:
         by = "--scan-shape" if scan_shape else "the .hdr beside it"
-        raise InputError(f"{path}: found {found.count} patterns and, by {by}, a scan of {shape[0]} x {shape[1]}; "
-                         f"allowed: all, flyback included, such as {_proposed(found.count, shape)}")  # fmt: skip
+        raise InputError(f"{path}: found {counted(found.count, 'pattern')} and, by {by}, a scan of {shape[0]} x "
+                         f"{shape[1]}; allowed: all, flyback included, such as "
+                         f"{_proposed(found.count, shape)}")  # fmt: skip
     with reading(path):
         # Loaded when used: the command line must not wait for it.
         from rsciio.quantumdetector import load_mib_data
@@ -82,8 +104,13 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     return Recording(data, str(path), (Axis("y"), Axis("x"), Axis("row"), Axis("column")), full_count=full)
 
 
-def _look(path: Path, beside: Mapping[str, str] | None) -> _Patterns:
-    """Read the first pattern's header, and count the patterns by the file's size."""
+def look(path: Path) -> MerlinFile:
+    """Read the first pattern's header and the .hdr beside it, and count the patterns; InputError of a damaged file."""
+    with reading(path):
+        return _look(path, _read_hdr(path))
+
+
+def _look(path: Path, beside: Mapping[str, str] | None) -> MerlinFile:
     with path.open("rb") as file:
         start = file.read(_HEADER).decode(errors="replace").split(",")
         if start[0] != "MQ1" or start[6] not in _TYPES:
@@ -99,7 +126,7 @@ def _look(path: Path, beside: Mapping[str, str] | None) -> _Patterns:
     depth = fields[later[0] + 3].strip() if later and len(fields) > later[0] + 3 else ""
     depth = depth if depth.isdigit() else (beside or {}).get("Counter Depth (number)", "")
     bits = int(depth) if depth.isdigit() else _DEPTHS.get(fields[6])
-    return _Patterns(path.stat().st_size // size, rows, columns, bits)
+    return MerlinFile(path.stat().st_size // size, rows, columns, bits, beside)
 
 
 def _read_hdr(path: Path) -> dict[str, str] | None:
@@ -111,16 +138,6 @@ def _read_hdr(path: Path) -> dict[str, str] | None:
             pairs = (line.split("\t", 1) for line in lines if "\t" in line)
             return {name.strip().rstrip(":"): value.strip() for name, value in pairs}
     return None
-
-
-def _told_shape(beside: Mapping[str, str] | None) -> tuple[int, int] | None:
-    """Rows and columns of the scan by the .hdr: patterns come row by row, a trigger each."""
-    texts = [(beside or {}).get(f"Frames {name} (Number)", "") for name in ("in Acquisition", "per Trigger")]
-    if not all(text.isdigit() for text in texts):
-        return None
-    count, columns = map(int, texts)
-    # One pattern a trigger is a scan that was triggered pixel by pixel.
-    return None if columns < 2 or count % columns else (count // columns, columns)
 
 
 def _said(beside: Mapping[str, str] | None) -> str:

@@ -42,6 +42,15 @@ def angle(unit: str) -> float | None:
     return _UNITS["mrad"].get(unit.strip())
 
 
+def inverse_length(unit: str) -> float | None:
+    """Length [\u00c5] whose inverse a unit's symbol stands for, such as 1 / nm or A^-1; None where it is none."""
+    unit = unit.replace(" ", "")
+    for ending in ("^-1", "**-1", "\u207b\u00b9"):
+        if unit.endswith(ending):
+            return length(unit.removesuffix(ending))
+    return length(unit.removeprefix("1/")) if unit.startswith("1/") else None
+
+
 def read_number(value: Any, unit: str, what: str) -> float:
     """
     Read a number of a file.

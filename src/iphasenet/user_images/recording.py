@@ -1,27 +1,44 @@
 """What every reader delivers of a file: the one place that says what that must be."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iphasenet import quantities
 from iphasenet.errors import InputError
-from iphasenet.user_images.numbers import length
+from iphasenet.user_images.numbers import angle, inverse_length, length
 from iphasenet.user_images.resampling import SAME_PIXEL, resampled
-from iphasenet.user_images.segmented_image import SegmentedImage, check_images, check_saturation, describe_shape
+from iphasenet.user_images.segmented_image import (
+    SegmentedImage,
+    check_fields,
+    check_images,
+    check_saturation,
+    check_values,
+    describe_shape,
+)
 
 _SERIES = {
-    *("time", "t", "frame", "frames", "scan", "scans", "series", "repeat", "repetition", "energy", "loss"),
+    *("time", "frame", "frames", "series", "repeat", "repetition", "energy", "loss"),
     *("tilt", "focus", "defocus", "thickness", "dose", "temperature", "voltage"),
 }
-"""Names of axes along which one detector's images follow one another."""
+"""Words in the names of axes along which one detector's images follow one another."""
+
+_SERIES_NAMES = {"t", "scan", "scans"}
+"""Whole names of such axes: "scan y" is another one."""
 
 _SERIES_UNITS = {"s", "sec", "second", "seconds", "ms", "µs", "μs", "us", "ns", "min", "h", "ev", "kev", "k", "°c"}
 """Units of such axes."""
+
+_CAMERA = {"angle", "inverse length"}
+"""What a camera's axes may run along."""
+
+_ORDINALS = ("first", "second", "third", "fourth")
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,20 @@ class Axis:
     start: float = 0.0
 
     @property
+    def kind(self) -> str:
+        """What it runs along: "series", "length", "angle", "inverse length"; empty where the file does not tell."""
+        words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", self.name)}
+        if words & _SERIES or self.name.lower() in _SERIES_NAMES or self.unit.lower() in _SERIES_UNITS:
+            return "series"
+        units = {"length": length, "angle": angle, "inverse length": inverse_length}
+        return next((kind for kind, worth in units.items() if worth(self.unit) is not None), "")
+
+    @property
+    def called(self) -> str:
+        """Its name and unit in a message."""
+        return f"'{self.name}'" + (f" [{self.unit}]" if self.unit else "")
+
+    @property
     def pixel(self) -> float | None:
         """The step as a length [Å]; None where it is none."""
         unit = length(self.unit)
@@ -70,9 +101,10 @@ class Recording:
     source : str
         Where they come from.
     axes : tuple of Axis
-        One for each axis of the array.
+        One for each axis of the array. Patterns that the file holds before the scan, as their units tell, are exchanged
+        with it.
     names : tuple of 4 str
-        What the file calls the segments.
+        What the file calls the segments; a number where that is nothing that can be shown.
     known : dict
         Fields of a `SegmentedImage` that the file tells, but for its pixel and names.
     full_count : float, optional
@@ -81,8 +113,9 @@ class Recording:
     Raises
     ------
     InputError
-        Where the array is of another shape or type; an axis is one of time, or its step no number above 0; a channel is
-        constant, not finite, saturated, or the same as another; names and channels differ in number.
+        Where the array is of another shape or type; an axis is one of time or another series, or in a unit that it
+        cannot have, or its step is no number above 0; a channel is constant, not finite, saturated, or the same as
+        another; names and channels differ in number; a field of `known` is out of range.
     """
 
     data: Any
@@ -93,10 +126,10 @@ class Recording:
     full_count: float | None = None
 
     def __post_init__(self) -> None:
-        dtype = np.dtype(self.data.dtype)
-        if not (np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.floating)):
-            raise InputError(f"{self.source}: found values of type {dtype}; allowed: real numbers")
+        check_type(self.data, self.source)
+        object.__setattr__(self, "names", tuple(_shown(name, index) for index, name in enumerate(self.names, 1)))
         if self.has_patterns:
+            self._exchange()
             if min(self.data.shape) < 1 or min(self.data.shape[2:]) < 2:
                 raise InputError(f"{self.source}: found {describe_shape(self.data.shape)}; allowed: patterns of a scan")
         else:
@@ -104,23 +137,17 @@ class Recording:
         if len(self.axes) != len(self.data.shape):
             raise InputError(f"{self.source}: found {len(self.axes)} axes of {describe_shape(self.data.shape)}; "
                              "allowed: one for each dimension")  # fmt: skip
-        self._check_axes()
+        check_axes(self.axes, self.data.shape, self.source)
+        check_fields(self.known, self.source)
         if not self.has_patterns:
             self._check_channels()
 
-    def _check_axes(self) -> None:
-        for axis in self.axes:
-            if axis.step is not None and not 0 < axis.step < math.inf:
-                raise InputError(f"{self.source}: found a step of {axis.step:g} {axis.unit} along the axis "
-                                 f"'{axis.name}'; allowed: above 0")  # fmt: skip
-        first = self.axes[0]
-        if first.name.lower() in _SERIES or first.unit.lower() in _SERIES_UNITS:
-            called = f"'{first.name}'" + (f" [{first.unit}]" if first.unit else "")
-            raise InputError(f"{self.source}: found a first axis called {called}; allowed: one of four segments, or of "
-                             "a scan's rows: what one detector saw one after another is neither")  # fmt: skip
-        if self.sampling is not None:
-            for side in self.sampling:
-                quantities.IMAGE_SAMPLING.check(side, f"{self.source}: sampling")
+    def _exchange(self) -> None:
+        """Put the scan before the camera where the units of all four axes tell that they are exchanged."""
+        kinds = [axis.kind for axis in self.axes]
+        if kinds[2:] == ["length"] * 2 and kinds[0] == kinds[1] and kinds[0] in _CAMERA:
+            object.__setattr__(self, "data", self.data.transpose(2, 3, 0, 1))
+            object.__setattr__(self, "axes", (*self.axes[2:], *self.axes[:2]))
 
     def _check_channels(self) -> None:
         for first, second in combinations(range(4), 2):
@@ -185,6 +212,71 @@ class Recording:
             )
         )
         return x, y
+
+
+def _shown(name: str, number: int) -> str:
+    """Write a segment's name on one line, without what a terminal would obey."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in name).split()) or str(number)
+
+
+def check_type(data: Any, source: str) -> None:
+    """Refuse an array of anything but real numbers: NumPy takes even durations for integers."""
+    if np.dtype(data.dtype).kind not in "iuf":
+        raise InputError(f"{source}: found values of type {data.dtype}; allowed: real numbers")
+
+
+def check_alone(image: NDArray[Any], axes: Sequence[Axis], known: Mapping[str, Any], source: str) -> None:
+    """Refuse one of four images (y, x) for what a `Recording` of all would be refused for."""
+    check_type(image, source)
+    check_axes(axes, image.shape, source)
+    check_fields(known, source)
+    check_values(image[None], ["image"], source)
+    check_saturation(image, source)
+
+
+def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
+    """
+    Refuse axes that are not those of an image (y, x), of four (segment, y, x), or of patterns (y, x, row, column).
+
+    Parameters
+    ----------
+    axes : sequence of 2, 3 or 4 Axis
+        One for each dimension.
+    shape : sequence of int
+        Shape of the array.
+    source : str
+        Where it comes from.
+
+    Raises
+    ------
+    InputError
+        Where one is a series, its step is no number above 0, or its unit is of another kind than that of its place.
+    """
+    for place, axis in zip(_ORDINALS, axes, strict=False):
+        if axis.step is not None and not 0 < axis.step < math.inf:
+            raise InputError(f"{source}: found a step of {axis.step:g} {axis.unit} along the axis '{axis.name}'; "
+                             "allowed: above 0")  # fmt: skip
+        if axis.kind == "series" or (len(axes) == 3 and place == "first" and axis.kind):
+            raise InputError(f"{source}: found a {place} axis called {axis.called}; allowed: one of four segments, of "
+                             "a scan, or of a camera: what one detector saw one after another is none")  # fmt: skip
+        if not math.isfinite(axis.start):
+            raise InputError(f"{source}: found a start of {axis.start:g} {axis.unit} of the axis '{axis.name}'; "
+                             "allowed: a finite number")  # fmt: skip
+    scan, camera = (axes[:2], axes[2:]) if len(axes) == 4 else (axes[-2:], ())
+    measured = {axis.kind for axis in camera} - {""}
+    if any(axis.kind not in ("", "length") for axis in scan) or len(measured) > 1 or not measured <= _CAMERA:
+        found = _described("a scan" if camera else "an image", scan, shape[:2] if camera else shape[-2:])
+        found += " and " + _described("patterns", camera, shape[2:]) if camera else ""
+        allowed = "a scan in lengths and patterns in angles or in inverse lengths" if camera else "lengths"
+        raise InputError(f"{source}: found {found}; allowed: {allowed}, or no units")
+    pixels = [axis.pixel for axis in scan]
+    if None not in pixels:
+        for side in pixels:
+            quantities.IMAGE_SAMPLING.check(side, f"{source}: sampling")
+
+
+def _described(what: str, axes: Sequence[Axis], shape: Sequence[int]) -> str:
+    return f"{what} of {' x '.join(map(str, shape))} pixels along {' and '.join(axis.called for axis in axes)}"
 
 
 def is_square(sides: tuple[float, float]) -> bool:

@@ -1,7 +1,6 @@
 """Images of the four segments as a file holds them, with what the file knows of the microscope."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,33 +95,7 @@ class SegmentedImage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.asarray(self.segments, np.float32))
         check_images(self.segments, self.names, self.source)
-        for name, quantity in QUANTITIES.items():
-            value = getattr(self, name)
-            if value is not None:
-                quantity.check(value, f"{self.source}: {name}")
-        self._check_detector()
-        if self.rotation is not None and len(self.rotation) != 3:
-            raise InputError(f"{self.source}: rotation: found {self.rotation}; allowed: alpha, beta, gamma [degrees]")
-        if len(self.origin) != 2 or not all(map(math.isfinite, self.origin)):
-            raise InputError(f"{self.source}: origin: found {self.origin}; allowed: x and y of the first pixel [Å]")
-        for angle in self.rotation or ():
-            quantities.ANGLE.check(angle, f"{self.source}: rotation")
-
-    def _check_detector(self) -> None:
-        inner, outer = self.detector_inner_mrad, self.detector_outer_mrad
-        if inner is not None and not 0 <= inner < (math.inf if outer is None else outer):
-            raise InputError(
-                f"{self.source}: detector: found {inner:g} to {outer or math.inf:g} mrad; allowed: 0 <= inner < outer"
-            )
-        if self.order is not None and sorted(self.order) != [0, 1, 2, 3]:
-            raise InputError(f"{self.source}: order: found {self.order}; allowed: 0, 1, 2 and 3, each once")
-        # In single precision, as the images are.
-        span = None if self.beam_intensity is None else np.float32(self.beam_intensity - self.dark_intensity)
-        if span is not None and span < _SMALLEST_BEAM:
-            raise InputError(
-                f"{self.source}: beam_intensity: found {self.beam_intensity:g}; "
-                f"allowed: above that without electrons, {self.dark_intensity:g}"
-            )
+        check_fields(vars(self), self.source)
 
     @property
     def arranged(self) -> NDArray[np.float32]:
@@ -154,18 +127,57 @@ class SegmentedImage:
         return ((self.arranged - np.float32(self.dark_intensity)) / np.float32(span)).astype(np.float32)
 
 
+def check_fields(known: Mapping[str, Any], source: str) -> None:
+    """
+    Refuse fields of a `SegmentedImage` that are out of range.
+
+    Parameters
+    ----------
+    known : mapping
+        Fields by their names; what is missing or None is not known.
+    source : str
+        Where they come from.
+    """
+    for name, quantity in QUANTITIES.items():
+        if known.get(name) is not None:
+            quantity.check(known[name], f"{source}: {name}")
+    inner, outer = known.get("detector_inner_mrad"), known.get("detector_outer_mrad")
+    if inner is not None and outer is not None and inner >= outer:
+        raise InputError(f"{source}: detector: found {inner:g} to {outer:g} mrad; allowed: an inner angle below the "
+                         "outer one")  # fmt: skip
+    order, rotation = known.get("order"), known.get("rotation")
+    if order is not None and sorted(order) != [0, 1, 2, 3]:
+        raise InputError(f"{source}: order: found {order}; allowed: 0, 1, 2 and 3, each once")
+    beam, dark = known.get("beam_intensity"), known.get("dark_intensity") or 0.0
+    # In single precision, as the images are.
+    if beam is not None and np.float32(beam - dark) < _SMALLEST_BEAM:
+        raise InputError(f"{source}: beam_intensity: found {beam:g}; allowed: above that without electrons, {dark:g}")
+    if rotation is not None and len(rotation) != 3:
+        raise InputError(f"{source}: rotation: found {rotation}; allowed: alpha, beta, gamma [degrees]")
+    for angle in rotation or ():
+        quantities.ANGLE.check(angle, f"{source}: rotation")
+    origin = known.get("origin")
+    if origin is not None and (len(origin) != 2 or not all(map(math.isfinite, origin))):
+        raise InputError(f"{source}: origin: found {origin}; allowed: x and y of the first pixel [Å]")
+
+
 def check_images(images: NDArray[np.floating], names: Sequence[str], source: str) -> None:
     """Refuse what are not four images of one shape, with finite numbers and something to see in each."""
     if images.ndim != 3 or len(images) != 4 or min(images.shape) < 2:
         raise InputError(f"{source}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")
     if len(names) != 4:
-        raise InputError(f"{source}: found {len(names)} names of segments; allowed: four")
+        raise InputError(f"{source}: found {quantities.counted(len(names), 'name')} of segments; allowed: four")
+    check_values(images, [f"segment {name}" for name in names], source)
+
+
+def check_values(images: NDArray[np.floating], names: Sequence[str], source: str) -> None:
+    """Refuse images with numbers that are not finite, or one without anything to see; `names` are for the message."""
     bad = float(1 - np.isfinite(images).mean())
     if bad:
         raise InputError(f"{source}: found NaN or infinity in {percent(bad)} of the pixels; allowed: finite numbers")
     for name, image in zip(names, images, strict=True):
         if image.min() == image.max():
-            raise InputError(f"{source}: segment {name}: found {image.min():g} everywhere; allowed: an image")
+            raise InputError(f"{source}: {name}: found {image.min():g} everywhere; allowed: an image")
 
 
 def check_saturation(images: NDArray[Any], source: str, maximum: float | None = None) -> None:
@@ -202,10 +214,14 @@ def check_saturation(images: NDArray[Any], source: str, maximum: float | None = 
 
 def percent(share: float) -> str:
     """Write a share with two digits, so that it is never rounded to nothing."""
-    return f"{100 * share:.2g} %"
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
 def describe_shape(shape: Sequence[int]) -> str:
     """Describe an array's shape, naming the number of images where it is a stack."""
     sizes = " x ".join(map(str, shape))
-    return f"{shape[0]} images of {shape[1]} x {shape[2]} pixels" if len(shape) == 3 else f"an array of {sizes}"
+    return (
+        f"{quantities.counted(shape[0], 'image')} of {shape[1]} x {shape[2]} pixels"
+        if len(shape) == 3
+        else f"an array of {sizes}"
+    )

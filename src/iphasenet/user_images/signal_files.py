@@ -9,11 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from iphasenet.claims import check_claim
+from iphasenet.claims import check_claim, check_file
 from iphasenet.errors import InputError
-from iphasenet.user_images.hdf5_files import check_hdf5, is_velox_file, nexus_signals, reader_name
+from iphasenet.user_images.hdf5_files import check_hdf5, is_velox_file, nexus_signals, py4dstem_signals, reader_name
 from iphasenet.user_images.signals import Signal, reading, walk
-from iphasenet.user_images.tif_files import check_tif, planar_signals
+from iphasenet.user_images.tif_files import check_tif, planar_signals, unnamed_pages
 
 READERS = {
     ".emd": "emd",
@@ -59,13 +59,14 @@ def read_signals(path: Path) -> list[Signal]:
     """
     ending = path.suffix.lower()
     if ending == ".hdr":
-        beside = path.with_suffix(".mib")
-        raise InputError(f"{path}: found the description of a .mib, which is {'' if beside.exists() else 'not '}beside "
-                         f"it; allowed: {beside.name} itself, which its .hdr belongs beside")  # fmt: skip
+        mib = path.with_suffix(".mib")
+        there = "beside it" if mib.exists() else "not there"
+        raise InputError(f"{path}: found the description of {mib.name}, which is {there}; allowed: the .mib, with its "
+                         ".hdr beside it")  # fmt: skip
     if ending not in READERS:
         allowed = ", ".join(sorted({*READERS, ".mib", ".npy", ".npz", ".zarr"}))
         raise InputError(f"{path}: found the ending '{path.suffix}'; allowed: {allowed}")
-    check_exists(path)
+    check_file(path, folder=ending == ".zspy")
     with reading(path):
         name = READERS[ending]
         if path.is_file() and h5py.is_hdf5(path):
@@ -79,14 +80,9 @@ def read_signals(path: Path) -> list[Signal]:
                 return planar
         lazy = not (name == "emd" and is_velox_file(path))
         found = _reader(name)(str(path), **{"lazy": lazy, **_OPTIONS.get(name, {})})
+        mended = {"nexus": nexus_signals, "emd": py4dstem_signals, "tiff": unnamed_pages}.get(name)
         signals = [_signal(entry) for entry in found]
-        return nexus_signals(path, signals) if name == "nexus" else signals
-
-
-def check_exists(path: Path) -> None:
-    """Refuse a file that is not there."""
-    if not path.exists():
-        raise InputError(f"{path}: found no such file; allowed: a file that exists")
+        return mended(path, signals) if mended else signals
 
 
 def _check_zspy(path: Path) -> None:

@@ -1,5 +1,6 @@
 """From the signals of a file to a recording: which of them are the four segments, and what their metadata tell."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,19 @@ from numpy.typing import NDArray
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
 from iphasenet.user_images.numbers import read_number, read_order, read_pixel
-from iphasenet.user_images.recording import Axis, Recording
+from iphasenet.user_images.recording import Axis, Recording, check_axes
 from iphasenet.user_images.resampling import SAME_PIXEL
 from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
 from iphasenet.user_images.signals import Signal, load, walk
 from iphasenet.user_images.tif_files import tif_pixel, tif_start
-from iphasenet.user_images.velox_files import VELOX_ORDER, choose_segments, describe_microscope, is_velox, largest_value
+from iphasenet.user_images.velox_files import (
+    VELOX_ORDER,
+    choose_segments,
+    describe_microscope,
+    is_velox,
+    largest_value,
+    whole_detectors,
+)
 
 _TEM = "Acquisition_instrument.TEM"
 
@@ -57,16 +65,15 @@ def record_signals(
     source = str(path)
     if is_velox(signals):
         chosen = choose_segments(signals, path, detector_name)
-        described = [(signal.described_axes, describe_microscope(signal)) for signal in chosen]
-        joined = join_images(chosen, described, path, frame, largest_value(chosen[0]))
+        described = [(signal.described_axes, describe_microscope(signal, path)) for signal in chosen]
+        joined = join_images(chosen, described, path, frame, largest_value(chosen[0], path))
         return replace(joined, known={**joined.known, "order": VELOX_ORDER})
-    if detector_name is not None:
-        raise InputError(f"{source}: detector name: found {detector_name!r} for a file that names no detectors; "
-                         "allowed: for Velox's .emd")  # fmt: skip
+    refuse_choices(source, None, detector_name)
     patterns = [signal for signal in signals if len(signal.shape) == 4]
     if len(patterns) > 1:
         raise InputError(f"{source}: found {len(patterns)} sets of patterns; allowed: one")
     if patterns:
+        refuse_choices(source, frame)
         if patterns[0].axes[0].get("name") == "sample":
             raise InputError(f"{source}: found all samples of a material; allowed: one sample, as `iphasenet export "
                              "--sample` writes it")  # fmt: skip
@@ -76,12 +83,29 @@ def record_signals(
         if stacks[0].shape[0] != 4:
             raise InputError(f"{source}: found {describe_shape(stacks[0].shape)}; allowed: four segments' images "
                              "(4, y, x)")  # fmt: skip
+        refuse_choices(source, frame)
         return _record(stacks[0], load(stacks[0], path), path)
     images = [signal for signal in signals if len(signal.shape) == 2 and min(signal.shape) > 1]
     if len(images) != 4:
         shapes = "; ".join(describe_shape(signal.shape) for signal in signals) or "nothing"
         raise InputError(f"{source}: found {shapes}; allowed: four images, a stack (4, y, x), or patterns of a scan")
     return join_images(images, [told(signal, path) for signal in images], path, frame)
+
+
+def choices_of(signals: Sequence[Signal], path: Path) -> dict[str | None, int]:
+    """Count the scans of each segmented detector of a file; one, of none that is named, where there is no choice."""
+    whole = whole_detectors(signals, path) if is_velox(signals) else {}
+    counts: dict[str | None, int] = {name: math.prod(images[0].shape[:-2]) for name, images in whole.items()}
+    return counts or {None: 1}
+
+
+def refuse_choices(source: str, frame: int | None, detector_name: str | None = None) -> None:
+    """Refuse choices that have no effect on what holds one scan and names no detectors."""
+    if frame is not None:
+        raise InputError(f"{source}: frame: found {frame} for one scan; allowed: none")
+    if detector_name is not None:
+        raise InputError(f"{source}: detector name: found {detector_name!r} for a file that names no detectors; "
+                         "allowed: for Velox's .emd")  # fmt: skip
 
 
 def join_images(
@@ -113,13 +137,15 @@ def join_images(
         Where their shapes, pixels or microscopes differ.
     """
     source = str(path)
-    if len({signal.shape for signal in signals}) != 1:
-        found = ", ".join(f"{signal.title}: {' x '.join(map(str, signal.shape))}" for signal in signals)
-        raise InputError(f"{source}: found images of different shapes ({found}); allowed: one shape")
     names = tuple(signal.title or str(number) for number, signal in enumerate(signals, 1))
+    if len({signal.shape for signal in signals}) != 1:
+        shapes = (" x ".join(map(str, signal.shape)) for signal in signals)
+        found = ", ".join(f"{name}: {shape}" for name, shape in zip(names, shapes, strict=True))
+        raise InputError(f"{source}: found images of different shapes ({found}); allowed: one shape")
     axes: tuple[Axis, ...] = ()
     known: dict[str, Any] = {}
     for name, (one_axes, one_known) in zip(names, described, strict=True):
+        check_axes(one_axes[-2:], signals[0].shape[-2:], f"{source}: {name}")
         facts = {f"pixel along {side}": axis.pixel for side, axis in zip("yx", one_axes[-2:], strict=True)}
         facts |= {key: value for key, value in one_known.items() if key in (*QUANTITIES, "rotation")}
         for key, value in facts.items():
@@ -148,9 +174,10 @@ def _check_same(key: str, first: tuple[str, Any], other: tuple[str, Any], source
 
 def _one_frame(image: NDArray[Any], frame: int | None, source: str) -> NDArray[Any]:
     """Take the image of one scan out of a series."""
-    if image.ndim == 3 and len(image) == 1:
-        image = image[0]
+    if image.ndim == 3 and len(image) == 1 and not frame:
+        return np.asarray(image[0])
     if image.ndim == 2:
+        refuse_choices(source, frame)
         return image
     if image.ndim != 3 or frame is None or not 0 <= frame < len(image):
         found = "none" if frame is None else str(frame)
@@ -173,7 +200,7 @@ def told(signal: Signal, path: Path) -> Told:
     known: dict[str, Any] = {}
     for name, (place, unit) in _MEASURED.items():
         value = signal.lookup(f"{_TEM}.{place}")
-        if value is not None and (number := read_number(value, unit, f"{path}: {name}")) > 0:
+        if value is not None and (number := read_number(value, unit, f"{path}: {name}")) != 0:
             known[name] = number
     own: Mapping[str, Any] = walk(signal.metadata, "iphasenet") or {}
     optics: Mapping[str, Any] = walk(signal.original, "configuration.optics") or {}

@@ -106,7 +106,8 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:
         # Of chunks that Zarr reads side by side one error is told; asyncio would print the others, later.
         logging.getLogger("asyncio").addFilter(_is_no_leftover)
-        told = (str(error) or type(error).__name__).splitlines()[0]
+        told = f"no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
+        told = (told or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(
             f"{path}: found no readable {path.suffix or 'data'} ({told}); allowed: a whole file"
         ) from error

@@ -1,6 +1,7 @@
 """Images in .tif files: what is in them, and the size of a pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from iphasenet.user_images.signals import Signal, reading
 
 _NAMES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
 """Axes in tifffile's letters; Q and I are of no kind that it knows."""
+
+_PAGES = ("image series", "None")
+"""RosettaSciIO's names of such axes."""
 
 
 def check_tif(path: Path) -> None:
@@ -50,6 +54,15 @@ def planar_signals(path: Path) -> list[Signal]:
             )
             for series in file.series
         ]
+
+
+def unnamed_pages(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
+    """Give no name to the axis of plain pages, which RosettaSciIO calls a series: the file says nothing of them."""
+
+    def plain(axis: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**axis, "name": ""} if axis.get("name") in _PAGES else axis
+
+    return [replace(signal, axes=tuple(map(plain, signal.axes))) for signal in signals]
 
 
 def tif_pixel(path: Path) -> tuple[float | None, float | None]:

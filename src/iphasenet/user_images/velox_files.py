@@ -58,18 +58,16 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
         When one is missing, when the file holds their differences alone, more than one detector, or not the one that
         is named.
     """
-    found = _by_detector(signals) or _by_detector(signals := _named_by_display(signals, path))
-    whole = {name: letters for name, letters in found.items() if len(letters) == len(LETTERS)}
-    source, titles = str(path), [signal.title for signal in signals]
-    chosen = {name: whole[name] for name in whole if detector in (None, name)}
+    signals = _named(signals, path)
+    whole, source, titles = whole_detectors(signals, path), str(path), [signal.title for signal in signals]
+    chosen = [segments for name, segments in whole.items() if detector in (None, name)]
     if len(chosen) == 1:
-        (letters,) = chosen.values()
-        return [letters[letter] for letter in LETTERS]
+        return chosen[0]
     if whole:
         asked = f" and none of {detector}" if detector is not None else ""
         raise InputError(f"{source}: found the segments of {', '.join(whole)}{asked}; allowed: those of one detector, "
                          f"--detector-name {' or '.join(whole)}")  # fmt: skip
-    if not found and _DIFFERENCES & set(titles):
+    if not _by_detector(signals) and _DIFFERENCES & set(titles):
         raise InputError(
             f"{source}: found differences alone ({', '.join(titles)}): two differences do not give four intensities; "
             "allowed: the four segments DF4-A to DF4-D, which Velox saves where they are shown during acquisition"
@@ -77,6 +75,19 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
     raise InputError(
         f"{source}: found {', '.join(titles) or 'no images'}; allowed: images of four segments, DF4-A to DF4-D"
     )
+
+
+def whole_detectors(signals: Sequence[Signal], path: Path) -> dict[str, list[Signal]]:
+    """Find the detectors of which a file holds all segments: the images of A, B, C and D by the detector's name."""
+    found = _by_detector(_named(signals, path))
+    return {
+        name: [images[letter] for letter in LETTERS] for name, images in found.items() if len(images) == len(LETTERS)
+    }
+
+
+def _named(signals: Sequence[Signal], path: Path) -> Sequence[Signal]:
+    """Name images by their segments, where the file says of which they are."""
+    return signals if _by_detector(signals) else _named_by_display(signals, path)
 
 
 def _by_detector(signals: Sequence[Signal]) -> dict[str, dict[str, Signal]]:
@@ -109,7 +120,7 @@ def _named_by_display(signals: Sequence[Signal], path: Path) -> list[Signal]:
     return [replace(signal, title=titles.get(key, signal.title)) for key, signal in zip(keys, signals, strict=True)]
 
 
-def describe_microscope(signal: Signal) -> dict[str, Any]:
+def describe_microscope(signal: Signal, path: Path) -> dict[str, Any]:
     """
     Read what Velox wrote down with an image, as fields of a `SegmentedImage`; what it left at zero is left out.
 
@@ -117,6 +128,8 @@ def describe_microscope(signal: Signal) -> dict[str, Any]:
     ----------
     signal : Signal
         Image of a segment.
+    path : path
+        Its file.
 
     Returns
     -------
@@ -129,29 +142,30 @@ def describe_microscope(signal: Signal) -> dict[str, Any]:
     rotation is DetectorRotation's, which Velox itself uses; without it that of the scan, whose sense is assumed.
     """
     metadata = signal.original
-    angles = _collection(signal)
+    inner, outer = _collection(signal, path)
     known = {
-        "energy_kev": _number(metadata, "Optics.AccelerationVoltage") / 1e3,
-        "semiangle_mrad": _number(metadata, "Optics.BeamConvergence") * 1e3,
-        "detector_outer_mrad": angles[1] * 1e3,
-        "dose": _dose(metadata),
+        "energy_kev": _number(metadata, "Optics.AccelerationVoltage", path) / 1e3,
+        "semiangle_mrad": _number(metadata, "Optics.BeamConvergence", path) * 1e3,
+        "detector_outer_mrad": outer * 1e3,
+        # Of a blanked beam the current is noise, of either sign.
+        "dose": max(0.0, _dose(metadata, path)),
     }
-    fields: dict[str, Any] = {name: value for name, value in known.items() if value > 0}
-    if angles[1] > angles[0] >= 0:
-        fields["detector_inner_mrad"] = angles[0] * 1e3
+    fields: dict[str, Any] = {name: value for name, value in known.items() if value != 0}
+    if outer:
+        fields["detector_inner_mrad"] = inner * 1e3
     detector = walk(_custom(metadata, "DetectorRotation"), "value")
     scan = walk(metadata, "Scan.ScanRotation")
     if detector is not None:
-        fields["scan_rotation_deg"] = 45 - math.degrees(_read(detector, "DetectorRotation"))
+        fields["scan_rotation_deg"] = 45 - math.degrees(_read(detector, "DetectorRotation", path))
     elif scan is not None:
-        fields["scan_rotation_deg"] = -math.degrees(_read(scan, "ScanRotation"))
+        fields["scan_rotation_deg"] = -math.degrees(_read(scan, "ScanRotation", path))
     return fields
 
 
-def largest_value(signal: Signal) -> float | None:
+def largest_value(signal: Signal, path: Path) -> float | None:
     """Largest value that the detector records, where the file says so."""
     value = walk(_custom(signal.original, "MaxPossiblePixelValue"), "value")
-    return None if value is None else _read(value, "MaxPossiblePixelValue")
+    return None if value is None else _read(value, "MaxPossiblePixelValue", path)
 
 
 def _custom(metadata: Mapping[str, Any], name: str) -> Any:
@@ -159,18 +173,18 @@ def _custom(metadata: Mapping[str, Any], name: str) -> Any:
     return properties.get(name) if isinstance(properties, Mapping) else None
 
 
-def _number(metadata: Mapping[str, Any], path: str) -> float:
-    """Positive number at a path; zero where there is none."""
-    value = walk(metadata, path)
-    return _read(value, path) if value not in (None, "") else 0.0
+def _number(metadata: Mapping[str, Any], place: str, path: Path) -> float:
+    """Read a number at a place of the metadata; zero where there is none."""
+    value = walk(metadata, place)
+    return _read(value, place, path) if value not in (None, "") else 0.0
 
 
-def _read(value: Any, name: str) -> float:
+def _read(value: Any, name: str, path: Path) -> float:
     """Read a number, which Velox writes as text."""
-    return read_number(value, "", f"Velox's {name}")
+    return read_number(value, "", f"{path}: Velox's {name}")
 
 
-def _collection(signal: Signal) -> tuple[float, float]:
+def _collection(signal: Signal, path: Path) -> tuple[float, float]:
     """Find the collection angles of the image's detector [rad]: by its index, else by its name."""
     detectors = signal.original.get("Detectors") or {}
     index = walk(signal.original, "BinaryResult.DetectorIndex")
@@ -183,14 +197,14 @@ def _collection(signal: Signal) -> tuple[float, float]:
     for entry in candidates:
         found = walk(entry, "CollectionAngleRange")
         if found is not None:
-            begin, end = (_read(found.get(key), f"CollectionAngleRange {key}") for key in ("begin", "end"))
+            begin, end = (_read(found.get(key), f"CollectionAngleRange {key}", path) for key in ("begin", "end"))
             return begin, end
     return 0.0, 0.0
 
 
-def _dose(metadata: Mapping[str, Any]) -> float:
+def _dose(metadata: Mapping[str, Any], path: Path) -> float:
     """Dose of the last measured screen current [e/Å²], zero where something is missing."""
-    current = _number(metadata, "Optics.LastMeasuredScreenCurrent")
-    area = math.prod(1e10 * _number(metadata, f"BinaryResult.PixelSize.{side}") for side in ("width", "height"))
-    electrons = current * _number(metadata, "Scan.DwellTime") / constants.e
+    current = _number(metadata, "Optics.LastMeasuredScreenCurrent", path)
+    area = math.prod(1e10 * _number(metadata, f"BinaryResult.PixelSize.{side}", path) for side in ("width", "height"))
+    electrons = current * _number(metadata, "Scan.DwellTime", path) / constants.e
     return electrons / area if area else 0.0

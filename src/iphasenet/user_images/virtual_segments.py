@@ -14,7 +14,7 @@ from iphasenet.detector import Detector
 from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
 from iphasenet.memory import check_memory
-from iphasenet.user_images.numbers import angle, length
+from iphasenet.user_images.numbers import angle, inverse_length
 from iphasenet.user_images.recording import Axis, Recording, check_square
 from iphasenet.user_images.segmented_image import percent
 
@@ -153,9 +153,9 @@ def integrate_segments(
         When the camera's angles are unknown, too small for the segments, or pixels saturated or not finite.
     """
     data, source = recording.data, recording.source
-    high, wide = recording.axes[2:]
-    if high.step and wide.step and high.unit == wide.unit:
-        check_square((high.step, wide.step), "camera pixels", wide.unit or "(no unit)", source, resample)
+    sides = camera_sides(recording)
+    if sides is not None:
+        check_square(sides, "camera pixels", recording.axes[3].unit or "(no unit)", source, resample)
     if detector.pixel_mrad is None:
         detector = replace(detector, pixel_mrad=_pixel_angles(recording, energy_kev))
     if detector.centre is None:
@@ -163,7 +163,21 @@ def integrate_segments(
     shape = data.shape
     weights = np.concatenate([detector.weights((shape[2], shape[3]), source), np.ones((1, *shape[2:]), np.float32)])
     matrix = weights.reshape(5, -1).T
-    sums, saturated = np.empty((*shape[:2], 5), np.float32), 0
+    sums = np.empty((*shape[:2], 5), np.float32)
+    for place, patterns in checked_blocks(recording):
+        sums[place] = patterns.reshape(*patterns.shape[:2], -1).astype(np.float32) @ matrix
+    return Integrated(np.moveaxis(sums[..., :4], -1, 0).copy(), float(sums[..., 4].mean(dtype=np.float64)), detector)
+
+
+def camera_sides(recording: Recording) -> tuple[float, float] | None:
+    """Height and width of a camera pixel in the unit of its axes; None where the file does not tell both in one."""
+    high, wide = recording.axes[2:]
+    return (high.step, wide.step) if high.step and wide.step and high.unit == wide.unit else None
+
+
+def checked_blocks(recording: Recording) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
+    """Read patterns as `blocks` does; InputError where one is not finite or, after all of them, any was full."""
+    data, source, saturated = recording.data, recording.source, 0
     largest_of_type = np.iinfo(data.dtype).max if np.issubdtype(data.dtype, np.integer) else np.inf
     limit = recording.full_count or largest_of_type
     for place, patterns in blocks(data):
@@ -172,11 +186,10 @@ def integrate_segments(
             raise InputError(f"{source}: found NaN or infinity in the patterns; allowed: finite numbers")
         if largest >= limit:
             saturated += int((patterns >= limit).sum())
-        sums[place] = patterns.reshape(*patterns.shape[:2], -1).astype(np.float32) @ matrix
+        yield place, patterns
     if saturated:
-        share = percent(saturated / math.prod(shape))
+        share = percent(saturated / math.prod(data.shape))
         raise InputError(f"{source}: found {share} of the camera's pixels saturated at {limit:g}; allowed: none")
-    return Integrated(np.moveaxis(sums[..., :4], -1, 0).copy(), float(sums[..., 4].mean(dtype=np.float64)), detector)
 
 
 def blocks(data: Any) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
@@ -243,7 +256,7 @@ def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float
     height, width = _angle(high, energy_kev), _angle(wide, energy_kev)
     if height is None or width is None:
         unit = wide.unit.replace(" ", "")
-        missing = " and no energy" if _inverse_length(unit) else ""
+        missing = " and no energy" if inverse_length(unit) else ""
         raise InputError(f"{recording.source}: camera pixel: found the unit '{unit}'{missing}; allowed: its angle "
                          "[mrad] by name")  # fmt: skip
     return height, width
@@ -251,17 +264,9 @@ def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float
 
 def _angle(axis: Axis, energy_kev: float | None) -> float | None:
     """Step of a camera's axis [mrad]."""
-    unit, inverse = angle(axis.unit), _inverse_length(axis.unit.replace(" ", ""))
+    unit, inverse = angle(axis.unit), inverse_length(axis.unit)
     if axis.step is None:
         return None
     if unit is not None:
         return axis.step * unit
     return None if inverse is None or not energy_kev else 1e3 * wavelength(energy_kev) * axis.step / inverse
-
-
-def _inverse_length(unit: str) -> float | None:
-    """Length [Å] whose inverse a unit is, such as 1/nm or A^-1; None for any other unit."""
-    for ending in ("^-1", "**-1", "⁻¹"):
-        if unit.endswith(ending):
-            return length(unit.removesuffix(ending))
-    return length(unit.removeprefix("1/")) if unit.startswith("1/") else None
