@@ -269,8 +269,8 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
         found += " and " + _described("patterns", camera, shape[2:]) if camera else ""
         allowed = "a scan in lengths and patterns in angles or in inverse lengths" if camera else "lengths"
         raise InputError(f"{source}: found {found}; allowed: {allowed}, or no units")
-    pixels = [axis.pixel for axis in scan]
-    if None not in pixels:
+    pixels = [axis.pixel for axis in scan if axis.pixel is not None]
+    if len(pixels) == len(scan):
         for side in pixels:
             quantities.IMAGE_SAMPLING.check(side, f"{source}: sampling")
 

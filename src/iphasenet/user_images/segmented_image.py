@@ -1,5 +1,6 @@
 """Images of the four segments as a file holds them, with what the file knows of the microscope."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
