@@ -53,6 +53,7 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
         self.settings, self.steps, self.weight = settings, steps, 1.0
+        self.validated: list[Tensor] = []
 
     def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
         """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
@@ -66,15 +67,28 @@ class Training(lightning.LightningModule):
         segments, metadata, potential, _ = batch
         return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the sums of a validation that was broken off."""
+        self.validated = []
+
     def validation_step(self, batch: Item, _index: int) -> None:
-        """Loss and mean Pearson correlation of a batch of whole images."""
+        """Add up loss and Pearson correlation of a batch of whole images."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
         pearson = image_correlations(outputs[0], potential).mean()
-        loss = self.loss(outputs, metadata, potential)
-        size = len(segments)
-        self.log("validation_loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
-        self.log("validation_pearson", pearson, prog_bar=True, batch_size=size, sync_dist=True)
+        loss, one = self.loss(outputs, metadata, potential), torch.ones_like(pearson)
+        self.validated.append(len(segments) * torch.stack([loss, pearson, one]).double())
+
+    def on_validation_epoch_end(self) -> None:
+        """
+        Log the means over all images, whichever process saw them.
+
+        Lightning's own mean of processes divides by a mean number of images that it cuts to a whole one.
+        """
+        sums = torch.stack(self.validated).sum(dim=0)
+        loss, pearson, images = self.all_gather(sums).reshape(-1, 3).sum(dim=0)
+        self.log("validation_loss", (loss / images).float(), prog_bar=True)
+        self.log("validation_pearson", (pearson / images).float(), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
