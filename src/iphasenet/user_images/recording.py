@@ -241,10 +241,9 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
         found += " and " + _described("patterns", camera, shape[2:]) if camera else ""
         allowed = "a scan in lengths and patterns in angles or in inverse lengths" if camera else "lengths"
         raise InputError(f"{source}: found {found}; allowed: {allowed}, or no units")
-    pixels = [axis.pixel for axis in scan]
-    if None not in pixels:
-        for side in pixels:
-            quantities.IMAGE_SAMPLING.check(side, f"{source}: sampling")
+    for axis in scan:
+        if axis.pixel is not None:
+            quantities.IMAGE_SAMPLING.check(axis.pixel, f"{source}: sampling")
 
 
 def _described(what: str, axes: Sequence[Axis], shape: Sequence[int]) -> str:

@@ -88,9 +88,9 @@ def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _position(group: zarr.Group) -> dict[str, Any]:
     """Pixel of the images [Å], by the positions of the first two."""
-    if any(name not in group or group[name].shape[0] < 2 for name in ("y", "x")):
+    places = [read_rows(group, name) if name in group else () for name in ("y", "x")]
+    if min(map(len, places)) < 2:
         return {"sampling_angstrom": None}
-    places = [read_rows(group, name) for name in ("y", "x")]
     return {"sampling_angstrom": [round(float(place[1] - place[0]), 9) for place in places]}
 
 
