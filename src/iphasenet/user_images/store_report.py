@@ -88,8 +88,8 @@ def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _position(group: zarr.Group) -> dict[str, Any]:
     """Pixel of the images [Å], by the positions of the first two."""
-    places = [read_rows(group, name) if name in group else () for name in ("y", "x")]
-    if min(map(len, places)) < 2:
+    places = [read_rows(group, name) for name in ("y", "x") if name in group]
+    if len(places) < 2 or min(map(len, places)) < 2:
         return {"sampling_angstrom": None}
     return {"sampling_angstrom": [round(float(place[1] - place[0]), 9) for place in places]}
 
