@@ -103,3 +103,20 @@ def test_help_names_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     text = capsys.readouterr().out
     for unit in ("[nm]", "[degrees", "[mrad]", "[keV]", "[Å]"):
         assert unit in text
+
+
+@pytest.mark.parametrize(
+    "command", [["simulate", "GaN.cif", "--thickness", "1"], ["render", "--dataset", "d.zarr", "--sample", "a"]]
+)
+def test_a_store_is_not_made_under_another_ending(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"--output .*x\.png: found the ending '\.png'; allowed: \.zarr"):
+        main([*command, "--output", str(tmp_path / "x.png")])
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("thicknesses", "told"), [(["1"], "1 thickness, 32"), (["1", "2"], "2 thicknesses, 32")])
+def test_what_was_made_is_counted(
+    thicknesses: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "--thickness", *thicknesses).close()
+    assert f"out.zarr: {told} x 32 px" in capsys.readouterr().out

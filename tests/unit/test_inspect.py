@@ -1,20 +1,28 @@
 """`iphasenet inspect`: what a file holds, for people and for other programs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 from iphasenet.cli import main
+from iphasenet.errors import InputError
+from iphasenet.marks import IMAGE
 from iphasenet.user_images.foreign_files import write_image
+from iphasenet.user_images.hyperspy_files import write_hyperspy
+from iphasenet.user_images.image_files import read_image
+from iphasenet.user_images.signals import Signal
 from tests.unit.test_dataset import make
 from tests.unit.user_images.segmented_images import fractions
+from tests.unit.user_images.test_merlin_files import write_bytes, write_hdr
 from tests.unit.user_images.test_simulated_image import simulated
-from tests.unit.user_images.test_virtual_segments import write_merlin, write_signal
+from tests.unit.user_images.test_virtual_segments import pattern_axes, patterns, write_merlin, write_signal
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
 
@@ -112,3 +120,166 @@ def test_a_store_that_lies_of_its_size_is_one_line(tmp_path: Path, capsys: pytes
     with pytest.raises(SystemExit):
         main(["inspect", str(store)])
     assert "GaN/split: found a header that claims 1,000,000,000,000 values, 1.0 TB, in" in capsys.readouterr().err
+
+
+def failing(capsys: pytest.CaptureFixture[str], *paths: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Facts, and what stands on stderr, of files of which one cannot be read."""
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", *map(str, paths), "--json"])
+    assert ended.value.code == 1
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err.splitlines()
+
+
+def test_an_error_of_the_program_ends_its_file_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: Path) -> dict[str, Any]:
+        raise TypeError("a timedelta is no number")
+
+    write_image(fractions(), tmp_path / "good.npz")
+    monkeypatch.setattr("iphasenet.user_images.store_report.store_facts", broken)
+    found, told = failing(capsys, tmp_path / "a.zarr", tmp_path / "good.npz")
+    line = f"{tmp_path / 'a.zarr'}: an error of the program, TypeError: a timedelta is no number; --debug shows where"
+    assert told == [f"iphasenet: {line}"]
+    assert found[0]["error"] == line and found[1]["shape"] == [4, 24, 32]
+    with pytest.raises(TypeError, match="timedelta"):
+        main(["inspect", str(tmp_path / "a.zarr"), "--debug"])
+
+
+def test_no_number_that_json_lacks_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iphasenet.user_images.store_report.store_facts", lambda _: {"energy_kev": float("nan")})
+    found, _ = failing(capsys, tmp_path / "a.zarr")
+    assert "an error of the program, ValueError" in found[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"energy_kev": -5.0}, "energy_kev: found -5 keV; allowed: 10 to 1,000 keV"),
+        ({"energy_kev": np.inf}, "energy_kev: found inf keV"),
+        ({"sampling": np.nan}, "found a step of nan"),
+        ({"semiangle_mrad": 1e9}, "semiangle_mrad: found 1e+09 mrad"),
+    ],
+)
+def test_what_a_reconstruction_refuses_is_refused(
+    fields: dict[str, float], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "a.npz", segments=fractions().segments, **fields)  # type: ignore[arg-type]
+    with pytest.raises(InputError) as refused:
+        read_image(tmp_path / "a.npz")
+    (found,), _ = failing(capsys, tmp_path / "a.npz")
+    assert found["error"] == str(refused.value) and told in found["error"]
+
+
+def test_one_image_alone_is_checked_as_four_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = fractions().segments[0]
+    faults = {"flat": np.ones_like(image), "hole": np.where(image > 0.19, np.nan, image), "complex": image + 1j}
+    for name, values in faults.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    found, _ = failing(capsys, *(tmp_path / f"{name}.npy" for name in faults))
+    assert [entry["error"].split("; ")[0].partition(": found ")[2] for entry in found[:1]] == ["1 everywhere"]
+    assert "found NaN or infinity" in found[1]["error"] and "values of type complex64" in found[2]["error"]
+
+
+def test_saturated_patterns_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A counter of 6 bits in bytes, whose disc stands at 63."""
+    path = tmp_path / "a.mib"
+    write_bytes(path, 255, "6")
+    (fine,) = facts(capsys, path)
+    assert fine["counter_bits"] == 6
+    path.write_bytes(path.read_bytes().replace(bytes([int(patterns().max())]), bytes([63])))
+    (found,), _ = failing(capsys, path)
+    assert "of the camera's pixels saturated at 63; allowed: none" in found["error"]
+
+
+def test_a_mib_is_told_with_what_its_header_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_merlin(tmp_path / "whole.mib")
+    write_merlin(tmp_path / "alone.mib", with_header=False)
+    write_merlin(tmp_path / "more.mib", with_header=False)
+    write_hdr(tmp_path / "more.mib", frames="20", per_trigger="5")
+    names = ("whole.mib", "whole.hdr", "alone.mib", "more.mib")
+    whole, described, alone, more = facts(capsys, *(tmp_path / name for name in names))
+    assert (whole["shape"], whole["counter_bits"], whole["header"]["Chip ID"]) == ([6, 5, 32, 40], 12, "W1")
+    assert "scan_shape" not in whole["missing"]
+    assert described["shape"] == whole["shape"] and "shown with whole.mib" in described["warnings"][0]
+    assert alone["shape"] == more["shape"] == [30, 32, 40]
+    assert "scan_shape" in alone["missing"] and "scan_shape" in more["missing"]
+    assert "--scan-shape, such as 5 x 6" in alone["warnings"][0]
+    assert "found 30 patterns and, by the .hdr beside it, a scan of 4 x 5" in more["warnings"][0]
+    main(["inspect", str(tmp_path / "alone.mib")])
+    text = capsys.readouterr().out
+    assert "30 patterns of 32 x 40 pixels" in text and "counter: 12 bits" in text and "--scan-shape" in text
+
+
+def test_exchanged_and_stretched_cameras_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    axes = list(pattern_axes())
+    axes[3] = axes[3] | {"scale": 2.0}
+    write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", patterns(), tuple(axes))], IMAGE)
+    (found,) = facts(capsys, tmp_path / "a.hspy")
+    assert found["warnings"] == ["camera pixels of 2 x 1 mrad are refused without --resample"]
+
+
+def test_a_series_of_one_detector_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = fractions().segments
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "TYX"})
+    (found,) = facts(capsys, tmp_path / "a.tif")
+    assert (found["shape"], found["frames"], found["segments"]) == ([24, 32], 4, ["a"])
+    assert "frame" in found["missing"] and found["warnings"] == ["one image: a reconstruction takes four files"]
+
+
+def test_detectors_and_scans_to_choose_from_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two, series = tmp_path / "two.emd", tmp_path / "series.emd"
+    second = fractions(detector_outer_mrad=90.0)
+    write_image(fractions(), two)
+    write_image(second, tmp_path / "other.emd")
+    add_detector(two, tmp_path / "other.emd", "HAADF4")
+    write_image(fractions(), series)
+    with h5py.File(series, "r+") as file:
+        for group in file["Data/Image"].values():
+            one = group["Data"][...]
+            # The second scan is empty.
+            replace_data(group, np.concatenate([one, np.zeros_like(one), one + 1], axis=-1))
+    both, scans = facts(capsys, two, series)
+    assert (both["detectors"], both["frames"], both["shape"]) == (["DF4", "HAADF4"], 1, [4, 24, 32])
+    assert "detector_name" in both["missing"] and "frame" not in both["missing"]
+    assert both["detector_mrad"] is None and "detector_mrad" not in both["missing"] and both["energy_kev"] == 200
+    assert (scans["detectors"], scans["frames"], scans["shape"]) == ([], 3, [4, 24, 32])
+    assert "frame" in scans["missing"]
+    assert [line.split(":")[0] for line in scans["warnings"]] == ["frame 1 is refused"]
+    main(["inspect", str(two), str(series)])
+    text = capsys.readouterr().out
+    assert "detectors: DF4, HAADF4" in text and "series: 3 scans, 0 to 2" in text and "--detector-name" in text
+
+
+def replace_data(group: Any, values: Any) -> None:
+    del group["Data"], group["FrameLookupTable"]
+    group["Data"] = values
+    group["FrameLookupTable"] = np.zeros(values.shape[-1], np.uint32)
+
+
+def add_detector(path: Path, other: Path, name: str) -> None:
+    """Put the segments of another Velox file beside those of one, as those of another detector."""
+    with h5py.File(path, "r+") as file, h5py.File(other) as source:
+        for key, group in source["Data/Image"].items():
+            new = f"f{key[1:]}"
+            source.copy(group, file["Data/Image"], new)
+            text = file[f"Data/Image/{new}/Metadata"][:, 0].tobytes().rstrip(b"\0").replace(b"DF4", name.encode())
+            column = np.frombuffer(text.ljust(60000, b"\0"), np.uint8)[:, None]
+            file[f"Data/Image/{new}/Metadata"][...] = column
+            for operation in source["Operations/StemInputOperation"].values():
+                text = operation[0]
+                if key.encode() in text:
+                    changed = text.replace(key.encode(), new.encode()).replace(b"DF4", name.encode())
+                    entry = f"Operations/StemInputOperation/{new}"
+                    file.create_dataset(entry, data=np.array([changed], object), dtype=h5py.string_dtype())
+
+
+def test_a_pipe_is_refused_at_once_whatever_it_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / f"a{ending}" for ending in (".cif", ".zarr", ".tif")]
+    for path in paths:
+        os.mkfifo(path)
+    found, _ = failing(capsys, *paths)
+    assert all("found a device or pipe, which is no regular file" in entry["error"] for entry in found)

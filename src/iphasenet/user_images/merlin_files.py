@@ -80,8 +80,8 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     shape = scan_shape or found.scan_shape
     if shape is None:
         raise InputError(
-            f"{path}: found {counted(found.count, 'image')} of {found.rows} x {found.columns} pixels without the shape "
-            f"of the scan; allowed: {_said(found.beside)}, or --scan-shape, such as {_proposed(found.count)}"
+            f"{path}: found {counted(found.count, 'pattern')} of {found.rows} x {found.columns} pixels without the "
+            f"shape of the scan; allowed: {_said(found.beside)}, or --scan-shape, such as {_proposed(found.count)}"
         )
     if math.prod(shape) > found.count:
         rows = found.count // shape[1]

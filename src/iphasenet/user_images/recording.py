@@ -256,12 +256,15 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
         if axis.step is not None and not 0 < axis.step < math.inf:
             raise InputError(f"{source}: found a step of {axis.step:g} {axis.unit} along the axis '{axis.name}'; "
                              "allowed: above 0")  # fmt: skip
-        if axis.kind == "series" or (len(axes) == 3 and place == "first" and axis.kind):
+        if axis.kind == "series":
             raise InputError(f"{source}: found a {place} axis called {axis.called}; allowed: one of four segments, of "
-                             "a scan, or of a camera: what one detector saw one after another is none")  # fmt: skip
+                             "a scan or of a camera: what one detector saw one after another is none")  # fmt: skip
         if not math.isfinite(axis.start):
             raise InputError(f"{source}: found a start of {axis.start:g} {axis.unit} of the axis '{axis.name}'; "
                              "allowed: a finite number")  # fmt: skip
+    if len(axes) == 3 and axes[0].kind:
+        raise InputError(f"{source}: found a first axis called {axes[0].called}; allowed: one of four segments, which "
+                         "has no such unit")  # fmt: skip
     scan, camera = (axes[:2], axes[2:]) if len(axes) == 4 else (axes[-2:], ())
     measured = {axis.kind for axis in camera} - {""}
     if any(axis.kind not in ("", "length") for axis in scan) or len(measured) > 1 or not measured <= _CAMERA:
@@ -269,10 +272,9 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
         found += " and " + _described("patterns", camera, shape[2:]) if camera else ""
         allowed = "a scan in lengths and patterns in angles or in inverse lengths" if camera else "lengths"
         raise InputError(f"{source}: found {found}; allowed: {allowed}, or no units")
-    pixels = [axis.pixel for axis in scan if axis.pixel is not None]
-    if len(pixels) == len(scan):
-        for side in pixels:
-            quantities.IMAGE_SAMPLING.check(side, f"{source}: sampling")
+    for axis in scan:
+        if axis.pixel is not None:
+            quantities.IMAGE_SAMPLING.check(axis.pixel, f"{source}: sampling")
 
 
 def _described(what: str, axes: Sequence[Axis], shape: Sequence[int]) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 import zarr
 
 from iphasenet.dataset import material_groups, read_rows
+from iphasenet.quantities import IMAGE_SAMPLING, THICKNESS
 from iphasenet.sampling import SPLITS
 from iphasenet.seals import KINDS, kind_of, open_store
+from iphasenet.user_images.segmented_image import check_fields
 
 
 def store_facts(path: Path) -> dict[str, Any]:
@@ -31,10 +33,16 @@ def store_facts(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is no store of this library, damaged, or claims more than it holds.
+        If it is no store of this library, damaged, claims more than it holds, or holds a number out of range.
     """
     kind = kind_of(path) or "dataset"
     root = open_store(path, kind)
+    facts = _facts(root, kind, path)
+    _check(facts, str(path))
+    return facts
+
+
+def _facts(root: zarr.Group, kind: str, path: Path) -> dict[str, Any]:
     arrays = {name: list(array.shape) for name, array in root.members(max_depth=None) if isinstance(array, zarr.Array)}
     facts: dict[str, Any] = {
         "kind": "simulation" if kind in ("simulation", "sample") else "dataset",
@@ -50,6 +58,16 @@ def store_facts(path: Path) -> dict[str, Any]:
     facts["samples"] = {name: _samples(group) for name, group in groups.items()}
     optics: Mapping[str, Any] = (attributes.get("configuration") or {}).get("optics") or {}
     return facts | _position(next(iter(groups.values()), root)) | _optics(optics)
+
+
+def _check(facts: Mapping[str, Any], source: str) -> None:
+    """Refuse numbers of a store that no image could have."""
+    inner, outer = facts.get("detector_mrad") or (None, None)
+    known = {"detector_inner_mrad": inner, "detector_outer_mrad": outer, "rotation": facts.get("rotation_deg")}
+    check_fields(known | {name: facts.get(name) for name in ("energy_kev", "semiangle_mrad")}, source)
+    for quantity, name in ((IMAGE_SAMPLING, "sampling_angstrom"), (THICKNESS, "thickness_nm")):
+        for value in facts.get(name) or ():
+            quantity.check(value, f"{source}: {name}")
 
 
 def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,9 +88,9 @@ def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _position(group: zarr.Group) -> dict[str, Any]:
     """Pixel of the images [Å], by the positions of the first two."""
-    if "x" not in group or "y" not in group:
+    places = [read_rows(group, name) for name in ("y", "x") if name in group]
+    if len(places) < 2 or min(map(len, places)) < 2:
         return {"sampling_angstrom": None}
-    places = [read_rows(group, name) for name in ("y", "x")]
     return {"sampling_angstrom": [round(float(place[1] - place[0]), 9) for place in places]}
 
 

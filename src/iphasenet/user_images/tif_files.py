@@ -15,8 +15,8 @@ from iphasenet.user_images.signals import Signal, reading
 _NAMES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
 """Axes in tifffile's letters; Q and I are of no kind that it knows."""
 
-_PAGES = ("image series", "None")
-"""RosettaSciIO's names of such axes."""
+_PAGES = ("image series", "None", "depth")
+"""RosettaSciIO's names of such axes, and of ImageJ's z, which it gives to any stack."""
 
 
 def check_tif(path: Path) -> None:
@@ -57,10 +57,10 @@ def planar_signals(path: Path) -> list[Signal]:
 
 
 def unnamed_pages(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
-    """Give no name to the axis of plain pages, which RosettaSciIO calls a series: the file says nothing of them."""
+    """Give plain pages an axis without name and unit: RosettaSciIO's is a series in the unit of the pixel."""
 
     def plain(axis: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**axis, "name": ""} if axis.get("name") in _PAGES else axis
+        return {**axis, "name": "", "units": None} if axis.get("name") in _PAGES else axis
 
     return [replace(signal, axes=tuple(map(plain, signal.axes))) for signal in signals]
 

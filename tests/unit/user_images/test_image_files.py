@@ -98,8 +98,9 @@ def test_four_files_are_four_segments(tmp_path: Path) -> None:
 def signal(data: Any, title: str = "signal", units: str = "nm") -> dict[str, Any]:
     """Describe a signal for RosettaSciIO's writers."""
     axes = [
-        {"name": f"axis{index}", "size": size, "scale": 0.015, "offset": 0.0, "units": units,
-         "_type": "UniformDataAxis", "navigate": index < data.ndim - 2, "index_in_array": index}
+        {"name": f"axis{index}", "size": size, "scale": 0.015, "offset": 0.0,
+         "units": units if index >= data.ndim - 2 else "", "_type": "UniformDataAxis",
+         "navigate": index < data.ndim - 2, "index_in_array": index}
         for index, size in enumerate(data.shape)
     ]  # fmt: skip
     return {

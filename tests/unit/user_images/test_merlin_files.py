@@ -82,7 +82,7 @@ def test_a_hdr_without_the_scan_is_told_with_what_is_there(
     write_merlin(path, with_header=False)
     if fields is not None:
         write_hdr(path, **fields)
-    missing = "30 images of 32 x 40 pixels without the shape of the scan"
+    missing = "30 patterns of 32 x 40 pixels without the shape of the scan"
     match = f"{missing}; allowed: .*{told}.*, or --scan-shape, such as 5 x 6"
     with pytest.raises(InputError, match=match):
         read_image(path, detector=DETECTOR)
@@ -91,7 +91,7 @@ def test_a_hdr_without_the_scan_is_told_with_what_is_there(
 def test_a_hdr_alone_names_its_mib(tmp_path: Path) -> None:
     write_hdr(tmp_path / "a.mib", frames="30")
     with pytest.raises(
-        InputError, match=r"a\.hdr: found the description of a \.mib, which is not beside it; allowed: a"
+        InputError, match=r"a\.hdr: found the description of a\.mib, which is not there; allowed: the \.mib, with"
     ):
         read_image(tmp_path / "a.hdr")
 

@@ -3,6 +3,8 @@
 import gc
 import json
 import logging
+import os
+import socket
 import struct
 import warnings
 from collections.abc import Callable
@@ -216,15 +218,96 @@ def test_four_frames_are_no_segments(name: str, tmp_path: Path) -> None:
         read_image(path)
 
 
+@pytest.mark.parametrize("name", ["Time", "Frame number", "frameNumber", "Energy loss", "TILT", "t", "dwell_time"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_series_is_seen_at_every_place_and_by_any_name(name: str, place: int) -> None:
+    named = [Axis("segment"), Axis("scan y"), Axis("scan x")]
+    Recording(COUNTS, "made", tuple(named))
+    named[place] = Axis(name)
+    with pytest.raises(InputError, match=f"found a (first|second|third) axis called '{name}'; allowed: "):
+        Recording(COUNTS, "made", tuple(named))
+
+
+def test_one_of_four_files_with_other_axes_is_refused(tmp_path: Path) -> None:
+    paths = four_files(tmp_path / "file", COUNTS, SQUARE, "")
+    spectra = axes((4, *COUNTS[2].shape), SQUARE, "")[1:]
+    spectra[1].update({"name": "Energy", "units": "eV"})
+    write_hyperspy(tmp_path / "other.hspy", [Signal("one", COUNTS[2], spectra)], IMAGE)
+    with pytest.raises(InputError, match=r"other: found a second axis called 'Energy' \[eV\]"):
+        read_image([*paths[:2], tmp_path / "other.hspy", paths[3]])
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"energy_kev": -5.0}, "energy_kev: found -5 keV; allowed: 10 to 1,000 keV"),
+        ({"semiangle_mrad": 1e9}, r"semiangle_mrad: found 1e\+09 mrad"),
+        ({"dose": float("nan")}, "dose: found nan"),
+        ({"rotation": (0.0, 0.0, float("inf"))}, "rotation: found inf degrees"),
+        ({"detector_inner_mrad": 50.0, "detector_outer_mrad": 10.0}, "detector: found 50 to 10 mrad"),
+        ({"beam_intensity": 1.0, "dark_intensity": 2.0}, "beam_intensity: found 1; allowed: above"),
+    ],
+)
+def test_what_is_known_is_in_range(known: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=f"^made: {told}"):
+        Recording(COUNTS, "made", pixel_axes(None), known=known)
+
+
+def test_names_are_shown_on_one_line() -> None:
+    names = ("a\nb", "\x1b[31m", "", "ä")
+    assert Recording(COUNTS, "made", pixel_axes(None), names).names == ("a b", "[31m", "3", "ä")
+
+
+def test_a_choice_without_effect_is_refused(tmp_path: Path) -> None:
+    stack, files = hyperspy(tmp_path / "stack", COUNTS, SQUARE, ""), four_files(tmp_path / "f", COUNTS, SQUARE, "")
+    for paths in ([stack], files):
+        with pytest.raises(InputError, match="frame: found 1 for one scan; allowed: none"):
+            read_image(paths, frame=1)
+        with pytest.raises(InputError, match="detector name: found 'DF4' for a file that names no detectors"):
+            read_image(paths, detector_name="DF4")
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, make_socket, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".tif", ".hspy", ".emd", ".mib", ".zspy"])
+def test_pipes_sockets_and_devices_are_refused_at_once(
+    make: Callable[[Path], None], ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(f"a{ending}")
+    make(path)
+    with pytest.raises(InputError, match=r"^a\.\w+: found a device or pipe, which is no regular file; allowed: "):
+        read_image(path)
+
+
+def test_folders_and_empty_files_are_refused_by_what_they_are(tmp_path: Path) -> None:
+    for ending in (".npy", ".npz", ".tif", ".hspy", ".mib"):
+        (tmp_path / f"folder{ending}").mkdir()
+        (tmp_path / f"empty{ending}").touch()
+        for name, told in (("folder", "a folder; allowed: a file"), ("empty", "an empty file; allowed: a whole")):
+            with pytest.raises(InputError, match=f"{name}{ending}: found {told}"):
+                read_image(tmp_path / f"{name}{ending}")
+
+
 @pytest.mark.parametrize(
     ("known", "told"),
     [
         ({"data": COUNTS.astype(complex)}, "found values of type complex128; allowed: real numbers"),
+        ({"data": COUNTS.astype("m8[s]")}, r"found values of type timedelta64\[s\]; allowed: real numbers"),
         ({"data": COUNTS[0]}, "found an array of 24 x 32"),
         ({"axes": (Axis(),)}, "found 1 axes of 4 images"),
         ({"axes": (Axis("segment", 1.0, "s"), Axis(), Axis())}, r"found a first axis called 'segment' \[s\]"),
         ({"axes": (Axis(), Axis("y", float("inf"), "Å"), Axis())}, "found a step of inf Å along the axis 'y'"),
         ({"axes": pixel_axes((1e9, 1e9))}, "sampling: found 1e[+]09 Å; allowed: 0.01 to"),
+        ({"axes": (Axis("z", 5.0, "nm"), Axis(), Axis())}, r"found a first axis called 'z' \[nm\]; allowed: one of"),
+        (
+            {"axes": (Axis(), Axis("ky", 1.0, "1 / nm"), Axis())},
+            r"found an image of 24 x 32 pixels along 'ky' \[1 / nm\]",
+        ),
         ({"names": ("a", "b")}, "found 2 names of segments; allowed: four"),
         ({"full_count": 2000.0}, "found .* of the pixels saturated at 59996"),
         ({"data": np.ones((2, 2, 1, 1))}, "found an array of 2 x 2 x 1 x 1; allowed: patterns of a scan"),

@@ -15,7 +15,8 @@ from iphasenet.errors import InputError
 from iphasenet.marks import IMAGE
 from iphasenet.user_images import virtual_segments
 from iphasenet.user_images.hyperspy_files import uniform_axis, write_hyperspy
-from iphasenet.user_images.image_files import read_image
+from iphasenet.user_images.image_files import read_image, read_recording
+from iphasenet.user_images.recording import Axis, Recording
 from iphasenet.user_images.signals import Signal
 from iphasenet.user_images.virtual_segments import VirtualDetector, blocks, find_centre, mean_pattern
 
@@ -222,7 +223,7 @@ def test_the_mean_pattern_is_of_rows_over_the_whole_scan(monkeypatch: pytest.Mon
 def test_a_merlin_file_needs_the_shape_of_the_scan(tmp_path: Path) -> None:
     path = tmp_path / "patterns.mib"
     write_merlin(path, with_header=False)
-    with pytest.raises(InputError, match=r"found 30 images of 32 x 40 pixels without the shape of the scan; allowed"):
+    with pytest.raises(InputError, match=r"found 30 patterns of 32 x 40 pixels without the shape of the scan; allowed"):
         read_image(path, detector=DETECTOR)
     found = read_image(path, detector=DETECTOR, scan_shape=SCAN)
     np.testing.assert_array_equal(found.arranged, by_hand(patterns()))
@@ -296,3 +297,49 @@ def test_camera_pixels_that_are_not_square_are_refused_or_taken_as_they_are(tmp_
     np.testing.assert_allclose(found.arranged, by_hand(full), rtol=0.15)
     with pytest.raises(InputError, match=r"outer angle of 17 mrad; allowed: up to 16 mrad"):
         read_image(path, detector=VirtualDetector(3, 17, centre=halved.centre), resample=True)
+
+
+@pytest.mark.parametrize("unit", ["mrad", "1/nm"])
+def test_a_scan_and_a_camera_that_are_exchanged_are_put_right(unit: str, tmp_path: Path) -> None:
+    """As HyperSpy writes a transposed signal: diffraction patterns before the scan, with their units."""
+    axes = (*pattern_axes(unit)[2:], *pattern_axes(unit)[:2])
+    path = tmp_path / "a.hspy"
+    write_hyperspy(path, [Signal("patterns", np.ascontiguousarray(patterns().transpose(2, 3, 0, 1)), axes)], IMAGE)
+    found = read_recording([path])
+    np.testing.assert_array_equal(np.asarray(found.data), patterns())
+    assert found.sampling == pytest.approx((0.2, 0.2)) and [axis.unit for axis in found.axes[2:]] == [unit, unit]
+
+
+@pytest.mark.parametrize("units", [("[nm]", "[nm^-1]"), ("[pix]", "[pix]")])
+def test_an_older_file_of_py4dstem_is_read_as_a_newer_one(units: tuple[str, str], tmp_path: Path) -> None:
+    """Before 0.13: dim1 to dim4 in the array's order, often without units; RosettaSciIO transposes such files."""
+    write_py4dstem(tmp_path / "new.h5")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        top = file.create_group("4DSTEM_experiment")
+        top.attrs.update({"emd_group_type": 2, "version_major": 0, "version_minor": 12})
+        cube = top.create_group("data/datacubes/datacube_0")
+        cube.attrs["emd_group_type"] = 1
+        cube.create_dataset("data", data=patterns())
+        for index, (name, size) in enumerate(zip(("R_x", "R_y", "Q_x", "Q_y"), (*SCAN, *CAMERA), strict=True)):
+            axis = cube.create_dataset(f"dim{index + 1}", data=0.02 * np.arange(size))
+            axis.attrs.update({"name": name, "units": units[index // 2]})
+    old, new = read_recording([tmp_path / "old.h5"]), read_recording([tmp_path / "new.h5"])
+    np.testing.assert_array_equal(np.asarray(old.data), np.asarray(new.data))
+    assert old.sampling == (new.sampling if units[0] == "[nm]" else None)
+
+
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (("Å", "Å", "Å", "Å"), r"patterns of 32 x 40 pixels along 'qy' \[Å\] and 'qx' \[Å\]"),
+        (("mrad", "mrad", "", ""), r"a scan of 6 x 5 pixels along 'y' \[mrad\] and 'x' \[mrad\]"),
+        (("1/nm", "mrad", "nm", "nm"), r"a scan of 6 x 5 pixels along 'y' \[1/nm\] and 'x' \[mrad\]"),
+        (("nm", "mrad", "mrad", "mrad"), r"along 'y' \[nm\] and 'x' \[mrad\] and patterns of 32 x 40 pixels"),
+        (("nm", "nm", "mrad", "1/nm"), r"patterns of 32 x 40 pixels along 'qy' \[mrad\] and 'qx' \[1/nm\]"),
+        (("nm", "s", "mrad", "mrad"), r"found a second axis called 'x' \[s\]"),
+    ],
+)
+def test_units_that_fit_neither_a_scan_nor_a_camera_are_refused(units: tuple[str, ...], told: str) -> None:
+    axes = tuple(Axis(name, 1.0, unit) for name, unit in zip(("y", "x", "qy", "qx"), units, strict=True))
+    with pytest.raises(InputError, match=f"^made: .*{told}.*; allowed: "):
+        Recording(patterns(), "made", axes)
