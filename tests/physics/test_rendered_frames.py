@@ -1,10 +1,12 @@
 """Training crops rendered from simulations, against the samples that the workflow renders from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.crops import Crops
@@ -13,7 +15,7 @@ from iphasenet.images import save_images, simulate_images
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.render import Image, render_sample
-from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
+from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.structure import orthogonal_cell, read_structure
 from tests.unit.test_device import NoWaitingOnMeta
@@ -62,11 +64,11 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
         expected = render_sample(
             sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
-        frame = frames.rendered(0, number, sample.offset, sample.rotation_index)
-        np.testing.assert_array_equal(frame.segments, expected.segments)
-        np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
+        frame = frames.rendered([View(0, number, sample.offset, sample.rotation_index)])
+        np.testing.assert_array_equal(frame.segments[0], expected.segments)
+        np.testing.assert_allclose(frame.potential[0], expected.potential, atol=1e-6 * expected.potential.max())
         names = ("thickness_nm", "alpha", "beta", "gamma")
-        np.testing.assert_allclose(frame.metadata, [expected.metadata[name] for name in names], rtol=1e-6)
+        np.testing.assert_allclose(frame.metadata[0], [expected.metadata[name] for name in names], rtol=1e-6)
 
 
 def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
@@ -84,6 +86,25 @@ def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: 
     assert len(expected) == 10 and sorted(seen) == pytest.approx(sorted(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("pixels", [32, 160])
+def test_a_batch_is_its_crops_one_by_one(simulated: SimulatedMaterial, pixels: int) -> None:
+    """Of several materials in any order, turned, distorted and noisy; drawn again they are the same."""
+    other = replace(simulated, material="Other", planned=simulated.planned[::-1])
+    frames, acquisition = RenderedFrames([simulated, other], Image(pixels, 0.2)), Acquisition(0.3, 0.01, 0.3, 0.2)
+    crops = Crops(frames, TrainingNoise((1e9, 1e9), acquisition), 1, 1, "symmetry")
+    items = [17, 3, 12, 0, 40, 9]
+    found, again = crops.__getitems__(items), crops.__getitems__(items)
+    for item, one, same in zip(items, found, again, strict=True):
+        for part, alone, repeated in zip(one, crops[item], same, strict=True):
+            assert torch.equal(part, repeated)
+            # A Poisson number of 1e6 or so may be another one where its mean is rounded otherwise.
+            torch.testing.assert_close(part.double(), alone.double(), rtol=1e-5, atol=1e-6 * float(alone.max().abs()))
+    loaded = next(iter(DataLoader(crops, 6, sampler=items)))
+    assert all(
+        torch.equal(torch.stack(parts), batch) for parts, batch in zip(zip(*found, strict=True), loaded, strict=True)
+    )
+
+
 @pytest.mark.parametrize("room", [0, 10**9])
 def test_frames_are_rendered_where_training_is_and_nothing_waits(simulated: SimulatedMaterial, room: int) -> None:
     """Series are kept there, or sent with each crop where they do not fit."""
@@ -91,8 +112,9 @@ def test_frames_are_rendered_where_training_is_and_nothing_waits(simulated: Simu
     frames.to(meta, room)
     assert {series.terms.device.type for series in frames.series[0]} == {"meta" if room else "cpu"}
     with NoWaitingOnMeta():
-        segments, potential = frames.frame(0, 3, np.random.default_rng(1))[:2]
-    assert (segments.shape, potential.shape) == ((4, 64, 64), (64, 64))
+        wanted = [(0, number, np.random.default_rng(number)) for number in (3, 1, 0)]
+        ((segments, potential, _, _),) = frames.frames(wanted)
+    assert (segments.shape, potential.shape) == ((3, 4, 64, 64), (3, 64, 64))
     assert {segments.device.type, potential.device.type} == {"meta"}
 
 

@@ -221,8 +221,9 @@ def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) 
     Returns
     -------
     (1, 1, y, x) tensor
-        Mean potential [V], in the host's memory; the network's device projects. A large image is done block by block, each with a margin that all columns lie in that lean
-        into it: memory stays bounded, and what lies beyond the field continues the lattice at its own edge, not that of
+        Mean potential [V], in the host's memory; the network's device projects. A large image is done block by block,
+        each with a margin that all columns lie in that lean into it: memory stays bounded, and what lies beyond the
+        field continues the lattice at its own edge, not that of
         the far centre.
     """
     height, width = columns.shape[2:]
