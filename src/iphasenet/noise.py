@@ -59,8 +59,8 @@ def record_images(
     acquisition : Acquisition
         Scan and detector.
     rngs : sequence of numpy.random.Generator
-        Source of each image's randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch takes
-        32 bits of the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
+        Source of each image's randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch
+        takes 32 bits of the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
     window : (slice, slice)
         Rows and columns of the crop.
 
