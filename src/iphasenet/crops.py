@@ -66,7 +66,7 @@ class Crops(Dataset[Item]):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: Sequence[int]) -> list[Item]:
-        """Draw the crops of a batch together: so DataLoader asks for them."""
+        """Draw the crops of a batch: so DataLoader asks for them."""
         wanted = [self._wanted(item) for item in items]
         found: list[Item] = []
         for frame in self.frames.frames(wanted):

@@ -76,8 +76,9 @@ def record_images(
     gains = [1 + rng.normal(0.0, acquisition.gain_mismatch, (segments.shape[1], 1, 1)) for rng in rngs]
     electrons = np.array(doses).reshape(-1, 1, 1, 1) * sampling**2
     gain, arrived = (send(np.asarray(one, np.float32), segments.device) for one in (np.stack(gains), electrons))
-    # A Fourier series may undershoot zero by rounding, where no electrons arrive.
-    expected = scanned.clamp_min(0) * arrived
+    # A Fourier series may undershoot zero by rounding, where no electrons arrive. Random numbers are drawn in the order
+    # of memory: that of an image must not depend on those beside it.
+    expected = (scanned.clamp_min(0) * arrived).contiguous()
     counts, readout = torch.empty_like(expected), torch.zeros_like(expected[:1])
     if acquisition.readout_electrons:
         readout = torch.empty_like(expected)

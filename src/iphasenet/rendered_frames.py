@@ -18,8 +18,9 @@ from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, Series, lab_angles
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
 
-_CACHED = 2**16
-"""Pixels of the crops that a CPU renders and distorts together: larger ones leave its cache."""
+_TOGETHER_ON_A_CPU = 1
+"""Crops that a CPU renders and distorts together: more leave its cache. One crop is the same bits in any batch, and its
+noise must be: a mean that is rounded otherwise changes all Poisson numbers after it there, on a GPU its own alone."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class RenderedFrames:
             x, y = rng.random(2)
             rotation = int(rng.integers(len(self.data[material].planned[sample].orientation.rotations_deg)))
             views.append(View(material, sample, (float(x), float(y)), rotation))
-        most = max(1, _CACHED // self.image.pixels**2) if self.device.type == "cpu" else len(views)
+        most = _TOGETHER_ON_A_CPU if self.device.type == "cpu" else max(1, len(views))
         return [self.rendered(views[start : start + most]) for start in range(0, len(views), most)]
 
     def rendered(self, views: Sequence[View]) -> Frame:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from iphasenet import rendered_frames
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.crops import Crops
 from iphasenet.errors import InputError
 from iphasenet.images import save_images, simulate_images
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
-from iphasenet.render import Image, render_sample
+from iphasenet.render import Image, Series, render_sample
 from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.structure import orthogonal_cell, read_structure
@@ -86,22 +87,31 @@ def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: 
     assert len(expected) == 10 and sorted(seen) == pytest.approx(sorted(expected), rel=1e-6)
 
 
-@pytest.mark.parametrize("pixels", [32, 160])
-def test_a_batch_is_its_crops_one_by_one(simulated: SimulatedMaterial, pixels: int) -> None:
-    """Of several materials in any order, turned, distorted and noisy; drawn again they are the same."""
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
+def test_a_batch_is_its_crops_one_by_one(
+    simulated: SimulatedMaterial, as_on_a_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two materials in any order, turned, distorted, with noise: the same bits on a CPU, to rounding on a GPU."""
     other = replace(simulated, material="Other", planned=simulated.planned[::-1])
-    frames, acquisition = RenderedFrames([simulated, other], Image(pixels, 0.2)), Acquisition(0.3, 0.01, 0.3, 0.2)
-    crops = Crops(frames, TrainingNoise((1e9, 1e9), acquisition), 1, 1, "symmetry")
-    items = [17, 3, 12, 0, 40, 9]
+    frames, acquisition = RenderedFrames([simulated, other], Image(64, 0.2)), Acquisition(0.3, 0.01, 0.3, 0.2)
+    crops = Crops(frames, TrainingNoise((1e5, 1e6), acquisition), 1, 1, "symmetry")
+    items, tolerance = [17, 3, 12, 0, 40, 9], 0.0
+    if as_on_a_gpu:
+        # All Poisson numbers of a CPU are others where a mean is rounded otherwise.
+        monkeypatch.setattr(torch, "poisson", lambda expected, _generator: expected)
+    alone = [crops[item] for item in items]
+    if as_on_a_gpu:
+        tolerance = 5e-6
+        monkeypatch.setattr(rendered_frames, "_TOGETHER_ON_A_CPU", 6)
+        monkeypatch.setattr(Series, "on_fields", Series.together)
     found, again = crops.__getitems__(items), crops.__getitems__(items)
-    for item, one, same in zip(items, found, again, strict=True):
-        for part, alone, repeated in zip(one, crops[item], same, strict=True):
+    for one, expected, same in zip(found, alone, again, strict=True):
+        for part, known, repeated in zip(one, expected, same, strict=True):
             assert torch.equal(part, repeated)
-            # A Poisson number of 1e6 or so may be another one where its mean is rounded otherwise.
-            torch.testing.assert_close(part.double(), alone.double(), rtol=1e-5, atol=1e-6 * float(alone.max().abs()))
-    loaded = next(iter(DataLoader(crops, 6, sampler=items)))
+            torch.testing.assert_close(part, known, rtol=0, atol=tolerance * float(known.abs().max()))
+    batch = next(iter(DataLoader(crops, 6, sampler=items)))
     assert all(
-        torch.equal(torch.stack(parts), batch) for parts, batch in zip(zip(*found, strict=True), loaded, strict=True)
+        torch.equal(torch.stack(parts), part) for parts, part in zip(zip(*found, strict=True), batch, strict=True)
     )
 
 
