@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.gpu.data import Packed, read_data
 from benchmarks.gpu.layout import FULL, ROOT, TOY, Sizes
-from benchmarks.gpu.results import write_json
+from benchmarks.gpu.results import NOT_MEASURED, write_json
 
 
 @dataclass
@@ -32,6 +32,12 @@ class Context:
         When it should end (`time.monotonic`) [s].
     rehearsal : bool
         On a CPU, at toy size.
+    tables, facts : dict
+        What it has found.
+    error : str
+        What ended it before its time.
+    done : bool
+        Whether it came to its end: what ends its process afterwards is no failure.
     """
 
     results: Path
@@ -41,6 +47,7 @@ class Context:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    done: bool = False
 
     @property
     def sizes(self) -> Sizes:
@@ -70,6 +77,10 @@ class Context:
         """Processes of this step."""
         return int(os.environ.get("WORLD_SIZE", "1"))
 
+    def crops_a_step(self, batch_size: int) -> int:
+        """Crops that all processes see in a step: each sees equally many, so it may be less than the batch."""
+        return batch_size // self.processes * self.processes
+
     def left(self) -> float:
         """Time that is left [s]."""
         return self.until - time.monotonic()
@@ -86,6 +97,18 @@ class Context:
         found = torch.cuda.max_memory_allocated(self.device) / 1e9
         torch.cuda.reset_peak_memory_stats(self.device)
         return found
+
+    def plan(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Say which rows of a table are to be measured: one that is not reached is there, and says why."""
+        self.tables.setdefault(table, []).extend({**known, NOT_MEASURED: "no time was left"} for known in rows)
+
+    def keep(self, table: str, row: Mapping[str, Any], **known: Any) -> None:
+        """Put a row where it was planned, found by its first columns, or else at the end."""
+        rows = self.tables.setdefault(table, [])
+        planned = (number for number, one in enumerate(rows) if NOT_MEASURED in one and {**one, **known} == one)
+        number = next(planned, len(rows))
+        rows[number : number + 1] = [dict(row)]
+        self.write()
 
     @contextmanager
     def row(self, table: str, **known: Any) -> Iterator[dict[str, Any]]:
@@ -106,19 +129,23 @@ class Context:
         """
         found = dict(known)
         if self.left() <= 0:
+            self.keep(table, {**known, NOT_MEASURED: "no time was left"}, **known)
             raise OutOfTimeError(f"no time was left for {table}, {', '.join(map(str, known.values()))}")
+        # What ends this process leaves this behind.
+        self.keep(table, {**known, NOT_MEASURED: "begun, and not ended"}, **known)
         self.peak()
         try:
             yield found
-        except OutOfTimeError:
+        except OutOfTimeError as over:
+            found[NOT_MEASURED] = str(over)
             raise
         except Exception as error:
             logging.getLogger(__name__).exception("%s, %s", table, known)
             found["failed"] = one_line(error)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-        self.tables.setdefault(table, []).append(found)
-        self.write()
+        finally:
+            self.keep(table, found, **known)
 
     def write(self) -> None:
         """Write what was found so far."""
@@ -126,7 +153,7 @@ class Context:
             return
         name = "CPU" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         where = name if self.processes == 1 else f"{self.processes} x {name}"
-        known = {"device": where, "torch": torch.__version__, "error": self.error}
+        known = {"device": where, "torch": torch.__version__, "error": self.error, "done": self.done}
         write_json(self.results, {**known, "tables": self.tables, "facts": self.facts})
 
 

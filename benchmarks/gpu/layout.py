@@ -14,6 +14,12 @@ PIECE = 15_000_000
 
 RESULTS, TABLE, LOG = "results.json", "table.md", "log.txt"
 
+WEIGHTS = "weights.safetensors"
+"""Trained weights, which go back in pieces."""
+
+TRAINED = "trained"
+"""Name of their network among the scores; shipped ones have that of their file."""
+
 GO = "go.json"
 """File that tells a step when it should end, and so that it may begin."""
 

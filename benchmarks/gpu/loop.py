@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.gpu.context import OutOfTimeError
 from iphasenet.callbacks import FiniteLosses, ask_nobody_of_signals
 from iphasenet.crops import Item
 from iphasenet.tilt_cost import device_clock
@@ -64,7 +65,7 @@ class Clock(Callback):
         """Time of a step after the warm-up, and that between one's end and the next one's batch [s]."""
         first, count = self.steps.warm_up, len(self.ended) - 1 - self.steps.warm_up
         if count < 1:
-            raise TimeoutError(f"found {len(self.ended)} steps when its time was over")
+            raise OutOfTimeError(f"its time was over after {len(self.ended)} steps")
         waited = sum(_between(self.ended[step], self.begun[step + 1]) for step in range(first, first + count))
         return _between(self.ended[first], self.ended[first + count]) / count, waited / count
 

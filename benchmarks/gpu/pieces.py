@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.layout import PIECE
+from benchmarks.gpu.results import write_whole
 from iphasenet.errors import InputError
 
 
 def split(content: bytes, folder: Path, name: str) -> dict[str, Any]:
     """
-    Write a file in pieces of at most `PIECE` bytes, in place of earlier ones.
+    Write a file in pieces of at most `PIECE` bytes, each of which appears whole or not at all.
 
     Parameters
     ----------
@@ -20,20 +21,19 @@ def split(content: bytes, folder: Path, name: str) -> dict[str, Any]:
     folder : path
         Where to.
     name : str
-        Its name; pieces are called NAME.1-of-3 and so on.
+        Its name; pieces are called NAME-CHECKSUM.1-of-3 and so on, beside those of other contents.
 
     Returns
     -------
     dict
         What `joined` needs: names of the pieces, checksum of the file.
     """
-    for old in folder.glob(f"{name}.*-of-*"):
-        old.unlink()
+    checksum = hashlib.sha256(content).hexdigest()
     parts = [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
-    names = [f"{name}.{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
+    names = [f"{name}-{checksum[:8]}.{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
     for part, piece in zip(parts, names, strict=True):
-        (folder / piece).write_bytes(part)
-    return {"pieces": names, "sha256": hashlib.sha256(content).hexdigest()}
+        write_whole(folder / piece, part)
+    return {"pieces": names, "sha256": checksum}
 
 
 def joined(folder: Path, known: Mapping[str, Any]) -> bytes:

@@ -9,11 +9,22 @@ from typing import Any
 Row = Mapping[str, Any]
 Step = Mapping[str, Any]
 
+NOT_MEASURED = "not measured"
+"""Column, and fact of a step, that says why there is no number."""
+
+NOT_RUN, TIME_OVER = "not run", "its time was over"
+"""How the error of a step begins that was left out, and that of one that was ended."""
+
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON; the file appears whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, whatever ends this process."""
     beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    beside.write_bytes(content)
     beside.replace(path)
 
 
@@ -38,10 +49,17 @@ def table_text(rows: Sequence[Row]) -> str:
 def step_text(step: Step) -> str:
     """All tables of a step under the line that says where they were measured."""
     parts = [f"{caption(step)}; {step['seconds']:.0f} s."]
-    if step.get("error"):
-        parts.append(f"The step failed: {step['error']}.")
+    error = step.get("error", "")
+    if error:
+        parts.append(f"{error[0].upper()}{error[1:]}." if error.startswith(NOT_RUN) else f"The step failed: {error}.")
     parts += [f"{title}:\n\n{table_text(rows)}" for title, rows in step["tables"].items()]
     return "\n\n".join(parts)
+
+
+def succeeded(step: Step) -> bool:
+    """Say whether a step has measured anything, to its end or to that of its time."""
+    rows = (row for table in step["tables"].values() for row in table)
+    return step["error"] in ("", TIME_OVER) and any("failed" not in row and NOT_MEASURED not in row for row in rows)
 
 
 def report(results: Mapping[str, Any]) -> str:

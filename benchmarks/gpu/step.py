@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.gpu.context import Context, OutOfTimeError, one_line
 from benchmarks.gpu.layout import GO, RESULTS
-from benchmarks.gpu.results import read_json
+from benchmarks.gpu.results import NOT_MEASURED, read_json
 from benchmarks.gpu.run import SHARES, end_with_parent
 
 
@@ -44,10 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context.write()
         measure(context)
     except OutOfTimeError as over:
-        context.facts["not measured"] = str(over)
+        context.facts[NOT_MEASURED] = str(over)
     except Exception as error:
         logging.exception(options.name)
         context.error = one_line(error)
+    context.done = True
     context.write()
     return 0
 

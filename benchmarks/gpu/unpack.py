@@ -1,16 +1,18 @@
 """What came back from a GPU machine, put into docs and resources/models: tables are generated, not typed."""
 
+import hashlib
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.layout import RESULTS
+from benchmarks.gpu.layout import RESULTS, TRAINED, WEIGHTS
 from benchmarks.gpu.pieces import joined
 from benchmarks.gpu.results import caption, step_text, table_text
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
-from iphasenet.reading import read_json
+from iphasenet.reading import read_json, whole_file
 from iphasenet.weights import load_weights
 
 PLACES = {
@@ -43,8 +45,8 @@ electrostatic potential [V Å]. It is read and used as [laptop](laptop.md) is.
 
 ## Scores on held-out tilts
 
-{where}; mean over quarter turns. Some of these tilts may have been among those that `shipped`, the weights of
-`laptop.safetensors`, were trained on.
+{where}; mean over quarter turns. Some of these tilts may have been among those that the other
+networks were trained on.
 
 {scores}
 """
@@ -68,20 +70,25 @@ def unpack(folder: Path, root: Path) -> list[str]:
     """
     folder = folder if (folder / RESULTS).is_file() else folder / "results"
     results = read_json(folder / RESULTS)
-    if results["rehearsal"]:
-        raise InputError(f"{folder / RESULTS}: found a rehearsal's numbers; allowed: those of a GPU")
-    steps, told = results["steps"], []
-    for page, names in PLACES.items():
-        text = (root / page).read_text(encoding="utf-8")
-        for name in names:
-            if steps.get(name, {}).get("tables"):
-                text = _between(text, name, step_text(steps[name]), page)
-                told.append(f"{page}: {name}, {caption(steps[name])}")
-        with atomic_file(root / page) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    facts = steps.get("training", {}).get("facts", {})
-    if "weights" in facts:
-        told.append(_keep_weights(folder, steps["training"], root / "resources" / "models" / "gpu.safetensors"))
+    texts = {page: (root / page).read_text(encoding="utf-8") for page in PLACES}
+    with whole_file(folder / RESULTS, "what run.sh wrote"):
+        if results["rehearsal"]:
+            raise InputError(f"{folder / RESULTS}: found a rehearsal's numbers; allowed: those of a GPU")
+        steps, told = results["steps"], []
+        for page, names in PLACES.items():
+            for name in names:
+                if steps.get(name, {}).get("tables"):
+                    texts[page] = _between(texts[page], name, step_text(steps[name]), page)
+                    told.append(f"{page}: {name}, {caption(steps[name])}")
+        files = {root / page: text.encode() for page, text in texts.items()}
+        if "weights" in steps.get("training", {}).get("facts", {}):
+            kept, line = _weights(folder, steps["training"], root / "resources" / "models")
+            files |= kept
+            told.append(line)
+    # All was read and judged before anything is written.
+    for path, content in files.items():
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content)
     return told
 
 
@@ -93,31 +100,47 @@ def _between(text: str, name: str, inner: str, page: str) -> str:
     return marks.sub(lambda found: f"{found[1]}{inner}\n{found[2]}", text)
 
 
-def _keep_weights(folder: Path, step: Mapping[str, Any], path: Path) -> str:
-    """Keep a network that is better than the shipped one, with its card; say whether it was."""
-    content, scores = joined(folder, step["facts"]["weights"]), dict(step["facts"].get("pearson", {}))
-    shipped = scores.pop("shipped", None)
-    if not scores or shipped is None:
-        return f"{path.name}: left out, for its scores did not come back"
-    name, pearson = next(iter(scores.items()))
-    # NaN is no better than anything.
-    if not pearson > shipped:
-        return f"{path.name}: left out, for its Pearson {pearson:.4f} on held-out tilts is no better than {shipped:.4f}"
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
-        network, described = load_weights(temporary)
-    held_out = next(rows for title, rows in step["tables"].items() if title.startswith("Held-out"))
+def _weights(folder: Path, step: Mapping[str, Any], models: Path) -> tuple[dict[Path, bytes], str]:
+    """Weights and their card, where they are worth it, and a line about what became of them."""
+    kept, path = step["facts"]["weights"], models / "gpu.safetensors"
+    content, scores = joined(folder, kept), step["facts"].get("scores", {})
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / WEIGHTS).write_bytes(content)
+        network, described = load_weights(Path(temporary) / WEIGHTS)
+    reason = _against(scores, kept["sha256"], models)
+    if reason:
+        return {}, f"{path.name}: left out, for {reason}"
+    held_out = [table_text(rows) for title, rows in step["tables"].items() if title.startswith("Held-out")]
     card = _CARD.format(
         parameters=sum(weight.numel() for weight in network.parameters()),
         where=caption(step),
         sampling=network.sampling,
         ranges=table_text([{"": key, "lowest": low, "highest": high} for key, (low, high) in _ranges(described)]),
         materials=", ".join(described["materials"]),
-        scores=table_text(held_out),
+        scores="\n\n".join(held_out),
     )
-    with atomic_file(path.with_suffix(".md")) as temporary:
-        temporary.write_text(card, encoding="utf-8")
-    return f"{path.name}: {name}, Pearson {pearson:.4f} on held-out tilts, the shipped network {shipped:.4f}"
+    told = f"{path.name}: kept, {_shown(scores[TRAINED])} on held-out tilts"
+    return {path: content, path.with_suffix(".md"): card.encode()}, told
+
+
+def _against(scores: Mapping[str, Any], checksum: str, models: Path) -> str:
+    """Say why a trained network is not kept: it must beat each that is there in the mean correlation and error."""
+    found = scores.get(TRAINED, {})
+    if found.get("sha256") != checksum:
+        return "its scores did not come back"
+    for other in sorted(models.glob("*.safetensors")):
+        known = hashlib.sha256(other.read_bytes()).hexdigest()
+        shipped = next((one for name, one in scores.items() if name != TRAINED and one["sha256"] == known), None)
+        if shipped is None:
+            return f"{other.name} was not judged beside it; allowed: a folder packed with it"
+        # NaN is no better than anything.
+        if not (found["pearson"] > shipped["pearson"] and found["mae"] < shipped["mae"]):
+            return f"its {_shown(found)} on held-out tilts do not both beat {_shown(shipped)} of {other.name}"
+    return ""
+
+
+def _shown(score: Mapping[str, float]) -> str:
+    return f"Pearson {score['pearson']:.4f}, MAE {score['mae']:.4g} V Å"
 
 
 def _ranges(described: Mapping[str, Any]) -> list[tuple[str, tuple[float, float]]]:

@@ -5,17 +5,18 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from iphasenet.acquisition import TrainingNoise
 from iphasenet.devices import send
 from iphasenet.errors import InputError
-from iphasenet.frames import Frames
+from iphasenet.frames import Frame, Frames, Wanted
 from iphasenet.material_data import MaterialData
-from iphasenet.noise import record
+from iphasenet.noise import record_images
 from iphasenet.sampling import generator
-from iphasenet.symmetry import OPERATIONS, transformed
+from iphasenet.symmetry import OPERATIONS, transformed_images
 
 Item = tuple[Tensor, Tensor, Tensor, Tensor]
 """Segments (4, y, x), metadata (4,), potential (y, x) [V Å], and the sample's number among all of the data."""
@@ -26,7 +27,8 @@ class Crops(Dataset[Item]):
     Random crops of every epoch with fresh noise, drawn where their frames are.
 
     Place, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
-    number of processes of one kind of device and after a resume. Items are numbered through all epochs: item = epoch x
+    number of processes of one kind of device and after a resume; on a GPU to the rounding of float32, which depends on
+    what is rendered together. Items are numbered through all epochs: item = epoch x
     crops of an epoch + crop.
 
     Parameters
@@ -61,17 +63,32 @@ class Crops(Dataset[Item]):
         return len(self.index)
 
     def __getitem__(self, item: int) -> Item:
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[int]) -> list[Item]:
+        """Draw the crops of a batch: so DataLoader asks for them."""
+        wanted = [self._wanted(item) for item in items]
+        found: list[Item] = []
+        for frame in self.frames.frames(wanted):
+            part = slice(len(found), len(found) + len(frame.segments))
+            numbers = np.array([item % self.samples for item in items[part]])
+            found += self._recorded(frame, [rng for _, _, rng in wanted[part]], numbers)
+        return found
+
+    def _wanted(self, item: int) -> Wanted:
         epoch, crop = divmod(item, len(self.index))
         material, sample = self.index[crop]
-        rng = generator(self.seed, self.names[material], "training", epoch, crop)
-        frame = self.frames.frame(material, sample, rng)
+        return material, sample, generator(self.seed, self.names[material], "training", epoch, crop)
+
+    def _recorded(self, frame: Frame, rngs: Sequence[np.random.Generator], numbers: NDArray[np.int64]) -> list[Item]:
+        """Turn images that lie together, and draw their noise."""
         # The scan sees the turned crystal: its lines are rows of what comes out.
-        operation = int(rng.integers(self.operations))
-        clean, truth, metadata = transformed(frame.segments, frame.potential, frame.metadata, operation)
-        dose = self.noise.draw_dose(rng)
-        noisy = record(clean, dose, self.frames.sampling, self.noise.acquisition, rng, frame.window)
-        described, number = (send(array, noisy.device) for array in (metadata.numpy(), np.array(crop % self.samples)))
-        return noisy, described, truth[frame.window], number
+        operations = [int(rng.integers(self.operations)) for rng in rngs]
+        clean, truth, metadata = transformed_images(frame.segments, frame.potential, frame.metadata, operations)
+        doses = [self.noise.draw_dose(rng) for rng in rngs]
+        noisy = record_images(clean, doses, self.frames.sampling, self.noise.acquisition, rngs, frame.window)
+        described, known = (send(array, noisy.device) for array in (metadata.numpy(), numbers))
+        return list(zip(noisy, described, truth[:, *frame.window], known, strict=True))
 
 
 class EpochSampler(Sampler[int]):

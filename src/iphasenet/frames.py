@@ -16,17 +16,21 @@ _Rows = NDArray[np.float32] | Tensor
 that trains; the first axis is the sample."""
 
 
+Wanted = tuple[int, int, np.random.Generator]
+"""Numbers of a material and of its sample, and the source of a crop's randomness."""
+
+
 class Frame(NamedTuple):
     """
-    A noise-free image, and which part of it is the crop.
+    Noise-free images of one size, and which part of them is the crop.
 
     Attributes
     ----------
-    segments : (4, y, x) tensor
+    segments : (image, 4, y, x) tensor
         Fractions of the beam current.
-    potential : (y, x) tensor
+    potential : (image, y, x) tensor
         Projected potential [V Å].
-    metadata : (4,) float32 tensor
+    metadata : (image, 4) float32 tensor
         Thickness [nm], alpha, beta, gamma [degrees]; in the host's memory, where few numbers are turned faster.
     window : (slice, slice)
         Rows and columns of the crop, after the symmetry operation.
@@ -56,8 +60,8 @@ class Frames(Protocol):
     def to(self, device: torch.device, room: int, /) -> None:
         """Give frames on a device from now on, and keep there what fits into `room` bytes."""
 
-    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
-        """Find a sample's image and choose the crop."""
+    def frames(self, wanted: Sequence[Wanted]) -> list[Frame]:
+        """Find samples' images and choose crops: in their order, one or several together."""
 
 
 class StoredFrames:
@@ -110,14 +114,17 @@ class StoredFrames:
                 for segments, potential in self.images
             ]
 
-    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
-        """Choose a crop of a stored image."""
+    def frames(self, wanted: Sequence[Wanted]) -> list[Frame]:
+        """Choose a crop of each stored image."""
+        return [self._frame(*one) for one in wanted]
+
+    def _frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
         segments, potential = (self._row(images, sample) for images in self.images[material])
         rows, columns = potential.shape
         top, left = rng.integers(0, rows - self.crop + 1), rng.integers(0, columns - self.crop + 1)
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
         metadata: NDArray[np.float32] = self.data[material].metadata[sample]
-        return Frame(segments, potential, torch.from_numpy(metadata), window)
+        return Frame(segments[None], potential[None], torch.from_numpy(metadata)[None], window)
 
     def _row(self, images: _Rows, sample: int) -> Tensor:
         row = images[sample]

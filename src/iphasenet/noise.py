@@ -1,6 +1,7 @@
 """What a microscope adds to an image: scan distortion, shot noise, gains and read-out noise of the segments."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,47 +30,66 @@ def record(
     rng: np.random.Generator,
     window: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> Tensor:
+    """Draw one image (segment, y, x) that a microscope would record, as `record_images`."""
+    return record_images(segments[None], [dose], sampling, acquisition, [rng], window)[0]
+
+
+def record_images(
+    segments: Tensor,
+    doses: Sequence[float],
+    sampling: float,
+    acquisition: Acquisition,
+    rngs: Sequence[np.random.Generator],
+    window: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Tensor:
     """
-    Draw the image that a microscope would record, or a crop of it, on the device that holds the noise-free image.
+    Draw images that a microscope would record, or a crop of each, on the device that holds the noise-free images.
 
     N = Poisson(I(R + d) D p²), returned as (g N + Normal(0, s)) / (D p²): displacement d of the scan line, the same
     in all segments; gain g of the segment; read-out noise s.
 
     Parameters
     ----------
-    segments : (segment, y, x) float32 tensor
+    segments : (image, segment, y, x) float32 tensor
         Noise-free images I of the whole frame, fractions of the beam current.
-    dose : float
-        Dose D [e/Å²].
+    doses : sequence of float
+        Dose D of each image [e/Å²].
     sampling : float
         Pixel size p [Å].
     acquisition : Acquisition
         Scan and detector.
-    rng : numpy.random.Generator
-        Source of randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch takes 32 bits of
-        the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
+    rngs : sequence of numpy.random.Generator
+        Source of each image's randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch
+        takes 32 bits of the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
     window : (slice, slice)
         Rows and columns of the crop.
 
     Returns
     -------
-    (segment, y, x) float32 tensor
+    (image, segment, y, x) float32 tensor
         Noisy images, fractions of the beam current.
     """
+    scanned = segments[..., *window]
     if acquisition.distorts:
-        lines = acquisition.displacements(segments.shape[1], rng) / sampling
-        scanned = displaced(segments, lines, window)
-    else:
-        scanned = segments[:, *window]
-    electrons = dose * sampling**2
-    gains = 1 + rng.normal(0.0, acquisition.gain_mismatch, (len(segments), 1, 1)).astype(np.float32)
-    pixels = torch.Generator(segments.device).manual_seed(int(rng.integers(2**63)))
-    # Before the electrons: on a GPU a Poisson number may take more of the stream than torch sets aside, and what is
-    # drawn next would depend on it.
-    readout = torch.empty_like(scanned).normal_(0.0, 1.0, generator=pixels) if acquisition.readout_electrons else 0.0
-    # A Fourier series may undershoot zero by rounding, where no electrons arrive.
-    counts = torch.poisson(scanned.clamp_min(0) * electrons, pixels)
-    return (send(gains, segments.device) * counts + acquisition.readout_electrons * readout) / electrons
+        lines = [acquisition.displacements(segments.shape[2], rng) for rng in rngs]
+        scanned = displaced(segments, np.stack(lines) / sampling, window)
+    gains = [1 + rng.normal(0.0, acquisition.gain_mismatch, (segments.shape[1], 1, 1)) for rng in rngs]
+    electrons = np.array(doses).reshape(-1, 1, 1, 1) * sampling**2
+    gain, arrived = (send(np.asarray(one, np.float32), segments.device) for one in (np.stack(gains), electrons))
+    # A Fourier series may undershoot zero by rounding, where no electrons arrive. Random numbers are drawn in the order
+    # of memory: that of an image must not depend on those beside it.
+    expected = (scanned.clamp_min(0) * arrived).contiguous()
+    counts, readout = torch.empty_like(expected), torch.zeros_like(expected[:1])
+    if acquisition.readout_electrons:
+        readout = torch.empty_like(expected)
+    for number, rng in enumerate(rngs):
+        pixels = torch.Generator(segments.device).manual_seed(int(rng.integers(2**63)))
+        # Before the electrons: on a GPU a Poisson number may take more of the stream than torch sets aside, and what is
+        # drawn next would depend on it.
+        if acquisition.readout_electrons:
+            readout[number].normal_(0.0, 1.0, generator=pixels)
+        counts[number] = torch.poisson(expected[number], pixels)
+    return (gain * counts + acquisition.readout_electrons * readout) / arrived
 
 
 def fixed_noise(
@@ -112,34 +132,37 @@ def displaced(
 
     Parameters
     ----------
-    segments : (segment, y, x) float32 tensor
+    segments : (image, segment, y, x) float32 tensor
         Images of the whole frame.
-    lines : (y, 2) array
-        Displacement (y, x) of each line of the frame [pixels].
+    lines : (image, y, 2) array
+        Displacement (y, x) of each line of each frame [pixels].
     window : (slice, slice)
         Rows and columns of the crop.
 
     Returns
     -------
-    (segment, y, x) float32 tensor
-        The crop as the displaced scan sees it.
+    (image, segment, y, x) float32 tensor
+        The crops as the displaced scan sees them.
     """
     device = segments.device
-    rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[1:], window, strict=True))
-    reach = HALF_WIDTH + math.ceil(np.abs(lines[rows]).max())
+    rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[2:], window, strict=True))
+    reach = HALF_WIDTH + math.ceil(np.abs(lines[:, rows]).max())
     steps = np.arange(-reach, reach + 1)
     near = [
         send(_mirrored(np.arange(part[0] - reach, part[-1] + reach + 1), size), device)
-        for part, size in zip((rows, columns), segments.shape[1:], strict=True)
+        for part, size in zip((rows, columns), segments.shape[2:], strict=True)
     ]
-    part = segments.index_select(1, near[0]).index_select(2, near[1])
+    part = segments.index_select(2, near[0]).index_select(3, near[1]).transpose(0, 1)
     # All pixels of a scan line are displaced alike: first whole lines are mixed, then each line's pixels.
-    by_line, by_pixel = send(_kernel(lines[rows].T[:, :, None] - steps).astype(np.float32), device)
-    mixing = torch.zeros(len(rows), len(near[0]), device=device)
+    kernels = _kernel(np.moveaxis(lines[:, rows], -1, 0)[..., None] - steps).astype(np.float32)
+    by_line, by_pixel = send(kernels, device)
+    mixing = torch.zeros(len(segments), len(rows), len(near[0]), device=device)
     line = torch.arange(len(rows), device=device)[:, None]
-    mixing[line, line + torch.arange(len(steps), device=device)] = by_line
+    mixing[:, line, line + torch.arange(len(steps), device=device)] = by_line
+    by_pixel = by_pixel.flatten(0, 1)[:, None]
     with exact_float32(device):
-        return functional.conv1d(mixing @ part, by_pixel[:, None], groups=len(rows))
+        mixed = functional.conv1d((mixing @ part).flatten(1, 2), by_pixel, groups=len(by_pixel))
+    return mixed.unflatten(1, (len(segments), len(rows))).transpose(0, 1)
 
 
 def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:

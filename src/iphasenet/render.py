@@ -1,6 +1,7 @@
 """Evaluation of periodic series on the pixels of an image."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from iphasenet.potential import ComplexArray, CrystalPotential, series_frequenci
 from iphasenet.quantities import IMAGE_PIXELS, IMAGE_SAMPLING
 from iphasenet.sampling import SPLITS, Sample
 from iphasenet.slicing import Slicing
+
+_TOGETHER = 2**24
+"""Products of a pixel row and a term that are kept at once, 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -137,23 +141,68 @@ class Series:
             Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
             edge count half, so that nothing is aliased.
         """
-        gx, gy, terms, device = self.gx, self.gy, self.terms, self.gx.device
-        pixels, sampling = field.image.pixels, field.image.sampling_angstrom
-        lab_x, lab_y = rotate(gx, gy, field.rotation_deg)
-        weight = _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
-        if device.type == "cpu":
+        shown, (lab_x, lab_y, weight) = self, self._seen([field])
+        if self.gx.device.type == "cpu":
             # A third of the work; a GPU would be waited for, to know how many there are.
-            keep = weight.nonzero()[:, 0]
-            gx, gy, lab_x, lab_y, weight, terms = (x[..., keep] for x in (gx, gy, lab_x, lab_y, weight, terms))
-        position = (torch.arange(pixels, dtype=torch.float64, device=device) - (pixels - 1) / 2) * sampling
-        offset = _phase(gx * field.offset[0] + gy * field.offset[1])
-        along_y, half = _phase(position[:, None] * lab_y), pixels // 2
-        rows = (terms * torch.polar(weight, offset))[..., None, :] * torch.polar(torch.ones_like(along_y), along_y)
+            keep = weight[0].nonzero()[:, 0]
+            shown = Series(*(part[..., keep] for part in (self.terms, self.gx, self.gy)))
+            lab_x, lab_y, weight = (part[:, keep] for part in (lab_x, lab_y, weight))
+        return shown[None]._sum([field], lab_x, lab_y, weight)[0]
+
+    def on_fields(self, fields: Sequence[Field]) -> Tensor:
+        """
+        Evaluate series at the pixels of an image each, as `on_pixels`.
+
+        A GPU does many at once, for its host takes as long for one as for all; a CPU does one after the other, each
+        without the terms that it does not show, and in its cache.
+
+        Parameters
+        ----------
+        fields : sequence of Field
+            Of the same pixels, one for each entry of the series' first axis.
+
+        Returns
+        -------
+        (field, ..., y, x) float32 tensor
+            Values at the pixel centres.
+        """
+        if self.gx.device.type == "cpu":
+            return torch.stack([self[number].on_pixels(field) for number, field in enumerate(fields)])
+        return self.together(fields)
+
+    def together(self, fields: Sequence[Field]) -> Tensor:
+        """Evaluate as `on_fields` with all terms, in two batched matrix products for as many as memory is allowed."""
+        most = max(1, _TOGETHER // (self.terms[0].numel() * fields[0].image.pixels))
+        parts = [slice(start, start + most) for start in range(0, len(fields), most)]
+        return torch.cat([self[part]._sum(fields[part], *self._seen(fields[part])) for part in parts])
+
+    def _sum(self, fields: Sequence[Field], lab_x: Tensor, lab_y: Tensor, weight: Tensor) -> Tensor:
+        """Sum the terms, of known frequencies and weights (`_seen`)."""
+        device, image = self.gx.device, fields[0].image
+        x, y = send(np.array([field.offset for field in fields]).T[..., None], device)
         # Pixels lie in pairs about the centre, for which cosines are equal and sines opposite.
-        along_x = _phase(lab_x[:, None] * position[half:])
+        position = torch.arange(image.pixels, dtype=torch.float64, device=device) - (image.pixels - 1) / 2
+        position, half = position * image.sampling_angstrom, image.pixels // 2
+        along_y = _phase(position[:, None] * lab_y[:, None])
+        along_x = _phase(lab_x[..., None] * position[half:])
+        seen = torch.polar(weight, _phase(self.gx * x + self.gy * y))
+        between = (1,) * (self.terms.ndim - 2)
+        rows = (self.terms * seen.unflatten(0, (-1, *between)))[..., None, :] * torch.polar(
+            torch.ones_like(along_y), along_y
+        ).unflatten(0, (-1, *between))
+        values = rows.flatten(1, -2)
         with exact_float32(device):
-            even, odd = rows.real @ along_x.cos(), rows.imag @ along_x.sin()
-        return torch.cat([(even + odd).flip(-1)[..., :half], even - odd], dim=-1)
+            even, odd = values.real @ along_x.cos(), values.imag @ along_x.sin()
+        whole = torch.cat([(even + odd).flip(-1)[..., :half], even - odd], dim=-1)
+        return whole.unflatten(1, rows.shape[1:-1])
+
+    def _seen(self, fields: Sequence[Field]) -> tuple[Tensor, Tensor, Tensor]:
+        """Frequencies (field, term) along the lab's axes [1/Å], and the weight that pixels give them."""
+        turns = np.radians([field.rotation_deg for field in fields])[:, None]
+        cos, sin = send(np.stack([np.cos(turns), np.sin(turns)]), self.gx.device)
+        lab_x, lab_y = self.gx * cos - self.gy * sin, self.gx * sin + self.gy * cos
+        sampling = fields[0].image.sampling_angstrom
+        return lab_x, lab_y, _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
 
 
 def _nyquist_weight(cycles: Tensor) -> Tensor:

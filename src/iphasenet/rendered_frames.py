@@ -4,17 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from iphasenet.devices import send
 from iphasenet.errors import InputError
-from iphasenet.frames import Frame
+from iphasenet.frames import Frame, Wanted
 from iphasenet.images import PeriodicImages, load_images
 from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, Series, lab_angles
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
+
+_TOGETHER_ON_A_CPU = 1
+"""Crops that a CPU renders and distorts together: more leave its cache. One crop is the same bits in any batch, and its
+noise must be: a mean that is rounded otherwise changes all Poisson numbers after it there, on a GPU its own alone."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,26 @@ def load_simulated(
     return found
 
 
+class View(NamedTuple):
+    """
+    What a crop shows.
+
+    Attributes
+    ----------
+    material, number : int
+        Numbers of the material and of its planned sample, whose tilt and thickness are shown.
+    place : (float, float)
+        Point of the cell under the crop's centre, in fractions of it.
+    rotation : int
+        Number of the rotation.
+    """
+
+    material: int
+    number: int
+    place: tuple[float, float]
+    rotation: int
+
+
 class RenderedFrames:
     """
     Images of the size of a crop at a new place of the crystal, and another of its simulated rotations, every time.
@@ -175,20 +201,44 @@ class RenderedFrames:
             if size <= room:
                 self.series[index], room = (segments.to(device), potential.to(device)), room - size
 
-    def frame(self, material: int, sample: int, rng: np.random.Generator) -> Frame:
-        """Render a sample's tilt and thickness at a random place and rotation."""
-        x, y = rng.random(2)
-        rotation = int(rng.integers(len(self.data[material].planned[sample].orientation.rotations_deg)))
-        return self.rendered(material, sample, (float(x), float(y)), rotation)
+    def frames(self, wanted: Sequence[Wanted]) -> list[Frame]:
+        """Render each sample's tilt and thickness at a random place and rotation, on a GPU all of them at once."""
+        views = []
+        for material, sample, rng in wanted:
+            x, y = rng.random(2)
+            rotation = int(rng.integers(len(self.data[material].planned[sample].orientation.rotations_deg)))
+            views.append(View(material, sample, (float(x), float(y)), rotation))
+        most = _TOGETHER_ON_A_CPU if self.device.type == "cpu" else max(1, len(views))
+        return [self.rendered(views[start : start + most]) for start in range(0, len(views), most)]
 
-    def rendered(self, material: int, number: int, place: tuple[float, float], rotation: int) -> Frame:
-        """Render a planned sample's tilt and thickness at a rotation and at a place of the cell, in fractions of it."""
-        data, (segments, potential) = self.data[material], self.series[material]
-        sample = replace(data.planned[number], rotation_index=rotation)
-        tilt, thickness = self.rows[material][sample.orientation.index], sample.thickness_index
-        a, b, _ = data.potential.lengths
-        field = Field(self.image, sample.gamma, (place[0] * a, place[1] * b))
+    def rendered(self, views: Sequence[View]) -> Frame:
+        """Render views: those of a material together, for they share its frequencies."""
+        order: list[int] = []
+        parts: list[tuple[Tensor, Tensor]] = []
+        for material in sorted({view.material for view in views}):
+            chosen = [number for number, view in enumerate(views) if view.material == material]
+            order += chosen
+            parts.append(self._of_material(material, [views[number] for number in chosen]))
+        back = send(np.argsort(order), self.device)
+        images, truths = (torch.cat(part).index_select(0, back) for part in zip(*parts, strict=True))
+        samples = [self._sample(view) for view in views]
+        known = [[sample.thickness_nm, *lab_angles(sample), sample.gamma] for sample in samples]
+        return Frame(images, truths, torch.tensor(known, dtype=torch.float32), (slice(None), slice(None)))
+
+    def _sample(self, view: View) -> Sample:
+        return replace(self.data[view.material].planned[view.number], rotation_index=view.rotation)
+
+    def _of_material(self, material: int, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """Segments (view, 4, y, x) and potentials (view, y, x)."""
+        samples, (a, b, _) = [self._sample(view) for view in views], self.data[material].potential.lengths
+        fields = [
+            Field(self.image, sample.gamma, (view.place[0] * a, view.place[1] * b))
+            for sample, view in zip(samples, views, strict=True)
+        ]
+        segments, potential = self.series[material]
+        tilts = [self.rows[material][sample.orientation.index] for sample in samples]
+        index = np.array([tilts, [s.thickness_index for s in samples], [view.rotation for view in views]])
+        tilt, thickness, rotation = send(index, segments.terms.device)
         shown = (segments[tilt, thickness, rotation], potential[tilt, thickness])
-        images, truth = (series.to(self.device).on_pixels(field) for series in shown)
-        metadata = torch.tensor([sample.thickness_nm, *lab_angles(sample), sample.gamma], dtype=torch.float32)
-        return Frame(images, truth, metadata, (slice(None), slice(None)))
+        images, truths = (series.to(self.device).on_fields(fields) for series in shown)
+        return images, truths

@@ -1,5 +1,7 @@
 """Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,38 +11,58 @@ OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
 
 
+_AXES = (
+    *((False, ()), (True, (0,)), (False, (0, 1)), (True, (1,))),
+    *((False, (0,)), (True, (0, 1)), (False, (1,)), (True, ())),
+)
+"""Whether rows become columns in an operation, and which of them are reversed then: 0 rows, 1 columns."""
+
+
 def transformed(segments: Tensor, potential: Tensor, metadata: Tensor, operation: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn an image (4, y, x) and its truth (y, x), as `transformed_images`."""
+    images, truths, known = transformed_images(segments[None], potential[None], metadata[None], [operation])
+    return images[0], truths[0], known[0]
+
+
+def transformed_images(
+    segments: Tensor, potential: Tensor, metadata: Tensor, operations: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Turn a square image by quarter turns, after mirroring top and bottom.
+    Turn square images by quarter turns, after mirroring top and bottom.
 
     The segments go where the operation takes them, and the crystal's angles follow: the result is what the microscope
     would record of the turned (mirrored) crystal.
 
     Parameters
     ----------
-    segments : (4, y, x) tensor
+    segments : (batch, 4, y, x) tensor
         Top-left, top-right, bottom-left, bottom-right.
-    potential : (y, x) tensor
+    potential : (batch, y, x) tensor
         Truth.
-    metadata : (4,) tensor
+    metadata : (batch, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
-    operation : int
-        0 to 7: quarter turns from x towards -y as the image is seen, plus 4 with the mirror.
+    operations : sequence of int
+        Of each image, 0 to 7: quarter turns from x towards -y as the image is seen, plus 4 with the mirror.
 
     Returns
     -------
     segments, potential, metadata
-        Views or copies, of the same shapes.
+        Of the same shapes.
     """
-    turns = operation % 4
-    if operation >= 4:
-        segments = segments.unflatten(0, (2, 2)).flip(0, 2).flatten(0, 1)
-        potential = potential.flip(0)
-        # Mirrored, a rotation about x or the beam is the opposite one, and one about y stays.
-        thickness, alpha, beta, gamma = metadata.unbind()
-        metadata = torch.stack([thickness, -alpha, beta, -gamma % 360])
-    images, described = turned(segments[None], metadata[None], turns)
-    return images[0], potential.rot90(turns), described[0]
+    quadrants, known, images, truths = segments.unflatten(1, (2, 2)), metadata.clone(), [], []
+    for number, operation in enumerate(operations):
+        swapped, reversed_axes = _AXES[operation]
+        image, truth = quadrants[number], potential[number]
+        if swapped:
+            image, truth = image.permute(1, 0, 3, 2), truth.T
+        # Quadrants go where their pixels go.
+        images.append(image.flip([axis + shift for axis in reversed_axes for shift in (0, 2)]))
+        truths.append(truth.flip(reversed_axes))
+    for operation in set(operations):
+        rows = [number for number, one in enumerate(operations) if one == operation]
+        signs = metadata.new_tensor([1, -1, 1, -1] if operation >= 4 else [1, 1, 1, 1])
+        known[rows] = _turned_metadata(metadata[rows] * signs, operation % 4)
+    return torch.stack(images).flatten(1, 2), torch.stack(truths), known
 
 
 def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:

@@ -68,27 +68,23 @@ class Training(lightning.LightningModule):
         return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the sums of a validation that was broken off."""
+        """Forget the sums of the last validation."""
         self.validated = []
 
-    def validation_step(self, batch: Item, _index: int) -> None:
-        """Add up loss and Pearson correlation of a batch of whole images."""
+    def validation_step(self, batch: Item, index: int) -> None:
+        """Loss and Pearson correlation of whole images; the last batch logs the means over those of all processes."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
         pearson = image_correlations(outputs[0], potential).mean()
         loss, one = self.loss(outputs, metadata, potential), torch.ones_like(pearson)
         self.validated.append(len(segments) * torch.stack([loss, pearson, one]).double())
-
-    def on_validation_epoch_end(self) -> None:
-        """
-        Log the means over all images, whichever process saw them.
-
-        Lightning's own mean of processes divides by a mean number of images that it cuts to a whole one.
-        """
-        sums = torch.stack(self.validated).sum(dim=0)
-        loss, pearson, images = self.all_gather(sums).reshape(-1, 3).sum(dim=0)
-        self.log("validation_loss", (loss / images).float(), prog_bar=True)
-        self.log("validation_pearson", (pearson / images).float(), prog_bar=True)
+        if index + 1 == self.trainer.num_val_batches[0]:
+            # Lightning's own mean over processes divides by a mean number of images, which it cuts to a whole one.
+            sums = self.all_gather(torch.stack(self.validated).sum(dim=0))
+            assert isinstance(sums, Tensor)
+            loss, pearson, images = sums.reshape(-1, 3).sum(dim=0)
+            self.log("validation_loss", (loss / images).float(), prog_bar=True, batch_size=1)
+            self.log("validation_pearson", (pearson / images).float(), prog_bar=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""

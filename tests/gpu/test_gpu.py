@@ -47,7 +47,7 @@ def crops(made: SimulatedMaterial, device: torch.device) -> Crops:
 
 def batch(made: SimulatedMaterial, device: torch.device) -> list[torch.Tensor]:
     drawn = crops(made, device)
-    return [torch.stack(parts) for parts in zip(*(drawn[item] for item in range(2)), strict=True)]
+    return [torch.stack(parts) for parts in zip(*drawn.__getitems__(range(2)), strict=True)]
 
 
 def test_the_device_is_used(made: SimulatedMaterial) -> None:
@@ -71,7 +71,7 @@ def test_noise_has_the_mean_and_the_spread_of_its_electrons() -> None:
 
 
 def test_a_scan_is_displaced_as_on_a_cpu() -> None:
-    image, lines = torch.rand(4, 64, 64), np.random.default_rng(0).random((64, 2))
+    image, lines = torch.rand(2, 4, 64, 64), np.random.default_rng(0).random((2, 64, 2))
     torch.testing.assert_close(displaced(image.to(DEVICE), lines).cpu(), displaced(image, lines), rtol=0, atol=1e-5)
 
 
@@ -103,10 +103,10 @@ def test_half_precision_gives_the_loss_of_single(made: SimulatedMaterial) -> Non
 def test_a_step_does_not_wait_for_the_gpu(made: SimulatedMaterial) -> None:
     network = PotentialNetwork(ModelSettings(12, inputs="fraction", projection="columns", uncertainty=True)).to(DEVICE)
     drawn = crops(made, DEVICE)
-    drawn[0]
+    drawn.__getitems__([0, 1])
     torch.cuda.set_sync_debug_mode("error")
     try:
-        segments, metadata, _, _ = (part[None] for part in drawn[1])
+        segments, metadata, _, _ = (torch.stack(part) for part in zip(*drawn.__getitems__([2, 3]), strict=True))
         with torch.autocast("cuda", torch.bfloat16):
             prediction, _ = network(segments, metadata)
         prediction.sum().backward()

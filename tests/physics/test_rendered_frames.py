@@ -1,19 +1,22 @@
 """Training crops rendered from simulations, against the samples that the workflow renders from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from iphasenet import rendered_frames
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.crops import Crops
 from iphasenet.errors import InputError
 from iphasenet.images import save_images, simulate_images
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
-from iphasenet.render import Image, render_sample
-from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
+from iphasenet.render import Image, Series, render_sample
+from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
 from iphasenet.sampling import Grid, orientations
 from iphasenet.structure import orthogonal_cell, read_structure
 from tests.unit.test_device import NoWaitingOnMeta
@@ -62,11 +65,11 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
         expected = render_sample(
             sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
-        frame = frames.rendered(0, number, sample.offset, sample.rotation_index)
-        np.testing.assert_array_equal(frame.segments, expected.segments)
-        np.testing.assert_allclose(frame.potential, expected.potential, atol=1e-6 * expected.potential.max())
+        frame = frames.rendered([View(0, number, sample.offset, sample.rotation_index)])
+        np.testing.assert_array_equal(frame.segments[0], expected.segments)
+        np.testing.assert_allclose(frame.potential[0], expected.potential, atol=1e-6 * expected.potential.max())
         names = ("thickness_nm", "alpha", "beta", "gamma")
-        np.testing.assert_allclose(frame.metadata, [expected.metadata[name] for name in names], rtol=1e-6)
+        np.testing.assert_allclose(frame.metadata[0], [expected.metadata[name] for name in names], rtol=1e-6)
 
 
 def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: SimulatedMaterial) -> None:
@@ -84,6 +87,34 @@ def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: 
     assert len(expected) == 10 and sorted(seen) == pytest.approx(sorted(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
+def test_a_batch_is_its_crops_one_by_one(
+    simulated: SimulatedMaterial, as_on_a_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two materials in any order, turned, distorted, with noise: the same bits on a CPU, to rounding on a GPU."""
+    other = replace(simulated, material="Other", planned=simulated.planned[::-1])
+    frames, acquisition = RenderedFrames([simulated, other], Image(64, 0.2)), Acquisition(0.3, 0.01, 0.3, 0.2)
+    crops = Crops(frames, TrainingNoise((1e5, 1e6), acquisition), 1, 1, "symmetry")
+    items, tolerance = [17, 3, 12, 0, 40, 9], 0.0
+    if as_on_a_gpu:
+        # All Poisson numbers of a CPU are others where a mean is rounded otherwise.
+        monkeypatch.setattr(torch, "poisson", lambda expected, _generator: expected)
+    alone = [crops[item] for item in items]
+    if as_on_a_gpu:
+        tolerance = 5e-6
+        monkeypatch.setattr(rendered_frames, "_TOGETHER_ON_A_CPU", 6)
+        monkeypatch.setattr(Series, "on_fields", Series.together)
+    found, again = crops.__getitems__(items), crops.__getitems__(items)
+    for one, expected, same in zip(found, alone, again, strict=True):
+        for part, known, repeated in zip(one, expected, same, strict=True):
+            assert torch.equal(part, repeated)
+            torch.testing.assert_close(part, known, rtol=0, atol=tolerance * float(known.abs().max()))
+    batch = next(iter(DataLoader(crops, 6, sampler=items)))
+    assert all(
+        torch.equal(torch.stack(parts), part) for parts, part in zip(zip(*found, strict=True), batch, strict=True)
+    )
+
+
 @pytest.mark.parametrize("room", [0, 10**9])
 def test_frames_are_rendered_where_training_is_and_nothing_waits(simulated: SimulatedMaterial, room: int) -> None:
     """Series are kept there, or sent with each crop where they do not fit."""
@@ -91,8 +122,9 @@ def test_frames_are_rendered_where_training_is_and_nothing_waits(simulated: Simu
     frames.to(meta, room)
     assert {series.terms.device.type for series in frames.series[0]} == {"meta" if room else "cpu"}
     with NoWaitingOnMeta():
-        segments, potential = frames.frame(0, 3, np.random.default_rng(1))[:2]
-    assert (segments.shape, potential.shape) == ((4, 64, 64), (64, 64))
+        wanted = [(0, number, np.random.default_rng(number)) for number in (3, 1, 0)]
+        ((segments, potential, _, _),) = frames.frames(wanted)
+    assert (segments.shape, potential.shape) == ((3, 4, 64, 64), (3, 64, 64))
     assert {segments.device.type, potential.device.type} == {"meta"}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from iphasenet import render
 from iphasenet.columns import project_columns
 from iphasenet.detection import detector_weights, illuminations, intensity
 from iphasenet.devices import exact_float32
@@ -98,8 +99,8 @@ def test_projection_of_columns() -> None:
 def test_scan_distortion() -> None:
     window = (slice(3, 35), slice(10, 42))
     with NoWaitingOnMeta():
-        found = displaced(random(4, 64, 64), np.random.default_rng(0).random((64, 2)), window)
-    assert (found.device.type, found.shape) == ("meta", (4, 32, 32))
+        found = displaced(random(3, 4, 64, 64), np.random.default_rng(0).random((3, 64, 2)), window)
+    assert (found.device.type, found.shape) == ("meta", (3, 4, 32, 32))
 
 
 def waves(orders: int = 60, lengths: tuple[float, float] = (3.2, 5.5)) -> tuple[np.ndarray, tuple[float, float]]:
@@ -117,8 +118,11 @@ def test_rendering_waits_for_nothing() -> None:
     held = Series.visible(*waves(), 0.1).to(meta)
     with NoWaitingOnMeta():
         for series in (held, Series.visible(*waves(), 0.1)[0].to(meta)):
-            seen = series.on_pixels(Field(Image(48, 0.1), 33.0, (1.2, 0.7)))
+            field = Field(Image(48, 0.1), 33.0, (1.2, 0.7))
+            seen = series.on_pixels(field)
             assert (seen.device.type, seen.shape) == ("meta", (*series.terms.shape[:-1], 48, 48))
+            many = Series(series.terms.expand(3, *series.terms.shape), series.gx, series.gy).on_fields([field] * 3)
+            assert (many.device.type, many.shape) == ("meta", (3, *series.terms.shape[:-1], 48, 48))
 
 
 @pytest.mark.parametrize("memory", [0.0, 1e9])
@@ -195,17 +199,28 @@ def test_a_gpu_is_not_waited_for() -> None:
 @needs_gpu
 def test_a_gpu_distorts_as_a_cpu_does() -> None:
     """Sums of 17 numbers of order 1 in float32, in any order."""
-    image, lines = torch.rand(4, 64, 64), np.random.default_rng(0).random((64, 2))
+    image, lines = torch.rand(2, 4, 64, 64), np.random.default_rng(0).random((2, 64, 2))
     torch.testing.assert_close(displaced(image.cuda(), lines).cpu(), displaced(image, lines), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [2**24, 1])
+def test_many_fields_at_once_are_as_one_by_one(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of all terms, the unseen ones times zero, in float32; as many at once as memory is allowed."""
+    monkeypatch.setattr(render, "_TOGETHER", together)
+    fields = [Field(Image(size, 0.1), turn, (1.2, turn / 50)) for size in (32, 33) for turn in (0.0, 33.0, 200.0)]
+    for some in (fields[:3], fields[3:]):
+        series = Series.visible(np.stack([k * waves()[0] for k in (1, 2, 3)]), waves()[1], 0.1)
+        expected = torch.stack([series[number].on_pixels(field) for number, field in enumerate(some)])
+        torch.testing.assert_close(series.together(some), expected, rtol=0, atol=2e-6 * float(expected.abs().max()))
 
 
 @needs_gpu
 def test_a_gpu_renders_as_a_cpu_does() -> None:
     series, field = Series.visible(*waves(), 0.1), Field(Image(64, 0.1), 33.0, (1.2, 0.7))
-    held, expected = series.to(torch.device("cuda")), series.on_pixels(field)
+    held, expected = series[None].to(torch.device("cuda")), series.on_pixels(field)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = held.on_pixels(field)
+        found = held.on_fields([field])[0]
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=2e-6 * float(expected.abs().max()))

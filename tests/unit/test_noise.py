@@ -85,7 +85,7 @@ def test_displaced_scan_lines_see_the_image_where_they_are(sampling: float, tole
     """Against the exact series, as a share of the contrast; 20 pixels at the sides are the mirror's."""
     lines = Acquisition(jitter_angstrom=0.05, drift_angstrom=0.3).displacements(128, np.random.default_rng(5))
     image, truth = waves(sampling, np.zeros((128, 2))), waves(sampling, lines)
-    found = displaced(torch.from_numpy(image), lines / sampling).numpy()
+    found = displaced(torch.from_numpy(image)[None], lines[None] / sampling)[0].numpy()
     inside = (slice(None), slice(20, -20), slice(20, -20))
     error = np.sqrt(((found - truth)[inside] ** 2).mean()) / truth.std()
     assert error < tolerance
@@ -95,7 +95,13 @@ def test_displaced_scan_lines_see_the_image_where_they_are(sampling: float, tole
 def test_a_crop_is_a_part_of_the_distorted_frame() -> None:
     lines = Acquisition(jitter_angstrom=0.05, drift_angstrom=1.0).displacements(128, np.random.default_rng(5)) / 0.1
     image, window = torch.from_numpy(waves(0.1, np.zeros((128, 2)))), (slice(0, 64), slice(30, 94))
-    torch.testing.assert_close(displaced(image, lines, window), displaced(image, lines)[:, *window], rtol=0, atol=1e-6)
+    images, many = torch.stack([image, image.flip(1)]), np.stack([lines, 2 * lines])
+    found = displaced(images, many, window)
+    torch.testing.assert_close(found, displaced(images, many)[..., *window], rtol=0, atol=1e-6)
+    # Each image with its own lines.
+    for number in range(2):
+        alone = displaced(images[[number]], many[[number]], window)[0]
+        torch.testing.assert_close(found[number], alone, rtol=0, atol=1e-6)
 
 
 def test_displacements_have_the_stated_spread() -> None:

@@ -129,7 +129,7 @@ def test_a_streamed_set_is_not_kept_on_the_device(tmp_path: Path) -> None:
     frames.to(torch.device("cpu"), 10**12)
     assert isinstance(frames.images[0][0], StoredRows)
     expected = StoredFrames(list(read_split(tmp_path / "dataset.zarr", "train")), 64)
-    found, kept = (source.frame(0, 1, np.random.default_rng(2)) for source in (frames, expected))
+    found, kept = (source.frames([(0, 1, np.random.default_rng(2))])[0] for source in (frames, expected))
     assert torch.equal(found.segments, kept.segments) and found.window == kept.window
 
 

@@ -35,6 +35,12 @@ class _Case:
     precision: str = "bf16-mixed"
     compiled: bool = False
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """First columns of its row."""
+        known = {"feature size": self.feature_size, "crops": self.source, "precision": self.precision}
+        return {**known, "compiled": self.compiled}
+
 
 def _cases(context: Context) -> Iterator[_Case]:
     published, *others = context.sizes.feature_sizes
@@ -58,9 +64,10 @@ def measure(context: Context) -> None:
             "rendered": crop_frames(packed, image),
             "stored": StoredFrames(stored, image.pixels),
         }
-        for case in _cases(context):
-            known = {"feature size": case.feature_size, "crops": case.source, "precision": case.precision}
-            with context.row(_TABLE, **known, compiled=case.compiled) as row:
+        cases = list(_cases(context))
+        context.plan(_TABLE, [case.named for case in cases])
+        for case in cases:
+            with context.row(_TABLE, **case.named) as row:
                 row |= _timed(context, case, frames.get(case.source, frames["stored"]), image, Path(name))
 
 
@@ -73,7 +80,7 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     crops = Crops(frames, training_noise(packed), _PASSES, settings.seed, settings.augmentation)
     splits, steps = Splits(crops, [], settings, context.processes), Steps(sizes.warm_up, sizes.steps)
     fresh = partial(_fresh, context, model, settings, image.sampling_angstrom, case.compiled)
-    share = settings.batch_size // context.processes
+    share, batch = settings.batch_size // context.processes, context.crops_a_step(settings.batch_size)
     source: Source = splits
     if case.source == "npz":
         source = DataLoader(ConcatDataset([NpzImages(files, image.pixels)] * _PASSES), share, shuffle=True)
@@ -81,8 +88,8 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     ending = [Until(context.left)]
     second, waited = looped(fresh(), source, settings, frames.sample_names, steps, accelerator, ending)
     found: dict[str, Any] = {
-        "batch": settings.batch_size,
-        "samples/s": settings.batch_size / second,
+        "batch": batch,
+        "samples/s": batch / second,
         "waiting": waited / second,
     }
     found |= {"waiting below 5 %": waited < 0.05 * second, "memory [GB]": context.peak()}
@@ -90,7 +97,7 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
         if device.type == "cuda":
             frames.to(device, room_for_images(device))
         ready = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=share)))]
-        found["bare network, samples/s"] = settings.batch_size / bare(fresh(), ready, settings, steps)
+        found["bare network, samples/s"] = batch / bare(fresh(), ready, settings, steps)
     return found
 
 

@@ -1,8 +1,10 @@
 """Fourth step: the largest network that the time left can train, on crops rendered where they are trained on."""
 
+import hashlib
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmarks.gpu.context import Context
-from benchmarks.gpu.layout import ROOT
+from benchmarks.gpu.layout import ROOT, TRAINED, WEIGHTS
 from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
-from benchmarks.gpu.pieces import split
+from benchmarks.gpu.pieces import joined, split
 from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_split, training_noise
 from iphasenet.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.crops import Crops
@@ -30,26 +32,42 @@ from iphasenet.training import Splits, Training
 from iphasenet.training_settings import TrainingSettings
 from iphasenet.weights import load_weights, save_weights
 
-WEIGHTS = "weights.safetensors"
-SHIPPED = ROOT / "resources" / "models" / "laptop.safetensors"
+SHIPPED = ROOT / "resources" / "models"
+"""Networks that a trained one is judged beside."""
 
 _KEPT = 0.15
 """Share of the time for scores and weights."""
 
 
 class _Curve(Callback):
-    """Keeps each validation."""
+    """
+    Keeps each validation, and the weights of the best one: what ends a training leaves what it had reached.
 
-    def __init__(self, context: Context, seen: int) -> None:
-        self.context, self.seen, self.started = context, seen, time.monotonic()
+    It comes before `AveragedWeights`, which takes the averages out again after a validation.
 
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, _module: Any) -> None:
-        """Add a row."""
+    Parameters
+    ----------
+    context : Context
+        Step.
+    described : mapping
+        What is kept with the weights.
+    """
+
+    def __init__(self, context: Context, described: Mapping[str, Any]) -> None:
+        self.context, self.described, self.best, self.started = context, described, -math.inf, time.monotonic()
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add a row; keep the weights where they are better than all before."""
+        assert isinstance(pl_module, Training)
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = {"step": trainer.global_step, "crops": self.seen * trainer.global_step}
-        row |= {"seconds": time.monotonic() - self.started, "validation Pearson": found["validation_pearson"]}
-        self.context.tables.setdefault("Validation", []).append(row | {"validation loss": found["validation_loss"]})
-        self.context.write()
+        pearson, step = found["validation_pearson"], trainer.global_step
+        if self.context.is_first and pearson > self.best:
+            self.best = pearson
+            described = {**self.described, "validation_pearson": pearson}
+            self.context.facts["weights"] = _write_weights(pl_module.network, described, self.context.output)
+        row = {"step": step, "crops": self.context.crops_a_step(pl_module.settings.batch_size) * step}
+        row |= {"seconds": time.monotonic() - self.started, "validation Pearson": pearson}
+        self.context.keep("Validation", row | {"validation loss": found["validation_loss"]})
 
 
 def measure(context: Context) -> None:
@@ -61,16 +79,12 @@ def measure(context: Context) -> None:
     ended = context.until - _KEPT * every
     model, second = _largest(context, crops, image, ended)
     steps = min(sizes.most_steps, max(1, int(0.95 * (ended - time.monotonic()) / second)))
-    module = _trained(context, model, crops, validation, image, steps, ended)
-    if not context.is_first:
-        return
-    network = module.network.eval()
+    context.facts["trained"] = {"feature size": model.feature_size, "steps planned": steps, "seconds a step": second}
     train = rendered_split(packed, "train", image, sizes.validation, noisy=False)
     described = _described(context, model, train, validation)
-    context.facts["trained"] = {"feature size": model.feature_size, "steps planned": steps, "seconds a step": second}
-    context.facts["weights"] = _write_weights(network, described, context.output)
-    context.write()
-    _judge(context, {f"feature size {model.feature_size}": network}, image)
+    _train(context, model, crops, validation, described, steps, ended)
+    if context.is_first and "weights" in context.facts:
+        _judge(context)
 
 
 def _settings(context: Context) -> TrainingSettings:
@@ -98,7 +112,7 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
             ending,
         )
         second = _agreed(context, second)
-        seen = int((ended - time.monotonic()) / second) * settings.batch_size
+        seen = int((ended - time.monotonic()) / second) * context.crops_a_step(settings.batch_size)
         context.tables.setdefault("Networks and the time left", []).append(
             {"feature size": size, "seconds a step": second, "crops": seen, "enough": seen >= sizes.enough}
         )
@@ -121,23 +135,23 @@ def _accelerator(context: Context) -> str:
     return "cpu" if context.device.type == "cpu" else "auto"
 
 
-def _trained(
+def _train(
     context: Context,
     model: ModelSettings,
     crops: Crops,
     validation: Sequence[MaterialData],
-    image: Image,
+    described: Mapping[str, Any],
     steps: int,
     ended: float,
-) -> Training:
+) -> None:
     settings = _settings(context)
     lightning.seed_everything(settings.seed, verbose=False)
-    module = Training(model, settings, image.sampling_angstrom, steps)
+    module = Training(model, settings, crops.frames.sampling, steps)
     splits = Splits(crops, validation, settings, context.processes)
     left = lambda: min(ended - time.monotonic(), context.left())  # noqa: E731
     chosen = [
         FiniteLosses(crops.frames.sample_names),
-        _Curve(context, settings.batch_size),
+        _Curve(context, described),
         AveragedWeights(settings.ema_decay),
         Until(left),
     ]
@@ -146,64 +160,76 @@ def _trained(
         every = max(1, steps // context.sizes.curve)
         trainer = bare_trainer(settings, folder, _accelerator(context), chosen, val_check_interval=every, **options)
         trainer.fit(module, splits)
-    return module
+        # The averages after the last step, which no validation may have followed.
+        trainer.validate(module, splits, verbose=False)
 
 
 def _described(
     context: Context, model: ModelSettings, train: Sequence[MaterialData], validation: Sequence[MaterialData]
 ) -> dict[str, Any]:
     """Say what is kept with the weights."""
-    noise, curve = training_noise(context.packed), context.tables.get("Validation", [{}])
+    noise = training_noise(context.packed)
     described = describe_run(
         TrainingInputs({"train": train, "validation": validation}, (), noise, model, _settings(context))
     )
     planned = planned_split(context.packed, "train", train[0].sampling)
     ranges = trained_ranges(planned, noise, {"configuration": context.packed.configuration})
-    pearson = curve[-1].get("validation Pearson", 0.0)
     seen = describe_seen(planned, planned_split(context.packed, "validation", train[0].sampling))
-    known = {"seen": seen, "ranges": ranges, "segment_sum": segment_sums(train)}
-    return {**described, **known, "validation_pearson": pearson}
+    return {**described, "seen": seen, "ranges": ranges, "segment_sum": segment_sums(train)}
 
 
-def _write_weights(network: PotentialNetwork, described: dict[str, Any], output: Path) -> dict[str, Any]:
+def _write_weights(network: PotentialNetwork, described: Mapping[str, Any], output: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        save_weights(Path(folder) / WEIGHTS, network, described, half=True)
+        save_weights(Path(folder) / WEIGHTS, network, dict(described), half=True)
         content = (Path(folder) / WEIGHTS).read_bytes()
     return {**split(content, output, WEIGHTS), "model": asdict(network.settings)}
 
 
-def _judge(context: Context, networks: dict[str, PotentialNetwork], image: Image) -> None:
-    """Scores of the trained and of the shipped network on tilts that neither the training nor its end has seen."""
-    seen: dict[str, Any] = {}
-    if SHIPPED.is_file():
-        networks["shipped"], described = load_weights(SHIPPED)
-        seen["shipped"] = described.get("seen")
-    test = rendered_split(context.packed, "test", image, context.sizes.test)
-    for name, network in networks.items():
+def trained_network(context: Context, kept: Mapping[str, Any]) -> tuple[PotentialNetwork, dict[str, Any]]:
+    """Read the weights that go back, and what is kept with them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / WEIGHTS
+        path.write_bytes(joined(context.output, kept))
+        return load_weights(path)
+
+
+def _networks(context: Context) -> Iterator[tuple[str, PotentialNetwork, Any, str]]:
+    """Names, networks, what they have seen, checksums of their files: the trained one, then all that are shipped."""
+    kept = context.facts["weights"]
+    network, described = trained_network(context, kept)
+    yield TRAINED, network, described["seen"], kept["sha256"]
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        network, described = load_weights(path)
+        yield path.stem, network, described.get("seen"), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _judge(context: Context) -> None:
+    """Scores of the trained and the shipped networks on tilts that neither the training nor its end has seen."""
+    sizes, table = context.sizes, f"Held-out tilts at {DOSE:g} e/Å²"
+    for name, network, seen, checksum in _networks(context):
         network.to(context.device).eval()
-        if abs(network.sampling / image.sampling_angstrom - 1) > 1e-3:
-            continue
+        test = rendered_split(context.packed, "test", Image(sizes.trained_pixels, network.sampling), sizes.test)
         means: list[dict[str, float]] = []
+        samples = 0
         for every in test:
-            # The trained one's own test split is new to it.
-            new = ["tilt"] * len(every.potential)
-            if name in seen:
-                new = what_is_new(seen[name], every.material, every.coordinates)
+            new = what_is_new(seen, every.material, every.coordinates)
             data = every.select(np.flatnonzero(np.array(new) != SEEN))
             if not len(data.potential):
                 continue
-            known = {"network": name, "crystal": data.material, "new": ", ".join(sorted(set(new) - {SEEN}))}
-            with context.row(f"Held-out tilts at {DOSE:g} e/Å²", **known) as row:
+            ways = ", ".join(sorted(set(new) - {SEEN}))
+            with context.row(table, network=name, crystal=data.material, new=ways) as row:
                 predicted, _ = predict_images(network, data.noisy_segments[:, 0], data.metadata, 4, 32)
                 found = {key: float(value.mean()) for key, value in score(predicted, data.potential).items()}
                 row |= {"samples": len(predicted), **_shown(found)}
                 means.append(found)
-        if not means:
+                samples += len(predicted)
+        if len(means) < len(test):
             continue
-        with context.row(f"Held-out tilts at {DOSE:g} e/Å²", network=name, crystal="mean") as row:
+        with context.row(table, network=name, crystal="mean") as row:
             mean = {key: sum(one[key] for one in means) / len(means) for key in means[0]}
-            row |= {"samples": sum(len(data.potential) for data in test), **_shown(mean)}
-            context.facts.setdefault("pearson", {})[name] = mean["pearson"]
+            row |= {"samples": samples, **_shown(mean)}
+            known = {"sha256": checksum, "pearson": mean["pearson"], "mae": mean["mae"]}
+            context.facts.setdefault("scores", {})[name] = known
 
 
 def _shown(found: dict[str, float]) -> dict[str, float]:

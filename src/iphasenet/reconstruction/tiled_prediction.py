@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iphasenet.columns import column_shift
+from iphasenet.devices import room_for_images
 from iphasenet.errors import InputError
 from iphasenet.model import PotentialNetwork, describe, encode
 from iphasenet.symmetry import turned
@@ -28,6 +29,9 @@ _BLOCK = 384
 
 _MARGIN = 64
 """Pixels around a block, beyond those that columns lean in from: its lattice is seen there, and its rim rings."""
+
+_BLENDED = 32
+"""Memory that tiles are blended in, a pixel of the image: sums of two outputs and of weights, and copies [bytes]."""
 
 Progress = Callable[[int, int], object]
 FloatImage = NDArray[np.float32]
@@ -216,9 +220,10 @@ def predict_columns(
         overlap=tiling.overlap,
         mode="gaussian",
         sw_device=device,
-        device="cpu",
+        # Tiles are blended where they are predicted, if there is room for the whole image.
+        device=device if _BLENDED * segments[0, 0].numel() <= room_for_images(device) else "cpu",
     )
-    return torch.as_tensor(found)
+    return torch.as_tensor(found).cpu()
 
 
 @torch.inference_mode()
@@ -231,22 +236,26 @@ def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) 
     network : PotentialNetwork
         Network, for its kind of projection.
     columns : (1, 1, y, x) tensor
-        Columns at the entrance surface [V].
+        Columns at the entrance surface [V], in the host's memory.
     metadata : (1, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
 
     Returns
     -------
     (1, 1, y, x) tensor
-        Mean potential [V]. A large image is done block by block, each with a margin that all columns lie in that lean
-        into it: memory stays bounded, and what lies beyond the field continues the lattice at its own edge, not that of
+        Mean potential [V], in the host's memory; the network's device projects. A large image is done block by block,
+        each with a margin that all columns lie in that lean into it: memory stays bounded, and what lies beyond the
+        field continues the lattice at its own edge, not that of
         the far centre.
     """
     height, width = columns.shape[2:]
-    if network.settings.projection == "direct":
-        return network.project(columns[:, 0], metadata)[:, None]
-    if max(height, width) <= 2 * _BLOCK:
-        return network.project(columns[:, 0], metadata)[:, None]
+    device = next(network.parameters()).device
+
+    def project(part: Tensor) -> Tensor:
+        return network.project(part[:, 0].to(device), metadata.to(device))[:, None].to(columns.device)
+
+    if network.settings.projection == "direct" or max(height, width) <= 2 * _BLOCK:
+        return project(columns)
     lean = math.ceil(float(column_shift(metadata).abs().max()) / network.sampling)
     margin = _MARGIN + min(lean, _BLOCK)
     result = torch.empty_like(columns)
@@ -256,9 +265,9 @@ def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) 
                 (max(0, part.start - margin), min(size, part.stop + margin))
                 for part, size in ((rows, height), (across, width))
             )
-            projected = network.project(columns[:, 0, top:bottom, left:right], metadata)
+            projected = project(columns[..., top:bottom, left:right])
             inner = (slice(rows.start - top, rows.stop - top), slice(across.start - left, across.stop - left))
-            result[:, 0, rows, across] = projected[:, *inner]
+            result[..., rows, across] = projected[..., *inner]
     return result
 
 

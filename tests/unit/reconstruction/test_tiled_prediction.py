@@ -78,6 +78,24 @@ def test_blocks_project_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> No
     assert (whole - lattice)[inside].std() > 0.1 * whole.std()
 
 
+class Elsewhere(PotentialNetwork):
+    """Lies where nothing is computed, and notes where it is asked to project."""
+
+    def project(self, columns: Tensor, metadata: Tensor) -> Tensor:
+        self.seen = {*getattr(self, "seen", ()), columns.device.type, metadata.device.type}
+        return torch.zeros(columns.shape)
+
+
+@pytest.mark.parametrize("block", [32, 384])
+def test_the_device_that_predicts_projects(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, and small images as a whole."""
+    monkeypatch.setattr(tiled_prediction, "_BLOCK", block)
+    made = Elsewhere(SETTINGS, sampling=0.2).to("meta")
+    found = project_large(made, torch.ones(1, 1, 96, 80), torch.from_numpy(METADATA)[None])
+    assert made.seen == {"meta"}
+    assert (found.device.type, found.shape, float(found.abs().max())) == ("cpu", (1, 1, 96, 80), 0)
+
+
 def test_every_tile_is_counted() -> None:
     told: list[tuple[int, int]] = []
     predict_large(Pointwise(SETTINGS), image(150, 260), METADATA, 4, Tiling(96, 0.5, 3), lambda *n: told.append(n))
