@@ -1,5 +1,6 @@
 """What a network has seen: crystals, tilts and thicknesses of its training and validation; what is new of a sample."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,11 +9,15 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.material_data import MaterialData
+from iphasenet.render import crystal_tilt
 from iphasenet.rotations import beam_directions
 from iphasenet.sampling import picometres
 
 SAME_TILT_DEG = 1e-3
 """Two tilts of a crystal are one if the beam's directions in it are no further apart: a tenth of what images tell."""
+
+_SMALL_TILT_DEG = 10.0
+"""Tilts below it are those of a grid of small tilts."""
 
 SEEN = ""
 """What is new of a sample that was trained on or chosen by."""
@@ -58,7 +63,22 @@ def _described(coordinates: Coordinates) -> dict[str, Any]:
 
 
 def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
-    return beam_directions(np.stack([coordinates[name] for name in ("alpha", "beta", "gamma")], axis=-1))
+    """
+    Unit vectors (sample, 3) that are the same at all rotations of a tilt.
+
+    Small tilts are drawn as the lean of the crystal's columns (`render.lab_tilt`), from which the beam's direction in
+    the crystal differs by up to some 0.01°, by another amount at each rotation.
+    """
+    alpha, beta, gamma = (coordinates[name] for name in ("alpha", "beta", "gamma"))
+    found = beam_directions(np.stack([alpha, beta, gamma], axis=-1))
+    small = np.flatnonzero(found[:, 2] > math.cos(math.radians(_SMALL_TILT_DEG)))
+    if len(small):
+        leans = np.array(
+            [crystal_tilt(*map(float, told)) for told in zip(alpha[small], beta[small], gamma[small], strict=True)]
+        )
+        vectors = np.stack([-leans[:, 0], -leans[:, 1], np.ones(len(leans))], axis=-1)
+        found[small] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return found
 
 
 def _polar(directions: NDArray[np.float64]) -> NDArray[np.float64]:

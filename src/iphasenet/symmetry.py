@@ -60,8 +60,7 @@ def transformed_images(
         truths.append(truth.flip(reversed_axes))
     for operation in set(operations):
         rows = [number for number, one in enumerate(operations) if one == operation]
-        signs = metadata.new_tensor([1, -1, 1, -1] if operation >= 4 else [1, 1, 1, 1])
-        known[rows] = _turned_metadata(metadata[rows] * signs, operation % 4)
+        known[rows] = _turned_metadata(_mirrored(known[rows]) if operation >= 4 else known[rows], operation % 4)
     return torch.stack(images).flatten(1, 2), torch.stack(truths), known
 
 
@@ -85,6 +84,12 @@ def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tens
     """
     quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
     return quadrants.flatten(1, 2), _turned_metadata(metadata, turns % 4)
+
+
+def _mirrored(metadata: Tensor) -> Tensor:
+    """Mirror top and bottom: a rotation about x or the beam is the opposite one, and one about y stays."""
+    thickness, alpha, beta, gamma = metadata.unbind(1)
+    return torch.stack([thickness, -alpha, beta, -gamma % 360], dim=1)
 
 
 def _turned_metadata(metadata: Tensor, turns: int) -> Tensor:

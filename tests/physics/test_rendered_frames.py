@@ -79,7 +79,7 @@ def test_every_epoch_sees_new_places_and_rotations_of_the_same_tilts(simulated: 
     first, again, later = crops[0][3], crops[1][3], crops[0][3 + 16]
     assert all(torch.equal(one, two) for one, two in zip(first[:3], again[:3], strict=True))
     assert first[1][0] == later[1][0] and first[3] == later[3] == 3
-    assert float((first[2] - later[2]).abs().mean()) > 0.05 * float(first[2].max())
+    assert float((first[2] - later[2]).abs().mean()) > 0.3 * float(first[2].std())
     # Two rotations of samples, and three more, of two tilts.
     angles = {sample.orientation.rotations_deg for sample in simulated.planned}
     expected = {angle for rotations in angles for angle in rotations}

@@ -63,6 +63,16 @@ def test_samples_of_the_training_split_are_seen_and_so_are_those_of_the_validati
         assert set(what_is_new(seen(GRID), "KNbO3", thinner)) == {"thickness"}
 
 
+def test_tilts_are_known_at_any_rotation_however_large_they_are() -> None:
+    """The beam's directions in a crystal that is tilted by 4 degrees differ by 0.03 degrees over its rotations."""
+    large = replace(GRID, tilt_std_deg=2.0, tilts=40)
+    more = replace(large, rotations=6)
+    described = seen(large)
+    assert set(what_is_new(described, "KNbO3", split_of(more, "train").coordinates)) == {SEEN}
+    assert len(described["KNbO3"]["train"]["tilts_deg"]) == large.split_counts["train"]
+    assert new(large, more) == {"tilt"}
+
+
 def test_other_shares_move_training_tilts_into_the_test_split_and_they_are_found() -> None:
     other = replace(GRID, test_share=0.5)
     data = split_of(other, "test")

@@ -48,7 +48,7 @@ def _networks(context: Context) -> dict[str, PotentialNetwork]:
     steps: dict[str, Any] = read_json(context.output / RESULTS).get("steps", {})
     kept = steps.get("training", {}).get("facts", {}).get("weights")
     if kept:
-        network = trained_network(context, kept)
+        network, _ = trained_network(context, kept)
         found[f"{TRAINED}, feature size {network.settings.feature_size}"] = network
     found["shipped"] = load_weights(SHIPPED / "laptop.safetensors")[0]
     return found

@@ -120,16 +120,29 @@ def alike(table: pandas.DataFrame) -> pandas.Series:
     return agreement >= agreement.max() - ALIKE
 
 
+def ranges_alike(table: pandas.DataFrame) -> list[tuple[float, float]]:
+    """Find the ranges of thicknesses, lowest and highest [nm], between which all that were tried are alike."""
+    rising = table.assign(alike=alike(table)).sort_values("thickness_nm")
+    number = (rising["alike"] != rising["alike"].shift()).cumsum()
+    runs = rising[rising["alike"]].groupby(number)["thickness_nm"]
+    return [(float(low), float(high)) for low, high in zip(runs.min(), runs.max(), strict=True)]
+
+
+def _describe_ranges(ranges: Sequence[tuple[float, float]]) -> str:
+    return " and ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges) + " nm"
+
+
 def describe_scan(table: pandas.DataFrame) -> str:
     """Say in a line which thicknesses explain the images, and which cannot be told apart."""
     found = table[alike(table)]
     if found.empty:
         return "no thickness explains the images; the table means nothing"
-    low, high = found["thickness_nm"].min(), found["thickness_nm"].max()
+    ranges = ranges_alike(table)
+    low, high = ranges[0][0], ranges[-1][1]
     if len(found) == 1:
         said = f"{low:g} nm explains the images best of {len(table)} thicknesses"
     else:
-        said = f"{low:g} to {high:g} nm explain the images alike: they cannot be told apart"
+        said = f"{_describe_ranges(ranges)} explain the images alike: they cannot be told apart"
     ends = [f"{end:g}" for end in (low, high) if end in (table["thickness_nm"].min(), table["thickness_nm"].max())]
     beyond = f"; the table ends at {' and '.join(dict.fromkeys(ends))} nm, and others were not tried" if ends else ""
     return f"{said} (agreement {found['agreement'].min():.2f} to {found['agreement'].max():.2f}){beyond}"
@@ -165,9 +178,10 @@ def draw_scan(table: pandas.DataFrame, output: Path) -> None:
             axes.plot(thickness, table["phase_object"].where(thin), **Look("phase object", ORANGE, "s", "--").curve)
         lowest = float(np.nanmin([*table["agreement"], *table["phase_object"], 0.0]))
         axes.axhspan(lowest, MEANINGLESS, color="0.9", zorder=0, label="means nothing")
-        if len(found := thickness[alike(table)]):
-            low, high = found.min(), found.max()
-            axes.axvspan(low, high, color=BLUE, alpha=0.15, lw=1, zorder=0, label=f"alike: {low:g} to {high:g} nm")
+        ranges = ranges_alike(table)
+        for number, (low, high) in enumerate(ranges):
+            label = None if number else f"alike: {_describe_ranges(ranges)}"
+            axes.axvspan(low, high, color=BLUE, alpha=0.15, lw=1, zorder=0, label=label)
         axes.set(xlabel="assumed thickness [nm]", ylabel="agreement with the recorded images", ylim=(lowest, 1))
         axes.legend(fontsize=8.5)
         save_figure(figure, [output])

@@ -41,6 +41,9 @@ OPTIONS = {
     "camera_centre": "--camera-centre",
     "camera_rotation_deg": "--camera-rotation",
     "turns": "--turns",
+    "tilt_error_deg": "--tilt-error",
+    "thickness_error_percent": "--thickness-error",
+    "columns": "--columns",
 }
 """Keys of the configuration, and the options of `iphasenet reconstruct` that they stand for."""
 

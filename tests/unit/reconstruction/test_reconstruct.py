@@ -241,6 +241,7 @@ def test_ranges_that_are_none_are_refused(text: str) -> None:
         ([0.60, 0.70, 0.85, 0.71, 0.50], "40 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85)"),
         ([0.60, 0.70, 0.75, 0.80, 0.85], "60 nm explains the images best of 5 thicknesses (agreement 0.85 to 0.85); "
          "the table ends at 60 nm"),
+        ([0.84, 0.55, 0.50, 0.83, 0.40], "20 and 50 nm explain the images alike: they cannot be told apart"),
         ([0.1, 0.2, 0.3, 0.49, np.nan], "no thickness explains the images"),
     ],
 )  # fmt: skip

@@ -84,6 +84,9 @@ def test_the_command_understands_every_setting() -> None:
         "camera_centre": [63.5, 64.0],
         "camera_rotation_deg": -90,
         "turns": 1,
+        "tilt_error_deg": 0.05,
+        "thickness_error_percent": 2,
+        "columns": True,
     }
     assert settings.keys() == OPTIONS.keys()
     parser = argparse.ArgumentParser()
