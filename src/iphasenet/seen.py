@@ -64,7 +64,7 @@ def _described(coordinates: Coordinates) -> dict[str, Any]:
 
 def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
     """
-    Unit vectors (sample, 3) that are the same at all rotations of a tilt.
+    Find unit vectors (sample, 3) that are the same at all rotations of a tilt.
 
     Small tilts are drawn as the lean of the crystal's columns (`render.lab_tilt`), from which the beam's direction in
     the crystal differs by up to some 0.01°, by another amount at each rotation.
