@@ -167,7 +167,8 @@ def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str])
     if not found:
         what = f"type symbol {symbol!r} and label {label!r}" if symbol else f"label {label!r}"
         raise InputError(
-            f"{block.path}: found a site with the {what}, which name{'s' * (not symbol)} no element; allowed: such as 'Fe'"
+            f"{block.path}: found a site with the {what}, which name{'s' * (not symbol)} no element; "
+            "allowed: such as 'Fe'"
         )
     return "H" if found == "D" else found, ""
 
