@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,8 @@ def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
         Configuration that `check_form` accepts.
     schema : path
         JSON schema (YAML) of the configuration. Lists that it calls `unordered` hold each entry once, whatever their
-        order.
+        order; entries that are `zero_if_absent` are; a `direction` is that of its least whole numbers; a `path` is
+        written the shortest way.
 
     Returns
     -------
@@ -92,11 +94,16 @@ def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
         return {
             key: child
             for key, child in formed.items()
-            if "default" not in parts[key] or child != _one_form(parts[key]["default"], parts[key])
+            if ("default" not in parts[key] or child != _one_form(parts[key]["default"], parts[key]))
+            and not (rules.get("zero_if_absent") and child == 0)
         }
     if isinstance(value, list):
         entries = [_one_form(entry, rules.get("items", {})) for entry in value]
+        if rules.get("direction") and (divisor := math.gcd(*entries)):
+            entries = [entry // divisor for entry in entries]
         return [entry for entry, _ in groupby(sorted(entries))] if rules.get("unordered") else entries
+    if rules.get("path"):
+        return os.path.normpath(value)
     # YAML has 20, 20.0 and 2.0e+1 for one number.
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 

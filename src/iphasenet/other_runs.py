@@ -57,6 +57,8 @@ def check_other_runs(
             )
         if key == "dataset":
             _check_settings(config, materials, schema, results / name)
+        if key == "trained":
+            _check_image(config, schema, results / name)
         missing = [file for file in _needed(key, config, materials, batches) if not (results / name / file).exists()]
         if missing:
             hint = ", simulated with this run's jobs.tilts_per_job" if missing[0].startswith("images") else ""
@@ -113,6 +115,11 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema:
     if not recorded:
         # Whoever opens the store says what is wrong with it.
         return
+    if set(materials) != set(recorded.get("materials", materials)):
+        raise InputError(
+            f"configuration: select: found {', '.join(materials)}; allowed: all crystals of the data set of "
+            f"{run.name!r} (dataset), {', '.join(recorded['materials'])}"
+        )
     now = dict(_flat(recorded_configuration(config, materials)))
     then = dict(_flat(one_form(recorded, schema)))
     differing = [key for key in sorted(now.keys() | then.keys()) if key != "run" and now.get(key) != then.get(key)]
@@ -123,6 +130,18 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema:
             f"configuration: {first}: found {now.get(first, 'nothing')}, which contradicts the data set of "
             f"{run.name!r} (dataset){others}; allowed: as that was made, {then.get(first, 'without it')}"
         )
+
+
+def _check_image(config: Mapping[str, Any], schema: str | Path, run: Path) -> None:
+    """Refuse images of another size or pixel than those that another run's network and baselines were made on."""
+    recorded = _read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration")
+    then: Mapping[str, Any] = one_form(recorded, schema).get("image", {})
+    for key in ("sampling_angstrom", "pixels"):
+        if key in then and config["image"][key] != then[key]:
+            raise InputError(
+                f"configuration: image.{key}: found {config['image'][key]}, which contradicts the network and the "
+                f"baselines of {run.name!r} (trained); allowed: as they were made, {then[key]}"
+            )
 
 
 def trained_settings(config: Mapping[str, Any], schema: str | Path, results: Path = Path("results")) -> dict[str, Any]:

@@ -19,6 +19,9 @@ SAME_TILT_DEG = 1e-3
 _SMALL_TILT_DEG = 10.0
 """Tilts below it are those of a grid of small tilts."""
 
+SLAB = "slab_thickness"
+"""Coordinate of a data set: thickness as simulated, whole slices [Å]."""
+
 SEEN = ""
 """What is new of a sample that was trained on or chosen by."""
 
@@ -40,9 +43,9 @@ def describe_seen(train: Iterable[MaterialData], validation: Iterable[MaterialDa
     Returns
     -------
     dict
-        By material and split: `thickness_nm`; `tilts_deg`, of each tilt the angle between zone axis and beam and the
-        beam's azimuth in the crystal's frame, from its x to its y; `gamma_deg`, rotations of each of them. Plain
-        values, to 0.0001°.
+        By material and split: `thickness_nm`, and `slab_nm`, as simulated, where the data say so; `tilts_deg`, of each
+        tilt the angle between zone axis and beam and the beam's azimuth in the crystal's frame, from its x to its y;
+        `gamma_deg`, rotations of each of them. Plain values, to 0.0001°.
     """
     found: dict[str, Any] = {}
     for split, parts in (("train", train), ("validation", validation)):
@@ -55,11 +58,17 @@ def _described(coordinates: Coordinates) -> dict[str, Any]:
     rotations: dict[tuple[float, float], set[float]] = {}
     for tilt, gamma in zip(_polar(_directions(coordinates)), coordinates["gamma"], strict=True):
         rotations.setdefault((float(tilt[0]), float(tilt[1])), set()).add(round(float(gamma), 4))
+    slabs = {"slab_nm": sorted(_slabs(coordinates))} if SLAB in coordinates else {}
     return {
         "thickness_nm": np.unique(coordinates["thickness_nm"]).tolist(),
+        **slabs,
         "tilts_deg": [list(tilt) for tilt in rotations],
         "gamma_deg": [sorted(gammas) for gammas in rotations.values()],
     }
+
+
+def _slabs(coordinates: Coordinates) -> set[float]:
+    return {picometres(value / 10) / 1000 for value in coordinates[SLAB].tolist()}
 
 
 def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
@@ -127,6 +136,10 @@ def what_is_new(seen: Mapping[str, Any] | None, material: str, coordinates: Coor
         ) from error
     if tilts:
         known = {picometres(value) for part in splits[material] for value in part["thickness_nm"]}
+        if SLAB in coordinates and all("slab_nm" in part for part in splits[material]):
+            # Two nominal thicknesses may be as many slices.
+            thickness = coordinates[SLAB] / 10
+            known = {picometres(value) for part in splits[material] for value in part["slab_nm"]}
         nearest = 2 * np.sin(np.deg2rad(SAME_TILT_DEG) / 2)
         apart = np.linalg.norm(_directions(coordinates)[:, None] - np.concatenate(tilts), axis=-1).min(axis=1)
         first = np.where(apart > nearest, "tilt", "")

@@ -138,10 +138,15 @@ def rewritten(value: Any, rules: dict[str, Any], draw: Callable[[int], int]) -> 
         parts = {key: properties.get(key, others if isinstance(others, dict) else {}) for key in value}
         added = {key: part["default"] for key, part in properties.items() if "default" in part and key not in value}
         keys = sorted(value, key=lambda _key: draw(1000))
+        added |= {"Xx": 0, "C10": 0.0} if rules.get("zero_if_absent") else {}
         return {key: rewritten(value[key], parts[key], draw) for key in keys} | (added if draw(2) else {})
     if isinstance(value, list):
         entries = [rewritten(entry, rules.get("items", {}), draw) for entry in value]
+        if rules.get("direction") and draw(2):
+            return [3 * entry for entry in entries]
         return sorted(entries, key=lambda _entry: draw(1000)) if rules.get("unordered") else entries
+    if rules.get("path") and draw(2):
+        return f"./resources/../{value}"
     is_number = isinstance(value, int) and not isinstance(value, bool) and rules.get("type") == "number"
     return float(value) if is_number and draw(2) else value
 

@@ -102,13 +102,21 @@ def test_settings_that_another_runs_data_set_contradicts_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=f"^configuration: {found}"):
         check(results, dataset="tiny", **{section: {**SHIPPED[section], key: value}})
-    # A run of its own may have them, with another run's network.
-    check(results, trained="tiny", **{section: {**SHIPPED[section], key: value}})
+    # A run of its own may have them, with another run's network, which knows images of one size.
+    if section != "image":
+        check(results, trained="tiny", **{section: {**SHIPPED[section], key: value}})
+
+
+@pytest.mark.parametrize(("key", "value"), [("pixels", 96), ("sampling_angstrom", 0.15)])
+def test_images_that_another_runs_network_does_not_take_are_refused(key: str, value: float, results: Path) -> None:
+    line = rf"^configuration: image\.{key}: found {value}, which contradicts .*'tiny' \(trained\); allowed: as they"
+    with pytest.raises(InputError, match=line):
+        check(results, trained="tiny", image={**SHIPPED["image"], key: value})
 
 
 def test_another_selection_than_the_data_sets_is_refused(results: Path) -> None:
     """The training reads all of it."""
-    with pytest.raises(InputError, match=r"materials\.MoS2\.cif: found nothing, which contradicts the data set"):
+    with pytest.raises(InputError, match=r"select: found GaN; allowed: all crystals .*'tiny' \(dataset\), GaN, MoS2"):
         check_other_runs(config(dataset="tiny"), ["GaN"], lambda _: (0, 1), SCHEMA, results)
 
 

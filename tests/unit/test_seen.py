@@ -63,6 +63,17 @@ def test_samples_of_the_training_split_are_seen_and_so_are_those_of_the_validati
         assert set(what_is_new(seen(GRID), "KNbO3", thinner)) == {"thickness"}
 
 
+def test_a_slab_under_another_label_is_no_new_thickness() -> None:
+    data = split_of(GRID, "train")
+    slabs = {**data.coordinates, "slab_thickness": np.round(10 * data.coordinates["thickness_nm"] / 2.6) * 2.6}
+    described = describe_seen([replace(data, coordinates=slabs)], [])
+    relabelled = {**slabs, "thickness_nm": slabs["thickness_nm"] + 0.05}
+    assert set(what_is_new(described, "KNbO3", relabelled)) == {SEEN}
+    assert set(what_is_new(described, "KNbO3", {**slabs, "slab_thickness": slabs["slab_thickness"] + 2.6})) >= {
+        "thickness"
+    }
+
+
 def test_tilts_are_known_at_any_rotation_however_large_they_are() -> None:
     """The beam's directions in a crystal that is tilted by 4 degrees differ by 0.03 degrees over its rotations."""
     large = replace(GRID, tilt_std_deg=2.0, tilts=40)

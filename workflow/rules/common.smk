@@ -6,6 +6,10 @@ from functools import cache
 from pathlib import Path
 from subprocess import CalledProcessError
 
+CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+# The workflow's own library, whatever the environment of Snakemake holds.
+sys.path.insert(0, str(CHECKOUT / "src"))
+
 from iphasenet import job_resources
 from iphasenet.checkout import check_path, check_writable
 from iphasenet.config import (
@@ -22,7 +26,7 @@ from iphasenet.other_runs import (
     recorded_configuration,
     trained_settings,
 )
-from iphasenet.sampling import Grid, orientations
+from iphasenet.sampling import Grid, orientations, samples
 from iphasenet.sizes import check_disk
 from iphasenet.stage import STAGE_VERSIONS
 from iphasenet.user_images.folder import (
@@ -43,7 +47,6 @@ def deployment_methods():
     return {method.name for method in workflow.deployment_settings.deployment_method}
 
 
-CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 SCHEMA = workflow.source_path("../schemas/config.schema.yaml")
 IMAGES = {}
 try:
@@ -157,6 +160,16 @@ try:
 except InputError as error:
     sys.exit(str(error))
 config.update(trained_settings(config, SCHEMA))
+
+
+def planned_slab(wildcards):
+    """Samples of a tilt of a crystal that ends: what else the seed and the grid say changes none of them."""
+    planned = samples(config["seed"], wildcards.material, GRID)
+    return [
+        repr(sample)
+        for sample in planned
+        if sample.orientation.index == int(wildcards.tilt)
+    ]
 
 
 def test_tilt(wildcards):

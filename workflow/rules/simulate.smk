@@ -80,8 +80,7 @@ rule simulate_slabs:
         gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["slabs"],
-        seed=lookup(within=config, dpath="seed"),
-        grid=lookup(within=config, dpath="grid"),
+        samples=planned_slab,
         image=lookup(within=config, dpath="image"),
         optics=lookup(within=config, dpath="optics"),
         crystal=crystal_of,

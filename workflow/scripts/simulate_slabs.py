@@ -9,13 +9,12 @@ from iphasenet.structure import crystal_cell
 
 params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
-settings = snakemake.config["simulation"]
+config, settings = snakemake.config, snakemake.config["simulation"]
 
 with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0], snakemake.output) as log:
     cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif})
-    planned = [
-        sample for sample in samples(params.seed, material, Grid(**params.grid)) if sample.orientation.index == tilt
-    ]
+    every = samples(config["seed"], material, Grid(**config["grid"]))
+    planned = [sample for sample in every if sample.orientation.index == tilt]
     device = choose_device(settings["device"])
     memory = settings["multislice"]["memory_mb"]
     rendered = simulate_slabs(
