@@ -1,4 +1,4 @@
-"""What the name of a space group means: gemmi's settings for Hermann-Mauguin names, full, short and old, with remarks."""
+"""What a space group's name means: gemmi's settings for full, short and old Hermann-Mauguin names with remarks."""
 
 import re
 from dataclasses import dataclass, replace
@@ -121,7 +121,7 @@ def _allowed(found: _Alternatives, remark: _Remark) -> _Alternatives:
 
 
 def _glued(text: str, remark: _Remark) -> _Alternatives:
-    """Settings of a name with its extension at the end, such as Fd-3mZ and R-3mHR."""
+    """List the settings of a name with its extension at the end, such as Fd-3mZ and R-3mHR."""
     for extension in _GLUED:
         base = text[: -len(extension)].strip()
         if base and text.upper().endswith(extension):
@@ -133,7 +133,7 @@ def _glued(text: str, remark: _Remark) -> _Alternatives:
 
 
 def _called(name: str) -> _Alternatives:
-    """Settings of a name without remarks."""
+    """List the settings of a name without remarks."""
     direct = gemmi.find_spacegroup_by_name(name)
     if direct is not None and direct.ext in "HR" and name[1:].upper().endswith(("H", "R")):
         return ()  # with its axes at the end

@@ -1,15 +1,19 @@
 """CIFs as others write them: the crystal that is meant, with a word where it is not plain, or one line."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import gemmi
+import numpy as np
 import pytest
+import spglib
 
 from iphasenet.cif_claims import read_formula
 from iphasenet.cif_file import number, read_block
 from iphasenet.crystal_file import Crystal, read_crystal
 from iphasenet.errors import InputError, InputWarning
+from iphasenet.space_group import Group
 from iphasenet.space_group_name import settings_called
 from iphasenet.structure import read_structure
 
@@ -88,6 +92,12 @@ SYMMETRY = {
         "loop_\n_space_group_symop_magn_centering.xyz\nx,y,z,+1\nx,y+1/2,z+1/2,-1\nx+1/2,y,z+1/2,-1\nx+1/2,y+1/2,z,+1",
     ),
     "name, only the identity, and a formula": (FM3M, operations("x,y,z"), *FORMULA),
+    "a number that is none": ("_symmetry_Int_Tables_number 0", all_operations("F m -3 m")),
+    "a number that is not told": ("_symmetry_Int_Tables_number n/a", FM3M),
+    "a number with decimals": ("_space_group_IT_number 225.0",),
+    "a name as the number": ("_symmetry_Int_Tables_number 'F m -3 m'", FM3M),
+    "a number in the name": (name("Fm-3m (No. 225)"),),
+    "the origin of a group that has one": (name("Fm-3m:1"),),
     "numbers that contradict each other, and a formula": ("_space_group_IT_number 221", FM3M, *FORMULA),
 }
 
@@ -111,10 +121,10 @@ UNCLEAR = {
     "no group": ((operations("x+y,y,z"),), "no group of a crystal"),
     "no symmetry of a lattice": ((operations("x,x,z"),), "no symmetry of any lattice"),
     "a modulated crystal": (("_cell_modulation_dimension 1", FM3M), "modulated crystal"),
-    "a number beyond": (("_space_group_IT_number 231",), "space-group number '231'; allowed: 1 to 230"),
+    "a number beyond": (("_space_group_IT_number 231",), "space-group number '231', which is none of 1 to 230"),
     "a crystal system that is another": (
         (name("P 1"), "_space_group_crystal_system cubic"),
-        "its crystal system is 'cubic', but its name 'P 1' is triclinic",
+        "its crystal system is 'cubic', but that of its name 'P 1' is 'triclinic'",
     ),
 }
 
@@ -161,7 +171,7 @@ def test_an_origin_that_nothing_decides_is_asked_for(tmp_path):
 
 def test_an_operation_must_leave_the_cell_as_it_is(tmp_path):
     message = refused(tmp_path, FM3M, cell=(5.64, 5.64, 5.9, 90, 90, 90))
-    assert "does not leave the cell as it is (strain 4.7 %)" in message
+    assert "by which the cell does not stay as it is (strain 4.7 %)" in message
     assert contents(read(tmp_path, FM3M, cell=(5.64, 5.64, 5.645, 90, 90, 90))) == ROCK_SALT
 
 
@@ -190,7 +200,34 @@ def test_all_atoms_listed_below_a_name(tmp_path):
     found = read(tmp_path, FM3M, operations("x,y,z"), sites=WHOLE)
     assert contents(found) == ROCK_SALT
     assert "contradicts its name 'F m -3 m'" in found.warnings[0]
-    assert "two sites at one place" in refused(tmp_path, FM3M, sites=WHOLE)
+    again = read(tmp_path, FM3M, sites=WHOLE)
+    assert contents(again) == ROCK_SALT
+    assert again.warnings[0] == "the places of site Na0 are listed again as Na1, Na2, Na3; they are taken once"
+
+
+SPARSE = "found only ClNa in a cell of 179.4 Å³; atoms or symmetry may be missing"
+
+
+def test_an_all_but_empty_cell(tmp_path):
+    """The asymmetric unit under P 1 is said; without a word on symmetry it stays a question."""
+    assert read(tmp_path, name("P 1")).warnings == (SPARSE,)
+    told = ("_chemical_formula_sum 'Na4 Cl4'", "_cell_formula_units_Z 4")
+    cell = (8, 9, 13, 90, 100, 90)
+    sites = tuple(f"{e}{k} {e} .{k}{j} .{k} .{j}5" for k, (e, j) in enumerate([("Na", 1), ("Cl", 4), ("Na", 7)] * 2, 1))
+    sites = (*sites, "Cl7 Cl .8 .15 .5", "Cl8 Cl .05 .9 .9")
+    assert "4 Na for 16" in refused(tmp_path, *told, sites=sites, cell=cell)
+    assert "neither formula with Z nor density confirms the 8" in refused(tmp_path, *told, sites=WHOLE)
+    # Eight atoms leave a cell of 921 Å³ too empty for the formula to be its contents, as where pymatgen writes it.
+    assert "4 Na for 16" in refused(tmp_path, *told, name("P 1"), sites=sites, cell=cell)
+    confirmed = read(tmp_path, *FORMULA, sites=WHOLE)
+    assert confirmed.warnings == ("no symmetry told (P 1), which the rest of the file confirms",)
+
+
+@pytest.mark.parametrize("element", ["Cs", "K", "Ba"])
+def test_large_atoms_fill_a_cell(tmp_path, element):
+    edge = {"Cs": 6.14, "K": 5.33, "Ba": 5.03}[element]
+    sites = (f"{element}1 {element} 0 0 0",)
+    assert read(tmp_path, name("I m -3 m"), sites=sites, cell=(edge, edge, edge, 90, 90, 90)).warnings == ()
 
 
 def test_the_contents_of_the_cell_as_a_formula(tmp_path):
@@ -214,10 +251,75 @@ def test_the_contents_of_the_cell_as_a_formula(tmp_path):
         ("R-3mR", "R -3 m:R"),
         ("R -3 m H", "R -3 m:H"),
         ("P 2~1~/c", "P 1 21/c 1"),
+        ("P 2(1)/c", "P 1 21/c 1"),
+        ("P2(1)/c", "P 1 21/c 1"),
+        ("P 1 2(1)/c 1", "P 1 21/c 1"),
+        ("P2_{1}/c", "P 1 21/c 1"),
+        ("P2<sub>1</sub>/c", "P 1 21/c 1"),
+        ("P 21 / c", "P 1 21/c 1"),
+        ("P 2(1)", "P 1 21 1"),
+        ("P 2(1) 2(1) 2(1)", "P 21 21 21"),
+        ("Pna2(1)", "P n a 21"),
+        ("P 6(3)/m", "P 63/m"),
+        ("I 4(1)/a m d :2", "I 41/a m d:2"),
+        (r"Fm\bar{3}m", "F m -3 m"),
+        ("FD3-MZ", "F d -3 m:2"),
+        ("Fm-3m #225", "F m -3 m"),
+        ("P 21/c (unique axis b)", "P 1 21/c 1"),
+        ("F d -3 m, origin 2", "F d -3 m:2"),
+        ("R 3 c {rhombohedral axes}", "R 3 c:R"),
+        ("R -3 m {hexagonal axes}", "R -3 m:H"),
+        ("R -3 m HR", "R -3 m:H"),
+        ("R-3mRR", "R -3 m:R"),
     ],
 )
 def test_names(full, setting):
     assert [entry.xhm() for entry in settings_called(full)[0]] == [setting]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "P 22/c",
+        "P 2/1/c",
+        "P 2-1/c",
+        "C 2(1)/c",
+        "P 21/q",
+        "Fm-3m (No. 221)",
+        "Fm-3m:2",
+        "R 3 c {obverse}",
+        "P n m a/2",
+    ],
+)
+def test_names_of_none(text):
+    """Nothing is left out of a name: P 2(1)/c was P c, and P2(1) was P 2."""
+    assert settings_called(text) == ()
+
+
+def _brackets(text: str) -> str:
+    return re.sub(r"(?<![-\d])([2346])([1-5])(?!\d)", r"\1(\2)", text)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [str, str.upper, _brackets, lambda text: _brackets(text).replace(" ", "")],
+    ids=["as it is", "upper", "(", "(("],
+)
+def test_every_name_of_the_table(form):
+    for entry in gemmi.spacegroup_table_itb():
+        for text in (form(entry.xhm()), f"{form(entry.xhm())} (No. {entry.number})"):
+            assert [found.xhm() for found in settings_called(text)[0]] == [entry.xhm()], text
+
+
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
+def test_every_full_name_of_another_table():
+    """Spglib's full names, but those with a double plane (e), which name two settings."""
+    for hall_number in range(1, 531):
+        full, listed = (read(hall_number) for read in (spglib.get_spacegroup_type, spglib.get_symmetry_from_database))
+        if "/e" not in full.international_full:
+            wanted = Group(listed["rotations"].astype(np.int64), listed["translations"])
+            found = settings_called(full.international_full)[0]
+            assert wanted.keys in [Group.of(entry.operations()).keys for entry in found], full
 
 
 ELEMENTS = {
@@ -230,6 +332,15 @@ ELEMENTS = {
     ),
     "charges": ("Fe Fe3+ 0 0 0", COLUMNS, (), {"Fe": 4}),
     "deuterium": ("D1 D 0 0 0", COLUMNS, ("_chemical_formula_sum D",), {"H": 4}),
+    "a charge after its sign": ("O1 O2- 0 0 0", COLUMNS, (), {"O": 4}),
+    "a valence and a charge": ("Fe Fe3+2 0 0 0", COLUMNS, (), {"Fe": 4}),
+    "a sign before the charge": ("Na Na+1 0 0 0", COLUMNS, (), {"Na": 4}),
+    "an isotope": ("Na1 23Na 0 0 0", COLUMNS, (), {"Na": 4}),
+    "an isotope as a label": ("57Fe . 0 0 0", COLUMNS, (), {"Fe": 4}),
+    "a decimal comma": ("Na1 Na 0,0 0 0", COLUMNS, (), {"Na": 4}),
+    "water": ("Wat1 0 0 0", "label fract_x fract_y fract_z", (), {"O": 4}),
+    "water as a symbol": ("Na1 H2O 0 0 0", COLUMNS, (), {"O": 4}),
+    "wrong case with a formula of carbon and oxygen": ("A CO 0 0 0", COLUMNS, ("_chemical_formula_sum C",), {"C": 4}),
     "a form factor's name": ("Si1 Sival 0 0 0", COLUMNS, (), {"Si": 4}),
     "Ob is oxygen": ("Ob 0 0 0", "label fract_x fract_y fract_z", ("_chemical_formula_sum O",), {"O": 4}),
     "Wa is the oxygen of water": (
@@ -254,7 +365,7 @@ def test_elements_and_occupancies(tmp_path, site, columns, told, atoms):
 
 SITES = {
     "a label of two meanings": (("NA1 0 0 0",), "label fract_x fract_y fract_z", "'NA1' .* may be Na or N"),
-    "a label of none": (("Wa1 0 0 0",), "label fract_x fract_y fract_z", "label 'Wa1', which name no element"),
+    "a label of none": (("Wa1 0 0 0",), "label fract_x fract_y fract_z", "label 'Wa1', which names no element"),
     "a vacancy that looks like vanadium": (("V1 Va 0 0 0",), COLUMNS, "type symbol 'Va' and label 'V1'"),
     "an alloy": (("M1 '0.6Cu + 0.4Al' 0 0 0",), COLUMNS, "several elements, '0.6Cu . 0.4Al', at site M1"),
     "an alloy in short": (("M1 Cu0.6Al0.4 0 0 0",), COLUMNS, "several elements"),
@@ -264,12 +375,13 @@ SITES = {
         r"two elements at one place: Sr1 \(Sr 1\) and Ba1 \(Ba 1\)",
     ),
     "two elements at images": (("Sr1 Sr 0 0 0", "Ba1 Ba 0 .5 .5"), COLUMNS, "two elements at one place"),
-    "one element twice": (("Na1 Na 0 0 0", "Na2 Na 0 0 0"), COLUMNS, "two sites at one place"),
     "a partly occupied site": (("Na1 Na 0 0 0 .9",), WITH_OCCUPANCY, r"partly occupied sites, Na1 \(Na 0.9\)"),
     "a mixed site": (("A Na 0 0 0 .9", "B K .5 .5 0 .1"), WITH_OCCUPANCY, r"sites, A \(Na 0.9\) with B \(K 0.1\)"),
     "an occupancy of 2": (("Na1 Na 0 0 0 2",), WITH_OCCUPANCY, "occupancy 2 at site Na1; allowed: 0 to 1"),
     "no coordinates": (("Na1 Na 0 0 0", "H1 H ? ? ?"), COLUMNS, "found the site H1 without coordinates"),
     "radii": (("Na1 Na 0 0 0", "Cl1 Cl .2 .0 .0"), COLUMNS, r"1\.128 Å apart, which their radii do not allow"),
+    "halves of equivalent positions": (("A Na 0 0 0 .5", "B Na .5 .5 0 .5"), WITH_OCCUPANCY, "partly occupied sites"),
+    "a group of atoms": (("Na1 H3O+ 0 0 0",), COLUMNS, "type symbol 'H3O.' and label 'Na1', which name no element"),
     "a wrong multiplicity": (
         ("Na1 Na 4 0 0 0", "Cl1 Cl 8 .5 .5 .5"),
         "label type_symbol symmetry_multiplicity fract_x fract_y fract_z",
@@ -282,6 +394,18 @@ SITES = {
 def test_sites_that_are_refused(tmp_path, sites, columns, message):
     with pytest.raises(InputError, match=message):
         read(tmp_path, FM3M, sites=sites, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ((0.2, 0.8), r"partly occupied sites, O1A \(O 0.2\), O1B \(O 0.8\)"),
+        ((1, 1), "found O1A .* 0.282 Å apart, which their radii do not allow"),
+    ],
+)
+def test_a_split_position_is_not_merged(tmp_path, shares, message):
+    sites = (f"O1A O .5 .5 .47 {shares[0]}", f"O1B O .5 .5 .52 {shares[1]}")
+    assert re.search(message, refused(tmp_path, name("P 1"), sites=sites, columns=WITH_OCCUPANCY))
 
 
 def test_valences_of_one_site_are_added(tmp_path):
@@ -314,6 +438,10 @@ CONTENTS = {
     "formula and Z": (("_chemical_formula_sum 'Cl2 Na'", "_cell_formula_units_Z 4"), "4 Cl for 8"),
     "formula alone": (("_chemical_formula_sum 'Cl2 Na'",), "found Cl4Na4 in the cell, but its formula is 'Cl2 Na'"),
     "an element that the formula lacks": (("_chemical_formula_sum Na",), "4 Cl for 0"),
+    "a plain symbol that the formula lacks": (
+        ("_chemical_formula_sum 'C Na'", "_cell_formula_units_Z 4"),
+        "4 Cl for 0",
+    ),
     "density": (("_exptl_crystal_density_diffrn 2.5",), "2.16 g/cm³, but it says 2.5 g/cm³"),
     "volume": (("_cell_volume 150",), "a cell of 179.406 Å³, but it says 150 Å³"),
 }
@@ -327,10 +455,87 @@ def test_a_contradiction_names_both_sides(tmp_path, told, message):
 def test_missing_hydrogen_is_a_warning(tmp_path):
     path = tmp_path / "ice.cif"
     path.write_text(
-        text_of(name("P 1"), "_chemical_formula_sum 'H2 O'", "_cell_formula_units_Z 1", sites=("O1 O 0 0 0",))
+        text_of(
+            name("P 1"),
+            "_chemical_formula_sum 'H2 O'",
+            "_cell_formula_units_Z 1",
+            sites=("O1 O 0 0 0",),
+            cell=(3, 3, 3, 90, 90, 90),
+        )
     )
     with pytest.warns(InputWarning, match=r"ice\.cif: its list of atoms lacks 2 H of its formula"):
         assert len(read_structure(path)) == 1
+
+
+def test_attached_hydrogen(tmp_path):
+    columns = COLUMNS + " attached_hydrogens"
+    sites, cell = ("Mg1 Mg 0 0 0 0", "O1 O 1/3 2/3 .22 1"), (3.142, 3.142, 4.766, 90, 90, 120)
+    more = {"sites": sites, "columns": columns, "cell": cell}
+    brucite = ("_chemical_formula_sum 'H2 Mg O2'", "_cell_formula_units_Z 1", "_exptl_crystal_density_diffrn 2.38")
+    for told in ((), brucite):
+        assert read(tmp_path, name("P -3 m 1"), *told, **more).warnings == (
+            "its list of atoms lacks 2 H, attached to O1",
+        )
+    assert "2 H for 1" in refused(tmp_path, name("P -3 m 1"), "_chemical_formula_sum 'H Mg O2'", **more)
+
+
+@pytest.mark.parametrize("density", [0.784, 0.885])
+def test_the_mass_of_deuterium_or_hydrogen(tmp_path, density):
+    told = (FM3M, "_chemical_formula_sum 'D Li'", "_cell_formula_units_Z 4", f"_exptl_crystal_density_diffrn {density}")
+    found = read(tmp_path, *told, sites=("Li1 Li 0 0 0", "D1 D .5 .5 .5"), cell=(4.068, 4.068, 4.068, 90, 90, 90))
+    assert contents(found) == {"Li": 4, "H": 4}
+
+
+@pytest.mark.parametrize(
+    ("site", "columns"), [("X1 X", COLUMNS), ("Va1 Va", COLUMNS), ("Q1 .", COLUMNS), ("C1 Cg", COLUMNS)]
+)
+def test_what_is_no_atom_is_left_out(tmp_path, site, columns):
+    found = read(tmp_path, FM3M, *FORMULA, sites=(*SALT, f"{site} .25 .25 .25"), columns=columns)
+    assert contents(found) == ROCK_SALT
+    assert "is no atom" in found.warnings[0]
+
+
+GRID = tuple((i / 5, j / 5, k / 5) for i in range(5) for j in range(5) for k in range(5))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "formula", "message"),
+    [
+        (["C"] * 124 + ["Cd"], "C124", "1 Cd for 0"),
+        (["C"] * 124 + ["Cd"], "C125", "124 C for 125"),
+        (["C"] * 119, "C120", "119 C for 120"),
+        (["C"] * 121, "C120", "121 C for 120"),
+        (["C"] * 62 + ["N"] * 62, "C63 N62", "62 C for 63"),
+    ],
+)
+def test_atoms_are_counted_one_by_one(tmp_path, symbols, formula, message):
+    """One per cent hid whole atoms of large cells, and a formula made carbon of cadmium."""
+    told = (name("P 1"), f"_chemical_formula_sum '{formula}'", "_cell_formula_units_Z 1")
+    rows = tuple(f"{s}{k} {s} {x} {y} {z}" for k, (s, (x, y, z)) in enumerate(zip(symbols, GRID, strict=False)))
+    assert message in refused(tmp_path, *told, sites=rows, cell=(12, 12, 12, 90, 90, 90))
+
+
+def test_a_formula_may_be_rounded(tmp_path):
+    """0.33 of 12 are 4 atoms."""
+    told = (name("P 1"), "_chemical_formula_sum 'C0.33 N'", "_cell_formula_units_Z 12")
+    rows = tuple(
+        f"{s}{k} {s} {x} {y} {z}" for k, (s, (x, y, z)) in enumerate(zip("C" * 4 + "N" * 12, GRID, strict=False))
+    )
+    assert contents(read(tmp_path, *told, sites=rows, cell=(8, 8, 8, 90, 90, 90))) == {"C": 4, "N": 12}
+    assert "3 C for 3.96" in refused(tmp_path, *told, sites=rows[1:], cell=(8, 8, 8, 90, 90, 90))
+
+
+def test_multiplicities_that_are_all_one(tmp_path):
+    columns = "label type_symbol symmetry_multiplicity fract_x fract_y fract_z"
+    found = read(tmp_path, FM3M, sites=("Na1 Na 1 0 0 0", "Cl1 Cl 1 .5 .5 .5"), columns=columns)
+    assert contents(found) == ROCK_SALT
+    assert found.warnings == ("found 4 places of site Na1; the multiplicity 1 that it says is not used",)
+
+
+def test_a_block_that_stands_twice(tmp_path):
+    path = tmp_path / "twice.cif"
+    path.write_text(2 * text_of(FM3M, block="7"))
+    assert contents(read_crystal(path)) == contents(read_crystal(path, "7")) == ROCK_SALT
 
 
 @pytest.mark.parametrize(
@@ -345,6 +550,7 @@ def test_missing_hydrogen_is_a_warning(tmp_path):
         ("C3 H4 D2", {"C": 3, "H": 6}),
         ("Ba0.5 O3 Sr0.5 Ti", {"Ba": 0.5, "O": 3, "Sr": 0.5, "Ti": 1}),
         ("(H2 O)2 Na", None),
+        ("(O H2)", {"H": 2, "O": 1}),
         ("IN", None),
     ],
 )
@@ -411,7 +617,14 @@ def test_cells_that_are_none(tmp_path, cell, message):
 
 
 def test_numbers():
-    assert [number(text) for text in ("5.640(2)", "-.5", "1/4", "2.", "1e-3")] == [5.64, -0.5, 0.25, 2.0, 0.001]
+    assert [number(text) for text in ("5.640(2)", "-.5", "1/4", "2.", "1e-3", "0,25(1)")] == [
+        5.64,
+        -0.5,
+        0.25,
+        2,
+        0.001,
+        0.25,
+    ]
     assert all(str(number(text)) == "nan" for text in ("?", ".", "", "x", "1/0", "1 2"))
 
 

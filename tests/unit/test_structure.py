@@ -4,9 +4,11 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import spglib
+import yaml
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
@@ -14,7 +16,8 @@ from iphasenet.errors import InputError, InputWarning
 from iphasenet.structure import crystal_cell, orthogonal_cell, read_structure
 from iphasenet.translations import lateral_translations
 
-STRUCTURES = Path(__file__).resolve().parents[2] / "resources" / "structures"
+ROOT = Path(__file__).resolve().parents[2]
+STRUCTURES = ROOT / "resources" / "structures"
 MATERIALS = ("GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3")
 
 CELLS = {
@@ -334,6 +337,15 @@ def test_the_crystal_of_a_configuration(tmp_path):
     assert crystal_cell(entry, tmp_path) == orthogonal_cell(load("GaN"), (1, 0, 0))
 
 
+def test_a_block_that_yaml_reads_as_a_number(tmp_path):
+    """Databases call blocks 1011280."""
+    (tmp_path / "numbers.cif").write_text((STRUCTURES / "GaN.cif").read_text().replace("data_GaN", "data_1011280"))
+    materials = {"GaN": {"cif": "numbers.cif", "zone_axis": [1, 0, 0], "block": 1011280}}
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    jsonschema.validate(materials, schema["properties"]["materials"])
+    assert crystal_cell(materials["GaN"], tmp_path) == orthogonal_cell(load("GaN"), (1, 0, 0))
+
+
 def test_input_is_left_alone():
     atoms = load("GaN")
     copy = atoms.copy()
@@ -408,7 +420,7 @@ def test_two_structures(tmp_path):
 def test_partial_occupancy(tmp_path):
     path = write_cif(tmp_path, "Na1 Na 0 0 0 0.5", "Cl1 Cl 0.5 0.5 0.5 1.0")
     with pytest.raises(
-        InputError, match=r"bad\.cif: found partly occupied sites, Na1 \(Na 0\.5\); only one element with 1"
+        InputError, match=r"bad\.cif: found partly occupied sites, Na1 \(Na 0\.5\); allowed: one element with"
     ):
         read_structure(path)
 
