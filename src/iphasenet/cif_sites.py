@@ -165,11 +165,8 @@ def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str])
     if not found and (not symbol or formula):
         found = _of_label(block, label, formula)
     if not found:
-        what = f"type symbol {symbol!r} and label {label!r}" if symbol else f"label {label!r}"
-        raise InputError(
-            f"{block.path}: found a site with the {what}, which name{'s' * (not symbol)} no element; "
-            "allowed: such as 'Fe'"
-        )
+        what = f"type symbol {symbol!r} and label {label!r}, which name" if symbol else f"label {label!r}, which names"
+        raise InputError(f"{block.path}: found a site with the {what} no element; allowed: such as 'Fe'")
     return "H" if found == "D" else found, ""
 
 

@@ -156,19 +156,22 @@ def _check(
 
 def _check_multiplicities(path: Path, told: list[Orbit], group: Group) -> list[str]:
     """Compare the places of sites with the multiplicities that the file says; what is not used is a warning."""
-    # SHELX-97 called the order of the site symmetry by the tag of the multiplicity.
-    for measure in (lambda orbit: len(orbit.positions), lambda orbit: len(group) / len(orbit.positions)):
-        wrong = [orbit for orbit in told if orbit.site.multiplicity != measure(orbit)]
-        if not wrong:
-            break
-    else:
-        first = next(orbit for orbit in told if orbit.site.multiplicity != len(orbit.positions))
-        text = f"{len(first.positions)} places of site {first.site.label}"
-        if not {orbit.site.multiplicity for orbit in told} <= {0, 1}:
-            raise InputError(f"{path}: found {text}, but it says a multiplicity of {first.site.multiplicity:g}")
-        # Some programs write 1 or 0 for every site.
-        return [f"found {text}; the multiplicity {first.site.multiplicity:g} that it says is not used"]
-    return []
+
+    def places(orbit: Orbit) -> float:
+        return len(orbit.positions)
+
+    def order_of_site(orbit: Orbit) -> float:
+        """Which SHELX-97 wrote by the tag of the multiplicity."""
+        return len(group) / len(orbit.positions)
+
+    if any(all(orbit.site.multiplicity == meant(orbit) for orbit in told) for meant in (places, order_of_site)):
+        return []
+    first = next(orbit for orbit in told if orbit.site.multiplicity != places(orbit))
+    text = f"{len(first.positions)} places of site {first.site.label}"
+    if not {orbit.site.multiplicity for orbit in told} <= {0, 1}:
+        raise InputError(f"{path}: found {text}, but it says a multiplicity of {first.site.multiplicity:g}")
+    # Some programs write 1 or 0 for every site.
+    return [f"found {text}; the multiplicity {first.site.multiplicity:g} that it says is not used"]
 
 
 def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:
