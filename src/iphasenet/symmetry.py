@@ -1,11 +1,10 @@
 """Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-from iphasenet.rotations import turned_about_beam
 
 OPERATIONS = 8
 """Four quarter turns, each without and with a mirror before it."""
@@ -93,8 +92,27 @@ def _mirrored(metadata: Tensor) -> Tensor:
 
 
 def _turned_metadata(metadata: Tensor, turns: int) -> Tensor:
-    """Turn a crystal as a whole: angles of any size are those of its rotation."""
+    """
+    Turn a crystal as a whole: angles of any size are those of its rotation.
+
+    As `rotations.turned_about_beam`, on the device that holds them: a step of the training waits for no other.
+    """
     if not turns:
         return metadata
-    angles = turned_about_beam(metadata[:, 1:].cpu().numpy(), -90.0 * turns)
-    return torch.cat([metadata[:, :1], torch.from_numpy(angles).to(metadata)], dim=1)
+    angles = metadata[:, 1:].double().deg2rad()
+    (sin_a, sin_b, sin_c), (cos_a, cos_b, cos_c) = angles.sin().unbind(1), angles.cos().unbind(1)
+    # Rows of the matrix: gamma about the beam, then alpha about x, then beta about y.
+    right = torch.stack([cos_b * cos_c + sin_b * sin_a * sin_c, sin_b * sin_a * cos_c - cos_b * sin_c, sin_b * cos_a])
+    down = torch.stack([cos_a * sin_c, cos_a * cos_c, -sin_a])
+    along = cos_b * cos_a
+    # By quarter turns from y to x.
+    for _ in range(turns % 4):
+        right, down = down, -right
+    alpha = torch.atan2(-down[2], torch.hypot(down[0], down[1]))
+    beta, gamma = torch.atan2(right[2], along), torch.atan2(down[0], down[1])
+    # There beta and gamma turn about one axis: beta has all of it.
+    upright = alpha.abs() > math.pi / 2 - 1e-6
+    beta = torch.where(upright, torch.atan2(right[1] * alpha.sign(), right[0]), beta)
+    gamma = torch.where(upright, 0.0, gamma)
+    turned_angles = torch.stack([alpha.rad2deg(), beta.rad2deg(), gamma.rad2deg() % 360], dim=1)
+    return torch.cat([metadata[:, :1], turned_angles.to(metadata)], dim=1)

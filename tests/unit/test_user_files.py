@@ -180,8 +180,9 @@ def test_a_reader_that_ends_is_one_line(place: Path) -> None:
             process.stdout.close()
             process.stdout = None
             _, told = process.communicate(timeout=120)
-        assert (told.decode(), process.returncode) == (
-            "iphasenet: the program that reads the output has ended; the rest of it is lost\n", 1)  # fmt: skip
+        # Where it takes long, progress stands on the line before.
+        said = "iphasenet: the program that reads the output has ended; the rest of it is lost\n"
+        assert told.decode().endswith(said) and told.count(b"\n") <= 2 and process.returncode == 1
 
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
