@@ -15,7 +15,7 @@ from iphasenet.material_data import zone_axis_angle
 from iphasenet.memory import check_memory
 from iphasenet.optics import Microscope
 from iphasenet.rotations import turned_about_beam
-from iphasenet.user_images.resampling import resampled, turned_frame
+from iphasenet.user_images.resampling import moved_origin, resampled, turned_frame
 from iphasenet.user_images.segmented_image import SegmentedImage
 
 OPTIONS = {
@@ -167,16 +167,9 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
         segments = turned_frame(segments, rest)
     angles = turned_angles(image.rotation or (), rest)
     metadata = np.array([_known(image.thickness_nm), *angles], np.float32)
-    origin = _origin(image, (segments.shape[1], segments.shape[2]), sampling, rest)
+    side = _known(image.sampling)
+    origin = moved_origin(image.origin, (side, side), image.segments.shape[1:], sampling, segments.shape[1:], rest)
     return Prepared(np.ascontiguousarray(segments), sampling, metadata, microscope_of(image), rest, origin)
-
-
-def _origin(image: SegmentedImage, shape: tuple[int, int], sampling: float, turn_deg: float) -> tuple[float, float]:
-    """Place of the first pixel of images (y, x) about the same centre: what is cut, is cut on both sides alike."""
-    y, x = (_known(image.sampling) * (size - 1) / 2 for size in image.segments.shape[1:])
-    up, left = (sampling * (size - 1) / 2 for size in shape)
-    cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
-    return image.origin[0] + x - cosine * left + sine * up, image.origin[1] + y - sine * left - cosine * up
 
 
 def microscope_of(image: SegmentedImage) -> Microscope:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from iphasenet import quantities
 from iphasenet.errors import InputError
 from iphasenet.user_images.numbers import angle, inverse_length, length
-from iphasenet.user_images.resampling import SAME_PIXEL, resampled
+from iphasenet.user_images.resampling import SAME_PIXEL, moved_origin, resampled
 from iphasenet.user_images.segmented_image import (
     SegmentedImage,
     check_fields,
@@ -199,19 +199,11 @@ class Recording:
             if not is_square(self.sampling):
                 check_square(self.sampling, "pixels", "Å", self.source, resample)
                 known["sampling"] = min(self.sampling)
-                segments = resampled(segments, self.sampling, known["sampling"])
-                known["origin"] = self._resampled_origin(segments.shape[-2:], known["sampling"])
+                segments = resampled(self.data, self.sampling, known["sampling"])
+                known["origin"] = moved_origin(
+                    self.origin, self.sampling, self.data.shape[-2:], known["sampling"], segments.shape[-2:]
+                )
         return SegmentedImage(segments, self.source, self.names, **known)
-
-    def _resampled_origin(self, shape: Sequence[int], pixel: float) -> tuple[float, float]:
-        """Where the first of other pixels (y, x) about the same centre is: x, y [Å]."""
-        x, y = (
-            start + (side * (old - 1) - pixel * (new - 1)) / 2
-            for start, side, old, new in zip(
-                self.origin, (self.sampling or ())[::-1], self.data.shape[:-3:-1], shape[::-1], strict=True
-            )
-        )
-        return x, y
 
 
 def _shown(name: str, number: int) -> str:

@@ -1,6 +1,7 @@
 """Images on other pixels: band-limited, and turned."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,41 @@ def resampled(images: NDArray[np.floating[Any]], sampling: float | tuple[float, 
         _interpolation(size, side / target) for size, side in zip(images.shape[-2:], sides, strict=True)
     )
     return np.asarray(along_y @ np.asarray(images, np.float32) @ along_x.T, np.float32)
+
+
+def moved_origin(
+    origin: tuple[float, float],
+    sides: tuple[float, float],
+    shape: Sequence[int],
+    target: float,
+    target_shape: Sequence[int],
+    turn_deg: float = 0.0,
+) -> tuple[float, float]:
+    """
+    Find where the first pixel is once images have other pixels: both functions here keep the centre of the field.
+
+    Parameters
+    ----------
+    origin : (float, float)
+        Where the axes have the first pixel's centre: x, y [Å].
+    sides : (float, float)
+        A pixel's height and width [Å].
+    shape : sequence of 2 int
+        Rows and columns.
+    target, target_shape : float, sequence of 2 int
+        The other pixels' size [Å], rows and columns.
+    turn_deg : float
+        Turn of the new frame in the old one, from x to y (down) [degrees].
+
+    Returns
+    -------
+    (float, float)
+        Where the same axes have the other first pixel's centre: x, y [Å].
+    """
+    y, x = (side * (size - 1) / 2 for side, size in zip(sides, shape, strict=True))
+    up, left = (target * (size - 1) / 2 for size in target_shape)
+    cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    return origin[0] + x - cosine * left + sine * up, origin[1] + y - sine * left - cosine * up
 
 
 def _interpolation(size: int, ratio: float) -> FloatImages:

@@ -16,7 +16,7 @@ from iphasenet.user_images.recording import Axis, Recording, check_axes
 from iphasenet.user_images.resampling import SAME_PIXEL
 from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
 from iphasenet.user_images.signals import Signal, load, walk
-from iphasenet.user_images.tif_files import tif_pixel, tif_start
+from iphasenet.user_images.tif_files import tif_calibration
 from iphasenet.user_images.velox_files import (
     VELOX_ORDER,
     choose_segments,
@@ -231,8 +231,7 @@ def _calibrated(signal: Signal, sampling: Any, path: Path) -> tuple[Axis, ...]:
         if sampling is not None:
             pixel = read_pixel(sampling, f"{path}: sampling")
         elif path.suffix.lower() in (".tif", ".tiff"):
-            pixel = tif_pixel(path)
-            starts = tif_start(path)
+            pixel, starts = tif_calibration(path)
         axes[first : first + 2] = [
             Axis(axis.name, side, "Å", -start * side) if side else axis
             for axis, side, start in zip(scan, pixel, starts, strict=True)

@@ -65,12 +65,13 @@ def unnamed_pages(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
     return [replace(signal, axes=tuple(map(plain, signal.axes))) for signal in signals]
 
 
-def tif_pixel(path: Path) -> tuple[float | None, float | None]:
+def tif_calibration(path: Path) -> tuple[tuple[float | None, float | None], tuple[float, float]]:
     """
-    Find height and width of a pixel of a .tif that ImageJ or a writer of OME's metadata calibrated [Å], or None.
+    Find how ImageJ or a writer of OME's metadata calibrated a .tif.
 
-    RosettaSciIO knows the units of several microscopes' .tif, but of ImageJ's only the micron, and not OME's. A side
-    that the file does not give is taken to be as long as the other.
+    Height and width of a pixel [Å] or None; in which pixel, y and x, the zero of ImageJ's axes lies, 0 where it does
+    not say. RosettaSciIO knows the units of several microscopes' .tif, but of ImageJ's only the micron, and not OME's.
+    A side that the file does not give is taken to be as long as the other.
     """
     with reading(path), tifffile.TiffFile(path) as file:
         described = file.imagej_metadata or {}
@@ -81,14 +82,8 @@ def tif_pixel(path: Path) -> tuple[float | None, float | None]:
         image = tree.get("OME", {}).get("Image", {})
         pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
         sides = [_ome_side(pixels, letter) for letter in "YX"]
-    return sides[0] or sides[1], sides[1] or sides[0]
-
-
-def tif_start(path: Path) -> tuple[float, float]:
-    """Find in which pixel, y and x, the zero of ImageJ's axes lies; 0 where it does not say."""
-    with reading(path), tifffile.TiffFile(path) as file:
-        described = file.imagej_metadata or {}
-        return float(described.get("yorigin", 0)), float(described.get("xorigin", 0))
+    start = float(described.get("yorigin", 0)), float(described.get("xorigin", 0))
+    return (sides[0] or sides[1], sides[1] or sides[0]), start
 
 
 def _imagej_side(described: Mapping[str, Any], key: str, tag: Any) -> float | None:
