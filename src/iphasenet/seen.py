@@ -58,17 +58,17 @@ def _described(coordinates: Coordinates) -> dict[str, Any]:
     rotations: dict[tuple[float, float], set[float]] = {}
     for tilt, gamma in zip(_polar(_directions(coordinates)), coordinates["gamma"], strict=True):
         rotations.setdefault((float(tilt[0]), float(tilt[1])), set()).add(round(float(gamma), 4))
-    slabs = {"slab_nm": sorted(_slabs(coordinates))} if SLAB in coordinates else {}
     return {
-        "thickness_nm": np.unique(coordinates["thickness_nm"]).tolist(),
-        **slabs,
+        **{name: np.unique(values.round(3)).tolist() for name, values in _thicknesses(coordinates).items()},
         "tilts_deg": [list(tilt) for tilt in rotations],
         "gamma_deg": [sorted(gammas) for gammas in rotations.values()],
     }
 
 
-def _slabs(coordinates: Coordinates) -> set[float]:
-    return {picometres(value / 10) / 1000 for value in coordinates[SLAB].tolist()}
+def _thicknesses(coordinates: Coordinates) -> dict[str, NDArray[np.float64]]:
+    """Thickness by its names in a header [nm]: nominal, and that of whole slices where data say so."""
+    found = {"thickness_nm": coordinates["thickness_nm"]}
+    return found | ({"slab_nm": coordinates[SLAB] / 10} if SLAB in coordinates else {})
 
 
 def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
@@ -114,7 +114,8 @@ def what_is_new(seen: Mapping[str, Any] | None, material: str, coordinates: Coor
     material : str
         Name of the samples' material.
     coordinates : mapping of (sample,) arrays
-        thickness_nm, alpha, beta and gamma.
+        thickness_nm, alpha, beta and gamma; `SLAB`, by which a thickness of the same crystal is compared if it is
+        there, for two nominal ones may be as many slices.
 
     Returns
     -------
@@ -122,12 +123,15 @@ def what_is_new(seen: Mapping[str, Any] | None, material: str, coordinates: Coor
         Of each sample every way in which it is new: 'tilt', 'thickness', 'tilt and thickness', 'material', 'material
         and thickness'; `SEEN` where it is in none, whatever its rotation; `UNKNOWN` without `seen`.
     """
-    thickness = coordinates["thickness_nm"]
+    thicknesses = _thicknesses(coordinates)
     if seen is None:
-        return [UNKNOWN] * len(thickness)
+        return [UNKNOWN] * len(thicknesses["thickness_nm"])
     try:
-        splits = {name: list(parts.values()) for name, parts in seen.items()}
-        known = {picometres(value) for parts in splits.values() for part in parts for value in part["thickness_nm"]}
+        splits = {crystal: list(every.values()) for crystal, every in seen.items()}
+        parts = splits.get(material) or [part for every in splits.values() for part in every]
+        is_sliced = material in splits and all("slab_nm" in found for found in (thicknesses, *parts))
+        name = "slab_nm" if is_sliced else "thickness_nm"
+        known = {picometres(value) for part in parts for value in part[name]}
         tilts = [_vectors(np.array(part["tilts_deg"], np.float64)) for part in splits.get(material, [])]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -135,15 +139,10 @@ def what_is_new(seen: Mapping[str, Any] | None, material: str, coordinates: Coor
             "that training wrote"
         ) from error
     if tilts:
-        known = {picometres(value) for part in splits[material] for value in part["thickness_nm"]}
-        if SLAB in coordinates and all("slab_nm" in part for part in splits[material]):
-            # Two nominal thicknesses may be as many slices.
-            thickness = coordinates[SLAB] / 10
-            known = {picometres(value) for part in splits[material] for value in part["slab_nm"]}
         nearest = 2 * np.sin(np.deg2rad(SAME_TILT_DEG) / 2)
         apart = np.linalg.norm(_directions(coordinates)[:, None] - np.concatenate(tilts), axis=-1).min(axis=1)
         first = np.where(apart > nearest, "tilt", "")
     else:
-        first = np.full(len(thickness), "material")
-    second = ["" if picometres(value) in known else "thickness" for value in thickness]
+        first = np.full(len(thicknesses[name]), "material")
+    second = ["" if picometres(value) in known else "thickness" for value in thicknesses[name]]
     return [" and ".join(filter(None, parts)) for parts in zip(first.tolist(), second, strict=True)]
