@@ -162,14 +162,18 @@ except InputError as error:
 config.update(trained_settings(config, SCHEMA))
 
 
+@cache
+def planned_samples(material):
+    """Samples of each tilt, as text."""
+    tilts = {}
+    for sample in samples(config["seed"], material, GRID):
+        tilts.setdefault(sample.orientation.index, []).append(repr(sample))
+    return tilts
+
+
 def planned_slab(wildcards):
     """Samples of a tilt of a crystal that ends: what else the seed and the grid say changes none of them."""
-    planned = samples(config["seed"], wildcards.material, GRID)
-    return [
-        repr(sample)
-        for sample in planned
-        if sample.orientation.index == int(wildcards.tilt)
-    ]
+    return planned_samples(wildcards.material).get(int(wildcards.tilt), [])
 
 
 def test_tilt(wildcards):
