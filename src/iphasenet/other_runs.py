@@ -109,9 +109,14 @@ def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) 
     }
 
 
+def _recorded(run: Path, schema: str | Path) -> dict[str, Any]:
+    """Read the configuration that a run's data set was made with, in its one form; nothing where it does not say."""
+    return one_form(_read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration"), schema)
+
+
 def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema: str | Path, run: Path) -> None:
     """Refuse settings that are not those of another run's data set: they would have no effect."""
-    recorded = _read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration")
+    recorded = _recorded(run, schema)
     if not recorded:
         # Whoever opens the store says what is wrong with it.
         return
@@ -121,7 +126,7 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema:
             f"{run.name!r} (dataset), {', '.join(recorded['materials'])}"
         )
     now = dict(_flat(recorded_configuration(config, materials)))
-    then = dict(_flat(one_form(recorded, schema)))
+    then = dict(_flat(recorded))
     differing = [key for key in sorted(now.keys() | then.keys()) if key != "run" and now.get(key) != then.get(key)]
     if differing:
         first = differing[0]
@@ -134,8 +139,7 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema:
 
 def _check_image(config: Mapping[str, Any], schema: str | Path, run: Path) -> None:
     """Refuse images of another size or pixel than those that another run's network and baselines were made on."""
-    recorded = _read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration")
-    then: Mapping[str, Any] = one_form(recorded, schema).get("image", {})
+    then: Mapping[str, Any] = _recorded(run, schema).get("image", {})
     for key in ("sampling_angstrom", "pixels"):
         if key in then and config["image"][key] != then[key]:
             raise InputError(

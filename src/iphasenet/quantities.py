@@ -62,9 +62,14 @@ class Quantity:
         return value
 
 
+def noun(number: int, one: str, many: str | None = None) -> str:
+    """Choose the form of a noun: of 1 `one`, of others `many`, or `one` with an s."""
+    return one if number == 1 else many or f"{one}s"
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Write how many there are of something: 1 image, 2 images; `many` is a plural that is not `one` and an s."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    """Write how many there are of something, as `noun` has it: 1 image, 2 images."""
+    return f"{number:,} {noun(number, one, many)}"
 
 
 ENERGY = Quantity("keV", 10, 1000)

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from iphasenet import report_tables as tables
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
+from iphasenet.quantities import noun
 from iphasenet.report_csv import csv_table
 from iphasenet.report_numbers import BREAKDOWNS, METHODS, METRICS, methods_of, number_text, read_summary
 from iphasenet.seen import UNKNOWN
@@ -135,9 +136,9 @@ def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
     # A material that is new has no tilt that is not.
     never = " that training never saw" if levels and levels.isdisjoint({UNKNOWN, "thickness"}) else ""
     yield (
-        f"The network was tested on {number_text('{:,}', scores['samples'])} {_noun(scores['samples'], 'sample')} of "
-        f"{len(materials)} {_noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å², from "
-        f"{scores['tilt_groups']} crystal {_noun(scores['tilt_groups'], 'tilt')}{never}."
+        f"The network was tested on {number_text('{:,}', scores['samples'])} {noun(scores['samples'], 'sample')} of "
+        f"{len(materials)} {noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å², from "
+        f"{scores['tilt_groups']} crystal {noun(scores['tilt_groups'], 'tilt')}{never}."
     )
     yield from _held_out(levels, scores.get("left_out", 0))
     yield from (_comparison(scores, name) for name in ("pearson", "mae_share_of_max", "peak_error"))
@@ -162,7 +163,7 @@ def _held_out(levels: Collection[str], left_out: int) -> Iterator[str]:
         )
     if left_out:
         yield (
-            f"{number_text('{:,}', left_out)} more {_noun(left_out, 'sample')} of the test split "
+            f"{number_text('{:,}', left_out)} more {noun(left_out, 'sample')} of the test split "
             f"{'is' if left_out == 1 else 'are'} left out: the network was trained on that crystal at that tilt and "
             "thickness, or chosen by it."
         )
@@ -224,10 +225,6 @@ def _columns(scores: Mapping[str, Any]) -> Iterator[str]:
 
 def _listed(parts: Sequence[str]) -> str:
     return " and ".join(", ".join(parts).rsplit(", ", 1))
-
-
-def _noun(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun}s"
 
 
 def _title(name: str) -> str:
