@@ -77,10 +77,6 @@ class Context:
         """Processes of this step."""
         return int(os.environ.get("WORLD_SIZE", "1"))
 
-    def crops_a_step(self, batch_size: int) -> int:
-        """Crops that all processes see in a step, whatever each one's share."""
-        return batch_size
-
     def left(self) -> float:
         """Time that is left [s]."""
         return self.until - time.monotonic()

@@ -296,10 +296,10 @@ def test_rows_that_are_not_reached_say_why(tmp_path: Path) -> None:
     assert "no time was left" in table_text(rows)
 
 
-def test_crops_are_counted_as_they_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    crops = EpochSampler(100, 16, seed=1, process=0, processes=3)
-    assert context(tmp_path, 1).crops_a_step(16) == crops.batch == 16
+def test_crops_are_counted_as_they_are_seen() -> None:
+    """A step is counted as a whole batch: so many all processes see, also where it does not divide among them."""
+    crops = [EpochSampler(100, 16, seed=1, process=process, processes=3) for process in range(3)]
+    assert sum(one.share for one in crops) == crops[0].batch == 16
 
 
 def test_what_was_done_is_no_failure(tmp_path: Path) -> None:

@@ -80,9 +80,11 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
     crops = Crops(frames, training_noise(packed), _PASSES, settings.seed, settings.augmentation)
     splits, steps = Splits(crops, [], settings, context.processes), Steps(sizes.warm_up, sizes.steps)
     fresh = partial(_fresh, context, model, settings, image.sampling_angstrom, case.compiled)
-    share, batch = settings.batch_size // context.processes, context.crops_a_step(settings.batch_size)
+    share, batch = settings.batch_size // context.processes, settings.batch_size
     source: Source = splits
     if case.source == "npz":
+        # Each process has its own batches here, of as many crops.
+        batch = share * context.processes
         source = DataLoader(ConcatDataset([NpzImages(files, image.pixels)] * _PASSES), share, shuffle=True)
     accelerator = "cpu" if device.type == "cpu" else "auto"
     ending = [Until(context.left)]
@@ -97,7 +99,7 @@ def _timed(context: Context, case: _Case, frames: Frames, image: Image, files: P
         if device.type == "cuda":
             frames.to(device, room_for_images(device))
         ready = [part.to(device) for part in next(iter(DataLoader(crops, batch_size=share)))]
-        found["bare network, samples/s"] = batch / bare(fresh(), ready, settings, steps)
+        found["bare network, samples/s"] = share * context.processes / bare(fresh(), ready, settings, steps)
     return found
 
 

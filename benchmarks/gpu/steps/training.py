@@ -65,7 +65,7 @@ class _Curve(Callback):
             self.best = pearson
             described = {**self.described, "validation_pearson": pearson}
             self.context.facts["weights"] = _write_weights(pl_module.network, described, self.context.output)
-        row = {"step": step, "crops": self.context.crops_a_step(pl_module.settings.batch_size) * step}
+        row = {"step": step, "crops": pl_module.settings.batch_size * step}
         row |= {"seconds": time.monotonic() - self.started, "validation Pearson": pearson}
         self.context.keep("Validation", row | {"validation loss": found["validation_loss"]})
 
@@ -112,7 +112,7 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
             ending,
         )
         second = _agreed(context, second)
-        seen = int((ended - time.monotonic()) / second) * context.crops_a_step(settings.batch_size)
+        seen = int((ended - time.monotonic()) / second) * settings.batch_size
         context.tables.setdefault("Networks and the time left", []).append(
             {"feature size": size, "seconds a step": second, "crops": seen, "enough": seen >= sizes.enough}
         )
