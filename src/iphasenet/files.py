@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -236,7 +237,12 @@ def _is_alive(process: int) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        # Where one of Zarr's threads fails, others still write what they have begun, and make its folders again.
+        for pause in (0.02, 0.1, 0.5):
+            shutil.rmtree(path, ignore_errors=True)
+            time.sleep(pause)
+            if not path.exists():
+                break
     elif os.path.lexists(path):
         path.unlink()
 

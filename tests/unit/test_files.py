@@ -5,6 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,23 @@ def test_no_other_folder_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="notes"), atomic_directory(tmp_path / "notes"):
         pass
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_is_gone_though_another_thread_was_still_writing(tmp_path: Path) -> None:
+    def write(temporary: Path) -> None:
+        for number in range(6):
+            with suppress(FileNotFoundError):
+                (temporary / "group").mkdir(parents=True, exist_ok=True)
+                (temporary / "group" / f"{number}").touch()
+            time.sleep(0.01)
+
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "store") as temporary:
+        temporary.mkdir()
+        thread = threading.Thread(target=write, args=(temporary,))
+        thread.start()
+        raise RuntimeError
+    thread.join()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_replaces_no_folder_and_no_device(tmp_path: Path) -> None:
