@@ -23,6 +23,7 @@ from typing import IO, Any
 from benchmarks.gpu.check import missing, unpack_wheels
 from benchmarks.gpu.layout import GO, LOG, RESULTS, ROOT, TABLE, WEIGHTS
 from benchmarks.gpu.results import (
+    NOT_MEASURED,
     NOT_RUN,
     TIME_OVER,
     read_json,
@@ -266,8 +267,10 @@ def _measured(options: argparse.Namespace, began: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, run.stop)
     run.all_steps(options.steps)
-    others = [f"{name} ({step['error'] or 'nothing measured'})" for name, step in run.steps.items()
-              if name not in run.succeeded]  # fmt: skip
+    reasons = {
+        name: step["error"] or step["facts"].get(NOT_MEASURED, "nothing measured") for name, step in run.steps.items()
+    }
+    others = [f"{name} ({reason})" for name, reason in reasons.items() if name not in run.succeeded]
     told = f"succeeded: {', '.join(run.succeeded) or 'no step'}" + (f"; not: {', '.join(others)}" if others else "")
     print(f"{output}: {RESULTS}, {TABLE}, {LOG}; {told}", flush=True)
     if run.stopped:
