@@ -23,6 +23,7 @@ from typing import IO, Any
 from benchmarks.gpu.check import missing, unpack_wheels
 from benchmarks.gpu.layout import GO, LOG, RESULTS, ROOT, TABLE, WEIGHTS
 from benchmarks.gpu.results import (
+    NOT_MEASURED,
     NOT_RUN,
     TIME_OVER,
     read_json,
@@ -223,6 +224,7 @@ def _ending(code: int, stopped: bool, reminded: bool) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of run.sh."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser(prog="run.sh", description="Measure and train on this machine's GPUs.")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for all; it stops by itself (8)")
     parser.add_argument("--output", type=Path, default=ROOT / "results", help="folder of results, beside run.sh")
@@ -237,13 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             unpack_wheels(ROOT / "wheels", Path(site))
             sys.path.append(site)
             os.environ["PYTHONPATH"] = os.pathsep.join([os.environ.get("PYTHONPATH", ""), site])
-            return _measured(options)
+            return _measured(options, began)
     except OSError as error:
         print(f"run.sh: {error.filename or tempfile.gettempdir()}: {error.strerror or error}", file=sys.stderr)
         return 1
 
 
-def _measured(options: argparse.Namespace) -> int:
+def _measured(options: argparse.Namespace, began: float) -> int:
     """Check the machine, and do the steps."""
     output = options.output.resolve()
     problem = missing(ROOT, output)
@@ -261,12 +263,14 @@ def _measured(options: argparse.Namespace) -> int:
     earlier = set_aside(output)
     if earlier:
         print(f"{output}: what an earlier run left is in {earlier}", flush=True)
-    run = Run(output, options.minutes, options.devices or most, options.rehearse)
+    run = Run(output, options.minutes, options.devices or most, options.rehearse, began)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, run.stop)
     run.all_steps(options.steps)
-    others = [f"{name} ({step['error'] or 'nothing measured'})" for name, step in run.steps.items()
-              if name not in run.succeeded]  # fmt: skip
+    reasons = {
+        name: step["error"] or step["facts"].get(NOT_MEASURED, "nothing measured") for name, step in run.steps.items()
+    }
+    others = [f"{name} ({reason})" for name, reason in reasons.items() if name not in run.succeeded]
     told = f"succeeded: {', '.join(run.succeeded) or 'no step'}" + (f"; not: {', '.join(others)}" if others else "")
     print(f"{output}: {RESULTS}, {TABLE}, {LOG}; {told}", flush=True)
     if run.stopped:

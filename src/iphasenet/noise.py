@@ -1,6 +1,5 @@
 """What a microscope adds to an image: scan distortion, shot noise, gains and read-out noise of the segments."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -144,9 +143,21 @@ def displaced(
     (image, segment, y, x) float32 tensor
         The crops as the displaced scan sees them.
     """
+    reaches = HALF_WIDTH + np.ceil(np.abs(lines[:, window[0]]).max(axis=(1, 2))).astype(int)
+    if segments.device.type != "cpu" or len(set(reaches)) == 1:
+        return _displaced_within(reaches.max(), segments, lines, window)
+    # The sums of an image, and so its bits, are those that it has alone.
+    found = torch.empty_like(segments[..., *window])
+    for reach in set(reaches):
+        alike = np.flatnonzero(reaches == reach)
+        found[alike] = _displaced_within(reach, segments[alike], lines[alike], window)
+    return found
+
+
+def _displaced_within(reach: int, segments: Tensor, lines: NDArray[np.float64], window: tuple[slice, slice]) -> Tensor:
+    """Do so with kernels that reach so many pixels far."""
     device = segments.device
     rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[2:], window, strict=True))
-    reach = HALF_WIDTH + math.ceil(np.abs(lines[:, rows]).max())
     steps = np.arange(-reach, reach + 1)
     near = [
         send(_mirrored(np.arange(part[0] - reach, part[-1] + reach + 1), size), device)

@@ -167,7 +167,8 @@ class Series:
             Values at the pixel centres.
         """
         if self.gx.device.type == "cpu":
-            return torch.stack([self[number].on_pixels(field) for number, field in enumerate(fields)])
+            images = [self[number].on_pixels(field) for number, field in enumerate(fields)]
+            return torch.stack(images) if len(images) > 1 else images[0][None]
         return self.together(fields)
 
     def together(self, fields: Sequence[Field]) -> Tensor:

@@ -18,9 +18,8 @@ from iphasenet.potential import CrystalPotential
 from iphasenet.render import Field, Image, Series, lab_angles
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
 
-_TOGETHER_ON_A_CPU = 1
-"""Crops that a CPU renders and distorts together: more leave its cache. One crop is the same bits in any batch, and its
-noise must be: a mean that is rounded otherwise changes all Poisson numbers after it there, on a GPU its own alone."""
+_CACHED = 2**16
+"""Pixels of the crops that a CPU distorts together: more leave its cache."""
 
 
 @dataclass(frozen=True)
@@ -208,37 +207,33 @@ class RenderedFrames:
             x, y = rng.random(2)
             rotation = int(rng.integers(len(self.data[material].planned[sample].orientation.rotations_deg)))
             views.append(View(material, sample, (float(x), float(y)), rotation))
-        most = _TOGETHER_ON_A_CPU if self.device.type == "cpu" else max(1, len(views))
+        most = max(1, _CACHED // self.image.pixels**2 if self.device.type == "cpu" else len(views))
         return [self.rendered(views[start : start + most]) for start in range(0, len(views), most)]
 
     def rendered(self, views: Sequence[View]) -> Frame:
         """Render views: those of a material together, for they share its frequencies."""
+        samples = [replace(self.data[v.material].planned[v.number], rotation_index=v.rotation) for v in views]
         order: list[int] = []
         parts: list[tuple[Tensor, Tensor]] = []
         for material in sorted({view.material for view in views}):
             chosen = [number for number, view in enumerate(views) if view.material == material]
             order += chosen
-            parts.append(self._of_material(material, [views[number] for number in chosen]))
-        back = send(np.argsort(order), self.device)
-        images, truths = (torch.cat(part).index_select(0, back) for part in zip(*parts, strict=True))
-        samples = [self._sample(view) for view in views]
+            parts.append(self._of_material(material, [(views[number], samples[number]) for number in chosen]))
+        images, truths = parts[0]
+        if len(parts) > 1:
+            back = send(np.argsort(order), self.device)
+            images, truths = (torch.cat(part).index_select(0, back) for part in zip(*parts, strict=True))
         known = [[sample.thickness_nm, *lab_angles(sample), sample.gamma] for sample in samples]
         return Frame(images, truths, torch.tensor(known, dtype=torch.float32), (slice(None), slice(None)))
 
-    def _sample(self, view: View) -> Sample:
-        return replace(self.data[view.material].planned[view.number], rotation_index=view.rotation)
-
-    def _of_material(self, material: int, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+    def _of_material(self, material: int, views: Sequence[tuple[View, Sample]]) -> tuple[Tensor, Tensor]:
         """Segments (view, 4, y, x) and potentials (view, y, x)."""
-        samples, (a, b, _) = [self._sample(view) for view in views], self.data[material].potential.lengths
-        fields = [
-            Field(self.image, sample.gamma, (view.place[0] * a, view.place[1] * b))
-            for sample, view in zip(samples, views, strict=True)
-        ]
+        a, b, _ = self.data[material].potential.lengths
+        fields = [Field(self.image, s.gamma, (view.place[0] * a, view.place[1] * b)) for view, s in views]
         segments, potential = self.series[material]
-        tilts = [self.rows[material][sample.orientation.index] for sample in samples]
-        index = np.array([tilts, [s.thickness_index for s in samples], [view.rotation for view in views]])
-        tilt, thickness, rotation = send(index, segments.terms.device)
+        rows = self.rows[material]
+        index = np.array([(rows[s.orientation.index], s.thickness_index, view.rotation) for view, s in views])
+        tilt, thickness, rotation = send(index.T, segments.terms.device)
         shown = (segments[tilt, thickness, rotation], potential[tilt, thickness])
         images, truths = (series.to(self.device).on_fields(fields) for series in shown)
         return images, truths

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from iphasenet import rendered_frames
 from iphasenet.acquisition import Acquisition, TrainingNoise
 from iphasenet.crops import Crops
 from iphasenet.errors import InputError
@@ -102,7 +101,6 @@ def test_a_batch_is_its_crops_one_by_one(
     alone = [crops[item] for item in items]
     if as_on_a_gpu:
         tolerance = 5e-6
-        monkeypatch.setattr(rendered_frames, "_TOGETHER_ON_A_CPU", 6)
         monkeypatch.setattr(Series, "on_fields", Series.together)
     found, again = crops.__getitems__(items), crops.__getitems__(items)
     for one, expected, same in zip(found, alone, again, strict=True):
