@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from iphasenet import __version__
 from iphasenet.door import one_line
 from iphasenet.errors import InputError
 from iphasenet.library import OWN, check_own
 
 COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
-"""Each is a module of `iphasenet.commands`."""
+"""Each is a module of `iphasenet.commands`, and one of `iphasenet.commands.options`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,20 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         library = check_own()
         if OWN in os.environ:
             print(library, file=sys.stderr)
-        parser = _parser(given)
+        parser = _parser()
         # Of which argparse makes an empty list.
         if any(text.endswith("=--") for text in given):
             parser.error("found an option with the value '--'")
         options = parser.parse_args(given)
-        options.run(options)
+        # Only the command that is asked for loads its libraries, which takes seconds.
+        import_module(f"iphasenet.commands.{options.command}").run(options)
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Only the command that is asked for loads its libraries, which takes seconds.
-    for name in [name for name in COMMANDS if name in given[:1]] or COMMANDS:
-        import_module(f"iphasenet.commands.{name}").add_command(commands)
+    parser.add_argument("--version", action="version", version=f"iphasenet {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        import_module(f"iphasenet.commands.options.{name}").add_command(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

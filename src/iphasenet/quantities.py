@@ -122,3 +122,9 @@ INDEX = Quantity("", 0, 1e9, whole=True)
 TILT_ERROR = Quantity("degrees", 0, 10)
 THICKNESS_ERROR = Quantity("%", 0, 50)
 THREADS = Quantity("", 1, 1024, whole=True)
+
+MAX_STRAIN = 0.01
+"""Strain that is taken out of a cell without a word [%]: angles rounded to hundredths of a degree need no more."""
+
+USUAL_TILT_ERROR, USUAL_THICKNESS_ERROR = 0.1, 5.0
+"""How well tilt [degrees] and thickness [%] are taken to be known where a user does not say."""

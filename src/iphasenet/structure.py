@@ -19,16 +19,13 @@ from ase.neighborlist import neighbor_list
 
 from iphasenet.crystal_file import read_crystal
 from iphasenet.errors import InputError, InputWarning
-from iphasenet.quantities import CELL_LENGTH
+from iphasenet.quantities import CELL_LENGTH, MAX_STRAIN
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
 
 MAX_INDEX = 8
 """Largest lattice index tried for the two cell vectors perpendicular to the beam."""
-
-MAX_STRAIN = 0.01
-"""Strain that is taken out of a cell without a word [%]: angles rounded to hundredths of a degree need no more."""
 
 HELPFUL_STRAIN = 1.0
 """Up to this strain a refusal says how much a cell would need [%]."""

@@ -1,5 +1,6 @@
 """The command line of one simulation."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import xarray
 
-from iphasenet.cli import main
+from iphasenet import __version__
+from iphasenet.cli import COMMANDS, main
 from iphasenet.errors import InputWarning
 from iphasenet.render import crystal_tilt, lab_tilt
 
@@ -120,3 +122,24 @@ def test_what_was_made_is_counted(
 ) -> None:
     run(tmp_path, "--thickness", *thicknesses).close()
     assert f"out.zarr: {told} x 32 px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS), ["simulate"]]
+)
+def test_what_needs_no_library_loads_none(arguments: list[str]) -> None:
+    """Help, and what is missing of a command line, come at once."""
+    code = (
+        "import sys\nfrom iphasenet.cli import main\n"
+        f"try:\n    main({arguments})\nexcept SystemExit as end:\n    print(end, file=sys.stderr)\n"
+        "print(*sorted({'numpy', 'torch', 'ase', 'zarr', 'fsspec', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    end, loaded = found.stderr.splitlines()[-2:]
+    assert loaded == ""
+    if "--help" in arguments:
+        assert end == "0" and found.stdout.startswith(" ".join(["usage: iphasenet", *arguments[:-1]]))
+    elif arguments == ["--version"]:
+        assert end == "0" and found.stdout == f"iphasenet {__version__}\n"
+    else:
+        assert end.startswith("iphasenet: the following arguments are required: CIF, --output, --thickness")

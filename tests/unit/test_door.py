@@ -35,7 +35,7 @@ def test_memory_that_torch_does_not_get_is_told_as_such() -> None:
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_given: object) -> None:
+    def fail() -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "_parser", fail)

@@ -1,1 +1,1 @@
-"""Subcommands of `iphasenet`, a module each: `add_command` describes its options, `run` does it."""
+"""Subcommands of `iphasenet`, a module each: `run` does what its options say (`iphasenet.commands.options`)."""

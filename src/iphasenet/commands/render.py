@@ -1,7 +1,6 @@
 """`iphasenet render`: one sample of a data set again, from its crystal structure."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,29 +16,9 @@ from iphasenet.devices import choose_device
 from iphasenet.errors import InputError
 from iphasenet.marks import SAMPLE
 from iphasenet.outputs import Output, check_outputs
-from iphasenet.quantities import MEMORY
 from iphasenet.remake import Remade, remake_sample
 from iphasenet.render import Image
 from iphasenet.seals import write_xarray
-
-
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command's options."""
-    command = commands.add_parser(
-        "render",
-        help="make one sample of a data set again",
-        description="Simulate, render and add noise for one sample, from its crystal structure and the settings that "
-        "the data set holds, and compare it with the stored one.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    command.add_argument("--dataset", type=Path, required=True, metavar="ZARR", help="data set that has the sample")
-    command.add_argument("--sample", required=True, metavar="ID", help="such as GaN-tilt0003-rotation01-40nm")
-    command.add_argument("--structures", type=Path, default=Path(), metavar="FOLDER",
-                         help="folder that the paths of the structures are relative to")  # fmt: skip
-    command.add_argument("--output", type=Path, metavar="ZARR", help="store to be made")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
-    command.add_argument("--memory", type=MEMORY, default=2000.0, metavar="MB", help="memory for the waves [MB]")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,23 +11,10 @@ SHOWN = 5
 """Problems of a check that are listed."""
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command's options."""
-    command = commands.add_parser(
-        "validate",
-        help="check a data set",
-        description="Check files against their checksums; shapes, types and units; that all numbers are finite, "
-        "segment sums below 1 and potentials above 0; that no tilt is in two splits. Exit code 1 where anything is "
-        "wrong.",
-    )
-    command.set_defaults(run=run)
-    command.add_argument("dataset", type=parse_place, metavar="ZARR", help="assembled data set: path or URL")
-
-
 def run(options: argparse.Namespace) -> None:
     """Print a line a check and the problems found."""
     with progress_bar("validate", "samples") as progress:
-        problems = validate(options.dataset, progress)
+        problems = validate(parse_place(options.dataset), progress)
     for check in CHECKS:
         found = [problem.text for problem in problems if problem.check == check]
         print(f"{check:<10} {f'{len(found)} wrong' if found else 'ok'}")

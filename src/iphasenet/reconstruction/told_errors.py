@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.quantities import THICKNESS_ERROR, TILT_ERROR
+from iphasenet.quantities import THICKNESS_ERROR, TILT_ERROR, USUAL_THICKNESS_ERROR, USUAL_TILT_ERROR
 
 FloatImage = NDArray[np.float32]
 
@@ -29,8 +29,8 @@ class ToldErrors:
         Standard deviation of the thickness [%].
     """
 
-    tilt_deg: float = 0.1
-    thickness_percent: float = 5.0
+    tilt_deg: float = USUAL_TILT_ERROR
+    thickness_percent: float = USUAL_THICKNESS_ERROR
 
     def __post_init__(self) -> None:
         TILT_ERROR.check(self.tilt_deg, "--tilt-error")

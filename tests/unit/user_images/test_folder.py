@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iphasenet.commands import reconstruct
+from iphasenet.commands.options import reconstruct
 from iphasenet.errors import InputError
 from iphasenet.user_images.folder import (
     OPTIONS,
