@@ -19,7 +19,8 @@ from iphasenet.model import PotentialNetwork
 from iphasenet.names import material_of
 from iphasenet.predict import FloatImages, predict, predict_altered
 from iphasenet.seals import GUARDED, open_store, sealed_store
-from iphasenet.seen import SEEN, UNKNOWN, what_is_new
+from iphasenet.seen import SEEN, UNKNOWN, is_by_name, what_is_new
+from iphasenet.tables import NO_ROWS
 from iphasenet.weights import load_weights
 
 
@@ -42,7 +43,7 @@ def predict_material(
         (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²], `left_out`, what training was told to leave
         out, and `held_out`, what is new of each sample (`iphasenet.seen.what_is_new`).
     altered : path
-        Parquet table to be made, `predict_altered` of samples that the network has not seen.
+        Parquet table to be made, `predict_altered` of samples that the network has not seen; no row without any.
     device : str
         Torch device.
     turns : int
@@ -54,13 +55,20 @@ def predict_material(
     data = read_material(find_material(root, material), "test")
     _check_sampling(network, data, weights)
     acquisition = Acquisition(**configuration(root)["noise"]["acquisition"])
-    held_out = what_is_new(trained.get("seen"), material, data.coordinates)
-    scored = unseen(material, held_out)
+    seen = trained.get("seen")
+    held_out = what_is_new(seen, data.crystal, data.coordinates)
+    scored = unseen(held_out)
     if UNKNOWN in held_out:
         warnings.warn(f"{weights}: they do not say what they were trained on: scores are '{UNKNOWN}'", stacklevel=2)
+    if is_by_name(seen, data.crystal):
+        warnings.warn(
+            f"{material}: whether {weights} have seen it is judged by its name: they or the data set do not say the "
+            "structure",
+            stacklevel=2,
+        )
     try:
         potential, spread = predict(network, data, turns)
-        table = predict_altered(network, data.select(scored), acquisition)
+        table = predict_altered(network, data.select(scored), acquisition) if len(scored) else NO_ROWS
     except InputError as error:
         raise InputError(f"{material}: {error}") from error
     left_out = trained.get("training", {}).get("leave_out", {})
@@ -68,15 +76,9 @@ def predict_material(
     write_table(table, altered)
 
 
-def unseen(material: str, held_out: Sequence[str]) -> NDArray[np.int64]:
-    """Choose the samples that a network is scored on; InputError where it has seen all of them."""
-    rows = np.flatnonzero([new != SEEN for new in held_out])
-    if not len(rows):
-        raise InputError(
-            f"{material}: found {len(held_out)} test samples, all of which the network was trained on or chosen by; "
-            "allowed: a grid with other tilts, or the network of a run whose split they are held out from"
-        )
-    return rows
+def unseen(held_out: Sequence[str]) -> NDArray[np.int64]:
+    """Choose the samples that a network is scored on: none where it has seen all of them."""
+    return np.flatnonzero([new != SEEN for new in held_out])
 
 
 def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path) -> None:

@@ -112,10 +112,6 @@ def crystal_of(wildcards):
     return {key: entry[key] for key in keys if key in entry}
 
 
-def zone_axis_of(wildcards):
-    return config["materials"][wildcards.material]["zone_axis"]
-
-
 def displacements_of(wildcards):
     """Thermal displacements of a material's elements; none is an element at rest."""
     return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
