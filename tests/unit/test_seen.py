@@ -95,7 +95,7 @@ def test_other_shares_move_training_tilts_into_the_test_split_and_they_are_found
 
 
 def test_a_crystal_is_known_by_its_structure_whatever_its_name() -> None:
-    """Another structure under the same name is new, the same one under another name is not; older headers have names."""
+    """Another structure under the same name is new, the same under another name is not; older headers have names."""
     train = [replace(split_of(GRID, "train", name), structure=kind) for name, kind in (("KNbO3", "a"), ("GaN", "b"))]
     header = json.loads(json.dumps(describe_seen(train, [])))
     known = train[0].coordinates
