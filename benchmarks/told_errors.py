@@ -14,10 +14,9 @@ from iphasenet.errors import InputError
 from iphasenet.material_data import MaterialData
 from iphasenet.model import PotentialNetwork
 from iphasenet.predict import predict_images
-from iphasenet.predictions import unseen
 from iphasenet.reconstruction.told_errors import ToldErrors, widened
 from iphasenet.sampling import generator
-from iphasenet.seen import what_is_new
+from iphasenet.seen import unseen, what_is_new
 from iphasenet.uncertainty import coverage, within_sigma
 from iphasenet.weights import load_weights
 

@@ -19,8 +19,9 @@ from iphasenet.material_data import MaterialData
 from iphasenet.metrics import score
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
-from iphasenet.predictions import held_out_samples, open_predictions, unseen
+from iphasenet.predictions import held_out_samples, open_predictions
 from iphasenet.sampling import LeftOut
+from iphasenet.seen import unseen
 from iphasenet.spectra import radial_spectrum
 from iphasenet.tables import NO_ROWS, read_table
 from iphasenet.uncertainty import coverage

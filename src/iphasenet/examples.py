@@ -13,9 +13,9 @@ from iphasenet.alterations import nearest_dose
 from iphasenet.baselines import Baselines
 from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
 from iphasenet.optics import Microscope
-from iphasenet.predictions import held_out_samples, open_predictions, unseen
+from iphasenet.predictions import held_out_samples, open_predictions
 from iphasenet.seals import open_store
-from iphasenet.seen import SEEN
+from iphasenet.seen import SEEN, unseen
 
 FloatImage = NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Stores of predictions: made of a data set's test split, sealed, and opened again."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from iphasenet.model import PotentialNetwork
 from iphasenet.names import material_of
 from iphasenet.predict import FloatImages, predict, predict_altered
 from iphasenet.seals import GUARDED, open_store, sealed_store
-from iphasenet.seen import SEEN, UNKNOWN, is_by_name, what_is_new
+from iphasenet.seen import UNKNOWN, is_by_name, unseen, what_is_new
 from iphasenet.tables import NO_ROWS
 from iphasenet.weights import load_weights
 
@@ -74,11 +74,6 @@ def predict_material(
     left_out = trained.get("training", {}).get("leave_out", {})
     write_predictions(predictions, data, potential, spread, {"left_out": left_out, "held_out": held_out})
     write_table(table, altered)
-
-
-def unseen(held_out: Sequence[str]) -> NDArray[np.int64]:
-    """Choose the samples that a network is scored on: none where it has seen all of them."""
-    return np.flatnonzero([new != SEEN for new in held_out])
 
 
 def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path) -> None:

@@ -179,6 +179,11 @@ def what_is_new(seen: Mapping[str, Any] | None, crystal: CrystalIdentity, coordi
     return [" and ".join(filter(None, parts)) for parts in zip(first.tolist(), second, strict=True)]
 
 
+def unseen(held_out: Sequence[str]) -> NDArray[np.int64]:
+    """Choose the samples that a network is scored on, by what is new of them: none where it has seen all."""
+    return np.flatnonzero([new != SEEN for new in held_out])
+
+
 def nothing_new(samples: int) -> str:
     """Say that a network has seen all samples that it would be scored on."""
     return (
