@@ -127,7 +127,7 @@ def evaluate_material(
     material : str
         Which of its materials.
     predictions : path
-        What `iphasenet.predictions.predict_material` wrote.
+        What `iphasenet.predict_material` wrote.
     potential : path
         Potential of the crystal.
     baselines : path
