@@ -75,6 +75,8 @@ class AveragedWeights(WeightAveraging):
         Highest decay a step (`rising_decay`).
     """
 
+    _latest_update_step: int
+
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=self._average)
         self.decay, self.step = decay, 0
