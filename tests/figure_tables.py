@@ -12,7 +12,16 @@ import pandas as pd
 from iphasenet.drawing import METHODS
 from iphasenet.files import write_table
 
-PEARSON = {"model": 0.98, "idpc": 0.1, "wiener": 0.4, "phase": 0.2, "nearest": 0.3}
+PEARSON = {
+    "model": 0.98,
+    "idpc": 0.1,
+    "wiener": 0.4,
+    "phase": 0.2,
+    "idpc_told": 0.15,
+    "wiener_told": 0.7,
+    "phase_told": 0.25,
+    "nearest": 0.3,
+}
 TYPES = {
     "GaN": {"Ga+N": False},
     "LiCoO2": {"Co": False, "Li": True, "O": True},
@@ -74,7 +83,7 @@ class Tables:
     @staticmethod
     def column(method: str, light: bool) -> dict[str, float | None]:
         """The phase inversion finds no light column."""
-        none = method == "phase" and light
+        none = method.startswith("phase") and light
         rate = 0.0 if none else PEARSON[method] / (2 if light else 1)
         return {
             "detection_rate": rate,

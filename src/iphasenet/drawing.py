@@ -80,8 +80,12 @@ METHODS = {
     "idpc": Look("iDPC", ORANGE, "s", _LINES[1], "///"),
     "wiener": Look("Wiener filter", GREEN, "^", _LINES[2], "..."),
     "phase": Look("phase inversion", PINK, "D", _LINES[3], "xxx"),
+    "idpc_told": Look("iDPC, told the tilt", ORANGE, "s", _LINES[1], "///"),
+    "wiener_told": Look("Wiener filter, told the tilt", GREEN, "^", _LINES[2], "..."),
+    "phase_told": Look("phase inversion, told the tilt", PINK, "D", _LINES[3], "xxx"),
     "nearest": Look("nearest training sample", YELLOW, "v", _LINES[4], "\\\\\\"),
 }
+"""Look of each method. A baseline that is told the tilt looks like the one that is not: figures draw one of the two."""
 
 
 def material_looks(materials: Iterable[str]) -> dict[str, Look]:
@@ -102,17 +106,17 @@ def level_looks(levels: Iterable[float], template: str) -> dict[float, Look]:
     }
 
 
-_TOLD = ("idpc_told", "wiener_told", "phase_told")
-"""Methods that stand in tables alone: their curves would hide the others."""
-
-
 def methods_of(frame: pd.DataFrame, path: Path, others: Sequence[str] = ()) -> list[str]:
-    """Methods of a table in the order of `METHODS`; InputError where one is unknown and not among `others`."""
-    found = set(frame["method"]) - {*others, *_TOLD}
+    """
+    Methods of a table in the order of `METHODS`; InputError where one is unknown and not among `others`.
+
+    Of a baseline that stands there twice, told the tilt and not, the told one: the network is told it too.
+    """
+    found = set(frame["method"]) - set(others)
     if not found <= set(METHODS):
         unknown = sorted(found - set(METHODS))[0]
         raise InputError(f"{path}: method: found {unknown!r}; allowed: {', '.join([*METHODS, *others])}")
-    return [method for method in METHODS if method in found]
+    return [method for method in METHODS if method in found and f"{method}_told" not in found]
 
 
 def number_text(template: str, *values: float) -> str:

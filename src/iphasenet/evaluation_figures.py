@@ -135,7 +135,7 @@ def draw_distribution(samples_table: Path, outputs: Sequence[Path]) -> None:
         histogram, means = figure.subplots(1, 2, width_ratios=(1.2, 1))
         _draw_histogram(histogram, frame, methods_of(frame, samples_table))
         _draw_bias(means, rows, dose)
-        for axes, columns in ((histogram, 3), (means, 5)):
+        for axes, columns in ((histogram, 2), (means, 5)):
             axes.legend(
                 loc="lower center",
                 bbox_to_anchor=(0.5, 1.07),

@@ -38,8 +38,8 @@ from iphasenet.errors import InputError
 from iphasenet.reading import read_json
 from iphasenet.tables import read_table
 
-BOXED = ("model", "wiener", "idpc", "nearest")
-"""Methods that are compared in boxes: more would be too narrow to read."""
+BOXED = ("model", "wiener_told", "wiener", "idpc_told", "idpc", "nearest")
+"""Methods that are compared in boxes, of a baseline the one that is told the tilt: more would be too narrow to read."""
 
 SCORES = {"mae_share_of_max": ("MAE [% of maximum]", 100.0), "pearson": (PEARSON, 1.0)}
 """Label and factor of the metrics that are drawn."""
@@ -94,7 +94,7 @@ def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:
 
 def draw_scores(samples_table: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw Pearson by material: of the network, Wiener filter, iDPC and nearest training sample.
+    Draw Pearson by material: of the network, Wiener filter and iDPC (told the tilt), and nearest training sample.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _mean_marker(method: str) -> Line2D:
 
 def draw_errors(summary_json: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw the mean absolute error and Pearson of all methods against thickness and dose, with their intervals.
+    Draw the mean absolute error and Pearson of the methods against thickness and dose, with their intervals.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def _finish(axes: Axes, label: str, metric: str, means: pd.Series) -> None:
 
 
 def _score_table(levels: Mapping[str, Any], name: str, path: Path) -> pd.DataFrame:
-    """Columns level, method, metric, mean, low, high (NaN where there is no interval)."""
+    """Columns level, method, metric, mean, low, high (NaN: no interval), of the methods that are drawn."""
     rows = [
         {"level": float(level), "method": method, "metric": metric, **_NO_SCORE, **numbers.get(metric, {})}
         for level, methods in levels.items()
@@ -211,12 +211,12 @@ def _score_table(levels: Mapping[str, Any], name: str, path: Path) -> pd.DataFra
     if not rows:
         raise InputError(f"{path}: by.{name}: found nothing; allowed: scores of at least one level")
     table = pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).sort_values("level")
-    methods_of(table, path)
+    drawn = methods_of(table, path)
     bad = table[~np.isfinite(table["mean"])]
     if len(bad):
         level, method, metric = bad.iloc[0][["level", "method", "metric"]]
         raise InputError(f"{path}: by.{name}.{level:g}.{method}.{metric}: found NaN; allowed: a finite number")
-    return table
+    return table[table["method"].isin(drawn)]
 
 
 def _draw_means(axes: Axes, table: pd.DataFrame, factor: float) -> None:

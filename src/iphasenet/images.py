@@ -19,7 +19,6 @@ from iphasenet.detection import centred_coefficients, detector_weights, illumina
 from iphasenet.devices import exact_float32
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
-from iphasenet.memory import MATRICES, waves_together
 from iphasenet.multislice import transmission_functions
 from iphasenet.numerics import Numerics, cell_grid, check_band, exit_planes
 from iphasenet.optics import Microscope
@@ -28,6 +27,7 @@ from iphasenet.probe import probe_blocks, window_cells
 from iphasenet.reading import read_arrays, whole_file
 from iphasenet.scattering import Crystal, columns
 from iphasenet.slicing import Slicing
+from iphasenet.wave_memory import MATRICES, waves_together
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 

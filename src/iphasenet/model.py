@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from iphasenet.columns import column_shift, project_columns
 from iphasenet.devices import single_precision
 from iphasenet.errors import InputError
-from iphasenet.quantities import Quantity
+from iphasenet.quantities import Quantity, check_choices, check_number
 from iphasenet.symmetry import turned
-from iphasenet.training_settings import check_choices, check_number
 
 CHANNELS = (
     *("top-left", "top-right", "bottom-left", "bottom-right"),

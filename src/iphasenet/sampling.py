@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.quantities import THICKNESS, Quantity
+from iphasenet.slab_shape import INFINITE, Shape
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -188,28 +189,6 @@ class LeftOut:
 
 NOTHING = LeftOut()
 """Training sees all of its splits."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """
-    How a slab ends; a crystal without end and of even thickness if both are None.
-
-    Attributes
-    ----------
-    edge : (float, float), optional
-        Azimuth [degrees] in the image, from x to y, in which the crystal ends, and how far from the image's centre, in
-        units of half the field of view: vacuum lies beyond.
-    wedge : (float, float), optional
-        Azimuth [degrees] in which the slab gets thinner, and the inclination of its entrance surface [degrees]. The
-        nominal thickness is that at the image's centre.
-    """
-
-    edge: tuple[float, float] | None = None
-    wedge: tuple[float, float] | None = None
-
-
-INFINITE = Shape()
 
 
 @dataclass(frozen=True)

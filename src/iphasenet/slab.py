@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.potential import HEIGHT_TOLERANCE, check_displacements
-from iphasenet.sampling import Shape
+from iphasenet.slab_shape import Shape
 
 MAX_ATOMS = 2_000_000
 """Largest slab that is cut [atoms]."""

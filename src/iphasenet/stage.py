@@ -1,4 +1,4 @@
-"""What every stage of the workflow shares: a version, a log, one line for bad input."""
+"""What every job of the workflow shares: a log, and one line for bad input."""
 
 import logging
 import os
@@ -17,22 +17,6 @@ from iphasenet.door import describe, is_foreseen
 from iphasenet.errors import InputError
 from iphasenet.files import file_bytes, format_bytes
 from iphasenet.library import check_own
-
-STAGE_VERSIONS = {
-    "potential": 3,
-    "images": 2,
-    "slabs": 4,
-    "samples": 9,
-    "dataset": 4,
-    "card": 1,
-    "model": 5,
-    "model_card": 1,
-    "predictions": 7,
-    "evaluation": 6,
-    "report": 5,
-    "reconstruction": 4,
-}
-"""Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""
 
 
 def library_versions() -> dict[str, str]:

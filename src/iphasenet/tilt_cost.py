@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from iphasenet.detection import detector_weights, illuminations, image_grid, intensity
-from iphasenet.memory import MATRICES, waves_together
 from iphasenet.multislice import transmission_functions
 from iphasenet.numerics import Numerics, cell_grid, check_band, exit_planes
 from iphasenet.optics import Microscope
@@ -22,6 +21,7 @@ from iphasenet.potential import CrystalPotential
 from iphasenet.probe import Block, batches, probe_blocks, window_cells
 from iphasenet.scattering import Crystal, columns, matrix_columns
 from iphasenet.transfer import Passage, best_passage
+from iphasenet.wave_memory import MATRICES, waves_together
 
 Clock = Callable[[], float]
 

@@ -14,7 +14,7 @@ from iphasenet.acquisition import TrainingNoise
 from iphasenet.material_data import MaterialData, zone_axis_angle
 from iphasenet.model import ModelSettings
 from iphasenet.rendered_frames import SimulatedMaterial
-from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.stage_versions import STAGE_VERSIONS
 from iphasenet.training_settings import TrainingSettings
 
 

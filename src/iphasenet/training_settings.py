@@ -1,12 +1,11 @@
 """How a network is trained, checked before anything runs: this module needs no torch."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from iphasenet.errors import InputError
-from iphasenet.quantities import THICKNESS, Quantity
+from iphasenet.quantities import THICKNESS, Quantity, check_choices, check_number
 from iphasenet.sampling import LeftOut
 
 TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
@@ -26,23 +25,6 @@ _NUMBERS = {
     "patience": Quantity("", 0, 100_000, whole=True),
 }
 _LOSS_WEIGHT = Quantity("", 0, 1000)
-
-
-def check_number(value: Any, name: str, quantity: Quantity) -> None:
-    """Refuse what is no number, or outside a quantity's range; `name` is what the message calls it."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not quantity.holds(value):
-        whole = "a whole number, " if quantity.whole else ""
-        raise InputError(f"{name}: found {value!r}; allowed: {whole}{quantity.allowed}")
-
-
-def check_choices(settings: Any, section: str) -> None:
-    """Refuse a field of a dataclass that is none of its literals, or no truth value where it is one."""
-    for name, hint in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        choices = get_args(hint) if get_origin(hint) is Literal else (True, False) if hint is bool else ()
-        if choices and not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-            raise InputError(f"{section}.{name}: found {value!r}; allowed: {', '.join(map(str, choices))}")
 
 
 @dataclass(frozen=True)

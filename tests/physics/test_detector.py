@@ -57,7 +57,7 @@ def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytes
     potential = potential_of(cell_of("PVSK"), 0.12)
     images = []
     for waves in (7, 1000):
-        monkeypatch.setattr("iphasenet.memory._CACHED_WAVES", waves)
+        monkeypatch.setattr("iphasenet.wave_memory._CACHED_WAVES", waves)
         images.append(
             simulate_images(
                 potential, MICROSCOPE, NUMERICS, [20.0, 40.0], tilt=(0.004, 0.002), dtype=torch.float64

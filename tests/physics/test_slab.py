@@ -15,9 +15,9 @@ from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.potential import crystal_potential
 from iphasenet.render import Field, Image, render
-from iphasenet.sampling import Shape
 from iphasenet.simulation import Specimen, simulate_specimen
 from iphasenet.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
+from iphasenet.slab_shape import Shape
 from iphasenet.structure import orthogonal_cell, read_structure
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 

@@ -87,10 +87,22 @@ def test_the_same_input_gives_the_same_bytes(tables: Tables, tmp_path: Path) -> 
 
 
 def test_colour_is_never_the_only_cue() -> None:
-    for looks in (METHODS, material_looks(["A", "B", "C", "D", "E", "F", "G"])):
+    drawn = {name: look for name, look in METHODS.items() if f"{name}_told" not in METHODS}
+    for looks in (drawn, material_looks(["A", "B", "C", "D", "E", "F", "G"])):
         for first, second in itertools.combinations(looks.values(), 2):
             assert first.colour != second.colour and first.marker != second.marker
-    assert len({look.line for look in METHODS.values()}) == len({look.hatch for look in METHODS.values()}) == 5
+    assert len({look.line for look in drawn.values()}) == len({look.hatch for look in drawn.values()}) == 5
+
+
+def test_a_baseline_is_drawn_as_much_told_as_the_network(drawn: list[Figure], tmp_path: Path) -> None:
+    told = "Wiener filter, told the tilt"
+    for methods, label in ((("model", "wiener", "wiener_told"), told), (("model", "wiener"), "Wiener filter")):
+        tables = Tables(tmp_path, methods=methods)
+        for draw in ("scores", "errors", "distribution", "spectra", "atomic_columns"):
+            FIGURES[draw](tables, [tmp_path / "figure.png"])
+            legends = [*drawn[-1].legends, *(a.get_legend() for a in drawn[-1].axes if a.get_legend())]
+            labels = {text.get_text() for legend in legends for text in legend.get_texts()}
+            assert label in labels and not any(text.startswith("Wiener") for text in labels - {label})
 
 
 def test_correlations_keep_their_order_and_one_is_on_the_axis() -> None:
@@ -122,9 +134,11 @@ def test_scores_box_the_network_and_three_baselines_by_material(tables: Tables, 
     assert [label.get_text() for label in axes.get_xticklabels()] == ["GaN", "LiCoO2"]
     means = {(round(x), round(y, 3)) for line in axes.lines if line.get_marker() in "os^v"
              for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}  # fmt: skip
-    assert means == {(place, PEARSON[method]) for place in (0, 1) for method in ("model", "wiener", "idpc", "nearest")}
+    assert means == {
+        (place, PEARSON[method]) for place in (0, 1) for method in ("model", "wiener_told", "idpc_told", "nearest")
+    }
     labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert labels == ["network", "Wiener filter", "iDPC", "nearest training sample"]
+    assert labels == ["network", "Wiener filter, told the tilt", "iDPC, told the tilt", "nearest training sample"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +214,7 @@ def test_distribution_holds_every_image_once_and_the_bias(tables: Tables, drawn:
     draw_distribution(tables.samples(), [tables.folder / "distribution.png"])
     histogram, bias = drawn[0].axes
     shares = {step.get_label(): step.get_data().values.sum() for step in histogram.patches if step.get_label()}
-    assert set(shares) >= {look.label for look in METHODS.values()}
+    assert set(shares) >= {look.label for name, look in METHODS.items() if f"{name}_told" not in METHODS}
     assert all(share == pytest.approx(100) for share in shares.values())
     assert curves(histogram)["published mean: 3.4 %"][0] == [3.4, 3.4]
     np.testing.assert_allclose(curves(bias)["GaN"][1], [-40, -120, -240])
@@ -283,14 +297,14 @@ def test_light_columns_stand_apart_and_what_was_not_found_has_no_position(tables
     (shade,) = [patch for patch in found.patches if patch.get_hatch()]
     assert places[1] < shade.get_x() < places[2]
     np.testing.assert_allclose(curves(found)["network"][1], [98, 98, 49, 49])
-    assert np.isnan(curves(position)["phase inversion"][1]).tolist() == [False, False, True, True]
-    assert curves(found)["phase inversion"][1][2:] == [0, 0]
+    assert np.isnan(curves(position)["phase inversion, told the tilt"][1]).tolist() == [False, False, True, True]
+    assert curves(found)["phase inversion, told the tilt"][1][2:] == [0, 0]
 
 
 def test_a_type_of_column_without_numbers_is_refused(tables: Tables) -> None:
     path = tables.summary()
     summary = json.loads(path.read_text())
-    del summary["columns"]["idpc"]["LiCoO2: Li"]
+    del summary["columns"]["idpc_told"]["LiCoO2: Li"]
     path.write_text(json.dumps(summary))
-    with pytest.raises(InputError, match=r"columns\.idpc\.LiCoO2: Li: found None"):
+    with pytest.raises(InputError, match=r"columns\.idpc_told\.LiCoO2: Li: found None"):
         draw_atomic_columns(tables.columns(), path, [tables.folder / "columns.png"])

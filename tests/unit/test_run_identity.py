@@ -17,7 +17,7 @@ from iphasenet.model import ModelSettings
 from iphasenet.potential import CrystalPotential
 from iphasenet.rendered_frames import SimulatedMaterial
 from iphasenet.sampling import Grid, samples
-from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.stage_versions import STAGE_VERSIONS
 from iphasenet.trained_on import TrainingInputs, describe_run, run_identity
 from iphasenet.training_settings import TrainingSettings
 from tests.unit.test_dataset import make

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iphasenet.errors import InputError
-from iphasenet.sampling import INFINITE, SPLITS, Grid, generator, orientations, samples, split_of_tilts
+from iphasenet.sampling import SPLITS, Grid, generator, orientations, samples, split_of_tilts
+from iphasenet.slab_shape import INFINITE
 
 GRID = Grid((20, 40), tilts=20, tilt_std_deg=0.3, rotations=3, validation_share=0.15, test_share=0.2)
 

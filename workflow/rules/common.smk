@@ -28,7 +28,7 @@ from iphasenet.other_runs import (
 )
 from iphasenet.sampling import Grid, orientations, samples
 from iphasenet.sizes import check_disk
-from iphasenet.stage import STAGE_VERSIONS
+from iphasenet.stage_versions import STAGE_VERSIONS
 from iphasenet.user_images.folder import (
     check_own_settings,
     check_weights,

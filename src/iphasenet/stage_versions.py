@@ -1,0 +1,17 @@
+"""A number of each stage of the workflow, part of its rules' parameters."""
+
+STAGE_VERSIONS = {
+    "potential": 3,
+    "images": 2,
+    "slabs": 4,
+    "samples": 9,
+    "dataset": 4,
+    "card": 1,
+    "model": 5,
+    "model_card": 1,
+    "predictions": 7,
+    "evaluation": 6,
+    "report": 5,
+    "reconstruction": 4,
+}
+"""Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""
