@@ -27,9 +27,10 @@ from iphasenet.images import PeriodicImages, simulate_images
 from iphasenet.numerics import Numerics, cell_grid
 from iphasenet.potential import CrystalPotential
 from iphasenet.probe import window_cells
-from iphasenet.render import Field, Image, lab_tilt, render
+from iphasenet.render import Field, Image, render
 from iphasenet.slab import cut_slab
 from iphasenet.slicing import Slicing
+from iphasenet.tilts import lab_tilt
 from iphasenet.windows import image_difference
 
 with warnings.catch_warnings():

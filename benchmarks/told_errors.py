@@ -1,72 +1,130 @@
-"""Whether the uncertainty covers the error where tilt and thickness are told wrong, on fresh simulations."""
+"""Whether the uncertainty covers the error where tilt and thickness are told wrong, on a run's test samples."""
 
 import argparse
-import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas
-import torch
-from common import cell_of
 
-from iphasenet.acquisition import Acquisition
-from iphasenet.devices import use_threads
-from iphasenet.noise import record
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.reconstruction.reconstruct import load_trained, reconstruct
-from iphasenet.reconstruction.told_errors import DEFAULT, ToldErrors
-from iphasenet.render import Image
+from iphasenet.alterations import nearest_dose
+from iphasenet.dataset import material_groups, open_dataset, read_material
+from iphasenet.devices import choose_device, use_threads
+from iphasenet.errors import InputError
+from iphasenet.material_data import MaterialData
+from iphasenet.model import PotentialNetwork
+from iphasenet.predict import predict_images
+from iphasenet.reconstruction.told_errors import ToldErrors, widened
 from iphasenet.sampling import generator
-from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.uncertainty import coverage
-from iphasenet.user_images.segmented_image import SegmentedImage
+from iphasenet.seen import unseen, what_is_new
+from iphasenet.uncertainty import coverage, within_sigma
+from iphasenet.weights import load_weights
 
-OPTICS = {"energy_kev": 200.0, "semiangle_mrad": 20.0, "detector_inner_mrad": 10.0, "detector_outer_mrad": 50.0}
-THICKNESSES = (20.0, 40.0, 80.0)
-"""Of the crystals [nm]."""
-DOSE, DRAWS = 1e5, 4
-NONE = ToldErrors(0, 0)
+SIGMAS = (1, 2)
+"""Standard deviations within which pixels are counted."""
+
+_KEYS = ["material", "told", "widened"]
 
 
-def measure(material: str) -> pandas.DataFrame:
-    """Coverage of one crystal at a tilt of about 0.3°, told right and told wrong, uncertainty as it is and widened."""
-    trained, image = load_trained(), Image(96, 0.2)
-    rng = generator(0, material, "tilt", 0)
-    alpha, beta = rng.normal(0, 0.2, 2)
-    specimen = Specimen(cell_of(material), tuple(10 * t for t in THICKNESSES), (alpha, beta), 12.5)
-    made = simulate_specimen(specimen, Microscope(**OPTICS), Numerics(0.12, 0.3, 12.0), image)
+def measure(network: PotentialNetwork, data: MaterialData, errors: ToldErrors, draws: int) -> pandas.DataFrame:
+    """
+    Count pixels of one crystal's samples whose error the uncertainty covers, at the dose nearest to 1e5 e/Å².
+
+    Parameters
+    ----------
+    network : PotentialNetwork
+        Network in evaluation mode that says its uncertainty.
+    data : MaterialData
+        Test samples.
+    errors : ToldErrors
+        Standard deviations of what is told, drawn from a normal distribution: those that widen the uncertainty.
+    draws : int
+        Wrong values that are told of each sample, beside the right ones.
+
+    Returns
+    -------
+    DataFrame
+        One row a sample, draw, uncertainty (widened or not) and level: material, told, widened, level, covered,
+        pearson.
+    """
+    dose, tables = nearest_dose(data.doses), []
+    for row, truth in enumerate(data.potential):
+        segments = data.noisy_segments[row, dose].astype(np.float32)
+        rng = generator(0, str(data.coordinates["sample_id"][row]), "alteration")
+        for draw in range(draws + 1):
+            told = data.metadata[row].copy()
+            if draw:
+                off = rng.normal(size=3)
+                told[0] *= 1 + errors.thickness_percent / 100 * off[0]
+                told[1:3] += errors.tilt_deg * off[1:]
+
+            def predict(metadata: np.ndarray, images: np.ndarray = segments) -> tuple[np.ndarray, np.ndarray | None]:
+                potential, spread = predict_images(network, images[None], metadata[None])
+                return potential[0], None if spread is None else spread[0]
+
+            potential, spread = predict(told)
+            if spread is None:
+                raise InputError("weights: found a network without uncertainty; allowed: model.uncertainty true")
+            wider = widened(spread, told, errors, lambda other: predict(other)[0], potential)
+            for name, scale in (("no", spread), ("yes", wider)):
+                known = {"material": data.material, "told": "wrong" if draw else "right", "widened": name}
+                pearson = float(np.corrcoef(potential.ravel(), truth.ravel())[0, 1])
+                found = coverage(potential, scale, truth, [within_sigma(count) for count in SIGMAS])
+                tables.append(found.assign(**known, pearson=pearson))
+    return pandas.concat(tables, ignore_index=True)
+
+
+def measure_run(run: Path, weights: Path, errors: ToldErrors, draws: int, most: int, device: str) -> pandas.DataFrame:
+    """Measure on the test samples of a run, evenly chosen, that the network has not seen."""
+    network, trained = load_weights(weights)
+    network.to(device).eval()
     tables = []
-    for index, thickness in enumerate(THICKNESSES):
-        clean = torch.from_numpy(made["segments"].values[index])
-        noisy = record(clean, DOSE, image.sampling_angstrom, Acquisition(), rng).numpy()
-        truth = made["potential"].values[index].astype(np.float32)
-        for draw in range(DRAWS):
-            off = rng.normal(size=3) * (draw > 0)
-            told = thickness * (1 + DEFAULT.thickness_percent / 100 * off[0])
-            rotation = (alpha + DEFAULT.tilt_deg * off[1], beta + DEFAULT.tilt_deg * off[2], 12.5)
-            seen = SegmentedImage(
-                noisy, material, order=(0, 1, 2, 3), sampling=0.2, dose=DOSE, beam_intensity=1.0, scan_rotation_deg=0.0,
-                thickness_nm=told, rotation=rotation, **OPTICS,
-            )  # fmt: skip
-            for errors in (NONE, DEFAULT):
-                found = reconstruct(seen, trained, 1, errors=errors)
-                assert found.spread is not None
-                known = {"material": material, "told": "wrong" if draw else "right", "widened": errors == DEFAULT}
-                pearson = np.corrcoef(found.potential.ravel(), truth.ravel())[0, 1]
-                tables.append(coverage(found.potential, found.spread, truth).assign(**known, pearson=pearson))
-    return pandas.concat(tables)
+    for group in material_groups(open_dataset(run / "dataset.zarr")).values():
+        data = read_material(group, "test")
+        rows = unseen(what_is_new(trained.get("seen"), data.crystal, data.coordinates))
+        if len(rows):
+            chosen = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
+            tables.append(measure(network, data.select(rows[chosen]), errors, draws))
+    if not tables:
+        raise InputError(f"{run}: found no test sample that {weights} have not seen; allowed: at least one")
+    return pandas.concat(tables, ignore_index=True)
 
 
-def main() -> None:
+def markdown(table: pandas.DataFrame) -> str:
+    """Write shares of pixels as a table, crystal by crystal and the mean over crystals."""
+    by = table.groupby([*_KEYS, "level"])[["covered", "pearson"]].mean().reset_index()
+    mean = by.groupby([*_KEYS[1:], "level"])[["covered", "pearson"]].mean().reset_index().assign(material="mean")
+    expected = ", ".join(f"{within_sigma(count):.1%} within {count} σ" for count in SIGMAS)
+    lines = [
+        f"Share of pixels (a calibrated Laplace distribution: {expected}):",
+        "",
+        f"| crystal | told | widened | {' | '.join(f'within {count} σ' for count in SIGMAS)} | Pearson |",
+        f"|---|---|---|{'---|' * (len(SIGMAS) + 1)}",
+    ]
+    for keys, rows in pandas.concat([by, mean]).groupby(_KEYS, sort=False):
+        shares = [f"{share:.1%}" for share in rows.sort_values("level")["covered"]]
+        lines.append(f"| {' | '.join([*map(str, keys), *shares])} | {rows['pearson'].mean():.3f} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description="Coverage of the uncertainty where tilt and thickness are told wrong.")
-    parser.add_argument("materials", nargs="+", help="crystals of resources/structures")
-    with use_threads(1):
-        table = pandas.concat([measure(material) for material in parser.parse_args().materials])
-    keys = ["told", "widened", "level"]
-    print(table.groupby(["material", *keys])["covered"].mean().unstack("level").round(2))
-    print(table.groupby(keys)[["covered", "spread_over_error", "pearson"]].mean().round(3))
+    parser.add_argument("run", type=Path, help="a run's results, such as results/laptop")
+    parser.add_argument("--weights", type=Path, help="the run's own if not given")
+    parser.add_argument("--tilt-error", type=float, default=ToldErrors.tilt_deg, help="degrees, of alpha and of beta")
+    parser.add_argument("--thickness-error", type=float, default=ToldErrors.thickness_percent, help="percent")
+    parser.add_argument("--draws", type=int, default=2, help="wrong values told of each sample")
+    parser.add_argument("--samples", type=int, default=20, help="of each crystal at most")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    weights = options.weights or options.run / "model" / "weights.safetensors"
+    errors = ToldErrors(options.tilt_error, options.thickness_error)
+    with use_threads(options.threads):
+        device = choose_device(options.device)
+        table = measure_run(options.run, weights, errors, options.draws, options.samples, device)
+    print(f"{weights}, tilt ± {errors.tilt_deg:g}°, thickness ± {errors.thickness_percent:g} %\n\n{markdown(table)}")
 
 
 if __name__ == "__main__":

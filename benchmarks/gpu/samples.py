@@ -71,7 +71,11 @@ def planned_split(packed: Packed, split: Split, sampling: float) -> list[Materia
     """Say what all samples of a split are, on pixels of some size [Å], without their images."""
     none, found = np.zeros((0, 4, 1, 1), np.float32), []
     for material in packed.materials:
-        known = [sample_metadata(sample, 0.0, (0.0, 0.0)) for sample in _split(packed, material, split)]
+        known = [
+            sample_metadata(sample, float(images.thicknesses[sample.thickness_index]), (0.0, 0.0))
+            for sample in _split(packed, material, split)
+            for images in (material.images[sample.orientation.index],)
+        ]
         coordinates = {key: np.array([one[key] for one in known]) for key in known[0]}
         found.append(
             MaterialData(material.name, none, none[:, 0], none[:, None], np.array([DOSE]), sampling, coordinates)

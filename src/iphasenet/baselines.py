@@ -11,7 +11,8 @@ import zarr
 from numpy.typing import NDArray
 
 from iphasenet.columns import column_shift, project_columns
-from iphasenet.dataset import StoredRows, material_groups, open_dataset, read_rows
+from iphasenet.crystal_identity import CrystalIdentity
+from iphasenet.dataset import StoredRows, material_groups, open_dataset, read_rows, structure_of
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_file
 from iphasenet.idpc import ScaleFit, idpc
@@ -232,9 +233,10 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     Returns
     -------
     (sample, y, x) float32 array
-        Projected potential [V Å] of the nearest sample of the same material, or of any where training has none of it.
+        Projected potential [V Å] of the nearest sample of the same crystal, by its structure where that is known
+        (`iphasenet.crystal_identity`), or of any where training has none of it.
         Thickness, alpha, beta and gamma count in units of their standard deviations among these; differences of angles
-        are circular. The sample that is asked for, by material, thickness and angles, is none of them, whatever data
+        are circular. The sample that is asked for, by crystal, thickness and angles, is none of them, whatever data
         set holds it.
 
     Raises
@@ -243,7 +245,7 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
         Where there is no training sample, or pixels differ.
     """
     stored = material_groups(open_dataset(training))
-    same = {name: group for name, group in stored.items() if name == data.material}
+    same = {name: group for name, group in stored.items() if _identity(name, group).is_same(data.crystal)}
     seen = _training_samples(same, left_out) or _training_samples(stored, left_out)
     if not seen:
         raise InputError(f"{training}: found no training sample; allowed: at least one that is not left out")
@@ -256,13 +258,17 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     result = np.empty(data.potential.shape, np.float32)
     for sample, asked in enumerate(np.stack([data.coordinates[name] for name in _KNOWN], axis=1)):
         difference = _differences(asked, known)
-        itself = (groups == data.material) & (np.abs(difference) < _SAME).all(axis=1)
+        itself = np.isin(groups, list(same)) & (np.abs(difference) < _SAME).all(axis=1)
         if itself.all():
             name = data.coordinates["sample_id"][sample]
             raise InputError(f"{training}: found no training sample but {name} itself; allowed: another one")
         nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result
+
+
+def _identity(name: str, group: zarr.Group) -> CrystalIdentity:
+    return CrystalIdentity(name, structure_of(group))
 
 
 def _training_samples(stored: Mapping[str, zarr.Group], left_out: LeftOut) -> list[tuple[NDArray[Any], ...]]:

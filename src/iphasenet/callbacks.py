@@ -62,10 +62,12 @@ def rising_decay(decay: float, steps: int) -> float:
 
 class AveragedWeights(WeightAveraging):
     """
-    Exponential moving average of the weights, every `STEPS_BETWEEN_AVERAGES` steps and before every validation.
+    Exponential moving average of the weights.
 
-    Buffers are copied: an average of the attention's integer indices would be none. The decay depends on the number of
-    steps alone, and the step of the last average is in every checkpoint: a resume changes nothing.
+    It is brought up to date every `STEPS_BETWEEN_AVERAGES` steps, before every validation, wherever in an epoch that
+    comes, and at the end. Buffers are copied: an average of the attention's integer indices would be none. The decay
+    depends on the number of steps alone, and the step of the last average is in every checkpoint: a resume changes
+    nothing.
 
     Parameters
     ----------
@@ -73,21 +75,39 @@ class AveragedWeights(WeightAveraging):
         Highest decay a step (`rising_decay`).
     """
 
+    _latest_update_step: int
+
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=self._average)
-        self.decay, self.step, self.validated = decay, 0, False
+        self.decay, self.step = decay, 0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average where it is due."""
-        self.step, self.validated = trainer.global_step, trainer.is_last_batch
+        self.step = trainer.global_step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Say whether to average after a step."""
-        due = self.validated or self.step % STEPS_BETWEEN_AVERAGES == 0
-        return step_idx is not None and epoch_idx is None and due
+        return step_idx is not None and epoch_idx is None and self.step % STEPS_BETWEEN_AVERAGES == 0
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Validate the average of all steps so far."""
+        self._catch_up(trainer, pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Keep the average of all steps."""
+        self._catch_up(trainer, pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def _catch_up(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Average the steps since the last time."""
+        self.step = trainer.global_step
+        if self._average_model is not None and self.step > self._latest_update_step:
+            self._average_model.update_parameters(pl_module)
+            self._latest_update_step = self.step
 
     def _average(self, averaged: Any, current: Any, count: Any) -> None:
         passed = self.step - self._latest_update_step

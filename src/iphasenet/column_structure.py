@@ -16,7 +16,8 @@ from iphasenet.errors import InputError
 from iphasenet.material_data import MaterialData
 from iphasenet.optics import rotate
 from iphasenet.potential import CrystalPotential
-from iphasenet.render import Field, Image, crystal_tilt
+from iphasenet.render import Field, Image
+from iphasenet.tilts import crystal_tilt
 
 SAME_COLUMN = 0.3
 """Atoms whose projections are no further apart belong to one column [Å]."""

@@ -180,7 +180,7 @@ def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def selected_materials(config: Mapping[str, Any]) -> list[str]:
-    """Materials of a run in the configuration's order, with all zone axes of each: `select`, or all."""
+    """Materials of a run, with all zone axes of each: `select`, or all; in the workflow in the order of their names."""
     names = list(crystals(config))
     chosen = set(config.get("select", names))
     return [name for name in names if {name, name.split("_")[0]} & chosen]

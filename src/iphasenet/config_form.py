@@ -72,8 +72,8 @@ def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
         Configuration that `check_form` accepts.
     schema : path
         JSON schema (YAML) of the configuration. Lists that it calls `unordered` hold each entry once, whatever their
-        order; entries that are `zero_if_absent` are; a `direction` is that of its least whole numbers; a `path` is
-        written the shortest way.
+        order; entries that are `zero_if_absent` are; a number `without_effect`, where others have the values beside it,
+        is 0; a `direction` is that of its least whole numbers; a `path` is written the shortest way.
 
     Returns
     -------
@@ -90,7 +90,8 @@ def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
         named, others = rules.get("properties", {}), rules.get("additionalProperties")
         any_other = others if isinstance(others, Mapping) else {}
         parts = {key: named.get(key, any_other) for key in sorted(value)}
-        formed = {key: _one_form(value[key], part) for key, part in parts.items()}
+        idle = {key for key, others in rules.get("without_effect", {}).items() if _are(value, others, rules)}
+        formed = {key: 0 if key in idle else _one_form(value[key], part) for key, part in parts.items()}
         return {
             key: child
             for key, child in formed.items()
@@ -106,6 +107,12 @@ def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
         return os.path.normpath(value)
     # YAML has 20, 20.0 and 2.0e+1 for one number.
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def _are(value: Mapping[str, Any], others: Mapping[str, Any], rules: Mapping[str, Any]) -> bool:
+    """Whether keys of a mapping have some values, be it by default."""
+    named = rules.get("properties", {})
+    return all(value.get(key, named.get(key, {}).get("default", 0)) == other for key, other in others.items())
 
 
 def check_keys(path: str | Path) -> None:

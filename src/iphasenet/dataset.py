@@ -14,7 +14,7 @@ from iphasenet.names import check_samples, material_of
 from iphasenet.sampling import NOTHING, SPLITS, LeftOut, Split
 from iphasenet.seals import open_store
 from iphasenet.storage import Place
-from iphasenet.store import COORDINATES, FORMAT_VERSION
+from iphasenet.store import COORDINATES, FORMAT_VERSION, STRUCTURE
 
 Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
 """Which samples of a split to read, by their coordinates: indices within the split."""
@@ -70,6 +70,11 @@ def find_material(root: zarr.Group, name: str) -> zarr.Group:
     if name not in found:
         raise InputError(f"material: found {name!r}; allowed: those of the data set, {', '.join(found)}")
     return found[name]
+
+
+def structure_of(group: zarr.Group) -> str:
+    """Read which structure a material is (`iphasenet.crystal_identity`); empty where an older store does not say."""
+    return str(group.attrs.get(STRUCTURE, ""))
 
 
 def configuration(root: zarr.Group) -> dict[str, Any]:
@@ -227,4 +232,5 @@ def read_material(
         doses=read_rows(group, "dose"),
         sampling=float(position[1] - position[0]),
         coordinates={key: values[chosen] for key, values in coordinates.items()},
+        structure=structure_of(group),
     )

@@ -1,7 +1,7 @@
 """Predictions of the network and of the baselines against the truth: the tables that everything else is made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,11 @@ from iphasenet.material_data import MaterialData
 from iphasenet.metrics import score
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
-from iphasenet.predictions import held_out_samples, open_predictions, unseen
+from iphasenet.predictions import held_out_samples, open_predictions
 from iphasenet.sampling import LeftOut
+from iphasenet.seen import unseen
 from iphasenet.spectra import radial_spectrum
-from iphasenet.tables import read_table
+from iphasenet.tables import NO_ROWS, read_table
 from iphasenet.uncertainty import coverage
 
 METHODS = ("model", *BASELINES)
@@ -41,20 +42,23 @@ class Tables:
     Attributes
     ----------
     samples : DataFrame
-        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), how many of the
-        material's test samples are left out as it has seen them (`left_out`), `METRICS`, `POTENTIALS`.
+        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), `METRICS`,
+        `POTENTIALS`.
     columns : DataFrame
         One row a sample, dose, method and type of atomic column (`iphasenet.atomic_columns`).
     spectra : DataFrame
         material, dose, method ('truth' too), frequency [1/Å], power [V² Å²] of the mean potential.
     coverage : DataFrame
         material, dose, level, covered, spread_over_error; empty where the network says no uncertainty.
+    materials : DataFrame
+        material, scored, left_out: how many of its test samples are scored, and are not as training has seen them.
     """
 
     samples: pandas.DataFrame
     columns: pandas.DataFrame
     spectra: pandas.DataFrame
     coverage: pandas.DataFrame
+    materials: pandas.DataFrame
 
     def save(self, folder: Path) -> None:
         """Write one Parquet file a table; the folder appears whole or not at all."""
@@ -73,10 +77,7 @@ class Tables:
         """Put the tables of several materials, or of parts of one, below each other."""
         names = [field.name for field in fields(cls)]
         found = {name: [table for part in parts if len(table := getattr(part, name))] for name in names}
-        return cls(*(pandas.concat(found[name], ignore_index=True) if found[name] else _NONE for name in names))
-
-
-_NONE = pandas.DataFrame({"material": pandas.Series(dtype=str)})
+        return cls(*(pandas.concat(found[name], ignore_index=True) if found[name] else NO_ROWS for name in names))
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,6 @@ class Reference:
         Optics of the data set.
     held_out : mapping
         What training has not seen of a sample, by its sample_id.
-    left_out : int
-        Test samples of the material that are not scored, as training has seen them.
     leaning : bool
         Whether the crystals have columns that lean by little, along which baselines can be projected.
     """
@@ -104,7 +103,6 @@ class Reference:
     baselines: Baselines
     microscope: Microscope
     held_out: Mapping[str, str]
-    left_out: int = 0
     leaning: bool = True
 
 
@@ -120,7 +118,7 @@ def evaluate_material(
     dataset: Path, material: str, predictions: Path, potential: Path, baselines: Path, training_store: Path
 ) -> Tables:
     """
-    Score the predictions of one material's test split, but for samples that the network has seen.
+    Score the predictions of one material's test split, but for samples that the network has seen, be it all of them.
 
     Parameters
     ----------
@@ -129,7 +127,7 @@ def evaluate_material(
     material : str
         Which of its materials.
     predictions : path
-        What `iphasenet.predictions.predict_material` wrote.
+        What `iphasenet.predict_material` wrote.
     potential : path
         Potential of the crystal.
     baselines : path
@@ -151,14 +149,16 @@ def evaluate_material(
     data = read_material(find_material(root, material), "test")
     group, places = open_predictions(predictions, data)
     held_out = held_out_samples(group)
-    scored = unseen(material, [held_out[name] for name in data.coordinates["sample_id"]])
-    left_out, data, places = len(places) - len(scored), data.select(scored), places[scored]
+    scored = unseen([held_out[name] for name in data.coordinates["sample_id"]])
+    counted = _counted(material, len(scored), len(places) - len(scored))
+    if not len(scored):
+        return Tables(NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS, counted)
+    data, places = data.select(scored), places[scored]
     reference = Reference(
         crystal_columns(CrystalPotential.load(potential)),
         Baselines.load(baselines),
         Microscope(**configuration(root)["optics"]),
         held_out,
-        left_out,
         bool((data.tilt_deg <= LARGEST_TILT_DEG).all()),
     )
     nearest = nearest_training(training_store, data, LeftOut(**group.attrs["left_out"]))
@@ -168,7 +168,7 @@ def evaluate_material(
         model = read_rows(group, "model", places[rows])
         spread = read_rows(group, "model_spread", places[rows]) if "model_spread" in group else None
         parts.append(evaluate_samples(data.select(rows), model, spread, nearest[rows], reference))
-    return _averaged(Tables.joined(parts))
+    return replace(_averaged(Tables.joined(parts)), materials=counted)
 
 
 def evaluate_samples(
@@ -209,7 +209,12 @@ def evaluate_samples(
         _column_rows(data, predictions, reference.crystal),
         _spectrum_rows(data, predictions),
         _coverage_rows(data, model, spread),
+        _counted(data.material, len(data.potential), 0),
     )
+
+
+def _counted(material: str, scored: int, left_out: int) -> pandas.DataFrame:
+    return pandas.DataFrame([{"material": material, "scored": scored, "left_out": left_out}])
 
 
 def _known(data: MaterialData) -> dict[str, Any]:
@@ -218,7 +223,7 @@ def _known(data: MaterialData) -> dict[str, Any]:
 
 
 def _sample_rows(data: MaterialData, predictions: Sequence[_Prediction], reference: Reference) -> pandas.DataFrame:
-    known = _known(data) | {"left_out": reference.left_out}
+    known = _known(data)
     held_out = [reference.held_out[name] for name in known["sample_id"]]
     tables = []
     for predicted in predictions:
@@ -256,7 +261,7 @@ def _spectrum_rows(data: MaterialData, predictions: Sequence[_Prediction]) -> pa
 
 def _coverage_rows(data: MaterialData, model: FloatImages, spread: FloatImages | None) -> pandas.DataFrame:
     if spread is None:
-        return _NONE
+        return NO_ROWS
     tables = [
         coverage(model[sample, index], spread[sample, index], data.potential[sample]).assign(dose=dose)
         for sample in range(len(model))
@@ -272,4 +277,4 @@ def _averaged(tables: Tables) -> Tables:
         name: table.groupby(key, as_index=False).mean() if len(table := getattr(tables, name)) else table
         for name, key in keys.items()
     }
-    return Tables(tables.samples, tables.columns, means["spectra"], means["coverage"])
+    return replace(tables, **means)

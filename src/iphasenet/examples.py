@@ -15,7 +15,7 @@ from iphasenet.dataset import configuration, find_material, open_dataset, read_m
 from iphasenet.optics import Microscope
 from iphasenet.predictions import held_out_samples, open_predictions
 from iphasenet.seals import open_store
-from iphasenet.seen import SEEN
+from iphasenet.seen import SEEN, unseen
 
 FloatImage = NDArray[np.float32]
 
@@ -78,12 +78,14 @@ def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -
     Yields
     ------
     Example
-        One a material, in the order of `predictions`.
+        One a material, in the order of `predictions`; none of a material that the network has seen all samples of.
     """
     root = open_dataset(dataset)
     fitted, microscope = Baselines.load(baselines), Microscope(**configuration(root)["optics"])
     for path in predictions:
         new = held_out_samples(open_store(path, "predictions"))
+        if not len(unseen(list(new.values()))):
+            continue
         data = read_material(find_material(root, path.stem), "test", choose=partial(middle_sample, held_out=new))
         group, rows = open_predictions(path, data)
         dose = nearest_dose(data.doses)

@@ -141,7 +141,8 @@ def fit(
             _tell_of_average(module, validation, folder, score, trainer.strategy.root_device)
             module.load_state_dict(state)
             write_table(read_history(folder), outputs.history)
-            known: dict[str, Any] = {"seen": describe_seen(train, validation)}
+            rendered = {data.material: data.planned for data in simulated}
+            known: dict[str, Any] = {"seen": describe_seen(train, validation, rendered)}
             known |= {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
             save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
 

@@ -1,11 +1,13 @@
 """Samples of a material in memory: what training, evaluation and figures work on, wherever it comes from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from iphasenet.crystal_identity import CrystalIdentity
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class MaterialData:
         Pixel size [Å].
     coordinates : dict of (sample,) arrays
         Metadata of the samples.
+    structure : str
+        What `iphasenet.crystal_identity.structure_hash` found of the crystal; empty where the store does not say. It is
+        no part of what a network learns from.
     """
 
     material: str
@@ -38,6 +43,12 @@ class MaterialData:
     doses: NDArray[np.float64]
     sampling: float
     coordinates: dict[str, NDArray[Any]]
+    structure: str = field(default="", compare=False)
+
+    @property
+    def crystal(self) -> CrystalIdentity:
+        """Which crystal it is."""
+        return CrystalIdentity(self.material, self.structure)
 
     @cached_property
     def metadata(self) -> NDArray[np.float32]:

@@ -5,10 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Tensor
-from torchmetrics.functional import pearson_corrcoef
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 PUBLISHED_RANGE = 600_000.0
 """Data range that the published PSNR was computed with [V Å], more than twenty times the images' own."""
@@ -65,6 +62,11 @@ def score(predictions: FloatImages, truths: FloatImages) -> dict[str, NDArray[np
 
 
 def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
+    # Two seconds, which those who read scores alone do not need.
+    from skimage.metrics import structural_similarity
+    from torchmetrics.functional import pearson_corrcoef
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     pixels = predictions.double().flatten(1), truths.double().flatten(1)
     predicted, truth = pixels
     highest = truth.amax(1)

@@ -8,8 +8,10 @@ from typing import Any
 from iphasenet.config_form import one_form
 from iphasenet.errors import InputError
 
-_WEIGHTS = "model/weights.safetensors"
-_FIRST = {"dataset": "dataset.zarr", "trained": _WEIGHTS, "compare": "evaluation/summary.json"}
+WEIGHTS = "model/weights.safetensors"
+"""A run's network, below its results."""
+
+_FIRST = {"dataset": "dataset.zarr", "trained": WEIGHTS, "compare": "evaluation/summary.json"}
 """What each key takes of a run first: it is what runs that are offered have."""
 
 _LONGEST_HEADER = 100_000_000
@@ -165,7 +167,7 @@ def trained_settings(config: Mapping[str, Any], schema: str | Path, results: Pat
     """
     if "trained" not in config:
         return {}
-    described = _described(results / config["trained"] / _WEIGHTS)
+    described = described_weights(results / config["trained"] / WEIGHTS)
     if not described:
         return {}
     found = {key: {**config[key], **_common(config[key], described[key])} for key in ("model", "training")}
@@ -177,7 +179,7 @@ def _common(section: Mapping[str, Any], described: Mapping[str, Any]) -> dict[st
     return {key: value for key, value in described.items() if key in section}
 
 
-def _described(weights: Path) -> dict[str, Any]:
+def described_weights(weights: Path) -> dict[str, Any]:
     """Read what weights say of their training, without torch; nothing where they do not."""
     try:
         with weights.open("rb") as stream:

@@ -12,6 +12,7 @@ from iphasenet.errors import InputError
 from iphasenet.numerics import Numerics, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.rendering_cost import estimate_rendering
+from iphasenet.run_jobs import run_jobs
 from iphasenet.sampling import Grid, Split, orientations, samples
 from iphasenet.sizes import Part, free_bytes, material_samples, remaining_bytes, run_parts
 from iphasenet.structure import crystal_cell
@@ -87,8 +88,8 @@ class RunPlan:
         Memory of a simulation job at most, of all processes of the training, and what it reserves [bytes].
     training_gpus : int
         GPUs that the training reserves.
-    optional_jobs : dict of int
-        Jobs that not every configuration asks for, by rule.
+    jobs : dict of int
+        Jobs of the whole run by rule.
     """
 
     run: str
@@ -106,25 +107,7 @@ class RunPlan:
     training_bytes: float
     reserved_bytes: float
     training_gpus: int
-    optional_jobs: dict[str, int]
-
-    @property
-    def jobs(self) -> dict[str, int]:
-        """Jobs of the whole run by rule."""
-        simulated, trained = len(self.materials), int(self.training is not None)
-        jobs = {
-            "compute_potential": simulated,
-            "simulate_images": sum(material.jobs for material in self.materials),
-            "simulate_slabs": sum(material.slabs for material in self.materials),
-            "render_samples": simulated,
-            **dict.fromkeys(("assemble_dataset", "describe_dataset"), int(simulated > 0)),
-            **dict.fromkeys(("train_model", "fit_baselines", "describe_model", "draw_loss"), trained),
-            **dict.fromkeys(("predict_samples", "evaluate_samples", "draw_material"), self.crystals),
-            **dict.fromkeys(("summarise_scores", "draw_samples", "draw_predictions"), 1),
-            **dict.fromkeys(("draw_evaluation", "write_report"), 1),
-            **self.optional_jobs,
-        }
-        return {rule: number for rule, number in jobs.items() if number}
+    jobs: dict[str, int]
 
     @property
     def simulation(self) -> tuple[float, float]:
@@ -199,7 +182,7 @@ def make_plan(
         training_bytes=0.0 if training is None else _training_bytes(training, jobs),
         reserved_bytes=1e6 * jobs["training_mem_mb"],
         training_gpus=jobs["training_gpus"],
-        optional_jobs=_optional_jobs(config, len(materials)),
+        jobs={rule: len(names) for rule, names in run_jobs(config, materials).items()},
     )
 
 
@@ -207,18 +190,6 @@ def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
     """Memory of all processes of the training [bytes]; with GPUs, the processor's holds the data alone."""
     process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
     return float(jobs["training_processes"] * process + _LAUNCHER_BYTES)
-
-
-def _optional_jobs(config: Mapping[str, Any], materials: int) -> dict[str, int]:
-    uncertainty, windows = config["model"]["uncertainty"], bool(config["evaluation"]["window_factors"])
-    jobs = {
-        "upload_dataset": "storage" in config and "dataset" not in config,
-        "compare_runs": bool(config.get("compare")),
-        "draw_calibration": uncertainty,
-        "compare_windows": windows * materials,
-        "draw_windows": windows,
-    }
-    return {rule: int(count) for rule, count in jobs.items() if count}
 
 
 def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: float) -> MaterialPlan:

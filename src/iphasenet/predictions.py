@@ -1,7 +1,6 @@
-"""Stores of predictions: made of a data set's test split, sealed, and opened again."""
+"""Stores of predictions of a data set's test split, sealed, and opened again: no network is needed."""
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,81 +9,13 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
-from iphasenet.acquisition import Acquisition
-from iphasenet.dataset import configuration, find_material, open_dataset, read_material, read_rows
+from iphasenet.dataset import read_rows
 from iphasenet.errors import InputError
-from iphasenet.files import write_table
 from iphasenet.material_data import MaterialData
-from iphasenet.model import PotentialNetwork
 from iphasenet.names import material_of
-from iphasenet.predict import FloatImages, predict, predict_altered
 from iphasenet.seals import GUARDED, open_store, sealed_store
-from iphasenet.seen import SEEN, UNKNOWN, what_is_new
-from iphasenet.weights import load_weights
 
-
-def predict_material(
-    dataset: Path, material: str, weights: Path, predictions: Path, altered: Path, device: str, turns: int
-) -> None:
-    """
-    Predict the test split of one material.
-
-    Parameters
-    ----------
-    dataset : path
-        Assembled store.
-    material : str
-        Which of its materials.
-    weights : path
-        Weights of the network.
-    predictions : path
-        Zarr store to be made: `model` and, where the network says its uncertainty, `model_spread`
-        (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²], `left_out`, what training was told to leave
-        out, and `held_out`, what is new of each sample (`iphasenet.seen.what_is_new`).
-    altered : path
-        Parquet table to be made, `predict_altered` of samples that the network has not seen.
-    device : str
-        Torch device.
-    turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
-    """
-    root = open_dataset(dataset)
-    network, trained = load_weights(weights)
-    network.to(device)
-    data = read_material(find_material(root, material), "test")
-    _check_sampling(network, data, weights)
-    acquisition = Acquisition(**configuration(root)["noise"]["acquisition"])
-    held_out = what_is_new(trained.get("seen"), material, data.coordinates)
-    scored = unseen(material, held_out)
-    if UNKNOWN in held_out:
-        warnings.warn(f"{weights}: they do not say what they were trained on: scores are '{UNKNOWN}'", stacklevel=2)
-    try:
-        potential, spread = predict(network, data, turns)
-        table = predict_altered(network, data.select(scored), acquisition)
-    except InputError as error:
-        raise InputError(f"{material}: {error}") from error
-    left_out = trained.get("training", {}).get("leave_out", {})
-    write_predictions(predictions, data, potential, spread, {"left_out": left_out, "held_out": held_out})
-    write_table(table, altered)
-
-
-def unseen(material: str, held_out: Sequence[str]) -> NDArray[np.int64]:
-    """Choose the samples that a network is scored on; InputError where it has seen all of them."""
-    rows = np.flatnonzero([new != SEEN for new in held_out])
-    if not len(rows):
-        raise InputError(
-            f"{material}: found {len(held_out)} test samples, all of which the network was trained on or chosen by; "
-            "allowed: a grid with other tilts, or the network of a run whose split they are held out from"
-        )
-    return rows
-
-
-def _check_sampling(network: PotentialNetwork, data: MaterialData, weights: Path) -> None:
-    if not np.isclose(network.sampling, data.sampling, rtol=1e-3):
-        raise InputError(
-            f"{weights}: found a network for pixels of {network.sampling:g} Å; allowed: the data set's "
-            f"{data.sampling:g} Å"
-        )
+FloatImages = NDArray[np.float32]
 
 
 def write_predictions(
@@ -122,7 +53,7 @@ def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.in
     Parameters
     ----------
     path : path
-        Store that `predict_material` wrote.
+        Store that `write_predictions` wrote.
     data : MaterialData
         Test split, or some of its samples.
 

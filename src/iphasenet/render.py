@@ -12,11 +12,11 @@ from torch import Tensor
 
 from iphasenet.devices import exact_float32, send
 from iphasenet.images import PeriodicImages
-from iphasenet.optics import rotate
 from iphasenet.potential import ComplexArray, CrystalPotential, series_frequencies
 from iphasenet.quantities import IMAGE_PIXELS, IMAGE_SAMPLING
 from iphasenet.sampling import SPLITS, Sample
 from iphasenet.slicing import Slicing
+from iphasenet.tilts import lab_angles
 
 _TOGETHER = 2**24
 """Products of a pixel row and a term that are kept at once, 8 bytes each."""
@@ -240,49 +240,6 @@ def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field)
     return values
 
 
-def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, float]:
-    """
-    Tilt angles about the lab's axes of a crystal tilted in its own frame.
-
-    Parameters
-    ----------
-    tilt : (float, float)
-        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
-    rotation_deg : float
-        Rotation gamma about the beam [degrees].
-
-    Returns
-    -------
-    alpha, beta : float
-        The crystal is rotated by gamma, then by alpha about lab x, then by beta about lab y [degrees]: the zone
-        axis then points along (cos alpha sin beta, -sin alpha, cos alpha cos beta).
-    """
-    tx, ty = rotate(*tilt, rotation_deg)
-    beta = math.atan(tx)
-    return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)
-
-
-def crystal_tilt(alpha: float, beta: float, rotation_deg: float) -> tuple[float, float]:
-    """
-    Tilt in the crystal's frame of a crystal tilted about the lab's axes: the inverse of `lab_tilt`.
-
-    Parameters
-    ----------
-    alpha, beta : float
-        The crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
-    rotation_deg : float
-        Rotation gamma about the beam [degrees].
-
-    Returns
-    -------
-    (float, float)
-        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
-    """
-    tx = math.tan(math.radians(beta))
-    ty = -math.tan(math.radians(alpha)) / math.cos(math.radians(beta))
-    return rotate(tx, ty, -rotation_deg)
-
-
 @dataclass(frozen=True)
 class Rendered:
     """
@@ -340,12 +297,6 @@ def render_sample(
         potential=render(slab, potential.lengths[:2], field),
         metadata=sample_metadata(sample, thickness, offset),
     )
-
-
-def lab_angles(sample: Sample) -> tuple[float, float]:
-    """Tilt (alpha, beta) of a sample about the lab's axes, after its rotation [degrees]."""
-    angles = sample.orientation.angles
-    return lab_tilt(sample.orientation.tilt, sample.gamma) if angles is None else angles
 
 
 def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from iphasenet.errors import InputError
 from iphasenet.frames import Frame, Wanted
 from iphasenet.images import PeriodicImages, load_images
 from iphasenet.potential import CrystalPotential
-from iphasenet.render import Field, Image, Series, lab_angles
+from iphasenet.render import Field, Image, Series
 from iphasenet.sampling import NOTHING, Grid, LeftOut, Sample, samples
+from iphasenet.tilts import lab_angles
 
 _CACHED = 2**16
 """Pixels of the crops that a CPU distorts together: more leave its cache."""

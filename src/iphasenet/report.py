@@ -140,13 +140,13 @@ def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
         f"{len(materials)} {noun(len(materials), 'material')} ({', '.join(materials)}) at {doses} e/Å², from "
         f"{scores['tilt_groups']} crystal {noun(scores['tilt_groups'], 'tilt')}{never}."
     )
-    yield from _held_out(levels, scores.get("left_out", 0))
+    yield from _held_out(levels, scores.get("left_out", 0), scores.get("left_out_materials", []))
     yield from (_comparison(scores, name) for name in ("pearson", "mae_share_of_max", "peak_error"))
     yield from _extremes(scores)
     yield from _columns(scores)
 
 
-def _held_out(levels: Collection[str], left_out: int) -> Iterator[str]:
+def _held_out(levels: Collection[str], left_out: int, materials: Sequence[str]) -> Iterator[str]:
     """Say what is new of the samples, and what was not scored."""
     if UNKNOWN in levels:
         yield (
@@ -167,6 +167,8 @@ def _held_out(levels: Collection[str], left_out: int) -> Iterator[str]:
             f"{'is' if left_out == 1 else 'are'} left out: the network was trained on that crystal at that tilt and "
             "thickness, or chosen by it."
         )
+    if materials:
+        yield f"No sample is left of {_listed(materials)}."
 
 
 def _comparison(scores: Mapping[str, Any], name: str) -> str:

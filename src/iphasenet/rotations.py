@@ -1,13 +1,14 @@
 """Orientations of a crystal: the one place where three angles become a rotation, and a rotation three angles."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ def turned_about_beam(angles: NDArray[np.floating[Any]], turn_deg: float) -> Flo
     return rotation_angles(Rotation.from_euler("z", turn_deg, degrees=True) * crystal_rotation(angles))
 
 
-def quarter_turned(angles: Tensor, turns: Tensor) -> Tensor:
+def quarter_turned(angles: "Tensor", turns: "Tensor") -> "Tensor":
     """
     Turn crystals by quarter turns about the beam, where their angles are: `turned_about_beam` would wait for a GPU.
 
@@ -92,6 +93,9 @@ def quarter_turned(angles: Tensor, turns: Tensor) -> Tensor:
     (batch, 3) tensor
         As `rotation_angles` gives them.
     """
+    # Those who ask what a rotation is need no torch.
+    import torch
+
     (sin_a, sin_b, sin_c), (cos_a, cos_b, cos_c) = (
         function(angles.double().deg2rad()).unbind(1) for function in (torch.sin, torch.cos)
     )

@@ -1,60 +1,18 @@
 """What a run has cost, from the benchmark tables that Snakemake leaves of each job."""
 
 import ast
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas
 
 from iphasenet.errors import InputError
-from iphasenet.sampling import Grid, orientations
 
 _MEBIBYTES_A_GIGABYTE = 1e9 / 2**20
 
 
-_OTHERS = {
-    "dataset": ("compute_potential", "render_samples", "assemble_dataset", "describe_dataset", "upload_dataset"),
-    "trained": ("train_model", "fit_baselines", "describe_model", "draw_loss"),
-}
-"""Rules that a run has no jobs of where it takes what they make from another run; beside the simulations."""
-
-
-def planned_jobs(config: Mapping[str, Any], materials: Sequence[str]) -> dict[str, set[str]]:
-    """
-    List the jobs of a run's rules: tables of those of an earlier configuration stay where they are.
-
-    Parameters
-    ----------
-    config : mapping
-        Checked configuration.
-    materials : sequence of str
-        Materials of the run.
-
-    Returns
-    -------
-    dict
-        Names of the jobs of each rule that has several, and of each that the run has none of.
-    """
-    grid, size = Grid(**config["grid"]), config["jobs"]["tilts_per_job"]
-    several = ("compute_potential", "render_samples", "predict_samples", "evaluate_samples", "draw_material")
-    jobs: dict[str, set[str]] = {name: set(materials) for name in several}
-    jobs["compare_windows"] = set(materials if config["evaluation"]["window_factors"] else ())
-    jobs |= {"simulate_images": set(), "simulate_slabs": set()}
-    for name in () if "dataset" in config else materials:
-        for orientation in orientations(config["seed"], name, grid):
-            if orientation.is_periodic:
-                jobs["simulate_images"].add(f"{name}-batch{orientation.index // size}")
-            else:
-                jobs["simulate_slabs"].add(f"{name}-tilt{orientation.index}")
-    for key, rules in _OTHERS.items():
-        if key in config:
-            jobs |= {rule: set() for rule in rules}
-    return jobs
-
-
-def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] = MappingProxyType({})) -> pandas.DataFrame:
+def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] | None = None) -> pandas.DataFrame:
     """
     Add up the time and memory of a run's jobs.
 
@@ -63,8 +21,9 @@ def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] = MappingP
     benchmarks : Path
         Folder of Snakemake's tables, `<rule>.tsv` or `<rule>/<job>.tsv`, plain ones or those of
         `--benchmark-extended`. A job that ran again counts as it ran last.
-    planned : mapping
-        Names of the jobs of a rule (`planned_jobs`): others do not count. All count of rules that are not in it.
+    planned : mapping, optional
+        Names of the jobs of each rule (`iphasenet.run_jobs.run_jobs`): others are an earlier configuration's, whose
+        tables stay where they are, and do not count. All count if not given.
 
     Returns
     -------
@@ -82,7 +41,7 @@ def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] = MappingP
     tables = [(path.relative_to(benchmarks).parts[0], path) for path in sorted(benchmarks.rglob("*.tsv"))]
     named = [(part.removesuffix(".tsv"), path) for part, path in tables]
     jobs = pandas.DataFrame(
-        _job(path, rule) for rule, path in named if rule not in planned or path.stem in planned[rule]
+        _job(path, rule) for rule, path in named if planned is None or path.stem in planned.get(rule, ())
     )
     if jobs.empty:
         return jobs

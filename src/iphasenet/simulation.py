@@ -15,10 +15,11 @@ from iphasenet.memory import check_memory
 from iphasenet.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.optics import Microscope
 from iphasenet.potential import CrystalPotential
-from iphasenet.render import Field, Image, crystal_tilt, render
+from iphasenet.render import Field, Image, render
 from iphasenet.slab import cut_slab, frozen_phonons, shape_slab, slab_side
 from iphasenet.slab_shape import INFINITE, Shape
 from iphasenet.slicing import Slicing
+from iphasenet.tilts import crystal_tilt
 
 Progress = Callable[[int, int], object]
 

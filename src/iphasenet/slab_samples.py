@@ -12,9 +12,10 @@ from iphasenet.files import atomic_file
 from iphasenet.numerics import Numerics
 from iphasenet.optics import Microscope
 from iphasenet.reading import read_arrays, whole_file
-from iphasenet.render import Image, Rendered, lab_angles, sample_metadata
+from iphasenet.render import Image, Rendered, sample_metadata
 from iphasenet.sampling import Sample
 from iphasenet.simulation import Progress, Specimen, simulate_specimen
+from iphasenet.tilts import lab_angles
 
 
 def simulate_slabs(

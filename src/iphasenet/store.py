@@ -27,6 +27,9 @@ from iphasenet.storage import Folder
 
 FORMAT_VERSION = "2"
 
+STRUCTURE = "structure"
+"""Attribute of a material's group: which crystal it is, whatever it is called (`iphasenet.crystal_identity`)."""
+
 SHARD_SAMPLES = 64
 """Samples in one shard: one file. A sample is a chunk of its own, readable without its neighbours."""
 

@@ -15,6 +15,7 @@ from iphasenet.errors import InputError
 from iphasenet.evaluate import METHODS, Tables
 from iphasenet.files import atomic_file, write_table
 from iphasenet.metrics import METRICS, POTENTIALS
+from iphasenet.seen import nothing_new
 from iphasenet.tables import read_table
 
 CONFIDENCE = 0.95
@@ -42,13 +43,14 @@ def summarise(tables: Tables, altered: pandas.DataFrame, title: str) -> dict[str
     Returns
     -------
     dict
-        `title`, `samples`, `left_out` (test samples that the network has seen), `tilt_groups`, `doses`; `scores` by
+        `title`, `samples`, `left_out` (test samples that the network has seen), `left_out_materials` (names of those
+        that it has seen all test samples of), `tilt_groups`, `doses`; `scores` by
         method and metric, and `by` material, thickness_nm, tilt_deg, dose and held_out, each with `mean`, `low` and
         `high` (95 % interval; None for a single tilt group);
         `potentials` by method; `shuffled_metadata` and `noise`; `uncertainty` where there is one; `columns` by method
         and type of column.
     """
-    samples = tables.samples
+    samples, materials = tables.samples, tables.materials
     ranges = pandas.cut(samples["tilt_deg"], TILT_EDGES, right=False)
     labels = {part: f"{part.left:g}–{part.right:g}" for part in ranges.cat.categories}
     keys: dict[str, Any] = {
@@ -61,7 +63,8 @@ def summarise(tables: Tables, altered: pandas.DataFrame, title: str) -> dict[str
     return {
         "title": title,
         "samples": int(samples["sample_id"].nunique()),
-        "left_out": int(samples.groupby("material")["left_out"].first().sum()),
+        "left_out": int(materials["left_out"].sum()),
+        "left_out_materials": materials.loc[materials["scored"] == 0, "material"].to_list(),
         "tilt_groups": len(samples[["material", "tilt"]].drop_duplicates()),
         "doses": sorted(float(dose) for dose in samples["dose"].unique()),
         "scores": scores(samples),
@@ -209,13 +212,21 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
     altered : sequence of path
         Parquet tables of altered inputs, one a material.
     folder : path
-        Existing folder in which samples, columns, spectra, coverage and altered (.parquet and .csv) and summary.json
-        are made.
+        Existing folder in which samples, columns, spectra, coverage, materials and altered (.parquet and .csv) and
+        summary.json are made.
     title : str
         What the run is.
+
+    Raises
+    ------
+    InputError
+        Where the network has seen all test samples, or a score is not finite.
     """
     tables = Tables.joined([Tables.load(path) for path in scored])
-    other = pandas.concat([read_table(path) for path in altered], ignore_index=True)
+    if tables.samples.empty:
+        raise InputError(nothing_new(int(tables.materials["left_out"].sum())))
+    rows = [table for path in altered if len(table := read_table(path, may_be_empty=True))]
+    other = pandas.concat(rows, ignore_index=True)
     for name in METRICS:
         if not np.isfinite(tables.samples[name]).all():
             bad = tables.samples.loc[~np.isfinite(tables.samples[name]), "sample_id"].iloc[0]

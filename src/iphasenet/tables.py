@@ -16,6 +16,10 @@ _NAMES = dict.fromkeys(("material", "sample_id", "case", "run"), str)
 """Columns whose entries are names, whatever they look like: crystals may be called NA, null, nan or 007."""
 
 
+NO_ROWS = pandas.DataFrame({"material": pandas.Series(dtype=str)})
+"""Table of what was measured of nothing."""
+
+
 def read_table(
     path: str | Path, columns: Sequence[str] = (), finite: Sequence[str] = (), may_be_empty: bool = False
 ) -> pandas.DataFrame:

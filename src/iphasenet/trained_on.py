@@ -76,9 +76,9 @@ def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
 
 
 def _checksum(value: Any, start: int = 0) -> int:
-    """CRC-32 of all that is in a value; images are read row by row, in memory or in the store, and count the same."""
+    """CRC-32 of all that a value is compared by; images are read row by row, in memory or in the store, alike."""
     if is_dataclass(value):
-        return _checksum({field.name: getattr(value, field.name) for field in fields(value)}, start)
+        return _checksum({part.name: getattr(value, part.name) for part in fields(value) if part.compare}, start)
     if isinstance(value, Mapping):
         return _checksum([part for key in sorted(value) for part in (key, value[key])], start)
     if isinstance(value, Tensor):

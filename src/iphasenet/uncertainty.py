@@ -1,5 +1,8 @@
 """How well a network knows its own error."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pandas
 from numpy.typing import NDArray
@@ -10,7 +13,14 @@ LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 FloatImages = NDArray[np.float32]
 
 
-def coverage(prediction: FloatImages, spread: FloatImages, truth: FloatImages) -> pandas.DataFrame:
+def within_sigma(count: float) -> float:
+    """Level of the central interval of a Laplace distribution within some standard deviations."""
+    return 1 - math.exp(-count * math.sqrt(2))
+
+
+def coverage(
+    prediction: FloatImages, spread: FloatImages, truth: FloatImages, levels: Sequence[float] = LEVELS
+) -> pandas.DataFrame:
     """
     Share of pixels whose error lies within a central interval of the predicted Laplace distribution.
 
@@ -20,6 +30,8 @@ def coverage(prediction: FloatImages, spread: FloatImages, truth: FloatImages) -
     ----------
     prediction, spread, truth : (image, y, x) array
         Projected potential, its spread (scale of a Laplace distribution) and the truth [V Å].
+    levels : sequence of float
+        Intervals that are asked for.
 
     Returns
     -------
@@ -29,6 +41,6 @@ def coverage(prediction: FloatImages, spread: FloatImages, truth: FloatImages) -
     error = np.abs(prediction - truth)
     # P(|error| < w) = 1 - exp(-w / spread).
     ratio = error / spread
-    covered = [np.count_nonzero(ratio < -np.log1p(-level)) / ratio.size for level in LEVELS]
+    covered = [np.count_nonzero(ratio < -np.log1p(-level)) / ratio.size for level in levels]
     known = float(spread.mean(dtype=np.float64) / error.mean(dtype=np.float64))
-    return pandas.DataFrame({"level": LEVELS, "covered": covered, "spread_over_error": known})
+    return pandas.DataFrame({"level": levels, "covered": covered, "spread_over_error": known})

@@ -9,7 +9,8 @@ from iphasenet.idpc import idpc
 from iphasenet.images import simulate_images
 from iphasenet.numerics import Numerics
 from iphasenet.potential import crystal_potential
-from iphasenet.render import Field, Image, lab_tilt, render
+from iphasenet.render import Field, Image, render
+from iphasenet.tilts import lab_tilt
 from tests.physics.conftest import MICROSCOPE, cell_of
 
 SIDES = {

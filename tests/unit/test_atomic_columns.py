@@ -27,8 +27,9 @@ from iphasenet.errors import InputError
 from iphasenet.material_data import MaterialData
 from iphasenet.numerics import sampled_potential
 from iphasenet.potential import CrystalPotential, crystal_potential
-from iphasenet.render import Field, Image, lab_tilt, render
+from iphasenet.render import Field, Image, render
 from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.tilts import lab_tilt
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
 

@@ -36,7 +36,9 @@ class Line(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.02)
 
 
-def trained(folder: Any, decay: float, steps: int, epochs: int, first: int | None = None) -> tuple[Line, float]:
+def trained(
+    folder: Any, decay: float, steps: int, epochs: int, first: int | None = None, **options: Any
+) -> tuple[Line, float]:
     """Average that is kept, and the weight without it; stopped after `first` epochs and gone on with."""
     module, data = Line(), DataLoader(TensorDataset(torch.zeros(steps)))
     last: list[float] = []
@@ -45,7 +47,7 @@ def trained(folder: Any, decay: float, steps: int, epochs: int, first: int | Non
         def on_train_batch_end(self, *_: Any) -> None:
             last.append(float(module.weight))
 
-    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+    options |= {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
     options |= {"enable_model_summary": False, "num_sanity_val_steps": 0}
     path = folder / "stopped.ckpt"
     for until in (first, epochs) if first else (epochs,):
@@ -72,6 +74,21 @@ def test_an_average_of_few_steps_is_of_the_last_ones(tmp_path: Any, steps: int, 
     # What is validated is the average as it is after the epoch's last step, not of some step before.
     assert kept == pytest.approx(module.validated[-1])
     assert module.validated == sorted(module.validated) and len(set(module.validated)) == epochs
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_validated_within_an_epoch_is_the_average_of_all_steps_so_far(tmp_path: Any) -> None:
+    """As the GPU machine's training validates: every fifth step, and the last of 23 steps without a validation."""
+    module, last = trained(
+        tmp_path, 0.999, 23, 1, val_check_interval=5, limit_val_batches=1, check_val_every_n_epoch=None
+    )
+    weights, averages, passed = [1 - 0.96**step for step in range(24)], {}, 0
+    for step in sorted({*range(5, 24, 5), 8, 16, 23}):
+        share = rising_decay(0.999, step) ** (step - passed) if averages else 0.0
+        averages[step] = share * averages.get(passed, 0.0) + (1 - share) * weights[step]
+        passed = step
+    assert module.validated == pytest.approx([averages[step] for step in (5, 10, 15, 20)])
+    assert float(module.weight) == pytest.approx(averages[23]) and last == pytest.approx(weights[23])
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -11,7 +11,7 @@ import xarray
 from iphasenet import __version__
 from iphasenet.cli import COMMANDS, main
 from iphasenet.errors import InputWarning
-from iphasenet.render import crystal_tilt, lab_tilt
+from iphasenet.tilts import crystal_tilt, lab_tilt
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
 SMALL = ["--pixels", "32", "--sampling", "0.3", "--window", "6", "--multislice-sampling", "0.15"]

@@ -12,8 +12,9 @@ from iphasenet.lattice import continued, lattice_vectors
 from iphasenet.numerics import sampled_potential
 from iphasenet.optics import rotate
 from iphasenet.potential import CrystalPotential
-from iphasenet.render import Field, Image, crystal_tilt, lab_tilt, render
+from iphasenet.render import Field, Image, render
 from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.tilts import crystal_tilt, lab_tilt
 
 STRUCTURES = Path(__file__).parents[2] / "resources" / "structures"
 

@@ -180,6 +180,35 @@ def test_what_means_something_else_has_another_form() -> None:
     assert all(one != other for i, one in enumerate(forms) for other in forms[:i])
 
 
+@pytest.mark.parametrize(
+    ("section", "idle", "name", "effective"),
+    [
+        ("grid", {"wedge_share": 0}, "wedge_deg", {"wedge_share": 0.1}),
+        ("grid", {"orientation": "any"}, "tilt_std_deg", {"orientation": "tilt"}),
+        ("optics", {"aberrations": {"C12": 0}}, "phi12", {"aberrations": {"C12": 20}}),
+        ("optics", {"aberrations": {"coma": 0}}, "phi21", {"aberrations": {"coma": 20}}),
+        ("optics", {"aberrations": {"C56": 0}}, "phi56", {"aberrations": {"C56": 20}}),
+    ],
+)
+def test_a_setting_without_effect_makes_no_other_form(
+    section: str, idle: dict[str, Any], name: str, effective: dict[str, Any]
+) -> None:
+    """A wedge's angle without wedges, an aberration's direction without the aberration: nothing is made again."""
+
+    def form(others: dict[str, Any], value: float) -> dict[str, Any]:
+        config = copy.deepcopy(SHIPPED)
+        config["model"]["projection"], config["training"]["augmentation"] = "direct", "none"
+        config[section] |= copy.deepcopy(others)
+        config[section].get("aberrations", config[section])[name] = value
+        check_configuration(config, SCHEMA, ROOT)
+        return one_form(config, SCHEMA)
+
+    first, second = form(idle, 0.5), form(idle, 1.5)
+    assert first == second == one_form(first, SCHEMA)
+    Grid(**first["grid"]), Microscope(**first["optics"])
+    assert form(effective, 0.5) != form(effective, 1.5)
+
+
 def test_the_shipped_configurations_plan_the_same_samples_as_they_are_written() -> None:
     for name in ("config.yaml", "demo.yaml", "laptop.yaml", "published.yaml"):
         config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")))

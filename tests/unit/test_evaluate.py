@@ -1,23 +1,31 @@
 """From a store, predictions and baselines to tables: rows belong to their samples."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 
+from iphasenet.acquisition import Acquisition
 from iphasenet.baselines import fit_baselines
 from iphasenet.dataset import read_split
 from iphasenet.errors import InputError
 from iphasenet.evaluate import METHODS, Tables, evaluate_material
+from iphasenet.examples import read_examples
+from iphasenet.files import write_table
 from iphasenet.material_data import MaterialData
+from iphasenet.model import ModelSettings, PotentialNetwork
 from iphasenet.numerics import sampled_potential
+from iphasenet.predict import predict_altered
 from iphasenet.predictions import write_predictions
 from iphasenet.render import Image
 from iphasenet.sampling import samples
 from iphasenet.store import assemble, write_material
 from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.summary import write_summary
+from iphasenet.tables import NO_ROWS
 from tests.unit.test_config import ROOT
 from tests.unit.test_dataset import GRID, NOISE, PIXELS, SAMPLING, rendered
 
@@ -69,7 +77,7 @@ def test_every_sample_dose_and_method_has_its_row(folder: Path, data: MaterialDa
         20: "tilt",
         40: "tilt and thickness",
     }
-    assert set(found["left_out"]) == {0}
+    assert tables.materials.to_dict("list") == {"material": ["KNbO3"], "scored": [4], "left_out": [0]}
     truth = dict(zip(data.coordinates["sample_id"], data.potential.mean(axis=(1, 2)), strict=True))
     np.testing.assert_allclose(network["mean_true"], [truth[name] for name in network["sample_id"]], rtol=1e-5)
     # |error| / spread is 2 everywhere: inside the 90 % interval (2.3), not inside that of 80 % (1.6).
@@ -99,10 +107,38 @@ def test_samples_that_the_network_has_seen_are_left_out_and_counted(
     tables = evaluate(folder, tmp_path / "p.zarr")
     for table in (tables.samples, tables.columns):
         assert set(table["sample_id"]) == set(data.coordinates["sample_id"][1:])
-    assert set(tables.samples["left_out"]) == {1}
-    write_predictions(tmp_path / "all.zarr", data, images, images, attributes(data, held_out=""))
-    with pytest.raises(InputError, match="KNbO3: found 4 test samples, all of which the network was trained on"):
-        evaluate(folder, tmp_path / "all.zarr")
+    assert tables.materials.to_dict("list") == {"material": ["KNbO3"], "scored": [3], "left_out": [1]}
+
+
+def test_a_crystal_that_the_network_has_seen_whole_is_left_out_and_counted(
+    folder: Path, data: MaterialData, tmp_path: Path
+) -> None:
+    images = 0.9 * np.repeat(data.potential[:, None], 2, axis=1)
+    for name, held_out in (("seen", ""), ("new", "tilt")):
+        write_predictions(tmp_path / f"{name}.zarr", data, images, images, attributes(data, held_out))
+        evaluate(folder, tmp_path / f"{name}.zarr").save(tmp_path / name)
+    seen, new = (Tables.load(tmp_path / name) for name in ("seen", "new"))
+    assert seen.samples.empty and seen.materials.to_dict("list")["left_out"] == [4]
+    write_table(NO_ROWS, tmp_path / "seen.parquet")
+    network = PotentialNetwork(ModelSettings(12), 20, SAMPLING)
+    write_table(predict_altered(network.eval(), data, Acquisition()), tmp_path / "new.parquet")
+    both = [tmp_path / name for name in ("seen", "new")]
+    write_summary(both, [path.with_suffix(".parquet") for path in both], tmp_path, "a test")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["samples"] == summary["left_out"] == 4 and summary["left_out_materials"] == ["KNbO3"]
+    pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "samples.parquet"), new.samples, check_dtype=False)
+    with pytest.raises(InputError, match="test split: found 4 samples, all of which the network was trained on"):
+        write_summary(both[:1], [tmp_path / "seen.parquet"], tmp_path, "a test")
+    fitted = folder / "baselines.npz"
+    assert not list(read_examples(folder / "dataset.zarr", [renamed(tmp_path / "seen.zarr")], fitted))
+    assert len(list(read_examples(folder / "dataset.zarr", [renamed(tmp_path / "new.zarr")], fitted))) == 1
+
+
+def renamed(predictions: Path) -> Path:
+    """Predictions under the name that the workflow gives them."""
+    path = predictions.parent / predictions.stem / "KNbO3.zarr"
+    shutil.copytree(predictions, path)
+    return path
 
 
 def test_a_prediction_that_is_not_a_number_is_refused(folder: Path, data: MaterialData, tmp_path: Path) -> None:

@@ -113,6 +113,14 @@ def test_sizes_load_no_heavy_library() -> None:
     assert result.stdout.strip() == "set()"
 
 
+@pytest.mark.parametrize("module", ["evaluate", "summary", "examples", "run_jobs"])
+def test_what_runs_no_network_loads_no_networks_library(module: str) -> None:
+    """Scores, summary and figures are jobs of their own."""
+    code = f"import iphasenet.{module}, sys; print({{'monai', 'lightning', 'torchmetrics'}} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
 def test_a_full_disk_is_one_line(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     needed = sum(part.size for part in run_parts(config, ["GaN", "KNbO3"]))
     folder = tmp_path / "results" / "tiny"

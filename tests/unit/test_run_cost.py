@@ -1,12 +1,15 @@
 """Cost of a run from Snakemake's benchmark tables."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from iphasenet.errors import InputError
-from iphasenet.run_cost import planned_jobs, run_cost
+from iphasenet.run_cost import run_cost
+from iphasenet.run_jobs import run_jobs
+from tests.unit.test_config import SHIPPED
 
 PLAIN = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
 EXTENDED = f"{PLAIN}\tjobid\trule_name\twildcards\tparams\tthreads\tcpu_usage\tresources\tinput_size_mb"
@@ -64,13 +67,33 @@ def test_jobs_that_the_run_no_longer_has_do_not_count(tmp_path: Path) -> None:
     write(tmp_path, {f"{name}.tsv": plain(3600, 100, 3600) for name in names})
     grid = {"thickness_nm": [2], "tilts": 4, "tilt_std_deg": 0.3, "rotations": 1}
     config = {"seed": 1, "grid": {**grid, "validation_share": 0.1, "test_share": 0.1}, "jobs": {"tilts_per_job": 2}}
-    config["evaluation"] = {"window_factors": []}
-    table = run_cost(tmp_path, planned_jobs(config, ["GaN"])).set_index("rule")
+    config |= {"evaluation": {"window_factors": []}, "model": {"uncertainty": False}}
+    table = run_cost(tmp_path, run_jobs(config, ["GaN"])).set_index("rule")
     assert table["jobs"].to_dict() == {"simulate_images": 2, "compute_potential": 1, "train_model": 1, "all": 4}
-    table = run_cost(tmp_path, planned_jobs({**config, "trained": "other"}, ["GaN"])).set_index("rule")
+    table = run_cost(tmp_path, run_jobs({**config, "trained": "other"}, ["GaN"])).set_index("rule")
     assert "train_model" not in table.index
-    table = run_cost(tmp_path, planned_jobs({**config, "dataset": "other"}, ["GaN"])).set_index("rule")
+    table = run_cost(tmp_path, run_jobs({**config, "dataset": "other"}, ["GaN"])).set_index("rule")
     assert list(table.index) == ["train_model", "all"]
+
+
+def test_jobs_that_a_run_need_not_have_count_while_it_has_them(tmp_path: Path) -> None:
+    asked = ["compare_runs", "upload_dataset", "draw_calibration", "draw_windows", "compare_windows/GaN"]
+    names = [*asked, "reconstruct_image/one", "reconstruct_image/two", "a_rule_of_an_earlier_version", "write_report"]
+    write(tmp_path, {f"{name}.tsv": plain(3600, 100, 3600) for name in names})
+    config = {**SHIPPED, "model": {"uncertainty": False}, "evaluation": {"window_factors": []}}
+
+    def counted(images: tuple[str, ...] = (), **changes: Any) -> set[str]:
+        return set(run_cost(tmp_path, run_jobs({**config, **changes}, ["GaN"], images))["rule"]) - {"all"}
+
+    assert counted() == {"write_report"}
+    assert counted(("one",)) == {"write_report", "reconstruct_image"}
+    for changes, rules in (
+        ({"compare": ["other"]}, {"compare_runs"}),
+        ({"storage": "s3://a"}, {"upload_dataset"}),
+        ({"model": {"uncertainty": True}}, {"draw_calibration"}),
+        ({"evaluation": {"window_factors": [2]}}, {"draw_windows", "compare_windows"}),
+    ):
+        assert counted(**changes) == {"write_report", *rules}
 
 
 def test_no_tables_are_no_rows_and_another_file_is_one_line(tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ def sample_table(tilts: int = 8, spread: float = 0.1, each: int = 3) -> pandas.D
                     "thickness_nm": 20.0 * (1 + sample),
                     "tilt_deg": 0.15 * tilt,
                     "held_out": "tilt",
-                    "left_out": 0,
                 }
                 for method, lower in (("model", 0.0), ("idpc", 0.5)):
                     numbers = dict.fromkeys(METRICS, level - lower) | dict.fromkeys(POTENTIALS, 1000.0)
                     rows.append({**known, "dose": 1e5, "method": method, **numbers})
     return pandas.DataFrame(rows)
+
+
+COUNTS = pandas.DataFrame({"material": ["GaN", "MoS2", "KNbO3"], "scored": [24, 24, 0], "left_out": [0, 2, 5]})
 
 
 def column_table() -> pandas.DataFrame:
@@ -91,10 +93,11 @@ def test_a_summary_breaks_down_by_everything(tmp_path: Path) -> None:
     coverage = pandas.DataFrame(
         {"material": "GaN", "dose": 1e5, "level": [0.5, 0.9], "covered": [0.4, 0.8], "spread_over_error": 0.7}
     )
-    tables = Tables(samples, column_table(), pandas.DataFrame({"material": []}), coverage)
+    tables = Tables(samples, column_table(), pandas.DataFrame({"material": []}), coverage, COUNTS)
     summary = summarise(tables, ALTERED, "a test")
     assert json.loads(json.dumps(summary)) == summary
     assert (summary["samples"], summary["tilt_groups"], summary["doses"]) == (48, 16, [1e5])
+    assert (summary["left_out"], summary["left_out_materials"]) == (7, ["KNbO3"])
     assert list(summary["by"]["thickness_nm"]) == ["20", "40", "60"]
     assert list(summary["by"]["tilt_deg"]) == ["0–0.2", "0.2–0.4", "0.4–0.6", "0.6–0.8", "0.8–1", "1–1.5"]
     thin = samples[(samples["thickness_nm"] == 20) & (samples["method"] == "idpc")]
@@ -122,7 +125,7 @@ def test_a_score_that_is_not_a_number_is_named(tmp_path: Path) -> None:
     samples = sample_table(tilts=2)
     samples.loc[3, "mae"] = np.inf
     none = pandas.DataFrame({"material": []})
-    Tables(samples, column_table(), none, none).save(tmp_path / "GaN")
+    Tables(samples, column_table(), none, none, COUNTS).save(tmp_path / "GaN")
     ALTERED.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match=f"{samples.loc[3, 'sample_id']}: mae"):
         write_summary([tmp_path / "GaN"], [tmp_path / "a.parquet"], tmp_path, "a test")

@@ -135,6 +135,7 @@ def test_a_changed_zone_axis_reruns_its_material_alone(finished_copy: Path) -> N
         ("rotations: 2", "rotations: 2\n  test_share: 0.3", "Potential|Multislice"),
         ("sampling_angstrom: 0.2", "sampling_angstrom: 0.25", "Potential|Multislice"),
         ("device: cpu", "device: auto", "(?!Report)"),
+        ("rotations: 2", "rotations: 2\n  wedge_deg: 3", ""),
         ("noise:", "noise:\n  training_dose: [1.0e+2, 1.0e+4]", "Potential|Multislice|Samples|Data set"),
         ("tilts: 3", "tilts: 4", "Potential|Multislice of .*batch 0"),
     ],

@@ -112,10 +112,6 @@ def crystal_of(wildcards):
     return {key: entry[key] for key in keys if key in entry}
 
 
-def zone_axis_of(wildcards):
-    return config["materials"][wildcards.material]["zone_axis"]
-
-
 def displacements_of(wildcards):
     """Thermal displacements of a material's elements; none is an element at rest."""
     return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
@@ -278,6 +274,8 @@ def check_machine(jobs, local):
             check_cluster(jobs)
         outputs = [path for job in jobs for path in job.output]
         check_disk(config, MATERIALS, f"results/{config['run']}", outputs)
+        if "trained" in config and "predict_samples" in {job.rule.name for job in jobs}:
+            check_seen()
         training = [job for job in jobs if job.rule.name == "train_model"]
         if local and training and JOBS["training_nodes"] > 1:
             raise InputError(
@@ -288,6 +286,16 @@ def check_machine(jobs, local):
         sys.exit(str(error))
     if local and training and JOBS["training_gpus"]:
         check_gpus(training[0])
+
+
+def check_seen():
+    """Refuse a test of another run's network on nothing but what it has seen."""
+    try:
+        from iphasenet.seen_check import check_unseen
+    except ImportError:
+        # Snakemake's own environment need not read crystals: the summary says it then.
+        return
+    check_unseen(config, MATERIALS)
 
 
 def check_gpus(training):

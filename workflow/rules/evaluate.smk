@@ -89,7 +89,14 @@ rule summarise_scores:
     output:
         tables=expand(
             "<run>/evaluation/{table}.{ending}",
-            table=("samples", "columns", "spectra", "coverage", "altered"),
+            table=(
+                "samples",
+                "columns",
+                "spectra",
+                "coverage",
+                "materials",
+                "altered",
+            ),
             ending=("parquet", "csv"),
         ),
         summary="<run>/evaluation/summary.json",

@@ -99,6 +99,7 @@ rule simulate_slabs:
 
 rule render_samples:
     input:
+        cif=cif_of,
         potential="<run>/potential/{material}.npz",
         images=batch_images,
         slabs=slab_samples,
@@ -124,7 +125,7 @@ rule render_samples:
         slice_thickness=lookup(
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),
-        zone_axis=zone_axis_of,
+        crystal=crystal_of,
     message:
         "Samples of {wildcards.material}"
     script:

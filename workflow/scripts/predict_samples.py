@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from iphasenet.devices import choose_device, use_threads
-from iphasenet.predictions import predict_material
+from iphasenet.predict_material import predict_material
 from iphasenet.stage import stage
 
 material = snakemake.wildcards.material

@@ -1,4 +1,5 @@
 from iphasenet.acquisition import Acquisition, FixedNoise
+from iphasenet.crystal_identity import structure_hash
 from iphasenet.devices import use_threads
 from iphasenet.images import load_images
 from iphasenet.potential import CrystalPotential
@@ -6,12 +7,14 @@ from iphasenet.render import Image, render_sample
 from iphasenet.sampling import Grid, samples
 from iphasenet.slab_samples import load_rendered
 from iphasenet.stage import stage
-from iphasenet.store import write_material
+from iphasenet.store import STRUCTURE, write_material
+from iphasenet.structure import crystal_cell
 
 params, material = snakemake.params, snakemake.wildcards.material
 
 with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake.output) as log:
     image = Image(**params.image)
+    structure = structure_hash(crystal_cell({**params.crystal, "cif": snakemake.input.cif}))
     potential = CrystalPotential.load(snakemake.input.potential)
     slicing = potential.slicing(params.slice_thickness)
     planned = samples(params.seed, material, Grid(**params.grid))
@@ -33,6 +36,6 @@ with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake
         FixedNoise(params.doses, Acquisition(**params.acquisition)),
         params.seed,
         material,
-        {"zone_axis": list(params.zone_axis)},
+        {"zone_axis": list(params.crystal["zone_axis"]), STRUCTURE: structure},
     )
     log.info("%d samples of %d x %d px", len(planned), image.pixels, image.pixels)

@@ -3,8 +3,10 @@ from pathlib import Path
 from iphasenet.examples import read_examples
 from iphasenet.files import write_table
 from iphasenet.report import write_report
-from iphasenet.run_cost import planned_jobs, run_cost
+from iphasenet.run_cost import run_cost
+from iphasenet.run_jobs import run_jobs
 from iphasenet.stage import stage
+from iphasenet.user_images.folder import find_images
 from iphasenet.viewer import ViewerSample, sample_title, sample_views
 
 
@@ -24,7 +26,9 @@ for material, sheet in zip(params.materials, inputs.sheets, strict=True):
     captions[f"samples of {material}"] = Path(inputs.sheet_caption)
 
 with stage("report", snakemake.log[0], snakemake.output):
-    table = run_cost(Path(params.benchmarks), planned_jobs(snakemake.config, params.materials))
+    # No parameter: an image more makes no other report.
+    images = find_images(snakemake.config["reconstruction"]["images"]) if "reconstruction" in snakemake.config else ()
+    table = run_cost(Path(params.benchmarks), run_jobs(snakemake.config, params.materials, images))
     write_table(table, Path(snakemake.output.cost))
     cost = None if table.empty else Path(snakemake.output.cost)
     examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))

@@ -212,7 +212,7 @@ def _judge(context: Context) -> None:
         means: list[dict[str, float]] = []
         samples = 0
         for every in test:
-            new = what_is_new(seen, every.material, every.coordinates)
+            new = what_is_new(seen, every.crystal, every.coordinates)
             data = every.select(np.flatnonzero(np.array(new) != SEEN))
             if not len(data.potential):
                 continue

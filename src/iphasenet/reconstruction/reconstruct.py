@@ -208,7 +208,7 @@ def reconstruct(
     potential, spread = project_potential(network, columns, prepared.metadata)
     if spread is not None:
         predict = lambda told: predict_large(network, prepared.segments, told, 1, tiling)[0]  # noqa: E731
-        spread = widened(spread, prepared.metadata, errors, predict)
+        spread = widened(spread, prepared.metadata, errors, predict, potential if turns == 1 else None)
     scanned, calibrated = idpc_potential(prepared)
     found = [*warnings, *setting_warnings(image, trained)]
     if not calibrated:

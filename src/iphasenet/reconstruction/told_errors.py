@@ -76,6 +76,7 @@ def widened(
     metadata: NDArray[np.float32],
     errors: ToldErrors,
     predict: Callable[[NDArray[np.float32]], FloatImage],
+    told: FloatImage | None = None,
 ) -> FloatImage:
     """
     Widen an uncertainty by that of tilt and thickness.
@@ -90,6 +91,8 @@ def widened(
         Standard deviations of tilt and thickness.
     predict : callable
         Projected potential (y, x) of the same images by what is told [V Å].
+    told : (y, x) array, optional
+        What `predict` makes of `metadata`, where it is known already.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def widened(
     others = list(errors.told(metadata))
     if not others:
         return spread
-    told = predict(metadata)
+    told = predict(metadata) if told is None else told
     variance = np.zeros_like(spread)
     for other in others:
         variance += np.float32(_WEIGHT) * (predict(other) - told) ** 2

@@ -100,6 +100,23 @@ def test_an_unsure_tilt_and_thickness_widen_the_uncertainty(
     assert found["0", "0"].mean() < found["0.1", "0"].mean() < found["0.1", "5"].mean()
 
 
+@pytest.mark.parametrize(("turns", "runs"), [(1, 6), (4, 7)])
+def test_what_was_predicted_is_not_predicted_again(
+    turns: int, runs: int, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six other told values; the told ones once more where the mean over turns is another potential."""
+    told: list[Any] = []
+    predict = reconstruct_module.predict_large
+
+    def counted(network: Any, segments: Any, metadata: Any, *rest: Any) -> Any:
+        told.append(metadata)
+        return predict(network, segments, metadata, *rest)
+
+    monkeypatch.setattr(reconstruct_module, "predict_large", counted)
+    reconstruct(recorded(beam_intensity=1.0, order=(2, 0, 3, 1)), load_trained(weights), turns)
+    assert len(told) == runs
+
+
 def test_columns_at_the_entrance_surface_need_no_tilt(command: Callable[..., Path]) -> None:
     """Those of a tilt that is told 0.5° off differ less than the potentials that are projected along it."""
     near, far = {}, {}
