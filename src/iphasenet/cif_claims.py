@@ -1,4 +1,4 @@
-"""What a CIF says of its contents - formula, formula units, density, volume - checked against the atoms of a cell."""
+"""What a CIF says of its contents: formula, formula units, weight, electrons, densities, volume."""
 
 import math
 import re
@@ -6,23 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from ase.formula import Formula
 from ase.units import _amu  # kg
 
-from iphasenet.cif_file import CifBlock
-from iphasenet.errors import InputError
+from iphasenet.cif_file import CifBlock, number
 
 ELEMENTS = frozenset(chemical_symbols[1:104])
 """Elements of crystals; heavier ones were never made by the gram."""
 
-_DEUTERIUM_MASS = 2.014
 
-_FULL_VOLUME = 60.0
-"""Most that crystals give to an atom but hydrogen [Å³]: oxides 8 to 20, molecules 18, porous MOF-5 53."""
+@dataclass(frozen=True)
+class Told:
+    """
+    A number that a file says.
 
-_DENSITY_TOLERANCE = 0.05
-_VOLUME_TOLERANCE = 0.005
+    Attributes
+    ----------
+    value : float
+        The number; NaN if it says none.
+    spread : float
+        By how much it may be rounded, half of its last digit.
+    """
+
+    value: float = math.nan
+    spread: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether the file says anything that can be compared."""
+        return self.value > 0
+
+    def agrees(self, lowest: float, highest: float, tolerance: float) -> bool:
+        """Whether what was found, from a lowest to a highest, is the number within a share of it and its digits."""
+        margin = tolerance * self.value + self.spread
+        return lowest - margin <= self.value <= highest + margin
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,16 @@ class Claims:
         Formula units in the cell (Z).
     density : float
         Density of the crystal that the file gives as calculated [g/cm³].
+    measured : Told
+        Density that it gives as measured [g/cm³].
+    weight : Told
+        Weight of a formula unit [g/mol].
+    electrons : Told
+        F(000) of the cell.
+    dispersion : mapping of str to float
+        Real parts of the anomalous scattering by element, which some programs add to F(000).
+    cell : mapping of str to Decimal
+        Atoms of the cell by element.
     volume : float
         Volume of the cell [Å³].
     warnings : tuple of str
@@ -50,6 +78,11 @@ class Claims:
     text: str = ""
     units: float = math.nan
     density: float = math.nan
+    measured: Told = Told()
+    weight: Told = Told()
+    electrons: Told = Told()
+    dispersion: Mapping[str, float] = field(default_factory=dict)
+    cell: Mapping[str, Decimal] = field(default_factory=dict)
     volume: float = math.nan
     warnings: tuple[str, ...] = ()
 
@@ -60,14 +93,44 @@ def read_claims(block: CifBlock) -> Claims:
     formula = read_formula(text)
     notes = [f"its formula {text!r} is not understood and not checked"] if text and formula is None else []
     units = block.number("_cell_formula_units_z")
+    types = _by_element(block, "_atom_type_number_in_cell")
     return Claims(
-        formula or {},
-        text,
-        units if units > 0 else math.nan,
-        block.number("_exptl_crystal_density_diffrn"),
-        block.number("_cell_volume"),
-        tuple(notes),
+        formula=formula or {},
+        text=text,
+        units=units if units > 0 else math.nan,
+        density=block.number("_exptl_crystal_density_diffrn"),
+        measured=_told(block, "_exptl_crystal_density_meas"),
+        weight=_told(block, "_chemical_formula_weight"),
+        electrons=_told(block, "_exptl_crystal_f_000"),
+        dispersion={e: float(value) for e, value in _by_element(block, "_atom_type_scat_dispersion_real").items()},
+        cell=types if any(types.values()) else {},
+        volume=block.number("_cell_volume"),
+        warnings=tuple(notes),
     )
+
+
+def _told(block: CifBlock, tag: str) -> Told:
+    """Read a number and its digits."""
+    text = block.text(tag)
+    if not number(text) > 0:
+        return Told()
+    digits = text.partition("(")[0].lower().partition("e")[0].replace(",", ".").partition(".")[2]
+    return Told(number(text), 0.5 * 10.0 ** -len(digits))
+
+
+def _by_element(block: CifBlock, tag: str) -> dict[str, Decimal]:
+    """Read a column of the list of types of atoms, valences of one element together; empty if it is not whole."""
+    symbols, values = block.column("_atom_type_symbol"), block.column(tag)
+    found: dict[str, Decimal] = {}
+    for symbol, value in zip(symbols, values, strict=False):
+        letters = re.match(r"\d*([A-Za-z]{1,2})(?![A-Za-z])", symbol)
+        element = letters[1].capitalize() if letters else ""
+        element = "H" if element == "D" else element
+        if element not in ELEMENTS or not math.isfinite(number(value)) or len(symbols) != len(values):
+            return {}
+        share = Decimal(str(number(value))).normalize()
+        found[element] = found[element] + share if tag.endswith("cell") and element in found else share
+    return found
 
 
 def read_formula(text: str) -> dict[str, Decimal] | None:
@@ -109,134 +172,15 @@ def _counted(matches: list[re.Match[str] | None]) -> dict[str, Decimal] | None:
     return found or None
 
 
-def check_contents(
-    counts: Mapping[str, int], claims: Claims, volume: float, name: str, attached: Mapping[str, float] | None = None
-) -> tuple[bool, list[str]]:
-    """
-    Compare the atoms of a cell with what the file says of them.
-
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Atoms of the cell by element.
-    claims : Claims
-        What the file says.
-    volume : float
-        Volume of the cell [Å³].
-    name : str
-        Name of the file, for messages.
-    attached : mapping of str to float, optional
-        Hydrogen atoms of the cell that are not listed but said to be attached to sites, by their labels.
-
-    Returns
-    -------
-    tuple
-        Whether the number of atoms is confirmed, and as warnings what the file has and the list lacks, or that the
-        cell is all but empty.
-
-    Raises
-    ------
-    InputError
-        If they contradict each other.
-    """
-    more, carriers = sum((attached or {}).values()), ", ".join(attached or {})
-    # Some programs say what is attached of hydrogen that they list.
-    told = {**counts, "H": more} if more and "H" not in counts else dict(counts)
-    choices = _units(told, claims, volume)
-    problems = [_problem(told, claims.formula, units) for units in choices]
-    if choices and all(problems):
-        times = "" if math.isnan(claims.units) else f" times Z = {claims.units:g}"
-        raise InputError(
-            f"{name}: found {hill(counts)} in the cell, but its formula is {claims.text!r}{times}: {problems[0]}"
-        )
-    lacking = {"H": more} if more and "H" not in counts else {}
-    if choices:
-        units = choices[problems.index("")]
-        short = {e: float(n) * units - counts.get(e, 0) for e, n in claims.formula.items()}
-        lacking = {e: n for e, n in short.items() if n > _spread(claims.formula[e]) * units}
-    notes = [
-        f"its list of atoms lacks {number:g} {element}"
-        + (f", attached to {carriers}" if element == "H" and more else " of its formula")
-        for element, number in lacking.items()
-    ]
-    _check_density({e: counts.get(e, 0) + lacking.get(e, 0) for e in {*counts, *lacking}}, counts, claims, volume, name)
-    if _is_sparse(counts, volume):
-        notes.append(f"found only {hill(counts)} in a cell of {volume:.4g} Å³; atoms or symmetry may be missing")
-    exact = bool(choices) and units == claims.units and (not lacking or (told != counts and lacking == {"H": more}))
-    return exact or claims.density > 0, notes
-
-
-def _check_density(
-    atoms: Mapping[str, float], listed: Mapping[str, int], claims: Claims, volume: float, name: str
-) -> None:
-    """Compare density and volume; all hydrogen or some may be deuterium."""
-    light, heavy = density(atoms, volume), density(atoms, volume, _DEUTERIUM_MASS)
-    lowest, highest = (1 - _DENSITY_TOLERANCE) * claims.density, (1 + _DENSITY_TOLERANCE) * claims.density
-    # Some files have kg/m³.
-    if claims.density > 0 and not any(light * unit <= highest and heavy * unit >= lowest for unit in (1, 1000)):
-        raise InputError(
-            f"{name}: found {hill(listed)} in the cell, {light:.3g} g/cm³, but it says {claims.density:g} g/cm³"
-        )
-    if claims.volume > 0 and abs(volume / claims.volume - 1) > _VOLUME_TOLERANCE:
-        raise InputError(f"{name}: found a cell of {volume:.6g} Å³, but it says {claims.volume:g} Å³")
-
-
-def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[float]:
-    """
-    List how many formula units the cell may have.
-
-    The file's Z; and 1 where Z divides the formula and its atoms fill the cell, as pymatgen writes the cell's
-    contents as the formula. Without Z what the listed elements ask for.
-    """
-    formula = claims.formula
-    if not formula:
-        return []
-    if not math.isnan(claims.units):
-        whole = claims.units > 1 and all(float(count) % claims.units == 0 for count in formula.values())
-        alone = whole and not _is_sparse({element: float(count) for element, count in formula.items()}, volume)
-        return [claims.units, 1.0] if alone else [claims.units]
-    ranges = [
-        (counts[e] / (float(n) + _spread(n)), counts[e] / (float(n) - _spread(n)) if e != "H" else math.inf)
-        for e, n in formula.items()
-        if counts.get(e) and float(n) > _spread(n)
-    ]
-    if not ranges:
-        return [1.0]
-    low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
-    if high == math.inf:
-        return [low]
-    # Where no number fits all, the first element tells what does not fit it.
-    return [(low + high) / 2 if low <= high else sum(next(pair for pair in ranges if pair[1] < math.inf)) / 2]
-
-
-def _spread(count: Decimal) -> float:
+def spread_of(count: Decimal) -> float:
     """By how much a count of a formula may be rounded: half of its last decimal; not at all without decimals."""
     exponent = int(count.as_tuple().exponent)
     return 0.5 * 10.0**exponent if exponent < 0 else 1e-6
 
 
-def _problem(counts: Mapping[str, float], formula: Mapping[str, Decimal], units: float) -> str:
-    """Say how a list of atoms contradicts a formula; empty if it does not. What it lacks is no contradiction."""
-    for element, count in counts.items():
-        written = formula.get(element, Decimal(0))
-        over = count - float(written) * units
-        fewer_hydrogen = element == "H" and over < 0
-        if abs(over) > _spread(written) * units and not fewer_hydrogen:
-            return f"{count:g} {element} for {float(written) * units:g}"
-    return ""
-
-
-def _is_sparse(counts: Mapping[str, float], volume: float) -> bool:
-    """Whether the atoms leave a cell [Å³] emptier than any crystal is: three quarters of its symmetry are not told."""
-    # The large atoms of the alkali metals have more room: 117 Å³ in caesium.
-    room = {e: max(_FULL_VOLUME, 12 * covalent_radii[atomic_numbers[e]] ** 3) for e in counts}
-    heavy = {e: count for e, count in counts.items() if e != "H"} or counts
-    return volume > sum(room[e] * count for e, count in heavy.items())
-
-
-def density(counts: Mapping[str, float], volume: float, hydrogen_mass: float = atomic_masses[1]) -> float:
-    """Density of a cell [g/cm³] of atoms by element and a volume [Å³]."""
-    masses = {e: hydrogen_mass if e == "H" else atomic_masses[atomic_numbers[e]] for e in counts}
+def density(counts: Mapping[str, float], volume: float, isotopes: Mapping[str, float] | None = None) -> float:
+    """Density of a cell [g/cm³] of atoms by element and a volume [Å³]; masses of isotopes [u] in place of the usual."""
+    masses = {e: atomic_masses[atomic_numbers[e]] for e in counts} | dict(isotopes or {})
     return float(sum(masses[e] * count for e, count in counts.items()) * _amu * 1e3 / (volume * 1e-24))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet.cif_axes import check_axes, check_distances, fractional
 from iphasenet.cif_claims import ELEMENTS, read_formula
 from iphasenet.cif_file import CifBlock, number
 from iphasenet.errors import InputError
@@ -125,16 +126,19 @@ def _rows(block: CifBlock, tag: str, count: int, *more: str) -> list[str]:
 
 def _positions(block: CifBlock, cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fractional coordinates, shape (n, 3); NaN where unknown."""
-    kind = "fract" if block.column("_atom_site_fract_x") else "cartn"
+    told = {kind: _coordinates(block, kind) for kind in ("fract", "cartn") if block.column(f"_atom_site_{kind}_x")}
+    if "fract" not in told:
+        return fractional(block, cell, told["cartn"])
+    check_axes(block, cell)
+    if "cartn" in told:
+        check_distances(block, cell, told["fract"], told["cartn"])
+    return told["fract"]
+
+
+def _coordinates(block: CifBlock, kind: str) -> NDArray[np.float64]:
     count = len(block.column(f"_atom_site_{kind}_x"))
     columns = [[number(text) for text in _rows(block, f"_atom_site_{kind}_{axis}", count)] for axis in "xyz"]
-    found = np.array(columns, dtype=np.float64).T
-    if kind == "fract":
-        return found
-    # How the axes of the coordinates lie in a cell without right angles, programs do not agree on.
-    if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-9:
-        raise InputError(f"{block.path}: found Cartesian coordinates in a skew cell; fractional ones are allowed")
-    return found / np.diag(cell)
+    return np.array(columns, dtype=np.float64).T
 
 
 def _occupancy(block: CifBlock, name: str, text: str) -> float:
@@ -156,10 +160,10 @@ def _displacements(block: CifBlock, count: int) -> list[float]:
 
 def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str]) -> tuple[str, str]:
     """Element of a site, and a note if it was not plain; the type symbol first, then the label."""
-    if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol) or len({*(read_formula(symbol) or {})} - {"H"}) > 1:
-        raise InputError(f"{block.path}: found several elements, {symbol!r}, at site {label}; allowed: one element")
     if _is_water(label, symbol, formula):
         return "O", f"site {label} is taken for the oxygen of water"
+    if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol) or len({*(read_formula(symbol) or {})} - {"H"}) > 1:
+        raise InputError(f"{block.path}: found several elements, {symbol!r}, at site {label}; allowed: one element")
     found = _of_symbol(symbol, formula)
     # A symbol that is none may stand above a label that looks like an element.
     if not found and (not symbol or formula):
@@ -179,16 +183,16 @@ def _is_dummy(label: str, symbol: str, formula: Collection[str]) -> bool:
 
 
 def _is_water(label: str, symbol: str, formula: Collection[str]) -> bool:
-    """Whether a row is the oxygen of water: Wat, H2O, or a W where the formula has oxygen and no tungsten."""
-    whole = re.match("wat" if not symbol else "wat|[hd]2o", symbol or label, re.IGNORECASE)
+    """Whether a row is the oxygen of water: Wat, H2O, OW, or a W where the formula has oxygen and no tungsten."""
+    whole = re.match("wat" if not symbol else r"wat|[hd]2o|ow\d*$", symbol or label, re.IGNORECASE)
     if not formula:
         return bool(whole)
     return "O" in formula and "W" not in formula and bool(whole or re.match("w", symbol or label, re.IGNORECASE))
 
 
 def _letters(text: str) -> tuple[str, str, str]:
-    """First letters, after the number of an isotope, and the elements that two and one of them make; empty if none."""
-    start = re.match(r"\s*\d*([A-Za-z]*)", text)
+    """First letters, after a star or an isotope's number, and elements that two and one of them make; empty if none."""
+    start = re.match(r"[\s*]*\d*([A-Za-z]*)", text)
     letters = start[1] if start else ""
     two, one = letters[:2].capitalize(), letters[:1].upper()
     return letters, two if len(two) == 2 and two in _NAMES else "", one if one in _NAMES else ""

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import gemmi
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from iphasenet.cif_file import CifBlock, number
 from iphasenet.errors import InputError
 from iphasenet.space_group import Group
-from iphasenet.space_group_name import settings_called, settings_of
+from iphasenet.space_group_name import larger_cells_of, settings_called, settings_of
 
 METRIC_STRAIN = 2e-3
 """Largest principal strain by an operation that still counts as leaving the cell as it is: rounded lengths."""
@@ -24,6 +23,7 @@ _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _MAGNETIC = "_space_group_symop_magn_operation_xyz"
 _MAGNETIC_CENTRING = "_space_group_symop_magn_centering_xyz"
 _HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+_HALL_SAYS = "its Hall symbol"
 _NAMES = (
     "_space_group_name_h-m_alt",
     "_symmetry_space_group_name_h-m",
@@ -50,10 +50,13 @@ class Reading:
         Its operations.
     source : str
         What of the file says so, such as "its name 'F d -3 m'".
+    usual : bool
+        Whether International Tables has the setting; another one is taken where the rest of the file asks for it.
     """
 
     group: Group
     source: str
+    usual: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,22 @@ class Symmetry:
 
 @dataclass(frozen=True)
 class _Source:
-    """A statement: the groups it may mean, whether a group agrees with it, and the type that it may name alone."""
+    """A statement: groups it may mean, whether one agrees with it, the type it may name alone, and rare settings."""
 
     text: str
     groups: tuple[Group, ...]
     allows: Callable[[Group], bool]
     type_number: int = 0
+    unusual: tuple[Group, ...] = ()
     strained: list[float] = field(default_factory=list)
 
     def fitting(self, cell: NDArray[np.float64]) -> list[Reading]:
         """List the readings that leave the cell as it is, each group once."""
         found: dict[frozenset[bytes], Reading] = {}
-        for group in self.groups:
+        for group in (*self.groups, *self.unusual):
             strain = group.strain(cell)
             if strain <= METRIC_STRAIN:
-                found.setdefault(group.keys, Reading(group, self.text))
+                found.setdefault(group.keys, Reading(group, self.text, group not in self.unusual))
             else:
                 self.strained.append(strain)
         return list(found.values())
@@ -131,7 +135,7 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
     for source in sources:
         agreeing = [reading for reading in readings if source.allows(reading.group)]
         if not agreeing and source.type_number:
-            agreeing = [reading for reading in readings if reading.group.has_number(source.type_number)]
+            agreeing = [reading for reading in readings if reading.group.number == source.type_number]
             notes += [f"{source.text} is of another setting than {r.source} ({r.group.name})" for r in agreeing]
         # Of the alternatives that an earlier statement leaves, those that this one agrees with.
         settled = {reading.source for reading in agreeing}
@@ -156,8 +160,10 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
         if notes:
             raise InputError(f"{block.path}: {notes[0]}; allowed: operations, a Hall symbol, or a name of a setting")
         return Symmetry((Reading(Group.of([gemmi.Op()]), "no symmetry told"),), doubtful=True)
-    system = _other_system(block, readings)
-    return Symmetry(tuple(readings), (*notes, *system), doubtful=bool(system))
+    doubts = _other_system(block, readings)
+    if len(sources) == len(readings) == 1 and _HALL_SAYS in readings[0].source and readings[0].group.setting is None:
+        doubts.append(f"{readings[0].source} is of no setting that is known")
+    return Symmetry(tuple(readings), (*notes, *doubts), doubtful=bool(doubts))
 
 
 def _operations(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
@@ -190,9 +196,13 @@ def _triplets(values: tuple[str, ...]) -> list[str]:
 
 
 def _operation(block: CifBlock, text: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """W and t of a triplet such as "1/2-x, y, z+0.333", or, of a magnetic one, "x,y,z,+1"."""
-    parts = text.replace('"', "").replace("'", "").split(",")
-    plain = ",".join(parts[:3]) if len(parts) == 4 and parts[3].strip() in ("+1", "-1", "1") else ",".join(parts)
+    """W and t of a triplet such as "1/2-x, y, z+0.333", or, of a magnetic one, "x,y,z,mx,my,mz,+1"."""
+    parts = re.sub(r"[\s\"']", "", text).split(",")
+    # After it, of a magnetic one, what happens to the three components of a spin, or to time.
+    spins = re.fullmatch(
+        r"(?:[-+]?m[-+mxyz]*,){2}[-+]?m[-+mxyz]*(?:,[-+]?1)?|[-+]?1", ",".join(parts[3:]), re.IGNORECASE
+    )
+    plain = ",".join(parts[:3] if spins else parts)
     decimal = re.sub(r"(\d+\.?\d*)\s*/\s*(\d+)", lambda found: f"{float(found[1]) / float(found[2]):.12f}", plain)
     try:
         found = gemmi.parse_triplet_as_ftransform(decimal)
@@ -211,11 +221,11 @@ def _hall(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
     if not text:
         return
     try:
-        groups = (Group.of(gemmi.symops_from_hall(text)),)
-    except (RuntimeError, ValueError):
+        groups = (Group.of_hall(text),)
+    except ValueError:
         notes.append(f"found the Hall symbol {text!r}, which is not understood")
         return
-    yield _Source(f"its Hall symbol {text!r}", groups, _equals(groups))
+    yield _Source(f"{_HALL_SAYS} {text!r}", groups, _equals(groups))
 
 
 def _names(block: CifBlock, cell: NDArray[np.float64], notes: list[str]) -> Iterator[_Source]:
@@ -248,7 +258,8 @@ def _number(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
             continue
         kind = int(number(text))
         groups = tuple(Group.of(entry.operations()) for entry in _coded(settings_of(kind), code))
-        yield _Source(f"its number {kind}", groups, partial(Group.has_number, number=kind))
+        larger = tuple(Group.of(entry.operations()) for entry in larger_cells_of(kind) if not code)
+        yield _Source(f"its number {kind}", groups, _of_type(kind), unusual=larger)
 
 
 def _coded(entries: Iterable[gemmi.SpaceGroup], code: str) -> list[gemmi.SpaceGroup]:
@@ -269,6 +280,10 @@ def _equals(groups: tuple[Group, ...], by_origin: bool = False) -> Callable[[Gro
         return any(group.keys == other.keys or (by_origin and group.differs_by_origin(other)) for group in groups)
 
     return equals
+
+
+def _of_type(kind: int) -> Callable[[Group], bool]:
+    return lambda group: group.number == kind
 
 
 def _other_system(block: CifBlock, readings: list[Reading]) -> list[str]:

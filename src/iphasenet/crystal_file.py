@@ -11,7 +11,8 @@ from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from iphasenet.cif_claims import Claims, check_contents, read_claims
+from iphasenet.cif_claims import Claims, read_claims
+from iphasenet.cif_contents import check_contents
 from iphasenet.cif_file import CifBlock, read_block
 from iphasenet.cif_sites import read_sites
 from iphasenet.cif_symmetry import Reading, Symmetry, read_symmetry
@@ -22,6 +23,13 @@ from iphasenet.space_group import Group
 
 RADII_SHARE = 0.6
 """Atoms closer than this share of the sum of their covalent radii are no crystal; the shortest bonds have 0.65."""
+
+
+BOND_SHARE = 0.85
+"""Most bonds are not shorter, as a share of the same sum: only double and triple ones are."""
+
+_Fit = tuple[Reading, tuple[Orbit, ...], bool, list[str]]
+"""A reading that the file does not contradict: sites, whether the file confirms them, and warnings."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +93,20 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
     cell, claims = _cell(found), read_claims(found)
     sites, notes = read_sites(found, claims.formula, cell)
     symmetry = read_symmetry(found, cell)
-    fits, reasons = [], []
+    fits: list[_Fit] = []
+    reasons: list[InputError] = []
     for reading in symmetry.readings:
         try:
             orbits = occupied_orbits(path, sites, reading.group, cell)
             confirmed, notices = _check(path, orbits, reading.group, cell, claims)
         except InputError as error:
-            reasons.append(error)
+            if reading.usual or not reasons:
+                reasons.append(error)
         else:
             moved = [_said(orbit) for orbit in orbits if orbit.moved > SAID_DISTANCE]
             fits.append((reading, orbits, confirmed, [*moved, *notices]))
     fits = [fit for k, fit in enumerate(fits) if not any(_same(fit[1], other[1]) for other in fits[:k])]
+    fits, rare = _without_rare(fits, cell)
     if len(fits) != 1:
         raise _undecided(path, symmetry, [fit[0] for fit in fits], reasons)
     reading, orbits, confirmed, more = fits[0]
@@ -105,8 +116,7 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
             f"{path}: {why}, and neither formula with Z nor density confirms the {sum(counts_of(orbits).values())} "
             "atoms; allowed: symmetry operations, a Hall symbol, a space group's name or number ('P 1' for none)"
         )
-    choice = [_chosen(symmetry, reading)] if len(symmetry.readings) > 1 or symmetry.doubtful else []
-    every = [*claims.warnings, *symmetry.warnings, *choice, *notes, *more]
+    every = [*claims.warnings, *symmetry.warnings, *_chosen(symmetry, reading), *rare, *notes, *more]
     return Crystal(path, found.name, cell, reading, orbits, claims, tuple(dict.fromkeys(every)))
 
 
@@ -186,6 +196,31 @@ def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:
     return places(first) == places(second)
 
 
+def _without_rare(fits: list[_Fit], cell: NDArray[np.float64]) -> tuple[list[_Fit], list[str]]:
+    """
+    Leave out the settings beyond International Tables where a usual one fits, and say so.
+
+    Without a word, where their further lattice points make contacts that are no bonds. A triclinic cell is an
+    exception: its metric allows any centring, and minerals are told in C -1 and I -1.
+    """
+    usual, rare = ([fit for fit in fits if fit[0].usual is kind] for kind in (True, False))
+    least = min([BOND_SHARE, *(_closest(fit[1], cell) for fit in usual)])
+    rare = [fit for fit in rare if _closest(fit[1], cell) >= least] or (rare if not usual else [])
+    fits = [*usual, *rare]
+    if not rare or len(usual) != 1 or len(np.unique(usual[0][0].group.rotations, axis=0)) <= 2:
+        return fits, []
+    listed = " or ".join(_described(fit[0]) for fit in rare)
+    return usual, [f"read with {_described(usual[0][0])}: nothing else decides against {listed}"]
+
+
+def _closest(orbits: tuple[Orbit, ...], cell: NDArray[np.float64]) -> float:
+    """Shortest distance of two atoms as a share of the sum of their covalent radii; 1 where none are closer."""
+    atoms = atoms_of(orbits, cell)
+    radii = covalent_radii[atoms.numbers]
+    i, j, distance = neighbor_list("ijd", atoms, radii)
+    return float(min([1.0, *(distance / (radii[i] + radii[j])).round(3)]))
+
+
 def _described(reading: Reading) -> str:
     return f"{reading.source} ({reading.group.name})"
 
@@ -195,7 +230,8 @@ def _undecided(path: Path, symmetry: Symmetry, fits: list[Reading], reasons: lis
     texts = {str(reason) for reason in reasons}
     if not fits and len(texts) == 1:
         return InputError(texts.pop())
-    listed = " or ".join(dict.fromkeys(_described(reading) for reading in fits or symmetry.readings))
+    meant = fits or [reading for reading in symmetry.readings if reading.usual] or symmetry.readings
+    listed = " or ".join(dict.fromkeys(map(_described, meant)))
     if fits:
         return InputError(
             f"{path}: found a symmetry that may be {listed}, and nothing that decides; allowed: one of them (full "
@@ -205,12 +241,12 @@ def _undecided(path: Path, symmetry: Symmetry, fits: list[Reading], reasons: lis
     return InputError(f"{path}: found {listed}, and none agrees with the rest of the file: {reason}")
 
 
-def _chosen(symmetry: Symmetry, reading: Reading) -> str:
+def _chosen(symmetry: Symmetry, reading: Reading) -> list[str]:
     """Say why this reading, where there were others or none was told."""
-    others = [_described(other) for other in symmetry.readings if other is not reading]
-    if not others:
-        return f"{_described(reading)}, which the rest of the file confirms"
-    return f"read with {_described(reading)}: the rest of the file contradicts {' and '.join(others)}"
+    others = [_described(other) for other in symmetry.readings if other is not reading and other.usual]
+    if others:
+        return [f"read with {_described(reading)}: the rest of the file contradicts {' and '.join(others)}"]
+    return [f"{_described(reading)}, which the rest of the file confirms"] if symmetry.doubtful else []
 
 
 def _said(orbit: Orbit) -> str:

@@ -3,13 +3,16 @@
 An operation takes fractional coordinates x, as a column, to ``W @ x + t``.
 """
 
-from collections.abc import Iterable
+import re
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import gemmi
 import numpy as np
+import spglib
 from numpy.typing import NDArray
 
 MOST_OPERATIONS = 2000
@@ -17,6 +20,14 @@ MOST_OPERATIONS = 2000
 
 _MOST_ROTATIONS = 48
 """Of the largest point group of a lattice, m-3m."""
+
+_AXIS = r"-?(?:1A|2A1?|3A[12]?|4A[1-3]?|6A[1-5]?)[abcnuvwd]*".replace("A", "[xyz'\"*=]?")
+_HALL = re.compile(
+    rf"-?[PABCIRHF](?:[ _]+{_AXIS}){{1,4}}"
+    r"(?:[ _]*\( *-?\d+ +-?\d+ +-?\d+ *\)|[ _]*\((?:[^(),]*[xyz][^(),]*,?){3}\))?",
+    re.IGNORECASE,
+)
+"""A whole Hall symbol: lattice, axes with screws and glides, and a shift in twelfths or a change of basis."""
 
 _GRID = 240
 """Translations are compared in this fraction of an axis: 1/24 and 1/5 are whole numbers of it."""
@@ -51,6 +62,35 @@ class Group:
         listed = list(operations)
         rotations = np.array([op.rot for op in listed], dtype=np.int64) // gemmi.Op.DEN
         return cls(rotations, np.array([op.tran for op in listed]) / gemmi.Op.DEN % 1)
+
+    @classmethod
+    def of_hall(cls, symbol: str) -> Self:
+        """
+        Group of a Hall symbol.
+
+        Parameters
+        ----------
+        symbol : str
+            Such as "-F 4 2 3", "-R_3_2''c" (for the double quote that a CIF's own quotes do not allow) or
+            "P 31 2 (0 0 4)".
+
+        Returns
+        -------
+        Group
+            Its operations.
+
+        Raises
+        ------
+        ValueError
+            For what is no Hall symbol. gemmi reads more, and makes a group of it that nobody meant.
+        """
+        text = re.sub("''|[”″]", '"', symbol.strip())
+        if not _HALL.fullmatch(text):
+            raise ValueError(f"no Hall symbol: {symbol!r}")
+        try:
+            return cls.of(gemmi.symops_from_hall(text))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -145,17 +185,32 @@ class Group:
         same = (self.rows[:, :9] == identity).all(axis=1)
         return found, frozenset(tuple(row.tolist()) for row in self.rows[same, 9:])
 
-    def has_number(self, number: int) -> bool:
-        """Whether it may be of a space-group type: by name, or, in an unnamed setting, by kinds of rotation."""
+    @cached_property
+    def number(self) -> int:
+        """Number of its space-group type, in whatever setting, by spglib; 0 if it is none."""
         if self.setting is not None:
-            return self.setting.number == number
-        return self._kinds() == Group.of(gemmi.get_spacegroup_reference_setting(number).operations())._kinds()
+            return self.setting.number
+        # A metric that the operations leave as it is: the mean over the images of a cube.
+        metric = (np.swapaxes(self.rotations, 1, 2) @ self.rotations).mean(axis=0)
+        lattice = np.linalg.cholesky(metric)
+        found = _ask(spglib.get_spacegroup_type_from_symmetry, self.rotations, self.translations, lattice, 1e-4)
+        return 0 if found is None else int(found.number)
 
-    def _kinds(self) -> list[tuple[int, int]]:
-        """Trace and determinant of each rotation, sorted; they do not depend on the axes."""
-        seen = np.unique(self.rotations, axis=0)
-        determinants = np.rint(np.linalg.det(seen)).astype(int)
-        return sorted(zip(np.trace(seen, axis1=1, axis2=2).tolist(), determinants.tolist(), strict=True))
+    @property
+    def symmetry_of_origin(self) -> str:
+        """Point group of the operations that leave the origin where it is, such as "-43m"."""
+        found = _ask(spglib.get_pointgroup, self.rotations[(self.rows[:, 9:] == 0).all(axis=1)])
+        return "" if found is None else str(found[0]).strip()
+
+
+def _ask(function: Callable[..., Any], *operations: Any) -> Any:
+    """Call spglib, whose ways of telling errors differ; None if it finds nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of its older way
+        try:
+            return function(*operations)
+        except spglib.SpglibError:
+            return None
 
 
 def _code(translations: NDArray[np.int64]) -> NDArray[np.int64]:

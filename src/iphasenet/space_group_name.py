@@ -6,19 +6,32 @@ from functools import cache
 
 import gemmi
 
+from iphasenet.space_group import Group
+
+_PLAIN = str.maketrans("₁₂₃₄₅\N{MINUS SIGN}\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}", "12345----")
+
+_BAR = r"\\?(?:over)?(?:bar|line)|\\=|[\N{MACRON}\N{OVERLINE}]"
+"""Marks of a bar before its digit: TeX's words and accent, which is a CIF's too, and the character."""
+
 _TYPESETTING = (
-    (r"</?su[bp]>|[_~$\\]", ""),
-    ("\N{MINUS SIGN}", "-"),
-    (r"(?:over)?(?:bar|line)\s*\{?(\d)\}?", r"-\1"),
-    # SHELX and TeX write the pitch of a screw axis in brackets: P 2(1)/c.
-    (r"([2346])[({]([1-5])[)}]", r"\1\2"),
+    (r"\$([^$]*)\$", r"\1"),
+    (r"</?su[bp]>", ""),
+    (rf"(?:{_BAR})\s*(?:\{{\s*(\d)\s*\}}|(\d))", r"-\1\2"),
+    (r"(\d)[\N{COMBINING OVERLINE}\N{COMBINING MACRON}]", r"-\1"),
+    (r"\{\s*(-\d)\s*\}", r"\1"),
+    (r"cent(?:re|er) \(([^()]*)\)", r"\1"),
+    # SHELX and TeX write the pitch of a screw axis in brackets, journals between tildes: P 2(1)/c, P 2_{1}/c, P 2~1~/c.
+    (r"([2346])_?[({]([1-5])[)}]", r"\1\2"),
+    (r"([2346])~([1-5])~", r"\1\2"),
+    (r"([2346])_([1-5])", r"\1\2"),
+    (r"\\[,;:]", " "),
     (r"\s*/\s*", "/"),
     (r"/(?=[hr]$)", ":"),
     (r"#\s*(?=\d)", " no. "),
     # ICSD once wrote the bar after its axis: F d 3-m.
     (r"(\d)\s*-(?!\d)", r" -\1"),
 )
-"""Patterns that write a name in plain characters, and what they put in place."""
+"""Patterns that write a name in plain characters, and what they put in place. Marks that none of them reads stay."""
 
 _WORDS = r"[szhr]|[hr]r|(?:origin(?: choice)?|o) ?[12]|(?:rhombohedral|hexagonal)(?: axes| setting)?|no\.? ?\d+"
 _REMARK = re.compile(
@@ -36,6 +49,12 @@ _BOTH = re.compile(r"(?:2|21|4[123]?|6[1-5]?)/[a-emn]", re.IGNORECASE)
 _GLUED = ("HR", "RR", "H", "R", "S", "Z", "1", "2")
 """Extensions that stand at the end without a blank; S and Z are ICSD's first and second origin."""
 
+_QUALIFIER = re.compile(r"([12]?)(-?[abc][1-6]|abc|ba-c|cab|-cba|bca|a-cb)", re.IGNORECASE)
+"""Code of a setting in International Tables: origin, and unique axis with choice of cell, or the order of axes."""
+
+_ORIGIN_AT = re.compile(r"origin (?:is )?at (?:the )?(\S+)")
+_SAME_POINT_GROUP = {"-4m2": "-42m", "m3": "m-3", "m3m": "m-3m"}
+
 _DIRECTIONS = ("b", "c", "a")
 """Unique axes of monoclinic groups, the usual one first."""
 
@@ -48,6 +67,8 @@ class _Remark:
 
     extension: str = ""
     axis: str = ""
+    qualifier: str = ""
+    origin: str = ""
     number: int = 0
 
     def allows(self, entry: gemmi.SpaceGroup) -> bool:
@@ -56,7 +77,9 @@ class _Remark:
         # The first origin of a group that has no other is its only one.
         extended = self.extension in ("", own) or (self.extension == "1" and not own)
         turned = not self.axis or entry.qualifier.strip("-").startswith(self.axis)
-        return extended and turned and self.number in (0, entry.number)
+        coded = self.qualifier in ("", entry.qualifier or "abc")
+        placed = not self.origin or Group.of(entry.operations()).symmetry_of_origin == self.origin
+        return extended and turned and coded and placed and self.number in (0, entry.number)
 
 
 @cache
@@ -67,16 +90,25 @@ def settings_of(number: int) -> tuple[gemmi.SpaceGroup, ...]:
 
 
 @cache
+def larger_cells_of(number: int) -> tuple[gemmi.SpaceGroup, ...]:
+    """List settings with more lattice points in the cell than any of International Tables has, such as C -1."""
+    usual = max(len(entry.operations()) for entry in settings_of(number))
+    found = (entry for entry in gemmi.spacegroup_table() if entry.number == number)
+    return tuple(entry for entry in found if len(entry.operations()) > usual)
+
+
+@cache
 def settings_called(name: str) -> _Alternatives:
-    """
+    r"""
     List the settings that a Hermann-Mauguin name may mean.
 
     Parameters
     ----------
     name : str
-        Full, short or old name in any letter case, with or without blanks, pitches of screw axes also in brackets
-        (P 2(1)/c). After it remarks on the origin (":2", "(origin 2)", ICSD's " S" and " Z"), the axes (":H",
-        "{rhombohedral axes}", "HR", "(unique axis c)") and the number ("(No. 225)").
+        Full, short or old name in any letter case, with or without blanks, pitches of screw axes and bars also as
+        they are typeset (P 2(1)/c, P2₁/c, P 2 1/c, R \=3 c). After it remarks on the origin (":2", "(origin 2)",
+        "origin at -3m", ICSD's " S" and " Z"), the axes (":H", "{rhombohedral axes}", "HR", "(unique axis c)", ":b1")
+        and the number ("(No. 225)"). Or two names with "=" between them, the second of which names the setting.
 
     Returns
     -------
@@ -85,16 +117,33 @@ def settings_called(name: str) -> _Alternatives:
         names mean unique axis b first); in each the settings between which the name does not choose. Empty for
         what is no name, or has a remark that is not understood or does not fit.
     """
-    text, remark = name, _Remark()
-    for pattern, plain in _TYPESETTING:
-        text = re.sub(pattern, plain, text, flags=re.IGNORECASE)
-    text = " ".join(text.split())
+    usual, equal, text = name.rpartition("=") if re.search(r"[^\\]=", name) else ("", "", name)
+    if equal:
+        kinds = {entry.number for one in settings_called(usual) for entry in one}
+        kept = (tuple(entry for entry in one if entry.number in kinds) for one in settings_called(text))
+        return tuple(one for one in kept if one)
+    text, remark = _plain(name), _Remark()
     while last := _REMARK.fullmatch(text):
         more = _read_remark(last["brackets"] or last["mark"] or last["word"] or "", remark)
         if more is None:
             return ()
         text, remark = last["name"], more
-    return _allowed(_called(text), remark) or _glued(text, remark)
+    return _allowed(_called(text), remark) or _glued(text, remark) or _allowed(_called(_pitched(text)), remark)
+
+
+def _plain(name: str) -> str:
+    """Write a name in plain characters; what is not understood of its marks stays."""
+    text = name.strip().translate(_PLAIN)
+    # Where the lattice stands apart by it, an underscore is a blank; elsewhere it lowers what follows.
+    text = text.replace("_", " ") if re.match(r"[A-Za-z]_[^{]", text) else text
+    for pattern, plain in _TYPESETTING:
+        text = re.sub(pattern, plain, text, flags=re.IGNORECASE)
+    return " ".join(text.split())
+
+
+def _pitched(text: str) -> str:
+    """Join an axis and its pitch, where a blank stands between them: P 2 1/c, P 1 2 1/c 1."""
+    return re.sub(r"\b([2346]) ([1-5])(?=/)", r"\1\2", text)
 
 
 def _read_remark(text: str, before: _Remark) -> _Remark | None:
@@ -106,6 +155,10 @@ def _read_remark(text: str, before: _Remark) -> _Remark | None:
         more = _Remark(extension="".join(filter(None, found.groups())).upper())
     elif found := re.fullmatch(r"(?:unique axis |axis )?([abc])(?:[ -](?:axis|unique))?", text):
         more = _Remark(axis=found[1])
+    elif found := _QUALIFIER.fullmatch(text):
+        more = _Remark(extension=found[1], qualifier=found[2])
+    elif found := _ORIGIN_AT.fullmatch(text):
+        more = _Remark(origin=_SAME_POINT_GROUP.get(found[1], found[1]))
     elif found := re.fullmatch(r"(?:no\.?|nr\.?|number)? ?(\d{1,3})", text):
         more = _Remark(number=int(found[1]))
     else:
@@ -127,13 +180,16 @@ def _glued(text: str, remark: _Remark) -> _Alternatives:
         if base and text.upper().endswith(extension):
             more = _read_remark(extension, remark)
             found = _allowed(_called(base), more) if more else ()
-            if found:
+            # A digit may be a symbol's: P 2 1 is not the first origin of P 2.
+            if found and (not base[-1].isdigit() or found[0][0].ext == extension):
                 return found
     return ()
 
 
 def _called(name: str) -> _Alternatives:
     """List the settings of a name without remarks."""
+    if set(name) & set("_~$\\"):
+        return ()  # gemmi leaves some marks out
     direct = gemmi.find_spacegroup_by_name(name)
     if direct is not None and direct.ext in "HR" and name[1:].upper().endswith(("H", "R")):
         return ()  # with its axes at the end

@@ -40,7 +40,7 @@ LOADED_WHEN_USED = {
 NEVER_CALLED = {"report": {"abtem"}}
 """Imports in functions that none of an environment's rules calls: the report's compute no potential."""
 
-NOT_THERE = {"abtem", "ase", "gemmi", "jsonschema", "plotly", "rsciio", "snakemake", "zarr"}
+NOT_THERE = {"abtem", "ase", "gemmi", "jsonschema", "plotly", "rsciio", "snakemake", "spglib", "zarr"}
 
 ON_A_GPU = {
     "iphasenet.images",
