@@ -227,7 +227,13 @@ def test_a_series_of_one_detector_is_told(tmp_path: Path, capsys: pytest.Capture
     tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "TYX"})
     (found,) = facts(capsys, tmp_path / "a.tif")
     assert (found["shape"], found["frames"], found["segments"]) == ([24, 32], 4, ["a"])
-    assert "frame" in found["missing"] and found["warnings"] == ["one image: a reconstruction takes four files"]
+    assert "frame" not in found["missing"] and found["series"] == "'time'"
+    told = (
+        "a series of one detector along 'time', not four segments: a reconstruction takes four such files, one for each"
+    )
+    assert found["warnings"] == [f"{told} segment, and --frame"]
+    main(["inspect", str(tmp_path / "a.tif")])
+    assert "series: 4 scans of one detector along 'time', 0 to 3\n" in capsys.readouterr().out
 
 
 def test_detectors_and_scans_to_choose_from_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,10 +21,11 @@ from rsciio import emd, nexus
 
 from iphasenet.errors import InputError
 from iphasenet.marks import IMAGE
+from iphasenet.user_images.axes import Axis, pixel_axes
 from iphasenet.user_images.foreign_files import write_image
 from iphasenet.user_images.hyperspy_files import uniform_axis, write_hyperspy
 from iphasenet.user_images.image_files import read_image
-from iphasenet.user_images.recording import Axis, Recording, pixel_axes
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.signals import Signal
 from tests.unit.user_images.segmented_images import fractions
