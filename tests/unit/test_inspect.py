@@ -289,3 +289,13 @@ def test_a_pipe_is_refused_at_once_whatever_it_is_called(tmp_path: Path, capsys:
         os.mkfifo(path)
     found, _ = failing(capsys, *paths)
     assert all("found a device or pipe, which is no regular file" in entry["error"] for entry in found)
+    with pytest.raises(SystemExit, match="found a device or pipe, which is no regular file"):
+        main(["simulate", str(paths[0]), "--thickness", "1", "--output", str(tmp_path / "b.zarr")])
+
+
+def test_a_cameras_physical_pixel_is_told_and_its_angle_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", patterns(), pattern_axes("µm", 55.0))], IMAGE)
+    (found,) = facts(capsys, tmp_path / "a.hspy")
+    assert found["camera_pixel"] == ["55 µm", "55 µm"] and "camera_pixel_mrad" in found["missing"]

@@ -75,7 +75,7 @@ def nxs(path: Path, values: Any, described: Described) -> Path:
 
 
 def plain_nexus(path: Path, values: Any, described: Described) -> Path:
-    """Axes in an order of their own, each with the number of its dimension."""
+    """As others write it: without RosettaSciIO's metadata, an axis without values as a dot."""
     path = path.with_suffix(".nxs")
     with h5py.File(path, "w") as file:
         entry = file.create_group("entry")
@@ -83,10 +83,10 @@ def plain_nexus(path: Path, values: Any, described: Described) -> Path:
         data = entry.create_group("data")
         data.attrs.update({"NX_class": "NXdata", "signal": "data"})
         data["data"] = values
-        listed = list(enumerate(described))[::-1]
-        data.attrs["axes"] = [name for _, (name, _, _) in listed]
-        for index, (name, step, unit) in listed:
-            data.attrs[f"{name}_indices"] = index
+        data.attrs["axes"] = [name or "." for name, _, _ in described]
+        for index, (name, step, unit) in enumerate(described):
+            if not name:
+                continue
             data[name] = step * np.arange(values.shape[index])
             data[name].attrs["units"] = unit
     return path
@@ -128,7 +128,7 @@ def test_a_cameras_unit_tells_it_from_a_scan(unit: str, length: str) -> None:
 @pytest.mark.parametrize("order", [(2, 3, 0, 1), (3, 2, 1, 0), (1, 0, 3, 2), (0, 2, 1, 3)])
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_reader_gives_the_patterns_that_were_written(name: str, order: tuple[int, ...], tmp_path: Path) -> None:
-    described = [("scan_y", 0.1, "nm"), ("scan_x", 0.1, "nm"), ("Q_y", 1.0, ""), ("Q_x", 1.0, "")]
+    described = [("scan_y", 0.1, "nm"), ("scan_x", 0.1, "nm"), ("Q_y", 1.0, "px"), ("Q_x", 1.0, "px")]
     path = WRITERS[name](tmp_path / "a", *turned(PATTERNS, described, order))
     found = read_recording([path])
     np.testing.assert_array_equal(np.asarray(found.data), PATTERNS)
@@ -143,6 +143,12 @@ def test_every_reader_gives_the_segments_that_were_written(name: str, order: tup
     found = read_recording([path])
     np.testing.assert_array_equal(found.data, SEGMENTS)
     assert found.sampling == pytest.approx((0.2, 0.4))
+
+
+def test_axes_of_nexus_are_those_of_their_places(tmp_path: Path) -> None:
+    """RosettaSciIO lists axes without values last."""
+    path = plain_nexus(tmp_path / "a", SEGMENTS, [("", 1.0, ""), ("y", 0.02, "nm"), ("x", 0.04, "nm")])
+    assert read_recording([path]).sampling == pytest.approx((0.2, 0.4))
 
 
 def test_four_files_of_images_by_x_and_y_are_turned(tmp_path: Path) -> None:
