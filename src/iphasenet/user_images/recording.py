@@ -149,7 +149,7 @@ def _shown(name: str, number: int) -> str:
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Put numbers behind names that occur several times."""
-    return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names, 1))
+    return tuple(f"{name} {index}" if names.count(name) > 1 else name for index, name in enumerate(names, 1))
 
 
 def check_type(data: Any, source: str) -> None:

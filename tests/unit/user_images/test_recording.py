@@ -333,7 +333,7 @@ def test_files_that_were_not_taken_together_are_refused(tmp_path: Path) -> None:
         write_hyperspy(paths[part], [signal], IMAGE)
     with pytest.raises(InputError, match="energy_kev: found 200 keV in part1 and 80 keV in part2; allowed: four"):
         read_image(paths)
-    with pytest.raises(InputError, match=r"found the same values in segments 1 \(part0\) and 2 \(part0\)"):
+    with pytest.raises(InputError, match=r"found the same values in segments 1 \(part0 1\) and 2 \(part0 2\)"):
         read_image([paths[0]] * 4)
 
 
@@ -523,7 +523,7 @@ def test_a_npz_of_two_sets_of_segments_is_a_question(tmp_path: Path) -> None:
 
 
 def test_names_of_several_segments_are_told_apart() -> None:
-    assert Recording(COUNTS, "made", pixel_axes(None), ("a", "b", "a", "c")).names == ("a (1)", "b", "a (3)", "c")
+    assert Recording(COUNTS, "made", pixel_axes(None), ("a", "b", "a", "c")).names == ("a 1", "b", "a 3", "c")
 
 
 def test_a_shape_below_zero_is_told_without_its_bytes(tmp_path: Path) -> None:
