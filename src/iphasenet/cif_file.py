@@ -15,6 +15,7 @@ from typing import Any
 from ase.io.cif import parse_cif
 from gemmi import cif
 
+from iphasenet.claims import check_regular
 from iphasenet.errors import InputError
 
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\.?\d*\)?)?")
@@ -107,6 +108,7 @@ def read_block(path: Path, name: str | None = None) -> CifBlock:
     InputError
         If there is no such file or block, if it is no CIF, or if the choice is not clear.
     """
+    check_regular(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CIF file is needed")
     text = _decode(path.read_bytes())

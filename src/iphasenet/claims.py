@@ -67,9 +67,12 @@ def check_claim(source: str, shape: Sequence[int], itemsize: int, stored: int, c
     InputError
         One line with what is claimed and the file's size.
     """
+    sizes = " x ".join(f"{size:,}" for size in shape)
+    if min(shape, default=0) < 0:
+        raise InputError(f"{source}: found a header that claims {sizes} values; allowed: a whole file, none of whose "
+                         "sizes is below 0")  # fmt: skip
     claimed = math.prod(map(int, shape)) * itemsize
-    if claimed > (max(MOST * stored, SMALL) if compressed else stored) or min(shape, default=0) < 0:
-        sizes = " x ".join(f"{size:,}" for size in shape)
+    if claimed > (max(MOST * stored, SMALL) if compressed else stored):
         raise InputError(
             f"{source}: found a header that claims {sizes} values, {format_bytes(claimed)}, in {format_bytes(stored)}; "
             "allowed: a whole file"

@@ -227,7 +227,13 @@ def test_a_series_of_one_detector_is_told(tmp_path: Path, capsys: pytest.Capture
     tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "TYX"})
     (found,) = facts(capsys, tmp_path / "a.tif")
     assert (found["shape"], found["frames"], found["segments"]) == ([24, 32], 4, ["a"])
-    assert "frame" in found["missing"] and found["warnings"] == ["one image: a reconstruction takes four files"]
+    assert "frame" not in found["missing"] and found["series"] == "'time'"
+    told = (
+        "a series of one detector along 'time', not four segments: a reconstruction takes four such files, one for each"
+    )
+    assert found["warnings"] == [f"{told} segment, and --frame"]
+    main(["inspect", str(tmp_path / "a.tif")])
+    assert "series: 4 scans of one detector along 'time', 0 to 3\n" in capsys.readouterr().out
 
 
 def test_detectors_and_scans_to_choose_from_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,3 +289,13 @@ def test_a_pipe_is_refused_at_once_whatever_it_is_called(tmp_path: Path, capsys:
         os.mkfifo(path)
     found, _ = failing(capsys, *paths)
     assert all("found a device or pipe, which is no regular file" in entry["error"] for entry in found)
+    with pytest.raises(SystemExit, match="found a device or pipe, which is no regular file"):
+        main(["simulate", str(paths[0]), "--thickness", "1", "--output", str(tmp_path / "b.zarr")])
+
+
+def test_a_cameras_physical_pixel_is_told_and_its_angle_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", patterns(), pattern_axes("µm", 55.0))], IMAGE)
+    (found,) = facts(capsys, tmp_path / "a.hspy")
+    assert found["camera_pixel"] == ["55 µm", "55 µm"] and "camera_pixel_mrad" in found["missing"]

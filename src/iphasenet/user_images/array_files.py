@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from iphasenet.claims import check_claim
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
+from iphasenet.user_images.axes import pixel_axes
 from iphasenet.user_images.numbers import read_number, read_numbers, read_order, read_pixel
-from iphasenet.user_images.recording import Recording, pixel_axes
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
 from iphasenet.user_images.signals import reading
 
@@ -56,7 +57,8 @@ def read_npz(path: Path) -> Recording:
         _check_members(stream, path)
         with np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    name = next((name for name in _ARRAYS if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
+    named = [name for name in _ARRAYS if name in arrays] or list(arrays)
+    name = named[0] if len(named) == 1 else None
     if name is None:
         raise InputError(f"{path}: found the arrays {', '.join(arrays) or 'none'}; allowed: one, `segments` or `input`")
     known: dict[str, Any] = {

@@ -1,15 +1,25 @@
 """What stands in an HDF5 file: which program wrote it, whether its size is true, and the axes of NeXus."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import h5py
 import numpy as np
 
 from iphasenet.claims import check_claim
 from iphasenet.user_images.signals import Signal
+
+
+class NamedMemory(BytesIO):
+    """A file in memory that RosettaSciIO takes for one with a name."""
+
+    def __fspath__(self) -> str:
+        return "memory.hspy"
 
 
 def is_velox_file(path: Path) -> bool:
@@ -49,21 +59,67 @@ def check_hdf5(path: Path) -> None:
         file.visititems(check)
 
 
+def has_contiguous_signals(path: Path) -> bool:
+    """Whether a file of HyperSpy's holds an array in one piece, which RosettaSciIO does not open lazily."""
+    with h5py.File(path) as file:
+        return any(array.chunks is None for array in _hyperspy_arrays(file))
+
+
+def read_contiguous(path: Path, reader: Any) -> list[dict[str, Any]]:
+    """
+    Read a .hspy whose arrays are in one piece.
+
+    RosettaSciIO reads a copy in memory, without the values of the arrays, which are then opened lazily from the file.
+    """
+    file = h5py.File(path)
+    copy = NamedMemory()
+    with h5py.File(copy, "w") as stripped:
+        for name, value in file.attrs.items():
+            stripped.attrs[name] = value
+        for title, group in file["Experiments"].items():
+            target = stripped.require_group(f"Experiments/{title}")
+            for name, value in group.attrs.items():
+                target.attrs[name] = value
+            for name in group:
+                if name != "data":
+                    file.copy(group[name], target, name)
+            target["data"] = np.zeros((1,) * group["data"].ndim, np.uint8)
+    found: list[dict[str, Any]] = reader(copy, lazy=False)
+    for entry, array in zip(found, _hyperspy_arrays(file), strict=True):
+        chunks = array.chunks or ("auto",) * (array.ndim - 2) + array.shape[-2:]
+        entry["data"] = dask.array.from_array(array, chunks=chunks)
+    return found
+
+
+def _hyperspy_arrays(file: Any) -> list[Any]:
+    return [group["data"] for group in file["Experiments"].values()]
+
+
 def py4dstem_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
     """
-    Give patterns of py4DSTEM before version 0.13 the order that they have in the file, and in files of later versions.
+    Give patterns of py4DSTEM, whose x runs down, this library's names; those of before version 0.13 their file's order.
 
-    RosettaSciIO transposes them, as it must all others of that age, so that their camera comes before the scan.
+    RosettaSciIO transposes the latter, as it must all others of that age, so that their camera comes before the scan.
     """
     with h5py.File(path) as file:
-        if "4DSTEM_experiment" not in file:
+        is_old = "4DSTEM_experiment" in file
+        if not is_old and _text(file.attrs.get("emd_group_type", "")) != "file":
             return list(signals)
-    return [
-        replace(signal, data=signal.data.T, axes=signal.axes[::-1])
-        if len(signal.shape) == 4 and str(signal.axes[0].get("name")).startswith("Q")
-        else signal
-        for signal in signals
-    ]
+    return [_py4dstem_signal(signal, is_old) for signal in signals]
+
+
+def _py4dstem_signal(signal: Signal, is_old: bool) -> Signal:
+    axes, data = signal.axes, signal.data
+    if is_old and len(signal.shape) == 4 and str(axes[0].get("name")).startswith("Q"):
+        axes, data = axes[::-1], data.T
+    return replace(signal, data=data, axes=tuple({**axis, "name": _py4dstem_name(axis.get("name"))} for axis in axes))
+
+
+def _py4dstem_name(name: Any) -> str:
+    match = re.fullmatch("([RQ])_?([xy])", str(name or ""))
+    return (
+        {"R": "scan ", "Q": "camera "}[match[1]] + {"x": "row", "y": "column"}[match[2]] if match else str(name or "")
+    )
 
 
 def nexus_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
@@ -79,9 +135,13 @@ def nexus_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
 
 
 def _data_groups(file: Any) -> Iterator[Any]:
+    return (group for group in _groups(file) if _text(group.attrs.get("NX_class", "")) == "NXdata")
+
+
+def _groups(file: Any) -> list[Any]:
     found: list[Any] = []
     file.visititems(lambda _, entry: found.append(entry) if isinstance(entry, h5py.Group) else None)
-    return (group for group in found if _text(group.attrs.get("NX_class", "")) == "NXdata")
+    return found
 
 
 def _described(signal: Signal, groups: Sequence[Any]) -> Signal:

@@ -15,6 +15,7 @@ from iphasenet.checksums import write_checksums
 from iphasenet.errors import InputError
 from iphasenet.files import atomic_directory, atomic_file
 from iphasenet.marks import KEY, mark_text
+from iphasenet.user_images.hdf5_files import NamedMemory
 from iphasenet.user_images.signals import Signal
 
 ENDINGS = (".zspy", ".hspy")
@@ -172,13 +173,6 @@ def create_signal(
     )
 
 
-class _Memory(BytesIO):
-    """A file in memory that RosettaSciIO takes for one with a name."""
-
-    def __fspath__(self) -> str:
-        return "memory.hspy"
-
-
 def _hspy(signals: Sequence[Signal], kind: str) -> bytes:
     """
     Write each signal with RosettaSciIO, which writes one a file, and gather them.
@@ -189,7 +183,7 @@ def _hspy(signals: Sequence[Signal], kind: str) -> bytes:
     with h5py.File(gathered, "w") as file:
         file.attrs[KEY] = mark_text(kind)
         for signal in signals:
-            single = _Memory()
+            single = NamedMemory()
             hspy.file_writer(single, _described(signal), show_progressbar=False)
             with h5py.File(single) as written:
                 for name, value in written.attrs.items():

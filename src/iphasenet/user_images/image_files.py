@@ -10,17 +10,19 @@
 | .zarr | a sample of the data set, or what `iphasenet simulate` wrote |
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from iphasenet.claims import check_file
 from iphasenet.detector import SEGMENTS
-from iphasenet.errors import InputError
+from iphasenet.errors import InputError, InputWarning
 from iphasenet.user_images.array_files import load_npy, read_npy, read_npz
+from iphasenet.user_images.axes import Axis
 from iphasenet.user_images.dataset_image import read_sample
 from iphasenet.user_images.merlin_files import read_merlin
-from iphasenet.user_images.recording import Axis, Recording
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.signal_files import read_signals
 from iphasenet.user_images.signal_images import join_images, record_signals, refuse_choices, told
@@ -81,12 +83,14 @@ def read_image(
         (only,) = paths
         _refuse_camera(only, detector)
         refuse_choices(str(only), frame, detector_name)
+        _tell_resample(str(only), resample, True)
         if not is_simulation(only):
             return read_sample(only, sample, dose)
         if sample is not None:
             raise InputError(f"{only}: sample: found {sample!r} for one simulation; allowed: none")
         return read_simulation(only)
     recording = read_recording(paths, frame, scan_shape, detector_name)
+    _tell_resample(recording.source, resample, recording.is_square)
     if recording.has_patterns:
         return _integrated(recording, detector, energy_kev, resample).image(resample)
     _refuse_camera(paths[0], detector)
@@ -117,6 +121,13 @@ def read_recording(
         if ending == ".mib"
         else record_signals(read_signals(path), path, frame, detector_name)
     )
+
+
+def _tell_resample(source: str, resample: bool, is_square: bool) -> None:
+    """Warn of a choice without effect: a folder's settings hold for all of its images, square or not."""
+    if resample and is_square:
+        warnings.warn(f"{source}: resample: found no pixels that are not square; it has no effect", InputWarning,
+                      stacklevel=3)  # fmt: skip
 
 
 def _refuse_camera(path: Path, detector: VirtualDetector | None) -> None:

@@ -9,13 +9,14 @@ from iphasenet.claims import check_file
 from iphasenet.errors import InputError
 from iphasenet.quantities import counted
 from iphasenet.user_images.array_files import record_array
+from iphasenet.user_images.axes import Axis
 from iphasenet.user_images.folder import OPTIONS
 from iphasenet.user_images.image_files import images_of, read_recording, signals_of
 from iphasenet.user_images.merlin_files import look, read_merlin
-from iphasenet.user_images.recording import Axis, Recording, check_alone, is_square
+from iphasenet.user_images.recording import Recording, check_alone, is_square
 from iphasenet.user_images.signal_images import choices_of, record_signals, told
 from iphasenet.user_images.signals import Signal, load
-from iphasenet.user_images.virtual_segments import camera_sides, checked_blocks
+from iphasenet.user_images.virtual_segments import checked_blocks
 
 _NEEDED = ("thickness_nm", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad", "detector_mrad",
            "beam_intensity", "segment_order")  # fmt: skip
@@ -52,9 +53,9 @@ def image_facts(path: Path) -> Facts:
         `sampling_angstrom` [y, x], `energy_kev`, `semiangle_mrad`, `detector_mrad` [inner, outer], `segments` (names;
         none of patterns), `segment_order` (numbers of those top-left, top-right, bottom-left, bottom-right),
         `rotation_deg`, `camera_pixel` ([row, column], each with its unit), numbers such as `dose`, `detectors` (names,
-        where there are several), `frames` (scans of a series, or 1), of a .mib `counter_bits` and `header` (what its
-        .hdr says), `missing` (settings that a reconstruction will ask for), `warnings`. Where detectors or scans
-        differ in a value, it is None.
+        where there are several), `frames` (scans of a series, or 1), `series` (its axis, where it is one detector's
+        alone), of a .mib `counter_bits` and `header` (what its .hdr says), `missing` (settings that a reconstruction
+        will ask for), `warnings`. Where detectors or scans differ in a value, it is None.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def image_facts(path: Path) -> Facts:
 
 
 def _is_series(signal: Signal) -> bool:
-    return len(signal.shape) == 3 and signal.described_axes[0].kind == "series"
+    return len(signal.shape) == 3 and signal.described_axes[0].role == "series"
 
 
 def _signals(signals: Sequence[Signal], path: Path) -> Facts:
@@ -155,13 +156,14 @@ def _alone(signal: Signal, path: Path) -> Facts:
 
     attempts = {f"frame {index}": partial(facts_of, image) for index, image in enumerate(images)}
     facts = _joined(attempts, path)
-    missing = ["frame"] if len(images) > 1 else []
-    return {
-        **facts,
-        "frames": len(images),
-        "missing": [*facts["missing"], *missing],
-        "warnings": [*facts["warnings"], "one image: a reconstruction takes four files"],
-    }
+    warning = "one image: a reconstruction takes four files"
+    series = signal.described_axes[0].called if len(signal.shape) == 3 else None
+    if series is not None:
+        warning = (
+            f"a series of one detector along {series}, not four segments: a reconstruction takes four such files, one "
+            "for each segment, and --frame"
+        )
+    return {**facts, "frames": len(images), "series": series, "warnings": [*facts["warnings"], warning]}
 
 
 def _facts_of(recording: Recording) -> Facts:
@@ -201,6 +203,7 @@ def _facts(shape: Sequence[int], scan: Sequence[Axis], known: Mapping[str, Any],
         **{name: known.get(name) for name in _SHOWN},
         "detectors": [],
         "frames": 1,
+        "series": None,
         "warnings": [],
     }
     facts["missing"] = [name for name in _NEEDED if facts[name] is None]
@@ -211,10 +214,11 @@ def _add_camera(facts: Facts, recording: Recording) -> None:
     """Say what is known of the camera; what its patterns tell when they are integrated is not missing."""
     camera = recording.axes[2:]
     told = all(axis.step and axis.kind for axis in camera)
+    is_angle = told and "camera length" not in [axis.kind for axis in camera]
     facts["camera_pixel"] = [f"{axis.step:g} {axis.unit}" for axis in camera] if told else None
     facts["missing"] = [name for name in facts["missing"] if name not in ("beam_intensity", "segment_order")]
-    facts["missing"] += [] if told else ["camera_pixel_mrad"]
-    sides = camera_sides(recording)
+    facts["missing"] += [] if is_angle else ["camera_pixel_mrad"]
+    sides = recording.camera_sides
     if sides is not None and not is_square(sides):
         facts["warnings"].append(_not_square("camera pixels", sides, camera[1].unit or "(no unit)"))
 
@@ -225,7 +229,8 @@ def image_text(facts: Mapping[str, Any]) -> str:
     if facts["detectors"]:
         lines.append(f"detectors: {', '.join(facts['detectors'])}")
     if facts["frames"] > 1:
-        lines.append(f"series: {facts['frames']} scans, 0 to {facts['frames'] - 1}")
+        called = f" of one detector along {facts['series']}" if facts["series"] else ""
+        lines.append(f"series: {facts['frames']} scans{called}, 0 to {facts['frames'] - 1}")
     if facts["sampling_angstrom"]:
         high, wide = facts["sampling_angstrom"]
         lines.append(f"pixel: {wide:.5g} x {high:.5g} Å")

@@ -9,11 +9,15 @@ import numpy as np
 
 from iphasenet.errors import InputError
 from iphasenet.quantities import counted
-from iphasenet.user_images.recording import Axis, Recording
+from iphasenet.user_images.axes import Axis
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.signals import reading
 
 _HEADER = 384
 """Bytes before each pattern of one chip; a camera of several chips says how many more."""
+
+_FIELDS = 7
+"""Texts of a header up to the type of the counts."""
 
 _TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}
 _DEPTHS = {"U16": 12, "U32": 24}
@@ -112,8 +116,11 @@ def look(path: Path) -> MerlinFile:
 
 def _look(path: Path, beside: Mapping[str, str] | None) -> MerlinFile:
     with path.open("rb") as file:
-        start = file.read(_HEADER).decode(errors="replace").split(",")
-        if start[0] != "MQ1" or start[6] not in _TYPES:
+        text = file.read(_HEADER)
+        if len(text) < _HEADER:
+            raise ValueError(f"{counted(len(text), 'byte')}, fewer than the {_HEADER} of a header")
+        start = text.decode(errors="replace").split(",")
+        if len(start) < _FIELDS or start[0] != "MQ1" or start[6] not in _TYPES:
             raise ValueError(
                 f"a header that begins with {','.join(start[:7])[:40]!r}, not with MQ1 and one of U08, U16, U32"
             )

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,17 @@ import numpy as np
 
 from iphasenet.claims import check_claim, check_file
 from iphasenet.errors import InputError
-from iphasenet.user_images.hdf5_files import check_hdf5, is_velox_file, nexus_signals, py4dstem_signals, reader_name
+from iphasenet.user_images.hdf5_files import (
+    check_hdf5,
+    has_contiguous_signals,
+    is_velox_file,
+    nexus_signals,
+    py4dstem_signals,
+    read_contiguous,
+    reader_name,
+)
 from iphasenet.user_images.signals import Signal, reading, walk
-from iphasenet.user_images.tif_files import check_tif, planar_signals, unnamed_pages
+from iphasenet.user_images.tif_files import check_tif, planar_signals, unnamed_pages, unnamed_stacks
 
 READERS = {
     ".emd": "emd",
@@ -36,6 +44,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "zspy": {"lazy": True, "mode": "r"},
     "tiff": {"lazy": False},
 }
+
+_MENDED: dict[str, Callable[[Path, Sequence[Signal]], list[Signal]]] = {
+    "nexus": nexus_signals,
+    "emd": py4dstem_signals,
+    "tiff": unnamed_pages,
+    "digitalmicrograph": unnamed_stacks,
+}
+"""What each reader says of axes that the file does not say, or leaves out."""
 
 
 def read_signals(path: Path) -> list[Signal]:
@@ -77,12 +93,15 @@ def read_signals(path: Path) -> list[Signal]:
         elif name == "tiff":
             check_tif(path)
             if planar := planar_signals(path):
-                return planar
+                return [signal.arranged for signal in planar]
         lazy = not (name == "emd" and is_velox_file(path))
-        found = _reader(name)(str(path), **{"lazy": lazy, **_OPTIONS.get(name, {})})
-        mended = {"nexus": nexus_signals, "emd": py4dstem_signals, "tiff": unnamed_pages}.get(name)
+        if name == "hspy" and has_contiguous_signals(path):
+            found = read_contiguous(path, _reader(name))
+        else:
+            found = _reader(name)(str(path), **{"lazy": lazy, **_OPTIONS.get(name, {})})
+        mended = _MENDED.get(name)
         signals = [_signal(entry) for entry in found]
-        return mended(path, signals) if mended else signals
+        return [signal.arranged for signal in (mended(path, signals) if mended else signals)]
 
 
 def _check_zspy(path: Path) -> None:
@@ -129,11 +148,18 @@ def _signal(entry: Mapping[str, Any]) -> Signal:
     return Signal(
         title=str(walk(metadata, "General.title") or ""),
         data=entry["data"],
-        axes=tuple(entry["axes"]),
+        axes=_in_order(entry["axes"]),
         metadata=_plain(metadata),
         original=_plain(entry.get("original_metadata") or {}),
         mapping=entry.get("mapping") or {},
     )
+
+
+def _in_order(axes: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Put descriptions of axes in the array's order: those of NeXus come as the file lists them."""
+    places = [axis.get("index_in_array") for axis in axes]
+    is_told = sorted(place for place in places if place is not None) == list(range(len(axes)))
+    return tuple(sorted(axes, key=lambda axis: int(axis["index_in_array"])) if is_told else axes)
 
 
 def _plain(tree: Any) -> Any:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from iphasenet.detector import SEGMENTS
 from iphasenet.errors import InputError
+from iphasenet.user_images.axes import Axis, check_axes
 from iphasenet.user_images.numbers import read_number, read_order, read_pixel
-from iphasenet.user_images.recording import Axis, Recording, check_axes
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.resampling import SAME_PIXEL
 from iphasenet.user_images.segmented_image import QUANTITIES, describe_shape
 from iphasenet.user_images.signals import Signal, load, walk
@@ -154,6 +155,10 @@ def join_images(
         axes = axes or one_axes[-2:]
         # What the first leaves out, another may tell.
         axes = tuple(axis if axis.pixel else other for axis, other in zip(axes, one_axes[-2:], strict=True))
+    for name, (one_axes, _) in zip(names, described, strict=True):
+        if len(one_axes) == 3 and one_axes[0].role == "segment":
+            raise InputError(f"{source}: {name}: found an axis of segments, called {one_axes[0].called}; allowed: one "
+                             "image in each of four files, or a series of them")  # fmt: skip
     images = np.stack([_one_frame(load(signal, path), frame, source) for signal in signals])
     fields = {key: value for key, (_, value) in known.items() if not key.startswith("pixel")}
     return Recording(images, source, (Axis("segment"), *axes), names, fields, full_count)

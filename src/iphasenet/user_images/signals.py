@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iphasenet.errors import InputError
 from iphasenet.memory import check_memory
-from iphasenet.user_images.recording import Axis
+from iphasenet.user_images.axes import Axis, arrangement
 from iphasenet.user_images.segmented_image import describe_shape
 
 _TALKATIVE = ("tifffile", "rsciio")
@@ -64,6 +64,15 @@ class Signal:
             )
             for axis in listed
         )
+
+    @property
+    def arranged(self) -> "Signal":
+        """The same with its axes in this library's order, where their names and units tell that they have another."""
+        if not 2 <= len(self.shape) <= 4 or (order := arrangement(self.described_axes)) == tuple(
+            range(len(self.shape))
+        ):
+            return self
+        return replace(self, data=self.data.transpose(order), axes=tuple(self.axes[index] for index in order))
 
     def lookup(self, path: str) -> Any:
         """Value of HyperSpy's metadata at a dotted path, such as Acquisition_instrument.TEM.beam_energy, or None."""

@@ -15,8 +15,8 @@ from iphasenet.user_images.signals import Signal, reading
 _NAMES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
 """Axes in tifffile's letters; Q and I are of no kind that it knows."""
 
-_PAGES = ("image series", "None", "depth")
-"""RosettaSciIO's names of such axes, and of ImageJ's z, which it gives to any stack."""
+_PAGES = ("image series", "None")
+"""RosettaSciIO's names of such axes; "depth", ImageJ's z, is what it gives to any stack, and OME's is meant."""
 
 
 def check_tif(path: Path) -> None:
@@ -56,13 +56,21 @@ def planar_signals(path: Path) -> list[Signal]:
         ]
 
 
-def unnamed_pages(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
+def unnamed_pages(path: Path, signals: Sequence[Signal]) -> list[Signal]:
     """Give plain pages an axis without name and unit: RosettaSciIO's is a series in the unit of the pixel."""
+    with tifffile.TiffFile(path) as file:
+        pages = _PAGES if file.is_ome else (*_PAGES, "depth")
+    return [_without(signal, pages, {"name": "", "units": None}) for signal in signals]
 
-    def plain(axis: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**axis, "name": "", "units": None} if axis.get("name") in _PAGES else axis
 
-    return [replace(signal, axes=tuple(map(plain, signal.axes))) for signal in signals]
+def unnamed_stacks(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
+    """Take the name z from axes: RosettaSciIO calls the third one of any .dm3 and .dm4 so, which say nothing of it."""
+    return [_without(signal, ("z",), {"name": ""}) for signal in signals]
+
+
+def _without(signal: Signal, names: Sequence[str], blank: Mapping[str, Any]) -> Signal:
+    axes = ({**axis, **blank} if axis.get("name") in names else axis for axis in signal.axes)
+    return replace(signal, axes=tuple(axes))
 
 
 def tif_calibration(path: Path) -> tuple[tuple[float | None, float | None], tuple[float, float]]:

@@ -14,8 +14,9 @@ from iphasenet.detector import Detector
 from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
 from iphasenet.memory import check_memory
+from iphasenet.user_images.axes import Axis
 from iphasenet.user_images.numbers import angle, inverse_length
-from iphasenet.user_images.recording import Axis, Recording, check_square
+from iphasenet.user_images.recording import Recording, check_square
 from iphasenet.user_images.segmented_image import percent
 
 BLOCK_BYTES = 2**26
@@ -153,7 +154,7 @@ def integrate_segments(
         When the camera's angles are unknown, too small for the segments, or pixels saturated or not finite.
     """
     data, source = recording.data, recording.source
-    sides = camera_sides(recording)
+    sides = recording.camera_sides
     if sides is not None:
         check_square(sides, "camera pixels", recording.axes[3].unit or "(no unit)", source, resample)
     if detector.pixel_mrad is None:
@@ -167,12 +168,6 @@ def integrate_segments(
     for place, patterns in checked_blocks(recording):
         sums[place] = patterns.reshape(*patterns.shape[:2], -1).astype(np.float32) @ matrix
     return Integrated(np.moveaxis(sums[..., :4], -1, 0).copy(), float(sums[..., 4].mean(dtype=np.float64)), detector)
-
-
-def camera_sides(recording: Recording) -> tuple[float, float] | None:
-    """Height and width of a camera pixel in the unit of its axes; None where the file does not tell both in one."""
-    high, wide = recording.axes[2:]
-    return (high.step, wide.step) if high.step and wide.step and high.unit == wide.unit else None
 
 
 def checked_blocks(recording: Recording) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
@@ -258,7 +253,7 @@ def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float
         unit = wide.unit.replace(" ", "")
         missing = " and no energy" if inverse_length(unit) else ""
         raise InputError(f"{recording.source}: camera pixel: found the unit '{unit}'{missing}; allowed: its angle "
-                         "[mrad] by name")  # fmt: skip
+                         "[mrad], --camera-pixel")  # fmt: skip
     return height, width
 
 

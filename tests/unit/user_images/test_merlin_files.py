@@ -105,3 +105,10 @@ def test_nothing_is_said_of_a_whole_file(
     recording = read_recording([path], scan_shape=SCAN)
     np.testing.assert_array_equal(np.asarray(recording.data), patterns())
     assert not caplog.records and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("text", [b"MQ1,0000", b"MQ1,000001,00384".ljust(500)])
+def test_a_file_shorter_than_a_header_says_so(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mib").write_bytes(text)
+    with pytest.raises(InputError, match=r"\((8 bytes, fewer than the 384 of|a header that begins with 'MQ1,)"):
+        read_image(tmp_path / "a.mib")

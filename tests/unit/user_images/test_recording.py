@@ -19,12 +19,13 @@ import zarr
 from numpy.typing import NDArray
 from rsciio import emd, nexus
 
-from iphasenet.errors import InputError
+from iphasenet.errors import InputError, InputWarning
 from iphasenet.marks import IMAGE
+from iphasenet.user_images.axes import Axis, pixel_axes
 from iphasenet.user_images.foreign_files import write_image
 from iphasenet.user_images.hyperspy_files import uniform_axis, write_hyperspy
 from iphasenet.user_images.image_files import read_image
-from iphasenet.user_images.recording import Axis, Recording, pixel_axes
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.segmented_image import SegmentedImage
 from iphasenet.user_images.signals import Signal
 from tests.unit.user_images.segmented_images import fractions
@@ -332,7 +333,7 @@ def test_files_that_were_not_taken_together_are_refused(tmp_path: Path) -> None:
         write_hyperspy(paths[part], [signal], IMAGE)
     with pytest.raises(InputError, match="energy_kev: found 200 keV in part1 and 80 keV in part2; allowed: four"):
         read_image(paths)
-    with pytest.raises(InputError, match=r"found the same values in segments 1 \(part0\) and 2 \(part0\)"):
+    with pytest.raises(InputError, match=r"found the same values in segments 1 \(part0 1\) and 2 \(part0 2\)"):
         read_image([paths[0]] * 4)
 
 
@@ -513,3 +514,31 @@ def test_xarray_opens_what_is_written_without_a_warning(tmp_path: Path) -> None:
             if group is not None:
                 assert dict(opened["data"].sizes) == {"segment": 4, "y": 24, "x": 32}
     assert zarr.open_group(tmp_path / "a.zspy", mode="r").metadata.consolidated_metadata is not None
+
+
+def test_a_npz_of_two_sets_of_segments_is_a_question(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", segments=COUNTS, input=COUNTS)
+    with pytest.raises(InputError, match="found the arrays segments, input; allowed: one, `segments` or `input`"):
+        read_image(tmp_path / "a.npz")
+
+
+def test_names_of_several_segments_are_told_apart() -> None:
+    assert Recording(COUNTS, "made", pixel_axes(None), ("a", "b", "a", "c")).names == ("a 1", "b", "a 3", "c")
+
+
+def test_a_shape_below_zero_is_told_without_its_bytes(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 5, 5), np.float32))
+    written = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(written.replace(b"(4, 5, 5), ", b"(4, -5, 5),"))
+    with pytest.raises(
+        InputError, match=r"claims 4 x -5 x 5 values; allowed: a whole file, none of whose sizes is below"
+    ):
+        read_image(tmp_path / "a.npy")
+
+
+def test_a_resampling_without_effect_is_told(tmp_path: Path) -> None:
+    """And not refused: the settings of a folder hold for images with square pixels too."""
+    path = hyperspy(tmp_path / "a", COUNTS, SQUARE, "segment")
+    with pytest.warns(InputWarning, match="a.hspy: resample: found no pixels that are not square; it has no effect"):
+        found = read_image(path, resample=True)
+    np.testing.assert_array_equal(found.segments, COUNTS)

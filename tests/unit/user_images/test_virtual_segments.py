@@ -14,9 +14,10 @@ from iphasenet.electron import wavelength
 from iphasenet.errors import InputError
 from iphasenet.marks import IMAGE
 from iphasenet.user_images import virtual_segments
+from iphasenet.user_images.axes import Axis
 from iphasenet.user_images.hyperspy_files import uniform_axis, write_hyperspy
 from iphasenet.user_images.image_files import read_image, read_recording
-from iphasenet.user_images.recording import Axis, Recording
+from iphasenet.user_images.recording import Recording
 from iphasenet.user_images.signals import Signal
 from iphasenet.user_images.virtual_segments import VirtualDetector, blocks, find_centre, mean_pattern
 
@@ -183,7 +184,7 @@ def test_the_centre_of_the_disc_is_found(centre: tuple[float, float]) -> None:
 def test_the_centre_is_taken_from_the_mean_pattern(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = rng.poisson(disc((30.2, 28.9)), (4, 4, 64, 72)).astype(np.uint16)
-    axes = tuple(uniform_axis("a", size, index < 2) for index, size in enumerate(data.shape))
+    axes = tuple(uniform_axis("", size, index < 2) for index, size in enumerate(data.shape))
     write_hyperspy(tmp_path / "a.hspy", [Signal("patterns", data, axes)], IMAGE)
     found = read_image(tmp_path / "a.hspy", detector=VirtualDetector(1, 8, pixel_mrad=1))
     named = read_image(tmp_path / "a.hspy", detector=VirtualDetector(1, 8, pixel_mrad=1, centre=(30.2, 28.9)))
