@@ -77,7 +77,7 @@ accuracy: $(STAMP)
 ## model: train config/laptop.yaml, two hours on two cores, and keep its weights and card in resources/models
 model: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml
-	$(BIN)/python -c "from pathlib import Path; from iphasenet.model_card import publish_model; \
+	$(BIN)/python -c "from pathlib import Path; from iphasenet.evaluation.model_card import publish_model; \
 		publish_model(Path('results/laptop'), Path('resources/models/laptop.safetensors'))"
 
 ## generalisation: config/laptop.yaml's network on what it has not seen; hours on two cores
@@ -93,7 +93,7 @@ clean-demo:
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed; found ' + sys.version.split()[0])"
-	@PYTHONPATH=src $(PYTHON) -m iphasenet.checkout
+	@PYTHONPATH=src $(PYTHON) -m iphasenet.planning.checkout
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

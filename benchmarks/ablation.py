@@ -16,14 +16,14 @@ from typing import Any
 import pandas
 import yaml
 
-from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.dataset import read_split
-from iphasenet.devices import use_threads
-from iphasenet.fit import Outputs, Sources, fit
-from iphasenet.model import ModelSettings
-from iphasenet.predict import predict_altered
-from iphasenet.training_settings import TrainingSettings
-from iphasenet.weights import load_weights
+from iphasenet.base.devices import use_threads
+from iphasenet.dataset.reader import read_split
+from iphasenet.evaluation.prediction import predict_altered
+from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.weights import load_weights
+from iphasenet.training.fit import Outputs, Sources, fit
+from iphasenet.training.settings import TrainingSettings
 
 CONFIG = Path(__file__).parents[1] / "config"
 PUBLISHED_LOSS = {"l1": 1.0, "l2": 0.0, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.0}

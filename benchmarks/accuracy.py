@@ -23,15 +23,15 @@ import torch
 import yaml
 from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_of
 
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics, cell_grid
-from iphasenet.potential import CrystalPotential
-from iphasenet.probe import window_cells
-from iphasenet.render import Field, Image, render
-from iphasenet.slab import cut_slab
-from iphasenet.slicing import Slicing
-from iphasenet.tilts import lab_tilt
-from iphasenet.windows import image_difference
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.slab import cut_slab
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.microscope.probe import window_cells
+from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.tilts import lab_tilt
+from iphasenet.simulation.window_convergence import image_difference
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

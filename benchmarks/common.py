@@ -4,10 +4,10 @@ from pathlib import Path
 
 from ase import Atoms
 
-from iphasenet.numerics import sampled_potential
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import sampled_potential
 
 STRUCTURES = Path(__file__).parents[1] / "resources" / "structures"
 ZONE_AXES = {"GaN": (0, 0, 1), "LiCoO2": (1, 0, 0), "PVSK": (0, 0, 1), "MoS2": (0, 0, 1), "KNbO3": (0, 0, 1)}

@@ -14,10 +14,10 @@ import torch
 from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_of
 from matplotlib.figure import Figure
 
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.potential import CrystalPotential
-from iphasenet.render import Field, Image, render
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.rendering import Field, Image, render
 
 SAMPLING, SLICE, WINDOW = 0.1, 0.3, 25.6
 

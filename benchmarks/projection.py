@@ -5,12 +5,12 @@ import pandas
 import torch
 from common import ZONE_AXES, cell_of
 
-from iphasenet.columns import column_shift, project_columns
-from iphasenet.metrics import score
-from iphasenet.numerics import sampled_potential
-from iphasenet.render import Field, Image, render
-from iphasenet.sampling import Grid, samples
-from iphasenet.tilts import lab_angles
+from iphasenet.evaluation.metrics import score
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.network.column_projection import column_shift, project_columns
+from iphasenet.simulation.grid import Grid, samples
+from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.tilts import lab_angles
 
 GRID = Grid((20, 40, 60, 80, 100, 120, 150), 12, 0.3, 1, 0.15, 0.15)
 IMAGE = Image(128, 0.2)

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from common import MICROSCOPE, THICKNESSES, cell_of, potential_of
 
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics, cell_grid
-from iphasenet.potential import CrystalPotential
-from iphasenet.probe import window_cells
-from iphasenet.render import Field, Image, render
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.microscope.probe import window_cells
+from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.rendering import Field, Image, render
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

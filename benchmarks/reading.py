@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from common import MICROSCOPE, cell_of
 
-from iphasenet.acquisition import Acquisition, FixedNoise
-from iphasenet.dataset import StoredRows, find_material, open_dataset, read_rows, read_split
-from iphasenet.export import export_npz
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics, sampled_potential
-from iphasenet.render import Image, render_sample
-from iphasenet.sampling import Grid, samples
-from iphasenet.store import assemble, write_material
+from iphasenet.dataset.reader import StoredRows, find_material, open_dataset, read_rows, read_split
+from iphasenet.dataset.writer import assemble, write_material
+from iphasenet.microscope.acquisition import Acquisition, FixedNoise
+from iphasenet.microscope_files.export import export_npz
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.grid import Grid, samples
+from iphasenet.simulation.rendering import Image, render_sample
 
 BATCH, SECONDS = 16, 6.0
 Batch = tuple[np.ndarray, np.ndarray]

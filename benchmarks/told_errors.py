@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from iphasenet.alterations import nearest_dose
-from iphasenet.dataset import material_groups, open_dataset, read_material
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.errors import InputError
-from iphasenet.material_data import MaterialData
-from iphasenet.model import PotentialNetwork
-from iphasenet.predict import predict_images
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.dataset.reader import material_groups, open_dataset, read_material
+from iphasenet.evaluation.alterations import nearest_dose
+from iphasenet.evaluation.prediction import predict_images
+from iphasenet.evaluation.uncertainty import coverage, within_sigma
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.weights import load_weights
 from iphasenet.reconstruction.told_errors import ToldErrors, widened
-from iphasenet.sampling import generator
-from iphasenet.seen import unseen, what_is_new
-from iphasenet.uncertainty import coverage, within_sigma
-from iphasenet.weights import load_weights
+from iphasenet.simulation.grid import generator
+from iphasenet.training.seen import unseen, what_is_new
 
 SIGMAS = (1, 2)
 """Standard deviations within which pixels are counted."""

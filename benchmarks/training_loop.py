@@ -21,15 +21,15 @@ from torch.utils.data import DataLoader
 
 from benchmarks.ablation import CONFIG, configuration
 from benchmarks.gpu.loop import NpzImages, Steps, bare, looped
-from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.crops import Crops
-from iphasenet.dataset import read_split
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.export import export_npz
-from iphasenet.frames import StoredFrames
-from iphasenet.model import ModelSettings
-from iphasenet.training import Splits, Training
-from iphasenet.training_settings import TrainingSettings
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.dataset.reader import read_split
+from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.microscope_files.export import export_npz
+from iphasenet.network.potential_network import ModelSettings
+from iphasenet.training.crops import Crops
+from iphasenet.training.frames import StoredFrames
+from iphasenet.training.module import Splits, Training
+from iphasenet.training.settings import TrainingSettings
 
 ROUNDS, STEPS = 5, Steps()
 

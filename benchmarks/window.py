@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_of
 
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.probe import window_cells
-from iphasenet.windows import image_difference
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import window_cells
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.window_convergence import image_difference
 
 WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 64.0, 76.8), 102.4
 SAMPLING, SLICE = 0.15, 0.3

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iphasenet.drawing import METHODS
-from iphasenet.files import write_table
+from iphasenet.base.drawing import METHODS
+from iphasenet.base.files import write_table
 
 PEARSON = {
     "model": 0.98,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from iphasenet.report import write_report
-from iphasenet.report_numbers import METHODS
-from iphasenet.viewer import ViewerSample, sample_views
+from iphasenet.reporting.numbers import METHODS
+from iphasenet.reporting.page import write_report
+from iphasenet.reporting.viewer import ViewerSample, sample_views
 
 MATERIALS = ("GaN", "MoS2")
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.gpu.layout import ROOT
-from iphasenet.door import describe, is_foreseen
-from iphasenet.files import format_bytes
+from iphasenet.base.error_lines import describe, is_foreseen
+from iphasenet.base.files import format_bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.files import atomic_file
-from iphasenet.images import PeriodicImages, load_images, save_images
-from iphasenet.names import file_name
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.reading import read_arrays, read_json
-from iphasenet.sampling import Grid, Sample, samples
+from iphasenet.base.files import atomic_file
+from iphasenet.base.reading import read_arrays, read_json
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.dataset.names import file_name
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images
+from iphasenet.simulation.grid import Grid, Sample, samples
 
 CONFIGURATION, PHONONS = "configuration.json", "phonons.npz"
 _CONFIGURATIONS = ("configuration", "full", "published", "phonons")

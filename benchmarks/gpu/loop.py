@@ -18,12 +18,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.gpu.context import OutOfTimeError
-from iphasenet.callbacks import FiniteLosses, ask_nobody_of_signals
-from iphasenet.crops import Item
-from iphasenet.tilt_cost import device_clock
-from iphasenet.trainer import optional_callbacks
-from iphasenet.training import Splits, Training
-from iphasenet.training_settings import TrainingSettings
+from iphasenet.planning.tilt_cost import device_clock
+from iphasenet.training.callbacks import FiniteLosses, ask_nobody_of_signals
+from iphasenet.training.crops import Item
+from iphasenet.training.module import Splits, Training
+from iphasenet.training.settings import TrainingSettings
+from iphasenet.training.trainer import optional_callbacks
 
 Source = Splits | DataLoader[Item]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.gpu.data import Packed, write_data
 from benchmarks.gpu.layout import CARRIED, LIMIT, ROOT
 from benchmarks.gpu.wheels import write_wheels
-from iphasenet.errors import InputError
-from iphasenet.files import atomic_directory, file_bytes, format_bytes
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_directory, file_bytes, format_bytes
 
 _CODE = ("src/iphasenet", "benchmarks/gpu", "tests/gpu", "resources/models")
 _FILES = ("benchmarks/__init__.py", "tests/__init__.py")

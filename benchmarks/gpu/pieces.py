@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.gpu.layout import PIECE
 from benchmarks.gpu.results import write_whole
-from iphasenet.errors import InputError
+from iphasenet.base.errors import InputError
 
 
 def split(content: bytes, folder: Path, name: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.data import Material, Packed
-from iphasenet.acquisition import Acquisition, FixedNoise, TrainingNoise
-from iphasenet.material_data import MaterialData
-from iphasenet.noise import fixed_noise
-from iphasenet.render import Image, Rendered, render_sample, sample_metadata
-from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial
-from iphasenet.sampling import Sample, Split
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
+from iphasenet.simulation.grid import Sample, Split
+from iphasenet.simulation.noise import fixed_noise
+from iphasenet.simulation.rendering import Image, Rendered, render_sample, sample_metadata
+from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
 
 DOSE = 1e5
 """Dose that networks are judged at [e/Å²]."""
@@ -115,7 +115,7 @@ def _rendered(packed: Packed, material: Material, split: Split, image: Image, co
 
 
 def as_npz(data: Sequence[MaterialData], folder: Any) -> None:
-    """Write samples as the published loader reads them (`iphasenet.export.export_npz`), as far as it reads them."""
+    """Write samples as the published loader reads them (`microscope_files.export.export_npz`), as far as it does."""
     for material in data:
         for number in range(len(material.potential)):
             thickness, alpha, beta, gamma = material.metadata[number]

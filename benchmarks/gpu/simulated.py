@@ -10,17 +10,17 @@ import yaml
 from snakemake.utils import update_config
 
 from benchmarks.gpu.data import PHONONS, Material, Packed
-from iphasenet.config import crystals, selected_materials
-from iphasenet.dataset import configuration, open_dataset
-from iphasenet.errors import InputError
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics, sampled_potential
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.rendered_frames import load_simulated
-from iphasenet.sampling import Grid, orientations
-from iphasenet.slab import cut_slab
-from iphasenet.structure import crystal_cell
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.slab import cut_slab
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.dataset.reader import configuration, open_dataset
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.planning.configuration import crystals, selected_materials
+from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.training.rendered_frames import load_simulated
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks.gpu.layout import RESULTS, TRAINED, WEIGHTS
 from benchmarks.gpu.pieces import joined
 from benchmarks.gpu.results import caption, step_text, table_text
-from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
-from iphasenet.reading import read_json, whole_file
-from iphasenet.weights import load_weights
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file
+from iphasenet.base.reading import read_json, whole_file
+from iphasenet.network.weights import load_weights
 
 PLACES = {
     "docs/benchmarks.md": ("tests", "engine", "reconstruction"),

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from iphasenet.errors import InputError
+from iphasenet.base.errors import InputError
 
 
 def write_wheels(names: Collection[str], folder: Path) -> list[Path]:

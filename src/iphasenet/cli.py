@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from iphasenet import __version__
-from iphasenet.door import one_line
-from iphasenet.errors import InputError
-from iphasenet.library import OWN, check_own
+from iphasenet.base.error_lines import one_line
+from iphasenet.base.errors import InputError
+from iphasenet.base.running_library import OWN, check_own
 
 COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`, and one of `iphasenet.commands.options`."""

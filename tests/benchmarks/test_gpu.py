@@ -26,14 +26,14 @@ from benchmarks.gpu.results import read_json, step_text, succeeded, table_text, 
 from benchmarks.gpu.run import SHARES, Run
 from benchmarks.gpu.unpack import PLACES, unpack
 
-from iphasenet.crops import EpochSampler
-from iphasenet.errors import InputError
-from iphasenet.files import file_bytes
-from iphasenet.images import PeriodicImages, save_images
-from iphasenet.sampling import Grid, orientations
-from iphasenet.seals import sealed_store
-from iphasenet.store import FORMAT_VERSION
-from iphasenet.weights import load_weights
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import file_bytes
+from iphasenet.base.seals import sealed_store
+from iphasenet.dataset.writer import FORMAT_VERSION
+from iphasenet.multislice.periodic_images import PeriodicImages, save_images
+from iphasenet.network.weights import load_weights
+from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.training.crops import EpochSampler
 from tests.gpu.crystal import potential
 
 

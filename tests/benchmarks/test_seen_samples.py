@@ -6,10 +6,10 @@ import numpy as np
 from benchmarks.gpu.data import Material, Packed
 from benchmarks.gpu.samples import planned_split, rendered_split
 
-from iphasenet.images import PeriodicImages
-from iphasenet.render import Image
-from iphasenet.sampling import Grid, orientations
-from iphasenet.seen import SEEN, describe_seen, what_is_new
+from iphasenet.multislice.periodic_images import PeriodicImages
+from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.simulation.rendering import Image
+from iphasenet.training.seen import SEEN, describe_seen, what_is_new
 from tests.gpu.crystal import potential
 
 GRID = {"thickness_nm": [2, 4], "tilts": 4, "tilt_std_deg": 0.3, "rotations": 2}

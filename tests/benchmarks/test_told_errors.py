@@ -5,8 +5,8 @@ import pytest
 import torch
 from benchmarks.told_errors import markdown, measure
 
-from iphasenet.errors import InputError
-from iphasenet.material_data import MaterialData
+from iphasenet.base.errors import InputError
+from iphasenet.dataset.material_data import MaterialData
 from iphasenet.reconstruction.told_errors import ToldErrors
 
 SLOPE = 100.0

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential, series_frequencies
-from iphasenet.rendered_frames import SimulatedMaterial
-from iphasenet.sampling import Grid, Sample, samples
+from iphasenet.crystal.potential import CrystalPotential, series_frequencies
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.simulation.grid import Grid, Sample, samples
+from iphasenet.training.rendered_frames import SimulatedMaterial
 
 MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)
 NUMERICS = Numerics(0.16, 0.3, 8.0)

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.checkpoints import NEWEST
-from iphasenet.crops import Crops
-from iphasenet.material_data import MaterialData
-from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.noise import displaced, record
-from iphasenet.render import Image
-from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial
-from iphasenet.trainer import make_trainer
-from iphasenet.training import Splits, Training
-from iphasenet.training_settings import TrainingSettings
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.simulation.noise import displaced, record
+from iphasenet.simulation.rendering import Image
+from iphasenet.training.checkpoints import NEWEST
+from iphasenet.training.crops import Crops
+from iphasenet.training.module import Splits, Training
+from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
+from iphasenet.training.settings import TrainingSettings
+from iphasenet.training.trainer import make_trainer
 from tests.gpu.crystal import images, material
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

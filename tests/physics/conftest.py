@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.numerics import Numerics, cell_grid, sampled_potential
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.probe import window_cells
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import window_cells
+from iphasenet.multislice.numerics import Numerics, cell_grid, sampled_potential
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.errors import InputError
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.numerics import Numerics, sampled_potential
-from iphasenet.potential import CrystalPotential
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.reconstruction.bloch_waves import (
     ACCURATE,
     LARGEST_CELL,
@@ -16,7 +16,7 @@ from iphasenet.reconstruction.bloch_waves import (
     fourier_sums,
     segment_signals,
 )
-from iphasenet.render import Field, Image, render
+from iphasenet.simulation.rendering import Field, Image, render
 from tests.physics.conftest import MICROSCOPE
 
 SIDES = (4.0, 5.2)

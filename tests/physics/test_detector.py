@@ -8,15 +8,15 @@ import pytest
 import torch
 from ase import Atoms
 
-from iphasenet.detector import SEGMENTS
-from iphasenet.errors import InputError
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import crystal_potential
-from iphasenet.render import Image, render_sample
-from iphasenet.sampling import Orientation, Sample
-from iphasenet.slicing import Slicing
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import crystal_potential
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.microscope.detector import SEGMENTS
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.grid import Orientation, Sample
+from iphasenet.simulation.rendering import Image, render_sample
 from tests.physics.conftest import MICROSCOPE, cell_of, potential_of
 
 NUMERICS = Numerics(sampling_angstrom=0.12, slice_thickness_angstrom=0.3, window_angstrom=8)
@@ -57,7 +57,7 @@ def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytes
     potential = potential_of(cell_of("PVSK"), 0.12)
     images = []
     for waves in (7, 1000):
-        monkeypatch.setattr("iphasenet.wave_memory._CACHED_WAVES", waves)
+        monkeypatch.setattr("iphasenet.multislice.memory._CACHED_WAVES", waves)
         images.append(
             simulate_images(
                 potential, MICROSCOPE, NUMERICS, [20.0, 40.0], tilt=(0.004, 0.002), dtype=torch.float64

@@ -7,13 +7,13 @@ import pytest
 import torch
 from ase import Atoms
 
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.multislice import CellGrid
-from iphasenet.numerics import Numerics, cell_grid
-from iphasenet.potential import crystal_potential
-from iphasenet.probe import window_cells
-from iphasenet.render import Field, Image, render
-from iphasenet.transfer import best_passage
+from iphasenet.crystal.potential import crystal_potential
+from iphasenet.microscope.probe import window_cells
+from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.propagation import CellGrid
+from iphasenet.multislice.transfer_matrix import best_passage
+from iphasenet.simulation.rendering import Field, Image, render
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=0.3, window_angstrom=14)
@@ -139,7 +139,7 @@ def test_matrix_powers_equal_fourier_transforms(monkeypatch: pytest.MonkeyPatch)
     thicknesses = [slicing.depth(total) for total in (2, 4, 23, 60)]
     numerics, found = Numerics(0.12, 0.3, 9), []
     for cost in (0.0, 1e9):
-        monkeypatch.setattr("iphasenet.transfer._FFT_COST", cost)
+        monkeypatch.setattr("iphasenet.multislice.transfer_matrix._FFT_COST", cost)
         images = simulate_images(potential, MICROSCOPE, numerics, thicknesses, tilt=(0.004, 0.002), dtype=torch.float64)
         found.append(images.coefficients)
     np.testing.assert_allclose(found[0], found[1], atol=1e-12)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from iphasenet.optics import Microscope
-from iphasenet.phase_inversion import invert_phase, potential_transfer
+from iphasenet.evaluation.phase_inversion import invert_phase, potential_transfer
+from iphasenet.microscope.optics import Microscope
 from tests.physics.conftest import MICROSCOPE, abtem_segments
 
 SIDE, FINE, SAMPLING = 12.8, 96, 0.4

@@ -9,11 +9,11 @@ from abtem.core.energy import energy2sigma, energy2wavelength
 from abtem.integrals import sinc
 from ase import Atoms
 
-from iphasenet.electron import interaction_constant, wavelength
-from iphasenet.errors import InputError
-from iphasenet.potential import CrystalPotential, crystal_potential
-from iphasenet.render import Field, Image, render
-from iphasenet.slicing import Slicing, layer_slicing
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential, crystal_potential
+from iphasenet.crystal.slicing import Slicing, layer_slicing
+from iphasenet.microscope.electron import interaction_constant, wavelength
+from iphasenet.simulation.rendering import Field, Image, render
 from tests.physics.conftest import cell_of
 
 PIXELS, SAMPLING = 48, 0.1

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from iphasenet.acquisition import Acquisition, TrainingNoise
-from iphasenet.crops import Crops
-from iphasenet.errors import InputError
-from iphasenet.images import save_images, simulate_images
-from iphasenet.numerics import Numerics, sampled_potential
-from iphasenet.optics import Microscope
-from iphasenet.render import Image, Series, render_sample
-from iphasenet.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
-from iphasenet.sampling import Grid, orientations
-from iphasenet.structure import orthogonal_cell, read_structure
-from tests.unit.test_device import NoWaitingOnMeta
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.periodic_images import save_images, simulate_images
+from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.simulation.rendering import Image, Series, render_sample
+from iphasenet.training.crops import Crops
+from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
+from tests.unit.base.test_devices import NoWaitingOnMeta
 
 CIF = Path(__file__).parents[2] / "resources" / "structures" / "KNbO3.cif"
 CONFIGURATION = {

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from iphasenet.acquisition import Acquisition
-from iphasenet.metrics import score
-from iphasenet.noise import record
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.render import Image
-from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.structure import orthogonal_cell, read_structure
-from iphasenet.weights import load_weights
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.evaluation.metrics import score
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.network.weights import load_weights
+from iphasenet.simulation.noise import record
+from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.specimen import Specimen, simulate_specimen
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 

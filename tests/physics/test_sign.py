@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from iphasenet.detector import SEGMENTS
-from iphasenet.idpc import idpc
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.potential import crystal_potential
-from iphasenet.render import Field, Image, render
-from iphasenet.tilts import lab_tilt
+from iphasenet.crystal.potential import crystal_potential
+from iphasenet.evaluation.idpc import idpc
+from iphasenet.microscope.detector import SEGMENTS
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import MICROSCOPE, cell_of
 
 SIDES = {

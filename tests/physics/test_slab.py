@@ -9,16 +9,16 @@ import torch
 from ase import Atoms
 from ase.io import write
 
-from iphasenet.errors import InputError
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import crystal_potential
-from iphasenet.render import Field, Image, render
-from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
-from iphasenet.slab_shape import Shape
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import crystal_potential
+from iphasenet.crystal.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
+from iphasenet.crystal.slab_shape import Shape
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.specimen import Specimen, simulate_specimen
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.125, slice_thickness_angstrom=2.0, window_angstrom=10)
@@ -69,7 +69,7 @@ def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPat
     # Pixels and windows that fit both, or their band limits differ.
     numerics = Numerics(4.029 / 32, 0.3, 4 * 4.029)
     periodic = simulate_specimen(specimen, SOFT, numerics, image)
-    monkeypatch.setattr("iphasenet.simulation.SMALL_TILT", 0.0)
+    monkeypatch.setattr("iphasenet.simulation.specimen.SMALL_TILT", 0.0)
     slab = simulate_specimen(specimen, SOFT, numerics, image)
     for name, tolerance in (("segments", 0.03), ("potential", 0.07)):
         # The slab ends 0.3 Å sooner, behind the same atoms.

@@ -7,13 +7,13 @@ import pytest
 import torch
 from ase import Atoms
 
-from iphasenet.images import simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.render import Field, Image, render
-from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.symmetry import OPERATIONS, transformed
-from iphasenet.tilts import lab_tilt
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.network.symmetry import OPERATIONS, transformed
+from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import cell_of, potential_of
 
 SOFT = Microscope(energy_kev=200, semiangle_mrad=15, detector_inner_mrad=8, detector_outer_mrad=40)

@@ -26,14 +26,14 @@ INSTALLERS = {"python", "pip"}
 """What an environment is made with, and no rule imports."""
 
 LOADED_WHEN_USED = {
-    "iphasenet.evaluate": {"pyarrow"},
-    "iphasenet.predict": {"pyarrow"},
-    "iphasenet.summary": {"pyarrow"},
-    "iphasenet.tables": {"pyarrow"},
-    "iphasenet.model": {"einops"},
-    "iphasenet.upload": {"s3fs"},
-    "iphasenet.user_images.signal_files": {"sparse"},
-    "iphasenet.train": {"tensorboard", "torch.distributed.run"},
+    "iphasenet.evaluation.scores": {"pyarrow"},
+    "iphasenet.evaluation.prediction": {"pyarrow"},
+    "iphasenet.evaluation.summary": {"pyarrow"},
+    "iphasenet.base.tables": {"pyarrow"},
+    "iphasenet.network.potential_network": {"einops"},
+    "iphasenet.dataset.upload": {"s3fs"},
+    "iphasenet.microscope_files.signal_files": {"sparse"},
+    "iphasenet.training.train": {"tensorboard", "torch.distributed.run"},
 }
 """Imports that other libraries put off until they are called (pandas, MONAI, fsspec, Lightning), and torchrun."""
 
@@ -43,15 +43,15 @@ NEVER_CALLED = {"report": {"abtem"}}
 NOT_THERE = {"abtem", "ase", "gemmi", "jsonschema", "plotly", "rsciio", "snakemake", "spglib", "zarr"}
 
 ON_A_GPU = {
-    "iphasenet.images",
-    "iphasenet.numerics",
-    "iphasenet.rendered_frames",
-    "iphasenet.trained_on",
-    "iphasenet.trainer",
-    "iphasenet.training",
-    "iphasenet.weights",
-    "iphasenet.predict",
-    "iphasenet.metrics",
+    "iphasenet.multislice.periodic_images",
+    "iphasenet.multislice.numerics",
+    "iphasenet.training.rendered_frames",
+    "iphasenet.training.trained_on",
+    "iphasenet.training.trainer",
+    "iphasenet.training.module",
+    "iphasenet.network.weights",
+    "iphasenet.evaluation.prediction",
+    "iphasenet.evaluation.metrics",
     "iphasenet.reconstruction.reconstruct",
 }
 """Simulation, rendering, training, prediction and reconstruction of what lies in memory or in .npz files."""
@@ -141,7 +141,7 @@ def test_an_environment_holds_what_its_rules_import(environment: str, tmp_path: 
 
 def test_a_package_that_an_environment_lacks_is_noticed(tmp_path: Path) -> None:
     names = declared("simulate").keys() - INSTALLERS - {"jsonschema"}
-    result = import_with(names, {"iphasenet.config"}, tmp_path / "site")
+    result = import_with(names, {"iphasenet.planning.configuration"}, tmp_path / "site")
     assert "No module named 'jsonschema'" in result.stderr
 
 

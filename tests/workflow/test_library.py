@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from iphasenet.library import OWN, job_prelude, library_in, own_library
+from iphasenet.base.running_library import OWN, job_prelude, library_in, own_library
 from tests.workflow.conftest import ROOT, copy_workflow, snakemake
 
 CONDA = """#!{python}
@@ -85,11 +85,13 @@ def test_a_checkout_without_a_library_is_one_line_with_conda(workflow: Path, con
     assert re.search(r"^library: found no .*src/iphasenet; allowed with conda", result.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["-m iphasenet --help", "{script}", "-m iphasenet.gpu_check {arguments}"])
+@pytest.mark.parametrize("command", ["-m iphasenet --help", "{script}", "-m iphasenet.planning.gpu_check {arguments}"])
 def test_a_job_stops_where_the_library_is_not_the_workflows(command: str, tmp_path: Path) -> None:
     """Whichever way it is started."""
     script = tmp_path / "script.py"
-    script.write_text(f"from iphasenet.stage import stage\nwith stage('work', {str(tmp_path / 'log')!r}): pass\n")
+    script.write_text(
+        f"from iphasenet.base.job_log import stage\nwith stage('work', {str(tmp_path / 'log')!r}): pass\n"
+    )
     arguments = "--cores 1 --materials 1 --configuration {}"
     told = {**os.environ, OWN: "0123456789ab /elsewhere/src/iphasenet"}
     words = command.replace("{script}", str(script)).replace("{arguments}", arguments).split()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from rsciio import hspy
 
-from iphasenet.user_images.foreign_files import write_image
+from iphasenet.microscope_files.foreign_files import write_image
+from tests.unit.microscope_files.segmented_images import fractions
 from tests.unit.reconstruction.test_tiled_prediction import image as lattice
-from tests.unit.user_images.segmented_images import fractions
 from tests.workflow.conftest import snakemake
 
 CONFIG = """

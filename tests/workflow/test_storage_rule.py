@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from iphasenet.weights import load_weights
+from iphasenet.network.weights import load_weights
 from tests.workflow.conftest import snakemake
 
 WEIGHTS = "results/tiny/model/weights.safetensors"

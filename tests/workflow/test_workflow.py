@@ -11,10 +11,10 @@ import pytest
 import xarray
 import yaml
 
-from iphasenet.evaluate import METHODS
-from iphasenet.metrics import METRICS
-from iphasenet.sampling import SPLITS
-from iphasenet.weights import load_weights
+from iphasenet.evaluation.metrics import METRICS
+from iphasenet.evaluation.scores import METHODS
+from iphasenet.network.weights import load_weights
+from iphasenet.simulation.grid import SPLITS
 from tests.workflow.conftest import copy_workflow, iphasenet, snakemake
 
 AFTER_TRAINING = ("Data set", "Predictions", "Scores")

@@ -1,6 +1,6 @@
 """What jobs ask a cluster for, and whether it has that."""
 
-from iphasenet.cluster import Request, check_requests, offered_nodes, read_site
+from iphasenet.planning.cluster import Request, check_requests, offered_nodes, read_site
 
 
 def raised(value):

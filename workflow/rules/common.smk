@@ -10,26 +10,26 @@ CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).pare
 # The workflow's own library, whatever the environment of Snakemake holds.
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from iphasenet import job_resources
-from iphasenet.checkout import check_path, check_writable
-from iphasenet.config import (
+from iphasenet.planning import job_resources
+from iphasenet.planning.checkout import check_path, check_writable
+from iphasenet.planning.configuration import (
     check_configuration,
     crystals,
     potential_image_sampling,
     selected_materials,
 )
-from iphasenet.config_form import check_keys, one_form
-from iphasenet.errors import InputError
-from iphasenet.library import job_prelude, own_library
-from iphasenet.other_runs import (
+from iphasenet.planning.configuration_form import check_keys, one_form
+from iphasenet.base.errors import InputError
+from iphasenet.base.running_library import job_prelude, own_library
+from iphasenet.planning.other_runs import (
     check_other_runs,
     recorded_configuration,
     trained_settings,
 )
-from iphasenet.sampling import Grid, orientations, samples
-from iphasenet.sizes import check_disk
-from iphasenet.stage_versions import STAGE_VERSIONS
-from iphasenet.user_images.folder import (
+from iphasenet.simulation.grid import Grid, orientations, samples
+from iphasenet.planning.disk import check_disk
+from iphasenet.base.stage_versions import STAGE_VERSIONS
+from iphasenet.microscope_files.folder import (
     check_own_settings,
     check_weights,
     command_options,
@@ -291,7 +291,7 @@ def check_machine(jobs, local):
 def check_seen():
     """Refuse a test of another run's network on nothing but what it has seen."""
     try:
-        from iphasenet.seen_check import check_unseen
+        from iphasenet.planning.seen_check import check_unseen
     except ImportError:
         # Snakemake's own environment need not read crystals: the summary says it then.
         return
@@ -305,7 +305,7 @@ def check_gpus(training):
     environment = training.conda_env if "CONDA" in methods else None
     try:
         shell(
-            "python -m iphasenet.gpu_check --cores {cores} --materials {materials} --configuration {told:q}",
+            "python -m iphasenet.planning.gpu_check --cores {cores} --materials {materials} --configuration {told:q}",
             cores=cores,
             materials=len(MATERIALS),
             told=json.dumps(config),

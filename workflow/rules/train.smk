@@ -35,8 +35,8 @@ rule train_model:
     # Slurm warns every process of a job: only the training itself knows what to do.
     shell:
         "trap '' USR1; "
-        "{params.launcher}python -m iphasenet.launch --nodes {params.nodes} --processes {params.processes} -- "
-        "-m iphasenet.train --threads {threads} "
+        "{params.launcher}python -m iphasenet.training.launch --nodes {params.nodes} --processes {params.processes} -- "
+        "-m iphasenet.training.train --threads {threads} "
         "--dataset {input.dataset} --weights {output.weights} --history {output.history} "
         "--checkpoints {params.checkpoints} --settings {params.settings:q} --accelerator {params.accelerator} "
         "{params.stream} {params.simulations} {input.simulations} 2>&1 | tee {log}"

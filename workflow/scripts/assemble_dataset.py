@@ -1,5 +1,5 @@
-from iphasenet.stage import library_versions, stage
-from iphasenet.store import assemble
+from iphasenet.base.job_log import library_versions, stage
+from iphasenet.dataset.writer import assemble
 
 with stage("data set", snakemake.log[0], snakemake.output) as log:
     stores = dict(zip(snakemake.params.materials, snakemake.input.materials, strict=True))

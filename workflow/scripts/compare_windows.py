@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.files import write_table
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.stage import stage
-from iphasenet.windows import window_differences
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.files import write_table
+from iphasenet.base.job_log import stage
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.simulation.window_convergence import window_differences
 
 params, material = snakemake.params, snakemake.wildcards.material
 settings = snakemake.config["simulation"]

@@ -1,7 +1,7 @@
-from iphasenet.devices import use_threads
-from iphasenet.numerics import sampled_potential
-from iphasenet.stage import stage
-from iphasenet.structure import crystal_cell
+from iphasenet.base.devices import use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.multislice.numerics import sampled_potential
 
 params = snakemake.params
 

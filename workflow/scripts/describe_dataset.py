@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.card import describe_dataset
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.dataset.card import describe_dataset
 
 output = snakemake.output
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.model_card import describe_model
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.evaluation.model_card import describe_model
 
 inputs, output = snakemake.input, snakemake.output
 

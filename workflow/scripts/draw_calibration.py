@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.evaluation_figures import draw_calibration
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.reporting.evaluation_figures import draw_calibration
 
 with stage("figure of the uncertainty", snakemake.log[0], snakemake.output):
     draw_calibration(

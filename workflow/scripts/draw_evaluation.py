@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from iphasenet.crystal_figures import draw_atomic_columns, draw_spectra
-from iphasenet.evaluation_figures import draw_distribution, draw_potentials
-from iphasenet.figures import draw_alterations, draw_errors, draw_scores
-from iphasenet.optics import Microscope
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.microscope.optics import Microscope
+from iphasenet.reporting.crystal_figures import draw_atomic_columns, draw_spectra
+from iphasenet.reporting.evaluation_figures import draw_distribution, draw_potentials
+from iphasenet.reporting.score_figures import draw_alterations, draw_errors, draw_scores
 
 
 def outputs(name):

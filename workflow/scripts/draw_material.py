@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.sheets import draw_material
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.reporting.image_figures import draw_material
 
 with stage(f"sheet of {snakemake.wildcards.material}", snakemake.log[0], snakemake.output):
     draw_material(Path(snakemake.input.store), [Path(snakemake.output.sheet)])

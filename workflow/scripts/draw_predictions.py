@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from iphasenet.examples import read_examples
-from iphasenet.sheets import draw_predictions
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.reporting.examples import read_examples
+from iphasenet.reporting.image_figures import draw_predictions
 
 inputs, outputs = snakemake.input, snakemake.output
 

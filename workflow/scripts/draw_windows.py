@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.crystal_figures import draw_windows
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.reporting.crystal_figures import draw_windows
 
 with stage("figure of windows", snakemake.log[0], snakemake.output):
     tables = [Path(path) for path in snakemake.input.tables]

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from iphasenet.devices import use_threads
-from iphasenet.evaluate import evaluate_material
-from iphasenet.stage import stage
+from iphasenet.base.devices import use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.evaluation.scores import evaluate_material
 
 material, inputs = snakemake.wildcards.material, snakemake.input
 

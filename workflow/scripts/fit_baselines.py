@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from iphasenet.baselines import fit_baselines
-from iphasenet.dataset import read_split
-from iphasenet.devices import use_threads
-from iphasenet.sampling import LeftOut
-from iphasenet.stage import stage
+from iphasenet.base.devices import use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.dataset.reader import read_split
+from iphasenet.evaluation.baselines import fit_baselines
+from iphasenet.simulation.grid import LeftOut
 
 with use_threads(1), stage("baselines", snakemake.log[0], snakemake.output):
     left_out = LeftOut(**snakemake.params.leave_out)

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.predict_material import predict_material
-from iphasenet.stage import stage
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.evaluation.predict_material import predict_material
 
 material = snakemake.wildcards.material
 

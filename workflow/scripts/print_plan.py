@@ -1,8 +1,8 @@
 import time
 
-from iphasenet.plan import make_plan
-from iphasenet.plan_table import plan_text
-from iphasenet.stage import stage
+from iphasenet.base.job_log import stage
+from iphasenet.planning.plan import make_plan
+from iphasenet.planning.plan_table import plan_text
 
 params = snakemake.params
 

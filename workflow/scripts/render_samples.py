@@ -1,14 +1,14 @@
-from iphasenet.acquisition import Acquisition, FixedNoise
-from iphasenet.crystal_identity import structure_hash
-from iphasenet.devices import use_threads
-from iphasenet.images import load_images
-from iphasenet.potential import CrystalPotential
-from iphasenet.render import Image, render_sample
-from iphasenet.sampling import Grid, samples
-from iphasenet.slab_samples import load_rendered
-from iphasenet.stage import stage
-from iphasenet.store import STRUCTURE, write_material
-from iphasenet.structure import crystal_cell
+from iphasenet.base.devices import use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.crystal.identity import structure_hash
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.dataset.writer import STRUCTURE, write_material
+from iphasenet.microscope.acquisition import Acquisition, FixedNoise
+from iphasenet.multislice.periodic_images import load_images
+from iphasenet.simulation.grid import Grid, samples
+from iphasenet.simulation.rendering import Image, render_sample
+from iphasenet.simulation.slabs import load_rendered
 
 params, material = snakemake.params, snakemake.wildcards.material
 

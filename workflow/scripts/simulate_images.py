@@ -1,9 +1,9 @@
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.images import save_images, simulate_images
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.potential import CrystalPotential
-from iphasenet.stage import stage
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.periodic_images import save_images, simulate_images
 
 params, material = snakemake.params, snakemake.wildcards.material
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.

@@ -1,11 +1,11 @@
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.render import Image
-from iphasenet.sampling import Grid, samples
-from iphasenet.slab_samples import save_rendered, simulate_slabs
-from iphasenet.stage import stage
-from iphasenet.structure import crystal_cell
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.job_log import stage
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.simulation.grid import Grid, samples
+from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.slabs import save_rendered, simulate_slabs
 
 params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.stage import stage
-from iphasenet.summary import write_summary
+from iphasenet.base.job_log import stage
+from iphasenet.evaluation.summary import write_summary
 
 with stage("summary", snakemake.log[0], snakemake.output):
     write_summary(

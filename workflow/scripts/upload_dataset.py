@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from iphasenet.stage import stage
-from iphasenet.upload import upload
+from iphasenet.base.job_log import stage
+from iphasenet.dataset.upload import upload
 
 with stage("upload of the data set", snakemake.log[0], snakemake.output) as log:
     record = upload(Path(snakemake.input.dataset), snakemake.params.url)

@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from iphasenet.examples import read_examples
-from iphasenet.files import write_table
-from iphasenet.report import write_report
-from iphasenet.run_cost import run_cost
-from iphasenet.run_jobs import run_jobs
-from iphasenet.stage import stage
-from iphasenet.user_images.folder import find_images
-from iphasenet.viewer import ViewerSample, sample_title, sample_views
+from iphasenet.base.files import write_table
+from iphasenet.base.job_log import stage
+from iphasenet.microscope_files.folder import find_images
+from iphasenet.planning.run_cost import run_cost
+from iphasenet.planning.run_jobs import run_jobs
+from iphasenet.reporting.examples import read_examples
+from iphasenet.reporting.page import write_report
+from iphasenet.reporting.viewer import ViewerSample, sample_title, sample_views
 
 
 def viewer_sample(example):

@@ -11,12 +11,12 @@ import torch
 
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.data import Material
-from iphasenet.images import PeriodicImages, simulate_images
-from iphasenet.multislice import propagators, scatter, transmission_functions
-from iphasenet.numerics import Numerics, cell_grid
-from iphasenet.potential import series_on_grid
-from iphasenet.sampling import Orientation
-from iphasenet.tilt_cost import estimate_tilt
+from iphasenet.crystal.potential import series_on_grid
+from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.propagation import propagators, scatter, transmission_functions
+from iphasenet.planning.tilt_cost import estimate_tilt
+from iphasenet.simulation.grid import Orientation
 
 ALLOWED = 1e-4
 """Largest difference to the CPU's images, over an image's mean."""

@@ -11,10 +11,10 @@ from benchmarks.gpu.layout import RESULTS, TRAINED
 from benchmarks.gpu.results import read_json
 from benchmarks.gpu.samples import rendered_split
 from benchmarks.gpu.steps.training import SHIPPED, trained_network
-from iphasenet.model import PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.weights import load_weights
 from iphasenet.reconstruction.tiled_prediction import Tiling, predict_large
-from iphasenet.render import Image
-from iphasenet.weights import load_weights
+from iphasenet.simulation.rendering import Image
 
 _WARM_UP = 512
 """Side of the part of the image that sets libraries up for the tiles of the whole [pixels]."""

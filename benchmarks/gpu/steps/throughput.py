@@ -12,13 +12,13 @@ from torch.utils.data import ConcatDataset, DataLoader
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.loop import NpzImages, Source, Steps, Until, bare, looped
 from benchmarks.gpu.samples import as_npz, crop_frames, rendered_split, training_noise
-from iphasenet.crops import Crops
-from iphasenet.devices import room_for_images
-from iphasenet.frames import Frames, StoredFrames
-from iphasenet.model import ModelSettings
-from iphasenet.render import Image
-from iphasenet.training import Splits, Training
-from iphasenet.training_settings import TrainingSettings
+from iphasenet.base.devices import room_for_images
+from iphasenet.network.potential_network import ModelSettings
+from iphasenet.simulation.rendering import Image
+from iphasenet.training.crops import Crops
+from iphasenet.training.frames import Frames, StoredFrames
+from iphasenet.training.module import Splits, Training
+from iphasenet.training.settings import TrainingSettings
 
 _TABLE = "Crops a second"
 

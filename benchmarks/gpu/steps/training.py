@@ -19,18 +19,18 @@ from benchmarks.gpu.layout import ROOT, TRAINED, WEIGHTS
 from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
 from benchmarks.gpu.pieces import joined, split
 from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_split, training_noise
-from iphasenet.callbacks import AveragedWeights, FiniteLosses
-from iphasenet.crops import Crops
-from iphasenet.material_data import MaterialData
-from iphasenet.metrics import score
-from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.predict import predict_images
-from iphasenet.render import Image
-from iphasenet.seen import SEEN, describe_seen, what_is_new
-from iphasenet.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
-from iphasenet.training import Splits, Training
-from iphasenet.training_settings import TrainingSettings
-from iphasenet.weights import load_weights, save_weights
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.evaluation.metrics import score
+from iphasenet.evaluation.prediction import predict_images
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.weights import load_weights, save_weights
+from iphasenet.simulation.rendering import Image
+from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
+from iphasenet.training.crops import Crops
+from iphasenet.training.module import Splits, Training
+from iphasenet.training.seen import SEEN, describe_seen, what_is_new
+from iphasenet.training.settings import TrainingSettings
+from iphasenet.training.trained_on import TrainingInputs, describe_run, segment_sums, trained_ranges
 
 SHIPPED = ROOT / "resources" / "models"
 """Networks that a trained one is judged beside."""

@@ -4,19 +4,19 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import IMAGE
+from iphasenet.base.outputs import Output, check_outputs
+from iphasenet.base.quantities import counted
 from iphasenet.commands.progress import progress_bar
-from iphasenet.errors import InputError
-from iphasenet.export import export_hyperspy, export_npz
-from iphasenet.marks import IMAGE
-from iphasenet.model_hub import export_model
-from iphasenet.outputs import Output, check_outputs
-from iphasenet.published import ENDINGS, SCRIPTS_ANGLES
-from iphasenet.quantities import counted
-from iphasenet.user_images.dataset_image import read_sample
-from iphasenet.user_images.foreign_files import ENDINGS as IMAGE_ENDINGS
-from iphasenet.user_images.foreign_files import write_image
-from iphasenet.user_images.segmented_image import SegmentedImage
-from iphasenet.user_images.simulated_image import is_simulation, read_simulation
+from iphasenet.microscope_files.dataset_image import read_sample
+from iphasenet.microscope_files.export import export_hyperspy, export_npz
+from iphasenet.microscope_files.foreign_files import ENDINGS as IMAGE_ENDINGS
+from iphasenet.microscope_files.foreign_files import write_image
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.microscope_files.simulated_image import is_simulation, read_simulation
+from iphasenet.network.published import ENDINGS, SCRIPTS_ANGLES
+from iphasenet.reconstruction.model_hub import export_model
 
 _CHOICES = {
     "material": None,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iphasenet.claims import check_regular
-from iphasenet.door import describe
-from iphasenet.errors import InputError
+from iphasenet.base.error_lines import describe
+from iphasenet.base.errors import InputError
+from iphasenet.base.file_checks import check_regular
 
 CRYSTALS = (".cif", ".mcif")
 
@@ -55,13 +55,13 @@ def _facts(path: Path, block: str | None) -> tuple[dict[str, Any], Callable[[dic
     check_regular(path)
     # Each loads libraries of its own, which takes seconds.
     if path.suffix.lower() in CRYSTALS:
-        from iphasenet.crystal_report import crystal_facts, crystal_text
+        from iphasenet.crystal.report import crystal_facts, crystal_text
 
         return crystal_facts(path, block), crystal_text
     if path.suffix.lower() == ".zarr":
-        from iphasenet.user_images.store_report import store_facts, store_text
+        from iphasenet.microscope_files.store_report import store_facts, store_text
 
         return store_facts(path), store_text
-    from iphasenet.user_images.image_report import image_facts, image_text
+    from iphasenet.microscope_files.image_report import image_facts, image_text
 
     return image_facts(path), image_text

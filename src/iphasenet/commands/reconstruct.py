@@ -5,11 +5,14 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import FIGURE, RECONSTRUCTION, SCAN
+from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.commands.progress import progress_bar
-from iphasenet.devices import choose_device, use_threads
-from iphasenet.errors import InputError
-from iphasenet.marks import FIGURE, RECONSTRUCTION, SCAN
-from iphasenet.outputs import PICTURE_ENDINGS, Output, check_outputs
+from iphasenet.microscope_files.image_files import read_image
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.microscope_files.virtual_segments import VirtualDetector
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -25,9 +28,6 @@ from iphasenet.reconstruction.thickness_scan import (
 )
 from iphasenet.reconstruction.tiled_prediction import Tiling
 from iphasenet.reconstruction.told_errors import ToldErrors
-from iphasenet.user_images.image_files import read_image
-from iphasenet.user_images.segmented_image import SegmentedImage
-from iphasenet.user_images.virtual_segments import VirtualDetector
 
 
 def run(options: argparse.Namespace) -> None:

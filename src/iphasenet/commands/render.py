@@ -9,16 +9,16 @@ import zarr
 from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
+from iphasenet.base.devices import choose_device
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import SAMPLE
+from iphasenet.base.outputs import Output, check_outputs
+from iphasenet.base.seals import write_xarray
 from iphasenet.commands.progress import progress_bar
-from iphasenet.dataset import find_material, open_dataset, read_rows
-from iphasenet.detector import SEGMENTS
-from iphasenet.devices import choose_device
-from iphasenet.errors import InputError
-from iphasenet.marks import SAMPLE
-from iphasenet.outputs import Output, check_outputs
-from iphasenet.remake import Remade, remake_sample
-from iphasenet.render import Image
-from iphasenet.seals import write_xarray
+from iphasenet.dataset.reader import find_material, open_dataset, read_rows
+from iphasenet.microscope.detector import SEGMENTS
+from iphasenet.planning.regeneration import Remade, remake_sample
+from iphasenet.simulation.rendering import Image
 
 
 def run(options: argparse.Namespace) -> None:

@@ -3,19 +3,19 @@
 import argparse
 from collections.abc import Sequence
 
-from iphasenet import quantities
+from iphasenet.base import quantities
+from iphasenet.base.devices import choose_device
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import FIGURE, SIMULATION
+from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
+from iphasenet.base.seals import write_xarray
 from iphasenet.commands.progress import progress_bar
-from iphasenet.devices import choose_device
-from iphasenet.errors import InputError
-from iphasenet.marks import FIGURE, SIMULATION
-from iphasenet.numerics import Numerics
-from iphasenet.optics import Microscope
-from iphasenet.outputs import PICTURE_ENDINGS, Output, check_outputs
-from iphasenet.render import Image
-from iphasenet.seals import write_xarray
-from iphasenet.sheets import draw_simulation
-from iphasenet.simulation import Specimen, simulate_specimen
-from iphasenet.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.reporting.image_figures import draw_simulation
+from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.specimen import Specimen, simulate_specimen
 
 _UNRECORDED = ("command", "cif", "output", "preview", "device", "memory", "debug")
 """Options that say where and how, not what."""

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
+from iphasenet.base.storage import parse_place
 from iphasenet.commands.progress import progress_bar
-from iphasenet.storage import parse_place
-from iphasenet.validate import CHECKS, validate
+from iphasenet.dataset.validation import CHECKS, validate
 
 SHOWN = 5
 """Problems of a check that are listed."""

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iphasenet.columns import SHORTEST_PERIOD, column_lean
-from iphasenet.lattice import lattice_vectors
-from iphasenet.model import PotentialNetwork
-from iphasenet.optics import Microscope
+from iphasenet.microscope.optics import Microscope
+from iphasenet.network.column_projection import SHORTEST_PERIOD, column_lean
+from iphasenet.network.lattice import lattice_vectors
+from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.reconstruction.bloch_waves import LARGEST_CELL, ColumnCrystal, Lattice, fourier_sums, segment_signals
 from iphasenet.reconstruction.tiled_prediction import SMALLEST, Tiling, predict_columns
 

@@ -5,8 +5,8 @@ frame of the leaning columns a wave obeys d psi / dz = i M psi, with
 
     M_GG' = sigma V_(G-G') + delta_GG' (2 pi k.t - pi lambda k²),    k = kappa + G,
 
-which is the multislice of `iphasenet.multislice` for vanishing slices. Layers along the beam are averaged: that leaves
-out the higher-order Laue zones.
+which is the multislice of `iphasenet.multislice.propagation` for vanishing slices. Layers along the beam are averaged:
+that leaves out the higher-order Laue zones.
 """
 
 import math
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iphasenet.errors import InputError
-from iphasenet.optics import Microscope
+from iphasenet.base.errors import InputError
+from iphasenet.microscope.optics import Microscope
 
 LARGEST_CELL = 100.0
 """Largest lattice cell that is calculated [Å²]: the time grows with its third power."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import skew
 
-from iphasenet.idpc import centre_of_mass
+from iphasenet.evaluation.idpc import centre_of_mass
 
 FloatImages = NDArray[np.floating[Any]]
 

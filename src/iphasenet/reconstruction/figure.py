@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from iphasenet.drawing import STYLE, number_text, save_figure
+from iphasenet.base.drawing import STYLE, number_text, save_figure
 from iphasenet.reconstruction.files import draw_scale_bar
 from iphasenet.reconstruction.reconstruct import Reconstruction
 

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from iphasenet.drawing import STYLE, save_figure
-from iphasenet.errors import InputError
-from iphasenet.files import atomic_file, write_npz
-from iphasenet.marks import RECONSTRUCTION, mark_text
-from iphasenet.user_images.foreign_files import imagej_origin
-from iphasenet.user_images.hyperspy_files import image_axes, write_hyperspy
-from iphasenet.user_images.signals import Signal
+from iphasenet.base.drawing import STYLE, save_figure
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file, write_npz
+from iphasenet.base.marks import RECONSTRUCTION, mark_text
+from iphasenet.microscope_files.foreign_files import imagej_origin
+from iphasenet.microscope_files.hyperspy_files import image_axes, write_hyperspy
+from iphasenet.microscope_files.signals import Signal
 
 if TYPE_CHECKING:
     from iphasenet.reconstruction.reconstruct import Reconstruction

@@ -6,10 +6,10 @@ from itertools import permutations
 
 import pandas
 
-from iphasenet.detector import SEGMENTS
+from iphasenet.microscope.detector import SEGMENTS
+from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.preparation import Order, mirrored, quarter_turned
-from iphasenet.user_images.segmented_image import SegmentedImage
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.electron import wavelength
+from iphasenet.microscope.electron import wavelength
+from iphasenet.microscope_files.resampling import resampled, turned_frame
+from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.agreement import explain, has_room
 from iphasenet.reconstruction.difference_signals import Spectra
 from iphasenet.reconstruction.orientation_candidates import Candidate, OrientationCheck, arrangements, orientation_of
@@ -26,8 +28,6 @@ from iphasenet.reconstruction.preparation import (
     turned_angles,
 )
 from iphasenet.reconstruction.reconstruct import Trained
-from iphasenet.user_images.resampling import resampled, turned_frame
-from iphasenet.user_images.segmented_image import SegmentedImage
 
 STEP = 15.0
 """Steps of the turns between scan and detector that are tried in the end [degrees]."""

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.electron import interaction_constant, wavelength
-from iphasenet.errors import InputError
-from iphasenet.idpc import idpc
-from iphasenet.material_data import zone_axis_angle
-from iphasenet.memory import check_memory
-from iphasenet.optics import Microscope
-from iphasenet.rotations import turned_about_beam
-from iphasenet.user_images.resampling import moved_origin, resampled, turned_frame
-from iphasenet.user_images.segmented_image import SegmentedImage
+from iphasenet.base.errors import InputError
+from iphasenet.base.memory import check_memory
+from iphasenet.dataset.material_data import zone_axis_angle
+from iphasenet.evaluation.idpc import idpc
+from iphasenet.microscope.electron import interaction_constant, wavelength
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope_files.resampling import moved_origin, resampled, turned_frame
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.rotations import turned_about_beam
 
 OPTIONS = {
     "sampling": "--sampling",

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet import __version__
-from iphasenet.errors import InputError
-from iphasenet.model import PotentialNetwork
+from iphasenet.base.errors import InputError
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.weights import load_weights
 from iphasenet.reconstruction import told_errors
 from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
 from iphasenet.reconstruction.tiled_prediction import (
@@ -23,8 +25,6 @@ from iphasenet.reconstruction.tiled_prediction import (
     project_potential,
 )
 from iphasenet.reconstruction.told_errors import ToldErrors, widened
-from iphasenet.user_images.segmented_image import SegmentedImage
-from iphasenet.weights import load_weights
 
 SHIPPED = Path("resources") / "models" / "laptop.safetensors"
 """Weights that are kept in the repository."""

@@ -10,14 +10,14 @@ import pandas
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from iphasenet.drawing import BLUE, CURVES, ORANGE, Look, save_figure
-from iphasenet.errors import InputError
-from iphasenet.files import atomic_file
-from iphasenet.optics import Microscope
+from iphasenet.base.drawing import BLUE, CURVES, ORANGE, Look, save_figure
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.agreement import MEANINGLESS, explain
 from iphasenet.reconstruction.preparation import prepare
 from iphasenet.reconstruction.reconstruct import Trained
-from iphasenet.user_images.segmented_image import SegmentedImage
 
 ALIKE = 0.03
 """Agreements that differ by less are alike: a tilt that is 0.05° off changes them as much (docs/reconstruction.md)."""

@@ -12,11 +12,11 @@ from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iphasenet.columns import column_shift
-from iphasenet.devices import room_for_images
-from iphasenet.errors import InputError
-from iphasenet.model import PotentialNetwork, describe, encode
-from iphasenet.symmetry import turned
+from iphasenet.base.devices import room_for_images
+from iphasenet.base.errors import InputError
+from iphasenet.network.column_projection import column_shift
+from iphasenet.network.potential_network import PotentialNetwork, describe, encode
+from iphasenet.network.symmetry import turned
 
 STEP = 32
 """Sides of a tile are multiples of this."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.quantities import THICKNESS_ERROR, TILT_ERROR, USUAL_THICKNESS_ERROR, USUAL_TILT_ERROR
+from iphasenet.base.quantities import THICKNESS_ERROR, TILT_ERROR, USUAL_THICKNESS_ERROR, USUAL_TILT_ERROR
 
 FloatImage = NDArray[np.float32]
 

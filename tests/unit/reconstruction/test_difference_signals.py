@@ -6,7 +6,7 @@ import pytest
 from iphasenet.reconstruction.difference_signals import Spectra
 from iphasenet.reconstruction.orientation_candidates import Candidate, arrangements, orientation_of
 from iphasenet.reconstruction.preparation import Order, mirrored
-from tests.unit.user_images.segmented_images import fractions
+from tests.unit.microscope_files.segmented_images import fractions
 
 START: Order = (2, 0, 3, 1)
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from rsciio import hspy, tiff, zspy
 
-from iphasenet.errors import InputError
-from iphasenet.marks import FIGURE, IMAGE, RECONSTRUCTION
-from iphasenet.outputs import Output, check_outputs
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import FIGURE, IMAGE, RECONSTRUCTION
+from iphasenet.base.outputs import Output, check_outputs
 from iphasenet.reconstruction.files import draw_scale_bar, write_reconstruction
 
 SHAPE = (40, 60)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from iphasenet.columns import column_lean
-from iphasenet.errors import InputError
+from iphasenet.base.errors import InputError
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.column_projection import column_lean
 from iphasenet.reconstruction.preparation import (
     aligned,
     automatic_beam_intensity,
@@ -17,8 +18,7 @@ from iphasenet.reconstruction.preparation import (
     range_warnings,
     turned_angles,
 )
-from iphasenet.user_images.segmented_image import SegmentedImage
-from tests.unit.user_images.segmented_images import fractions
+from tests.unit.microscope_files.segmented_images import fractions
 
 RANGES = {
     "thickness_nm": [20.0, 150.0],

@@ -11,21 +11,21 @@ import pandas
 import pytest
 import torch
 
+from iphasenet.base.errors import InputError
 from iphasenet.cli import main
-from iphasenet.errors import InputError
-from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.predict import predict_images
+from iphasenet.evaluation.prediction import predict_images
+from iphasenet.microscope_files.foreign_files import write_image
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.weights import save_weights
 from iphasenet.reconstruction import reconstruct as reconstruct_module
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.preparation import quarter_turned
 from iphasenet.reconstruction.reconstruct import Reconstruction, load_trained, reconstruct, shipped_weights
 from iphasenet.reconstruction.thickness_scan import describe_scan, draw_scan, parse_thicknesses
-from iphasenet.user_images.foreign_files import write_image
-from iphasenet.user_images.segmented_image import SegmentedImage
-from iphasenet.weights import save_weights
+from tests.unit.microscope_files.segmented_images import fractions
 from tests.unit.reconstruction.test_preparation import RANGES
 from tests.unit.reconstruction.test_tiled_prediction import image as lattice
-from tests.unit.user_images.segmented_images import fractions
 
 ROTATION = (0.3, -0.2, 20.0)
 

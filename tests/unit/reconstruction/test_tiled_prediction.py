@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from iphasenet.errors import InputError
-from iphasenet.model import ModelSettings, PotentialNetwork
-from iphasenet.predict import predict_images
+from iphasenet.base.errors import InputError
+from iphasenet.evaluation.prediction import predict_images
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
 from iphasenet.reconstruction import tiled_prediction
 from iphasenet.reconstruction.tiled_prediction import Tiling, predict_large, project_large
 

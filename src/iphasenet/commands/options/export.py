@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from iphasenet.quantities import DOSE, THICKNESS
+from iphasenet.base.quantities import DOSE, THICKNESS
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from iphasenet import quantities
+from iphasenet.base import quantities
 
 _DESCRIPTION = (
     "Reconstruct the projected potential [V Å] of the images of four detector segments, with its uncertainty, the mean "

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from iphasenet.quantities import MEMORY
+from iphasenet.base.quantities import MEMORY
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from iphasenet import quantities
+from iphasenet.base import quantities
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

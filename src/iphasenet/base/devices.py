@@ -1,0 +1,100 @@
+"""Choice of the torch device, and the threads of reproducible numbers."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from iphasenet.base.errors import InputError
+
+
+def choose_device(name: str) -> str:
+    """
+    Resolve a configured device.
+
+    Parameters
+    ----------
+    name : {'auto', 'cpu', 'cuda'}
+        'auto' takes a GPU where there is one.
+
+    Returns
+    -------
+    str
+        Torch device; InputError when 'cuda' is asked for and absent.
+    """
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise InputError("device: found 'cuda', but no GPU is usable; allowed: auto, cpu")
+    return "cuda" if present and name != "cpu" else "cpu"
+
+
+def room_for_images(device: torch.device) -> int:
+    """Bytes that training images may take of a GPU: half of what is free, the rest is the network's; 0 on a CPU."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
+
+
+def send(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """Array as a tensor on a device; a GPU takes it while it computes, which it does from pinned memory alone."""
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def single_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Context in which mixed precision is off."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """
+    Compute in float32 as a CPU does: a GPU's matrix products and convolutions may be done in TF32, of 10 bits.
+
+    Torch does so with convolutions unless told otherwise, with matrix products where a user asks for it.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it is computed.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    convolutions: Any = torch.backends.cudnn
+    operations = (torch.backends.cuda.matmul, convolutions.conv)
+    before = [operation.fp32_precision for operation in operations]
+    try:
+        for operation in operations:
+            operation.fp32_precision = "ieee"
+        yield
+    finally:
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
+
+
+@contextmanager
+def use_threads(number: int) -> Iterator[None]:
+    """
+    Compute with a number of threads, whatever the environment says.
+
+    Threads change the order of sums, in torch's libraries and in numpy's, and with it the last bit: what is to be the
+    same bytes on any number of cores is computed with one.
+
+    Parameters
+    ----------
+    number : int
+        Threads of torch, BLAS and OpenMP within the context.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)

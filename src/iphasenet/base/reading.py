@@ -1,0 +1,63 @@
+"""JSON and arrays that an earlier stage wrote: damage becomes one line that names the file, in one place."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path, what: str) -> Iterator[None]:
+    """
+    Turn whatever goes wrong in reading a file into one line.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    what : str
+        What it should be.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or something else.
+    """
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: found no such file; allowed: {what}") from error
+    # Parsers fail on damage in every way there is: zlib.error, struct.error, RuntimeError of a zip file, KeyError.
+    except Exception as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: found damage or another file ({told}); allowed: {what}, whole") from error
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object; InputError names a file that is missing, damaged or something else."""
+    path = Path(path)
+    with whole_file(path, "a JSON file"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found a {type(found).__name__}; allowed: a JSON object")
+    return found
+
+
+def read_arrays(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Read arrays of a .npz file, each of which ends with a checksum; InputError as `read_json`."""
+    path = Path(path)
+    # Opened here: of a damaged file numpy leaves it open.
+    with (
+        whole_file(path, f"a .npz file with {', '.join(names)}"),
+        path.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
+        return {name: file[name] for name in names}

@@ -1,0 +1,171 @@
+"""Sites and symmetry made one: all places of each site, and rows of one place joined."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.cif_sites import OCCUPANCY_TOLERANCE, Site
+from iphasenet.crystal.space_group import Group
+
+MERGE_DISTANCE = 0.3
+"""Images of one site this close are one: no two atoms are, and rounded coordinates miss by less [Å]."""
+
+SAID_DISTANCE = 0.01
+"""A site that its symmetry moves by more is told: more than three decimals explain [Å]."""
+
+_SAME = 0.01
+"""One place told twice differs by less, by rounded digits; positions further apart are two [Å]."""
+
+
+_ROUNDED = 0.005
+"""Coordinates of one position differ by less, by digits that are left out."""
+
+ALLOWED_SITES = "allowed: one element with the occupancy 1 at each place"
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """
+    A site with all its places in the cell.
+
+    Attributes
+    ----------
+    site : Site
+        The row of the list; rows of one element that share a place are one.
+    positions : ndarray
+        Fractional coordinates in [0, 1), shape (multiplicity, 3).
+    moved : float
+        How far its symmetry moved it [Å].
+    repeated : tuple of str
+        Labels of further rows that list its places again.
+    """
+
+    site: Site
+    positions: NDArray[np.float64]
+    moved: float
+    repeated: tuple[str, ...] = ()
+
+
+def occupied_orbits(path: Path, sites: tuple[Site, ...], group: Group, cell: NDArray[np.float64]) -> tuple[Orbit, ...]:
+    """
+    Find all atoms of a cell.
+
+    Parameters
+    ----------
+    path : Path
+        File, for messages.
+    sites : tuple of Site
+        Rows of the list of atoms.
+    group : Group
+        Symmetry operations.
+    cell : ndarray
+        Lattice vectors as rows, shape (3, 3) [Å].
+
+    Returns
+    -------
+    tuple of Orbit
+        Fully occupied sites; rows of one element that fill a place together, or list it again, are one.
+
+    Raises
+    ------
+    InputError
+        If places nearly coincide without a reason, two elements claim one place, or places are partly occupied.
+    """
+    orbits = [_orbit(path, site, group, cell) for site in sites]
+    found, partly = [], []
+    for rows in _sharing(orbits, cell):
+        joined = _joined(path, rows)
+        if joined is None:
+            partly.append(" with ".join(map(_row_name, rows)))
+        else:
+            found.append(joined)
+    if partly:
+        listed = ", ".join(partly[:6]) + (f" and {len(partly) - 6} more" if len(partly) > 6 else "")
+        raise InputError(f"{path}: found partly occupied sites, {listed}; {ALLOWED_SITES}")
+    return tuple(found)
+
+
+def _row_name(row: Orbit) -> str:
+    return f"{row.site.label} ({row.site.element} {row.site.occupancy:g})"
+
+
+def _joined(path: Path, rows: list[Orbit]) -> Orbit | None:
+    """Make one of the rows that share places; None if they leave these partly occupied or mixed."""
+    first, elements = rows[0], {row.site.element for row in rows}
+    names, full = " and ".join(map(_row_name, rows)), [row.site.occupancy == 1 for row in rows]
+    if len({len(row.positions) for row in rows}) > 1 or (len(elements) > 1 and all(full)):
+        what = "two elements" if len(elements) > 1 else "two sites"
+        raise InputError(f"{path}: found {what} at one place: {names}; {ALLOWED_SITES}")
+    if len(elements) > 1:
+        return None
+    if all(full):
+        # Old files list equivalent places of one atom.
+        return replace(first, repeated=tuple(row.site.label for row in rows[1:]))
+    # Shares are added at one position only: of an equivalent one it is not clear whether it is listed again.
+    gaps = np.array([row.site.position for row in rows]) - first.site.position
+    total = sum(row.site.occupancy for row in rows)
+    if np.abs(gaps - np.rint(gaps)).max() > _ROUNDED or abs(total - 1) > len(rows) * OCCUPANCY_TOLERANCE:
+        return None
+    label = "+".join(row.site.label for row in rows)
+    return replace(first, site=replace(first.site, label=label, occupancy=1.0))
+
+
+def atoms_of(orbits: tuple[Orbit, ...] | list[Orbit], cell: NDArray[np.float64]) -> Atoms:
+    """All atoms of a cell, orbit by orbit, periodic along all axes."""
+    symbols = [orbit.site.element for orbit in orbits for _ in orbit.positions]
+    places = np.concatenate([orbit.positions for orbit in orbits])
+    return Atoms(symbols, scaled_positions=places, cell=cell, pbc=True)
+
+
+def labels_of(orbits: tuple[Orbit, ...]) -> list[str]:
+    """Label of each atom of `atoms_of`."""
+    return [orbit.site.label for orbit in orbits for _ in orbit.positions]
+
+
+def counts_of(orbits: tuple[Orbit, ...]) -> dict[str, int]:
+    """Atoms of the cell by element."""
+    counts: Counter[str] = Counter()
+    for orbit in orbits:
+        counts[orbit.site.element] += len(orbit.positions)
+    return dict(counts)
+
+
+def _sharing(orbits: list[Orbit], cell: NDArray[np.float64]) -> list[list[Orbit]]:
+    """Rows by the places that they share, in the file's order."""
+    owner = np.repeat(np.arange(len(orbits)), [len(orbit.positions) for orbit in orbits])
+    i, j = neighbor_list("ij", atoms_of(orbits, cell), _SAME)
+    leader = list(range(len(orbits)))
+    for first, second in sorted(set(zip(owner[i].tolist(), owner[j].tolist(), strict=True))):
+        if first < second:
+            old, new = leader[second], leader[first]
+            leader = [new if value == old else value for value in leader]
+    groups: dict[int, list[Orbit]] = {}
+    for number, orbit in zip(leader, orbits, strict=True):
+        groups.setdefault(number, []).append(orbit)
+    return list(groups.values())
+
+
+def _orbit(path: Path, site: Site, group: Group, cell: NDArray[np.float64]) -> Orbit:
+    """All places of a site, moved onto the symmetry element that it nearly lies on."""
+    place = np.array(site.position)
+    images = group.rotations @ place + group.translations
+    gaps = images - place - np.rint(images - place)
+    near = np.linalg.norm(gaps @ cell, axis=1) < MERGE_DISTANCE
+    shift = gaps[near].mean(axis=0)
+    images = group.rotations @ (place + shift) + group.translations
+    apart = images - images[:, None]
+    apart = np.linalg.norm((apart - np.rint(apart)) @ cell, axis=2)
+    kept = np.unique(np.argmax(apart < _SAME, axis=1))  # the first operation that leads to each place
+    between = apart[np.ix_(kept, kept)] + np.where(np.eye(len(kept), dtype=bool), np.inf, 0.0)
+    if len(kept) * near.sum() != len(group) or between.min() < MERGE_DISTANCE:
+        raise InputError(
+            f"{path}: found places of site {site.label} closer than {MERGE_DISTANCE} Å that no symmetry element joins"
+        )
+    # Twice: of what is just below 0, the remainder is 1.
+    return Orbit(site, images[kept] % 1.0 % 1.0, float(np.linalg.norm(shift @ cell)))

@@ -1,0 +1,277 @@
+"""Electrostatic potential of a crystal as Fourier coefficients with exact phases.
+
+Every atom enters as f(G) exp(-2 pi i G.r), so nothing depends on where it lies relative to a pixel. Slices for the
+multislice and the projected potential of a slab of any thickness and small tilt are both sums over the same atoms. The
+phases of x and y separate: a sum over many atoms is one matrix product.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file
+from iphasenet.base.quantities import DISPLACEMENT
+from iphasenet.base.reading import read_arrays, whole_file
+from iphasenet.crystal.slicing import Slicing, layer_slicing
+from iphasenet.crystal.translations import lateral_translations
+
+HEIGHT_TOLERANCE = 1e-3
+"""An atom this close to the top of the cell is one at its bottom [Å]."""
+
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CrystalPotential:
+    """
+    Potential of the atoms of an orthogonal cell.
+
+    Attributes
+    ----------
+    lengths : (float, float, float)
+        Cell lengths along x, y and the beam z [Å].
+    positions : (atom, 3) array
+        Positions; heights from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
+    elements : (atom,) integer array
+        Index of each atom's element in `form_factors`.
+    form_factors : (element, 2 my + 1, 2 mx + 1) array
+        Fourier coefficients of the projected potential of one atom at the origin [V Å], orders -m..m, zero order
+        central.
+    translations : sequence of (int, int, int)
+        Lateral translations (u, v, n), by u / n and v / n of the cell, that leave the crystal unchanged
+        (`iphasenet.crystal.translations.lateral_translations`).
+    """
+
+    lengths: tuple[float, float, float]
+    positions: FloatArray
+    elements: IntArray
+    form_factors: FloatArray
+    translations: Sequence[tuple[int, int, int]] = ()
+
+    def __post_init__(self) -> None:
+        _, ny, nx = self.form_factors.shape
+        if self.positions.shape != (len(self.elements), 3) or ny % 2 == 0 or nx % 2 == 0:
+            raise ValueError(f"atoms {self.positions.shape} do not fit form factors {self.form_factors.shape}")
+        if not (np.isfinite(self.form_factors).all() and np.isfinite(self.positions).all()):
+            raise InputError("the potential has non-finite numbers; allowed: finite numbers only")
+
+    @property
+    def frequencies(self) -> tuple[FloatArray, FloatArray]:
+        """Spatial frequencies Gx (1, nx) and Gy (ny, 1) of the coefficients [1/Å]."""
+        return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
+
+    def slicing(self, thickness: float) -> Slicing:
+        """Cut the cell between its atomic layers; those within `thickness` [Å] are one slice."""
+        ny, nx = self.form_factors.shape[-2:]
+        weights = self.form_factors[self.elements, ny // 2, nx // 2]
+        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], thickness)
+
+    def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> FloatArray:
+        """
+        Project the cell's potential slice by slice.
+
+        Parameters
+        ----------
+        slicing : Slicing
+            Slices of the cell.
+        gpts : (int, int)
+            Grid points along x and y.
+
+        Returns
+        -------
+        (slice, y, x) array
+            Projected potential of each slice on the grid [V Å].
+        """
+        return np.stack([series_on_grid(self._sum(slicing.owner == n), gpts) for n in range(slicing.count)])
+
+    def projected(self, slicing: Slicing, total: int, tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
+        """
+        Fourier coefficients of a slab's projected potential.
+
+        Parameters
+        ----------
+        slicing : Slicing
+            Slices of the cell.
+        total : int
+            Number of slices of the slab: the atoms are those that the multislice passes.
+        tilt : (float, float)
+            Lateral shift of an atomic column per depth, (x, y) in the crystal's frame; column positions are
+            those at the entrance surface.
+
+        Returns
+        -------
+        (2 my + 1, 2 mx + 1) complex array
+            Coefficients [V Å].
+        """
+        gx, gy = self.frequencies
+        shear = (gx * tilt[0] + gy * tilt[1]) * self.lengths[2]
+        repeats = (total - slicing.owner + slicing.count - 1) // slicing.count
+        coefficients = np.zeros(self.form_factors.shape[1:], complex)
+        for count in np.unique(repeats):
+            atoms = self._sum(repeats == count, tilt, slicing.origin)
+            coefficients += atoms * _repeat(shear, int(count))
+        return coefficients
+
+    def _sum(
+        self, chosen: NDArray[np.bool_], tilt: tuple[float, float] = (0.0, 0.0), origin: float = 0.0
+    ) -> ComplexArray:
+        """Coefficients of some atoms' projected potential, each shifted by tilt times its depth [V Å]."""
+        gx, gy = self.frequencies
+        total = np.zeros(self.form_factors.shape[1:], complex)
+        for element in np.unique(self.elements[chosen]):
+            x, y, z = self.positions[chosen & (self.elements == element)].T
+            depth = z - origin
+            along_x = np.exp(-2j * np.pi * (x + tilt[0] * depth)[:, None] * gx)
+            along_y = np.exp(-2j * np.pi * gy * (y + tilt[1] * depth))
+            total += self.form_factors[element] * (along_y @ along_x)
+        return total
+
+    def save(self, path: str | Path) -> None:
+        """Write the potential to an .npz file; the file appears whole or not at all."""
+        with atomic_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                lengths=self.lengths,
+                positions=self.positions,
+                elements=self.elements,
+                form_factors=self.form_factors,
+                translations=np.array(self.translations, dtype=np.int64).reshape(-1, 3),
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "CrystalPotential":
+        """Read what `save` wrote; InputError names a damaged file."""
+        data = read_arrays(path, "lengths", "positions", "elements", "form_factors", "translations")
+        with whole_file(Path(path), "a crystal's potential"):
+            a, b, c = (float(length) for length in data["lengths"])
+            translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
+            return cls((a, b, c), data["positions"], data["elements"], data["form_factors"], translations)
+
+
+def _repeat(shift: FloatArray, count: int) -> ComplexArray:
+    """Sum of exp(-2 pi i shift n) over n = 0 .. count - 1."""
+    shift = shift - np.round(shift)
+    phases = np.exp(-2j * np.pi * shift)
+    step = 1 - phases
+    # Below 1e-6 the quotient loses digits, and the terms are equal to count * 1e-6 or better.
+    small = np.abs(step) < 1e-6
+    series = (1 - phases**count) / np.where(small, 1, step)
+    return np.where(small, count * np.exp(-1j * np.pi * shift * (count - 1)), series)
+
+
+def series_frequencies(shape: tuple[int, ...], lengths: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
+    """
+    Spatial frequencies of a centred Fourier series.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Odd shape (2 my + 1, 2 mx + 1) of the coefficients.
+    lengths : (float, float)
+        Periods along x and y [Å].
+
+    Returns
+    -------
+    (1, 2 mx + 1) array, (2 my + 1, 1) array
+        Gx and Gy [1/Å].
+    """
+    my, mx = shape[0] // 2, shape[1] // 2
+    return np.arange(-mx, mx + 1)[None] / lengths[0], np.arange(-my, my + 1)[:, None] / lengths[1]
+
+
+def series_on_grid(coefficients: ComplexArray, gpts: tuple[int, int]) -> FloatArray:
+    """
+    Values of a real Fourier series on a cell's own grid, limited to the grid's band.
+
+    Parameters
+    ----------
+    coefficients : (..., 2 my + 1, 2 mx + 1) complex array
+        Centred coefficients; orders that are not there count as zero.
+    gpts : (int, int)
+        Grid points along x and y.
+
+    Returns
+    -------
+    (..., y, x) array
+        Values at the grid points.
+    """
+    nx, ny = gpts
+    my, mx = coefficients.shape[-2] // 2, coefficients.shape[-1] // 2
+    hx, hy = np.arange(-mx, mx + 1), np.arange(-my, my + 1)
+    # Orders +n/2 and -n/2 share a grid frequency: each gives half, so that the values stay real.
+    weight_x = np.where(np.abs(hx) * 2 < nx, 1.0, np.where(np.abs(hx) * 2 == nx, 0.5, 0.0))
+    weight_y = np.where(np.abs(hy) * 2 < ny, 1.0, np.where(np.abs(hy) * 2 == ny, 0.5, 0.0))
+    keep_x, keep_y = np.flatnonzero(weight_x), np.flatnonzero(weight_y)
+    weighted = (coefficients * weight_y[:, None] * weight_x)[..., keep_y[:, None], keep_x]
+    spectrum = np.zeros((*coefficients.shape[:-2], ny, nx), complex)
+    place: Any = (..., hy[keep_y][:, None] % ny, hx[keep_x] % nx)
+    np.add.at(spectrum, place, weighted)
+    return np.fft.ifft2(spectrum, norm="forward").real
+
+
+def crystal_potential(
+    atoms: Any,
+    cutoff: float,
+    parametrization: str = "lobato",
+    rms_displacements: Mapping[str, float] | None = None,
+) -> CrystalPotential:
+    """
+    Independent-atom potential of an orthogonal cell.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Orthogonal cell, beam along z (`iphasenet.crystal.structure.orthogonal_cell`).
+    cutoff : float
+        Orders are kept up to this spatial frequency along each axis [1/Å].
+    parametrization : {'lobato', 'kirkland'}
+        Electron scattering factors, taken from abTEM. Lobato & Van Dyck, Acta Cryst. A70, 636 (2014); Kirkland,
+        Advanced Computing in Electron Microscopy, appendix C.
+    rms_displacements : mapping, optional
+        Thermal displacement u along one axis for elements [Å]: damps f(G) by the Debye-Waller factor
+        exp(-2 pi² u² G²) = exp(-B s²), B = 8 pi² u², s = G / 2. An element that is not named stays at rest.
+
+    Returns
+    -------
+    CrystalPotential
+        The cell's atoms and their form factors.
+    """
+    from abtem.parametrizations import validate_parametrization
+
+    a, b, c = (float(length) for length in atoms.cell.lengths())
+    gx, gy = series_frequencies((2 * math.ceil(cutoff * b) + 1, 2 * math.ceil(cutoff * a) + 1), (a, b))
+    factors = validate_parametrization(parametrization)
+    symbols = sorted(set(atoms.symbols))
+    displacements = check_displacements(rms_displacements, symbols)
+    g2 = gx**2 + gy**2
+    form_factors = [
+        factors.projected_scattering_factor(symbol)(g2)
+        * np.exp(-2 * (np.pi * displacements.get(symbol, 0.0)) ** 2 * g2)
+        / (a * b)
+        for symbol in symbols
+    ]
+    positions = atoms.positions.copy()
+    # An atom a rounding error below the top of the cell is one at its bottom.
+    positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
+    elements = np.array([symbols.index(symbol) for symbol in atoms.symbols], dtype=np.int64)
+    return CrystalPotential((a, b, c), positions, elements, np.array(form_factors), lateral_translations(atoms))
+
+
+def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:
+    """Refuse thermal displacements that are no lengths, or of elements that are not there."""
+    found = dict(displacements or {})
+    for symbol, value in found.items():
+        if symbol not in symbols:
+            raise InputError(
+                f"rms_displacement: found {symbol!r}; allowed: elements of the structure, {', '.join(symbols)}"
+            )
+        DISPLACEMENT.check(value, f"rms_displacement of {symbol}")
+    return found

@@ -1,0 +1,144 @@
+"""What was read of a crystal's file, as facts for people and programs; nothing is simulated."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.cif import Crystal, read_crystal
+from iphasenet.crystal.cif_claims import density, hill
+from iphasenet.crystal.orbits import counts_of
+from iphasenet.crystal.structure import orthogonal_cell, shortest_distance
+
+ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1))
+"""Directions of the beam for which the orthogonal cell is shown."""
+
+
+def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
+    """
+    Read a crystal's file and say what it holds.
+
+    Parameters
+    ----------
+    path : Path
+        CIF.
+    block : str, optional
+        Name of its block, where several hold atoms.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON; None where the file says nothing. ``kind``, ``block``, ``formula`` (of the cell, in
+        Hill's order), ``formula_of_the_file``, ``formula_units``, ``atoms``, ``cell`` (three lengths [Å], three
+        angles [degrees]), ``density_g_cm3``, ``density_of_the_file_g_cm3``, ``space_group``,
+        ``space_group_number``, ``operations``, ``operations_from``, ``sites`` (``label``, ``element``,
+        ``multiplicity``, ``occupancy``, ``u_iso_angstrom2``, ``position``), ``shortest_distance``
+        (``angstrom``, ``elements``), ``orthogonal_cells`` (``zone_axis``, ``lengths_angstrom``, ``atoms``, or
+        ``refused``), ``warnings``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as one crystal.
+    """
+    crystal = read_crystal(path, block)
+    atoms, counts = crystal.atoms(), counts_of(crystal.orbits)
+    setting, claims = crystal.reading.group.setting, crystal.claims
+    return {
+        "kind": "crystal",
+        "block": crystal.block,
+        "formula": hill(counts),
+        "formula_of_the_file": claims.text or None,
+        "formula_units": _known(claims.units),
+        "atoms": len(atoms),
+        "cell": [round(float(value), 6) for value in atoms.cell.cellpar()],
+        "density_g_cm3": round(density(counts, atoms.get_volume()), 4),
+        "density_of_the_file_g_cm3": _known(claims.density),
+        "space_group": crystal.reading.group.name,
+        "space_group_number": setting.number if setting else None,
+        "operations": len(crystal.reading.group),
+        "operations_from": crystal.reading.source,
+        "sites": _sites(crystal),
+        "shortest_distance": _shortest(atoms),
+        "orthogonal_cells": [_orthogonal(atoms, axis) for axis in ZONE_AXES],
+        "warnings": list(crystal.warnings),
+    }
+
+
+def crystal_text(facts: dict[str, Any]) -> str:
+    """
+    Write the facts of a crystal for people.
+
+    Parameters
+    ----------
+    facts : dict
+        What `crystal_facts` returns.
+
+    Returns
+    -------
+    str
+        Lines, without warnings, which belong on another stream.
+    """
+    told = facts["density_of_the_file_g_cm3"]
+    units, formula = facts["formula_units"], facts["formula_of_the_file"]
+    number = "" if facts["space_group_number"] is None else f", number {facts['space_group_number']}"
+    distance = facts["shortest_distance"]
+    lines = [
+        f"crystal {facts['formula']}, {facts['atoms']} atoms in the cell (block {facts['block']})",
+        f"formula of the file: {formula or 'none'}" + ("" if units is None else f", Z = {units:g}"),
+        "cell: {:g} x {:g} x {:g} Å, {:g}, {:g}, {:g} degrees".format(*facts["cell"]),
+        f"density: {facts['density_g_cm3']:.3f} g/cm³" + ("" if told is None else f", of the file {told:g} g/cm³"),
+        f"space group: {facts['space_group']}{number}",
+        f"{facts['operations']} operations from {facts['operations_from']}",
+        f"shortest distance: {distance['angstrom']:.3f} Å, {'-'.join(distance['elements'])}",
+        "sites: label, element, multiplicity, occupancy, U [Å²], position",
+    ]
+    for site in facts["sites"]:
+        u = "-" if site["u_iso_angstrom2"] is None else f"{site['u_iso_angstrom2']:.4f}"
+        place = " ".join(f"{value:.5f}" for value in site["position"])
+        lines.append(
+            f"  {site['label']:8} {site['element']:2} {site['multiplicity']:4} {site['occupancy']:g} {u:>7}  {place}"
+        )
+    lines.append("orthogonal cells, beam along the third side:")
+    for cell in facts["orthogonal_cells"]:
+        axis = f"[{' '.join(map(str, cell['zone_axis']))}]"
+        if "refused" in cell:
+            lines.append(f"  {axis}  none: {cell['refused']}")
+        else:
+            lengths = " x ".join(f"{value:.3f}" for value in cell["lengths_angstrom"])
+            lines.append(f"  {axis}  {lengths} Å, {cell['atoms']} atoms")
+    return "\n".join(lines)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _sites(crystal: Crystal) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": orbit.site.label,
+            "element": orbit.site.element,
+            "multiplicity": len(orbit.positions),
+            "occupancy": orbit.site.occupancy,
+            "u_iso_angstrom2": _known(orbit.site.u_iso),
+            "position": [round(float(value), 6) for value in orbit.positions[0]],
+        }
+        for orbit in crystal.orbits
+    ]
+
+
+def _shortest(atoms: Atoms) -> dict[str, Any]:
+    distance, i, j = shortest_distance(atoms)
+    return {"angstrom": round(distance, 4), "elements": sorted([str(atoms.symbols[i]), str(atoms.symbols[j])])}
+
+
+def _orthogonal(atoms: Atoms, axis: tuple[int, int, int]) -> dict[str, Any]:
+    try:
+        cell = orthogonal_cell(atoms, axis)
+    except InputError as error:
+        return {"zone_axis": list(axis), "refused": str(error).removeprefix("structure: ")}
+    lengths = [round(float(value), 6) for value in cell.cell.lengths()]
+    return {"zone_axis": list(axis), "lengths_angstrom": lengths, "atoms": len(cell)}

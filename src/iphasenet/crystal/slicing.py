@@ -1,0 +1,96 @@
+"""How a cell is cut into slices along the beam: between its atomic layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """
+    Slices of one cell; they repeat along the beam.
+
+    Attributes
+    ----------
+    thicknesses : (slice,) array
+        Distance that waves travel after each slice's atoms [Å]; their sum is the cell's height.
+    owner : (atom,) integer array
+        Slice that holds each atom.
+    origin : float
+        Height of the entrance surface: the plane of the first slice's atoms [Å].
+    """
+
+    thicknesses: FloatArray
+    owner: IntArray
+    origin: float
+
+    @property
+    def count(self) -> int:
+        """Slices of one cell."""
+        return len(self.thicknesses)
+
+    def depth(self, total: int) -> float:
+        """Thickness of the first `total` slices of a crystal [Å]."""
+        cells, rest = divmod(total, self.count)
+        return float(cells * self.thicknesses.sum() + self.thicknesses[:rest].sum())
+
+    def nearest(self, thickness: float) -> int:
+        """Slices whose thickness is nearest to one asked for [Å]; InputError below the first slice's."""
+        if not thickness >= self.thicknesses[0] - 1e-9:
+            raise InputError(
+                f"thickness {thickness / 10:g} nm is below one slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
+            )
+        start = int(thickness // self.thicknesses.sum()) * self.count
+        candidates = range(max(1, start), start + self.count + 1)
+        return min(candidates, key=lambda total: abs(self.depth(total) - thickness))
+
+    def exits(self, thicknesses: Sequence[float]) -> list[int]:
+        """Slices nearest to each of several rising thicknesses [Å]; InputError where two are of the same slab."""
+        totals = [self.nearest(thickness) for thickness in thicknesses]
+        for (first, before), (second, total) in pairwise(zip(thicknesses, totals, strict=True)):
+            if before == total:
+                raise InputError(
+                    f"thickness: found {first / 10:g} and {second / 10:g} nm, which are the same {total} slices, "
+                    f"{self.depth(total) / 10:.4g} nm; allowed: thicknesses of different slabs, or one of them"
+                )
+        return totals
+
+
+def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thickness: float) -> Slicing:
+    """
+    Cut a cell between its atomic layers.
+
+    Parameters
+    ----------
+    heights : (atom,) array
+        Heights of the atoms in the cell [Å].
+    weights : (atom,) array
+        Scattering power of each: a slice's atoms act at their weighted mean height.
+    length : float
+        Height of the cell [Å].
+    thickness : float
+        Atoms up to this far above the lowest of a slice belong to it [Å].
+
+    Returns
+    -------
+    Slicing
+        Exact for atoms that lie in layers, however the layers are spaced: equal slices displace them along the beam.
+    """
+    order = np.argsort(heights, kind="stable")
+    owner = np.empty(len(heights), dtype=np.int64)
+    number, lowest = -1, -np.inf
+    for atom in order:
+        if heights[atom] - lowest > thickness:
+            number, lowest = number + 1, heights[atom]
+        owner[atom] = number
+    planes = np.bincount(owner, weights * heights) / np.bincount(owner, weights)
+    return Slicing(np.diff(planes, append=planes[0] + length), owner, float(planes[0]))

@@ -1,0 +1,300 @@
+"""Where a crystal's atomic columns are expected in an image, and which of them lean into one another."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.microscope.optics import rotate
+from iphasenet.simulation.rendering import Field, Image
+from iphasenet.simulation.tilts import crystal_tilt
+
+SAME_COLUMN = 0.3
+"""Atoms whose projections are no further apart belong to one column [Å]."""
+
+LIGHT = 8
+"""A column is light if no element in it has a higher atomic number."""
+
+MERGED = 0.6
+"""Columns whose lines come closer are not told apart [Å]."""
+
+HIDING = 0.5
+"""A column is hidden by others that hold at least this share of its charge; lighter ones do not hide it."""
+
+LONGEST_LEAN = 1.75
+"""Columns that lean further project to lines whose maximum may be anywhere: they are not located [Å]."""
+
+LARGEST_TILT = 10.0
+"""Beyond, foreshortening and unlike depths of a column's atoms displace it by more than a match allows [degrees]."""
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class CrystalColumns:
+    """
+    Atomic columns of a cell.
+
+    Attributes
+    ----------
+    positions : (column, 2) array
+        Positions (x, y) in the cell at which the columns stand at the entrance surface [Å].
+    types : tuple of str
+        Elements of each column, heaviest first, such as 'Pb+I'.
+    light : (column,) bool array
+        Whether the heaviest element's atomic number is `LIGHT` at most.
+    charges : (column,) array
+        Sum of the atomic numbers in one cell.
+    periods : (float, float)
+        Periods along x and y [Å].
+    """
+
+    positions: FloatArray
+    types: tuple[str, ...]
+    light: NDArray[np.bool_]
+    charges: FloatArray
+    periods: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        count = len(self.types)
+        if not count or self.positions.shape != (count, 2) or not len(self.light) == len(self.charges) == count:
+            raise InputError(f"columns: found {count} types of {self.positions.shape} positions; allowed: one each")
+        if not min(self.periods) > 0:
+            raise InputError(f"columns: found periods {self.periods} Å; allowed: above 0")
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Types that there are, heaviest first."""
+        order = sorted(range(len(self.types)), key=lambda column: (-self.charges[column], self.types[column]))
+        return tuple(dict.fromkeys(self.types[column] for column in order))
+
+    @cached_property
+    def light_kinds(self) -> tuple[bool, ...]:
+        """Whether each of `kinds` is light."""
+        return tuple(bool(self.light[self.types.index(kind)]) for kind in self.kinds)
+
+    def near(self, point: tuple[float, float], radius: float) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Positions (x, y) of all cells' columns within a radius of a point [Å], and which of the cell each is."""
+        low, high = ((np.array(point) + sign * radius) / self.periods for sign in (-1, 1))
+        ranges = [np.arange(math.floor(a) - 1, math.ceil(b) + 1) for a, b in zip(low, high, strict=True)]
+        cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 1, 2) * self.periods
+        positions = (cells + self.positions).reshape(-1, 2)
+        column = np.tile(np.arange(len(self.types)), len(cells))
+        close = np.linalg.norm(positions - point, axis=1) <= radius
+        return positions[close], column[close]
+
+
+def crystal_columns(potential: CrystalPotential) -> CrystalColumns:
+    """
+    Group a cell's atoms into columns along the beam.
+
+    Parameters
+    ----------
+    potential : CrystalPotential
+        The cell.
+
+    Returns
+    -------
+    CrystalColumns
+        Atoms whose projections are linked by steps of up to `SAME_COLUMN` are one column, at their mean position
+        weighted by atomic number. Hydrogen is left out: it is no column, and moves none.
+
+    Raises
+    ------
+    InputError
+        Where an element's form factor is none that is known, or all atoms are hydrogen.
+    """
+    numbers = _atomic_numbers(potential)[potential.elements]
+    heavy = numbers > 1
+    if not heavy.any():
+        raise InputError("potential: found no atoms but hydrogen; allowed: at least one other")
+    numbers, periods = numbers[heavy], np.array(potential.lengths[:2])
+    # A remainder may round up to the period itself, which a periodic tree refuses.
+    places = np.mod(potential.positions[heavy, :2], periods)
+    places = np.where(places >= periods, 0.0, places)
+    pairs = cKDTree(places, boxsize=periods).query_pairs(SAME_COLUMN, output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * [len(places)])
+    count, owner = connected_components(links, directed=False)
+    groups = [np.flatnonzero(owner == column) for column in range(count)]
+    return CrystalColumns(
+        positions=np.array([_centre(places[group], numbers[group], periods) for group in groups]),
+        types=tuple(_composition(numbers[group]) for group in groups),
+        light=np.array([numbers[group].max() <= LIGHT for group in groups]),
+        charges=np.array([float(numbers[group].sum()) for group in groups]),
+        periods=(float(periods[0]), float(periods[1])),
+    )
+
+
+def _atomic_numbers(potential: CrystalPotential) -> NDArray[np.int64]:
+    """Atomic number of each element: mean potentials of neutral atoms, which no thermal motion changes, are unlike."""
+    from abtem.parametrizations import validate_parametrization
+
+    known = [
+        (factors.projected_scattering_factor(symbol)(np.zeros(1))[0], atomic_numbers[symbol])
+        for factors in map(validate_parametrization, ("lobato", "kirkland"))
+        for symbol in factors.parameters
+    ]
+    means, numbers = np.array([mean for mean, _ in known]), np.array([number for _, number in known])
+    _, ny, nx = potential.form_factors.shape
+    found = potential.form_factors[:, ny // 2, nx // 2] * potential.lengths[0] * potential.lengths[1]
+    error = np.abs(found[:, None] / means - 1)
+    # The two closest are 7.5e-6 apart; sums in double precision differ by 1e-15.
+    if (error.min(axis=1) > 1e-8).any():
+        raise InputError(
+            f"potential: found mean form factors {found} V Å³; allowed: Lobato's or Kirkland's of an element"
+        )
+    return numbers[error.argmin(axis=1)]
+
+
+def _centre(places: FloatArray, weights: NDArray[np.int64], periods: FloatArray) -> FloatArray:
+    """Weighted mean of neighbouring places (atom, 2) of a periodic cell."""
+    from_first = places - places[0]
+    from_first -= periods * np.rint(from_first / periods)
+    return np.mod(places[0] + np.average(from_first, axis=0, weights=weights), periods)
+
+
+def _composition(numbers: NDArray[np.int64]) -> str:
+    """Elements, heaviest first."""
+    return "+".join(chemical_symbols[number] for number in np.unique(numbers)[::-1])
+
+
+@dataclass(frozen=True)
+class ColumnView:
+    """
+    How a crystal's columns lie under an image.
+
+    Attributes
+    ----------
+    field : Field
+        Pixels, rotation, and the crystal's point under the image's centre at the entrance surface.
+    tilt : (float, float)
+        Lateral shift of a column per depth (x, y) in the crystal's frame.
+    thickness : float
+        Depth of the crystal [Å].
+    straight : bool
+        Whether the beam runs nearly along the columns.
+    """
+
+    field: Field
+    tilt: tuple[float, float]
+    thickness: float
+    straight: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tilt[0]) and math.isfinite(self.tilt[1]) and 0 < self.thickness < math.inf):
+            raise InputError(f"view: found tilt {self.tilt}, thickness {self.thickness} Å; allowed: finite, above 0")
+
+    @classmethod
+    def of(cls, data: MaterialData, sample: int) -> "ColumnView":
+        """Return the view of one sample of a data set."""
+        names = ("alpha", "beta", "gamma", "offset_x", "offset_y", "slab_thickness")
+        alpha, beta, gamma, x, y, thickness = (float(data.coordinates[name][sample]) for name in names)
+        image = Image(data.potential.shape[-1], data.sampling)
+        upright = math.cos(math.radians(alpha)) * math.cos(math.radians(beta)) > math.cos(math.radians(LARGEST_TILT))
+        return cls(Field(image, gamma, (x, y)), crystal_tilt(alpha, beta, gamma), thickness, upright)
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """How far a column leans from entrance to exit (x, y), in the crystal's frame [Å]."""
+        return self.tilt[0] * self.thickness, self.tilt[1] * self.thickness
+
+    @property
+    def lean(self) -> tuple[float, float]:
+        """How far a column leans from entrance to exit (x, y), in the image [Å]."""
+        x, y = rotate(*self.shift, self.field.rotation_deg)
+        return float(x), float(y)
+
+
+@dataclass(frozen=True)
+class ExpectedColumns:
+    """
+    Columns in and around an image.
+
+    Attributes
+    ----------
+    positions : (column, 2) array
+        Middle (y, x) of the line that each column projects to [pixels].
+    kind : (column,) integer array
+        Index of its type in `CrystalColumns.kinds`.
+    apart : (column,) bool array
+        Whether it can be located: it leans by `LONGEST_LEAN` at most, and not into a neighbour.
+    """
+
+    positions: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    apart: NDArray[np.bool_]
+
+
+def expected_columns(crystal: CrystalColumns, view: ColumnView) -> ExpectedColumns:
+    """
+    Place a crystal's columns in an image.
+
+    Parameters
+    ----------
+    crystal : CrystalColumns
+        Columns of the cell.
+    view : ColumnView
+        How the crystal lies under the image.
+
+    Returns
+    -------
+    ExpectedColumns
+        All columns whose line may reach into the image. One that leans projects to a line from where it stands at the
+        entrance surface to there plus its lean; that line's middle is its position.
+    """
+    field, image = view.field, view.field.image
+    side = image.pixels * image.sampling_angstrom
+    middle = np.array(view.shift) / 2
+    centre = (field.offset[0] - middle[0], field.offset[1] - middle[1])
+    # Of lines that are longer than the field no more are needed than cover it.
+    around = side / math.sqrt(2) + min(math.hypot(*middle), side / 2) + MERGED
+    places, column = crystal.near(centre, around)
+    x, y = (places - centre).T
+    x, y = rotate(x, y, field.rotation_deg)
+    kind = np.array([crystal.kinds.index(name) for name in crystal.types])
+    positions = np.stack([y, x], axis=1) / image.sampling_angstrom + (image.pixels - 1) / 2
+    straight = view.straight and math.hypot(*view.shift) <= LONGEST_LEAN
+    apart = columns_apart(crystal, view.shift) if straight else np.zeros(len(crystal.types), bool)
+    return ExpectedColumns(positions, kind[column], apart[column])
+
+
+def columns_apart(crystal: CrystalColumns, shift: tuple[float, float]) -> NDArray[np.bool_]:
+    """
+    Say which columns do not lean into others.
+
+    Parameters
+    ----------
+    crystal : CrystalColumns
+        Columns of the cell.
+    shift : (float, float)
+        How far they lean from entrance to exit (x, y), in the crystal's frame [Å].
+
+    Returns
+    -------
+    (column,) bool array
+        False where the line of another column that holds `HIDING` of its charge or more comes nearer than `MERGED`.
+        All lines are equal and parallel: those that are d apart come as near as d lets them when slid along
+        themselves by their length.
+    """
+    length = math.hypot(*shift)
+    direction = np.array(shift) / length if length else np.zeros(2)
+    result = np.ones(len(crystal.types), bool)
+    for column, place in enumerate(crystal.positions):
+        others, which = crystal.near((float(place[0]), float(place[1])), length + MERGED)
+        away = others - place
+        hiding = (crystal.charges[which] >= HIDING * crystal.charges[column]) & (np.linalg.norm(away, axis=1) > 1e-6)
+        along = away[hiding] @ direction
+        across = np.linalg.norm(away[hiding] - along[:, None] * direction, axis=1)
+        gap = np.hypot(np.maximum(np.abs(along) - length, 0.0), across)
+        result[column] = not (gap < MERGED).any()
+    return result

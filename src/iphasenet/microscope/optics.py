@@ -1,0 +1,249 @@
+"""Probe-forming optics and segmented detectors on a mesh of spatial frequencies."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.base import quantities
+from iphasenet.microscope.aberrations import aberration_function, is_round, polar_coefficients
+from iphasenet.microscope.detector import Detector
+from iphasenet.microscope.electron import interaction_constant, wavelength
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
+    """
+    Turn vectors about the beam.
+
+    Parameters
+    ----------
+    x, y : float or array
+        Components.
+    rotation_deg : float
+        Angle from x to y [degrees]: gamma takes the crystal's frame to the lab's, -gamma back.
+
+    Returns
+    -------
+    x, y : float or array
+        Turned components.
+    """
+    angle = math.radians(rotation_deg)
+    return math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
+
+
+def sampling_limit(frequency: float) -> float:
+    """
+    Coarsest multislice pixel that carries a spatial frequency unharmed.
+
+    Parameters
+    ----------
+    frequency : float
+        Spatial frequency [1/Å].
+
+    Returns
+    -------
+    float
+        Pixel size [Å]: the band limit is 1/3 of the sampling frequency, less a soft edge of 1/100.
+    """
+    return (1 / 3 - 0.01) / frequency
+
+
+_QUANTITIES = {
+    "energy_kev": quantities.ENERGY,
+    "semiangle_mrad": quantities.SEMIANGLE,
+    "source_size_angstrom": quantities.SOURCE_SIZE,
+    "focal_spread_angstrom": quantities.FOCAL_SPREAD,
+}
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """
+    Probe and detectors.
+
+    Attributes
+    ----------
+    energy_kev : float
+        Beam energy [keV].
+    semiangle_mrad : float
+        Probe convergence semiangle [mrad].
+    detector_inner_mrad, detector_outer_mrad : float
+        Collection angles of the segmented detector [mrad].
+    source_size_angstrom : float
+        Standard deviation of the Gaussian source, as its image on the specimen [Å].
+    focal_spread_angstrom : float
+        Standard deviation of the Gaussian spread of defocus, chromatic aberration times energy spread [Å].
+    aberrations : mapping
+        abTEM's polar coefficients C_nm or `defocus` (-C10), `Cs`, `astigmatism`, `coma` [Å], and angles phi_nm or
+        `astigmatism_angle`, `coma_angle` in the lab's frame, from x to y [degrees].
+    detector_segments : int
+        Segments of the detector, 1 to 16.
+    detector_rotation_deg : float
+        Rotation of the detector in the lab, from x to y [degrees].
+    dark_field_mrad : (float, float), optional
+        Inner and outer angle of an annular dark-field detector in the same pass [mrad].
+    """
+
+    energy_kev: float
+    semiangle_mrad: float
+    detector_inner_mrad: float
+    detector_outer_mrad: float
+    source_size_angstrom: float = 0.0
+    focal_spread_angstrom: float = 0.0
+    aberrations: Mapping[str, float] = field(default_factory=dict)
+    detector_segments: int = 4
+    detector_rotation_deg: float = 0.0
+    dark_field_mrad: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"optics: {name}")
+        polar_coefficients(self.aberrations)
+        _ = self.detectors
+
+    @property
+    def detectors(self) -> tuple[Detector, ...]:
+        """The segmented detector, and the annular dark-field detector where there is one."""
+        segmented = Detector(
+            self.detector_inner_mrad, self.detector_outer_mrad, self.detector_segments, self.detector_rotation_deg
+        )
+        return (segmented,) if self.dark_field_mrad is None else (segmented, Detector(*self.dark_field_mrad, 1))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the images that one scan gives: the segments of every detector."""
+        return tuple(name for detector in self.detectors for name in detector.names)
+
+    @property
+    def reach(self) -> float:
+        """Largest spatial frequency that the probe or a detector holds [1/Å]."""
+        return max(self.frequency(self.semiangle_mrad), self.detector_reach)
+
+    @property
+    def detector_reach(self) -> float:
+        """Largest spatial frequency that a detector holds [1/Å]."""
+        return self.frequency(max(detector.outer_mrad for detector in self.detectors))
+
+    @property
+    def is_round(self) -> bool:
+        """Whether no aberration has a direction."""
+        return is_round(polar_coefficients(self.aberrations))
+
+    @property
+    def wavelength(self) -> float:
+        """Electron wavelength [Å]."""
+        return wavelength(self.energy_kev)
+
+    @property
+    def interaction_constant(self) -> float:
+        """Phase per projected potential [rad / (V Å)]."""
+        return interaction_constant(self.energy_kev)
+
+    def frequency(self, angle_mrad: float) -> float:
+        """Spatial frequency of a scattering angle [1/Å]."""
+        return angle_mrad * 1e-3 / self.wavelength
+
+    def aperture(self, kx: FloatArray, ky: FloatArray, pixel: tuple[float, float]) -> FloatArray:
+        """
+        Amplitude of the aperture, falling from 1 to 0 across one reciprocal pixel.
+
+        Parameters
+        ----------
+        kx, ky : array
+            Spatial frequencies [1/Å].
+        pixel : (float, float)
+            Size of a reciprocal pixel along x and y [1/Å].
+
+        Returns
+        -------
+        array
+            Amplitude between 0 and 1: abTEM's soft aperture.
+        """
+        k = np.hypot(kx, ky)
+        safe = np.where(k == 0, 1.0, k)
+        width = np.hypot(kx / safe * pixel[0], ky / safe * pixel[1])
+        edge = (self.frequency(self.semiangle_mrad) - k) / np.where(k == 0, 1.0, width) + 0.5
+        return np.where(k == 0, 1.0, np.clip(edge, 0.0, 1.0))
+
+    def foci(self) -> list[tuple[float, float]]:
+        """
+        Foci of an incoherent sum over the focal spread.
+
+        Returns
+        -------
+        list of (float, float)
+            Change of C10 [Å] and its share: the trapezium rule to 5.5 standard deviations, in steps that resolve the
+            phase at the aperture's edge; for a Gaussian it converges faster than any power of the step.
+        """
+        spread = self.focal_spread_angstrom
+        if spread == 0:
+            return [(0.0, 1.0)]
+        phase = math.pi * self.wavelength * self.frequency(self.semiangle_mrad) ** 2 * spread
+        nodes = np.linspace(-5.5, 5.5, 2 * math.ceil(phase + 6) + 1)
+        weights = np.exp(-(nodes**2) / 2)
+        return [(spread * float(x), float(w)) for x, w in zip(nodes, weights / weights.sum(), strict=True)]
+
+    def aberration_phase(
+        self, kx: FloatArray, ky: FloatArray, rotation_deg: float = 0.0, focus: float = 0.0
+    ) -> NDArray[np.complexfloating[Any, Any]]:
+        """
+        Phase factor exp(-i chi) of the probe's plane waves.
+
+        Parameters
+        ----------
+        kx, ky : array
+            Spatial frequencies in the crystal's frame [1/Å].
+        rotation_deg : float
+            Rotation gamma of the crystal about the beam, from x to y [degrees]; the lenses stand still.
+        focus : float
+            Change of C10 [Å].
+
+        Returns
+        -------
+        complex array
+            Of modulus 1 (`iphasenet.microscope.aberrations`).
+        """
+        lab_x, lab_y = rotate(kx, ky, rotation_deg)
+        coefficients = polar_coefficients(self.aberrations)
+        coefficients["C10"] = coefficients.get("C10", 0.0) + focus
+        alpha, phi = np.hypot(kx, ky) * self.wavelength, np.arctan2(lab_y, lab_x)
+        return np.exp(-1j * aberration_function(coefficients, alpha, phi, self.wavelength))
+
+    def detector_weights(
+        self,
+        kx: FloatArray,
+        ky: FloatArray,
+        pixel: tuple[float, float],
+        rotation_deg: float = 0.0,
+        subpixels: int = 8,
+    ) -> FloatArray:
+        """
+        Share of each reciprocal pixel that lies in each detector segment.
+
+        Parameters
+        ----------
+        kx, ky : (n,) array
+            Spatial frequencies in the crystal's frame [1/Å].
+        pixel : (float, float)
+            Size of a reciprocal pixel along x and y [1/Å].
+        rotation_deg : float
+            Rotation gamma of the crystal about the beam, from x to y [degrees]; the detector stands still.
+        subpixels : int
+            Points a pixel along each axis on which the share is counted; 1 gives hard edges.
+
+        Returns
+        -------
+        (channel, n) array
+            Weights between 0 and 1, in the order of `channels`.
+        """
+        scale = 1e3 * self.wavelength
+        offsets = (np.arange(subpixels) + 0.5) / subpixels - 0.5
+        x = scale * (kx[:, None, None] + offsets * pixel[0])
+        y = scale * (ky[:, None, None] + offsets[:, None] * pixel[1])
+        lab_x, lab_y = rotate(x, y, rotation_deg)
+        return np.concatenate([detector.weights(lab_x, lab_y) for detector in self.detectors])

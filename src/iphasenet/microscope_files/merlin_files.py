@@ -1,0 +1,163 @@
+"""Patterns of a Merlin camera (.mib), and what its header and the .hdr beside it say of the scan."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.quantities import counted
+from iphasenet.microscope_files.axes import Axis
+from iphasenet.microscope_files.recording import Recording
+from iphasenet.microscope_files.signals import reading
+
+_HEADER = 384
+"""Bytes before each pattern of one chip; a camera of several chips says how many more."""
+
+_FIELDS = 7
+"""Texts of a header up to the type of the counts."""
+
+_TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}
+_DEPTHS = {"U16": 12, "U32": 24}
+"""Bits of the counter where the file does not say: of U08 it is 1 or 6."""
+
+_SHOWN = 4
+"""Shapes of a scan that a message proposes."""
+
+
+@dataclass(frozen=True)
+class MerlinFile:
+    """
+    What a .mib and the .hdr beside it say.
+
+    Attributes
+    ----------
+    count, rows, columns : int
+        Number of patterns, by the file's size; pixels of one.
+    depth : int, optional
+        Bits of the counter.
+    beside : mapping, optional
+        What the .hdr says by name; None where there is none.
+    """
+
+    count: int
+    rows: int
+    columns: int
+    depth: int | None
+    beside: Mapping[str, str] | None
+
+    @property
+    def scan_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the scan by the .hdr: patterns come row by row, a trigger each."""
+        texts = [(self.beside or {}).get(f"Frames {name} (Number)", "") for name in ("in Acquisition", "per Trigger")]
+        if not all(text.isdigit() for text in texts):
+            return None
+        count, columns = map(int, texts)
+        # One pattern a trigger is a scan that was triggered pixel by pixel.
+        return None if columns < 2 or count % columns else (count // columns, columns)
+
+
+def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Recording:
+    """
+    Read the patterns of a .mib.
+
+    Parameters
+    ----------
+    path : path
+        The file; the .hdr beside it, of the same name, tells the shape of the scan.
+    scan_shape : (int, int), optional
+        Rows and columns of the scan, flyback included, where there is no .hdr, or in the place of what it says.
+
+    Returns
+    -------
+    Recording
+        Patterns (y, x, row, column), read when asked for.
+
+    Raises
+    ------
+    InputError
+        Where the scan's shape is unknown or is not that of the patterns that are there, or the file is damaged.
+    """
+    found = look(path)
+    shape = scan_shape or found.scan_shape
+    if shape is None:
+        raise InputError(
+            f"{path}: found {counted(found.count, 'pattern')} of {found.rows} x {found.columns} pixels without the "
+            f"shape of the scan; allowed: {_said(found.beside)}, or --scan-shape, such as {_proposed(found.count)}"
+        )
+    if math.prod(shape) > found.count:
+        rows = found.count // shape[1]
+        fitting = f", or a scan of {_proposed(found.count, shape)}" if scan_shape and found.count else ""
+        raise InputError(f"{path}: found {rows * shape[1]} of {math.prod(shape)} patterns; allowed: a whole file"
+                         f"{fitting} ({found.count} are there)")  # fmt: skip
+    if math.prod(shape) < found.count:
+        by = "--scan-shape" if scan_shape else "the .hdr beside it"
+        raise InputError(f"{path}: found {counted(found.count, 'pattern')} and, by {by}, a scan of {shape[0]} x "
+                         f"{shape[1]}; allowed: all, flyback included, such as "
+                         f"{_proposed(found.count, shape)}")  # fmt: skip
+    with reading(path):
+        # Loaded when used: the command line must not wait for it.
+        from rsciio.quantumdetector import load_mib_data
+
+        data = load_mib_data(str(path), lazy=True, navigation_shape=shape[::-1], return_mmap=False)
+        # The camera's rows are stored from below.
+        data = np.flip(data.reshape(*shape, found.rows, found.columns), axis=-2)
+    full = None if found.depth in (None, 1) else 2.0**found.depth - 1
+    return Recording(data, str(path), (Axis("y"), Axis("x"), Axis("row"), Axis("column")), full_count=full)
+
+
+def look(path: Path) -> MerlinFile:
+    """Read the first pattern's header and the .hdr beside it, and count the patterns; InputError of a damaged file."""
+    with reading(path):
+        return _look(path, _read_hdr(path))
+
+
+def _look(path: Path, beside: Mapping[str, str] | None) -> MerlinFile:
+    with path.open("rb") as file:
+        text = file.read(_HEADER)
+        if len(text) < _HEADER:
+            raise ValueError(f"{counted(len(text), 'byte')}, fewer than the {_HEADER} of a header")
+        start = text.decode(errors="replace").split(",")
+        if len(start) < _FIELDS or start[0] != "MQ1" or start[6] not in _TYPES:
+            raise ValueError(
+                f"a header that begins with {','.join(start[:7])[:40]!r}, not with MQ1 and one of U08, U16, U32"
+            )
+        file.seek(0)
+        fields = file.read(int(start[2])).decode(errors="replace").split(",")
+    header, columns, rows = int(fields[2]), int(fields[4]), int(fields[5])
+    size = header + rows * columns * np.dtype(_TYPES[fields[6]]).itemsize
+    # MQ1A, the time, the exposure and the counter's bits follow one another; older software leaves them out.
+    later = [index for index, text in enumerate(fields) if text == "MQ1A"]
+    depth = fields[later[0] + 3].strip() if later and len(fields) > later[0] + 3 else ""
+    depth = depth if depth.isdigit() else (beside or {}).get("Counter Depth (number)", "")
+    bits = int(depth) if depth.isdigit() else _DEPTHS.get(fields[6])
+    return MerlinFile(path.stat().st_size // size, rows, columns, bits, beside)
+
+
+def _read_hdr(path: Path) -> dict[str, str] | None:
+    """Read the .hdr beside a .mib, None where there is none."""
+    for ending in (".hdr", ".HDR"):
+        beside = path.with_suffix(ending)
+        if beside.is_file():
+            lines = beside.read_text("utf-8", errors="replace").splitlines()
+            pairs = (line.split("\t", 1) for line in lines if "\t" in line)
+            return {name.strip().rstrip(":"): value.strip() for name, value in pairs}
+    return None
+
+
+def _said(beside: Mapping[str, str] | None) -> str:
+    """Say what there must be beside a .mib, and what is not as it must."""
+    needed = ("Frames in Acquisition (Number)", "Frames per Trigger (Number)")
+    if beside is None:
+        return f"a .hdr beside it (there is none) with {' and '.join(needed)}"
+    told = ", ".join(f"{name}: {beside.get(name) or 'missing'}" for name in needed)
+    return f"a .hdr with patterns and patterns a row, the latter above 1 (there: {told})"
+
+
+def _proposed(count: int, shape: tuple[int, int] = (0, 0)) -> str:
+    """Name shapes of a scan of all patterns: those with the rows or columns that were meant, then the squarest."""
+    pairs = [(rows, count // rows) for rows in range(2, count // 2 + 1) if count % rows == 0] or [(1, count)]
+    pairs.sort(key=lambda pair: (pair[0] != shape[0], pair[1] != shape[1], abs(math.log(pair[0] / pair[1]))))
+    return " or ".join(f"{rows} x {columns}" for rows, columns in pairs[:_SHOWN])

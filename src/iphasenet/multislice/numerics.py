@@ -1,0 +1,164 @@
+"""What a simulation's accuracy, cost and memory depend on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iphasenet.base import quantities
+from iphasenet.base.errors import InputError
+from iphasenet.base.memory import check_memory
+from iphasenet.crystal.potential import CrystalPotential, crystal_potential
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.crystal.translations import lateral_translations
+from iphasenet.microscope.optics import Microscope, sampling_limit
+from iphasenet.microscope.probe import Translations
+from iphasenet.multislice.propagation import CellGrid
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_QUANTITIES = {
+    "sampling_angstrom": quantities.MULTISLICE_SAMPLING,
+    "slice_thickness_angstrom": quantities.SLICE_THICKNESS,
+    "window_angstrom": quantities.WINDOW,
+    "memory_mb": quantities.MEMORY,
+}
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """
+    Settings of a multislice simulation.
+
+    Attributes
+    ----------
+    sampling_angstrom : float
+        Largest pixel of the multislice grid [Å].
+    slice_thickness_angstrom : float
+        Atoms up to this far above the lowest of a slice belong to it [Å] (`iphasenet.crystal.slicing`).
+    window_angstrom : float
+        Smallest side of the window, a whole number of cells, in which a probe is periodic [Å].
+    memory_mb : float
+        Memory for the waves and all that they need [MB]: as many are carried together as fit.
+    """
+
+    sampling_angstrom: float
+    slice_thickness_angstrom: float
+    window_angstrom: float
+    memory_mb: float = 2000.0
+
+    def __post_init__(self) -> None:
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"simulation: {name}")
+
+
+def cell_grid(lengths: tuple[float, float], sampling: float, translations: Translations) -> CellGrid:
+    """
+    Multislice grid of a cell.
+
+    Parameters
+    ----------
+    lengths : (float, float)
+        Periods along x and y [Å].
+    sampling : float
+        Largest pixel [Å].
+    translations : sequence of (u, v, n)
+        Lateral translations of the crystal: the grid has whole points in each, so that aliases obey them too.
+
+    Returns
+    -------
+    CellGrid
+        7-smooth, even numbers of points.
+    """
+    x = math.lcm(1, *(n // math.gcd(u, n) for u, _, n in translations))
+    y = math.lcm(1, *(n // math.gcd(v, n) for _, v, n in translations))
+    return CellGrid.from_sampling(lengths, sampling, (x, y))
+
+
+def potential_cutoff(
+    lengths: tuple[float, float], translations: Translations, sampling: float, image_sampling: float
+) -> float:
+    """
+    Spatial frequency up to which a potential's coefficients are needed.
+
+    Parameters
+    ----------
+    lengths : (float, float)
+        Periods along x and y [Å].
+    translations : sequence of (u, v, n)
+        Lateral translations of the crystal.
+    sampling : float
+        Largest pixel of the multislice grid [Å].
+    image_sampling : float
+        Pixel of the rendered images [Å]; turned by 45°, the corner of their Nyquist square lies on an axis.
+
+    Returns
+    -------
+    float
+        Cutoff along each axis [1/Å].
+    """
+    grid = cell_grid(lengths, sampling, translations)
+    nyquist = max(n / (2 * length) for n, length in zip(grid.gpts, lengths, strict=True))
+    return max(nyquist, math.sqrt(0.5) / image_sampling)
+
+
+def sampled_potential(
+    cell: "Atoms",
+    sampling: float,
+    image_sampling: float,
+    parametrization: str = "lobato",
+    rms_displacements: Mapping[str, float] | None = None,
+) -> CrystalPotential:
+    """
+    Potential of a cell up to the frequencies that a simulation and its images need.
+
+    Parameters
+    ----------
+    cell : ase.Atoms
+        Orthogonal cell, beam along z.
+    sampling, image_sampling : float
+        Pixels of the multislice grid and of the images [Å] (`potential_cutoff`).
+    parametrization, rms_displacements
+        As in `iphasenet.crystal.potential.crystal_potential`.
+
+    Returns
+    -------
+    CrystalPotential
+        The cell's potential.
+    """
+    a, b, _ = (float(length) for length in cell.cell.lengths())
+    cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
+    orders = 4 * cutoff**2 * a * b
+    # Form factors of each element, a sum over atoms, its phases and a copy.
+    check_memory((8 * len(set(cell.numbers)) + 64) * orders,
+                 f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
+                 f"{image_sampling:g} Å)")  # fmt: skip
+    return crystal_potential(cell, cutoff, parametrization, rms_displacements)
+
+
+def check_band(microscope: Microscope, grid: CellGrid) -> None:
+    """Refuse a probe or detector that reaches beyond the grid's band limit."""
+    if microscope.reach > grid.full_transmission:
+        asked = 1e3 * microscope.reach * microscope.wavelength
+        angle = 1e3 * grid.full_transmission * microscope.wavelength
+        raise InputError(
+            f"detector_outer_mrad and semiangle_mrad: found angles up to {asked:g} mrad and a band limit of "
+            f"{angle:.1f} mrad; allowed: a multislice sampling_angstrom of at most "
+            f"{sampling_limit(microscope.reach):.4f}"
+        )
+
+
+def check_thicknesses(thicknesses: Sequence[float]) -> None:
+    """Refuse thicknesses [Å] that are out of range or not rising."""
+    found = [thickness / 10 for thickness in thicknesses]
+    for thickness in found:
+        quantities.THICKNESS.check(thickness, "thickness")
+    if not found or found != sorted(set(found)):
+        raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
+
+
+def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
+    """Slices nearest to each thickness [Å]; InputError where one is below a slice, or two are of the same slab."""
+    check_thicknesses(thicknesses)
+    return slicing.exits(thicknesses)

@@ -1,0 +1,122 @@
+"""Weights of the published system: a pickled state dict of MONAI's SwinUNETR, and how its scripts fed it.
+
+Its scripts (`train.py`, `inference.py` of the team's repository) stack four segments, scaled jointly from 0 to 1, and
+constant maps: thickness / 100 nm, then the three angles of the file's `rotation` in its order rz, rx, ry, either as
+shares of 360 degrees (8 channels) or as three sines and then three cosines (11 channels). The target is the projected
+potential over 600,000 V Å. The state dict itself says none of this but the number of channels.
+"""
+
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from iphasenet.base.errors import InputError
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+
+ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+"""Endings of files that are pickles."""
+
+OUTPUT_SCALE = 600_000.0
+"""Projected potential that an output of 1 stands for in the scripts [V Å]."""
+
+SCRIPTS_ANGLES = ("gamma", "alpha", "beta")
+"""Order of the angles in the published files, and so in its networks' channels."""
+
+_ANGLES = ("alpha", "beta", "gamma")
+_FIRST_LAYERS = (
+    "swinViT.patch_embed.proj.weight",
+    "encoder1.layer.conv1.conv.weight",
+    "encoder1.layer.conv3.conv.weight",
+)
+_WINDOW_TABLE = "swinViT.layers1.0.blocks.0.attn.relative_position_bias_table"
+
+
+def load_published(
+    path: str | Path,
+    angles: Sequence[str] = SCRIPTS_ANGLES,
+    output_scale: float = OUTPUT_SCALE,
+    sampling: float = 0.1,
+) -> PotentialNetwork:
+    """
+    Read a network from a state dict that the published scripts wrote, or one of the same kind.
+
+    Only tensors are unpickled (`weights_only`), also under `state_dict` or with the prefix `module.`, as the scripts
+    wrap them. Feature size, window and encoding are those that the tensors' shapes say.
+
+    Parameters
+    ----------
+    path : path
+        .pt file.
+    angles : sequence of str
+        Order of alpha, beta and gamma among the channels.
+    output_scale : float
+        Projected potential that an output of 1 stands for [V Å].
+    sampling : float
+        Pixel size of the images that it was trained on [Å].
+
+    Returns
+    -------
+    PotentialNetwork
+        In evaluation mode, on the CPU, with channels in this library's order: the first layers' are permuted.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, no such state dict or of another network.
+    """
+    if sorted(angles) != sorted(_ANGLES):
+        raise InputError(f"angles: found {', '.join(angles)}; allowed: {', '.join(_ANGLES)} in any order")
+    state = _read(Path(path))
+    settings = _settings(state, path)
+    order = _channels(angles, settings)
+    state |= {name: state[name][:, order] for name in _FIRST_LAYERS if name in state}
+    network = PotentialNetwork(settings, output_scale, sampling)
+    try:
+        network.network.load_state_dict(state)
+    except RuntimeError as error:
+        told = " ".join(str(error).split()[:40])
+        raise InputError(f"{path}: found the weights of another network ({told} ...); allowed: MONAI's SwinUNETR, "
+                         "2D, one output") from error  # fmt: skip
+    return network.eval()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Tensors of a state dict by MONAI's names."""
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: found no such file; allowed: a file that exists") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: found no readable state dict; allowed: a whole .pt of tensors alone") from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise InputError(f"{path}: found {type(found).__name__}; allowed: a state dict, tensors by their names")
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _settings(state: Mapping[str, Tensor], path: str | Path) -> ModelSettings:
+    """Architecture that the shapes of the tensors say."""
+    first, table = (state.get(name) for name in (_FIRST_LAYERS[0], _WINDOW_TABLE))
+    if first is None or table is None or first.ndim != 4 or first.shape[1] not in (8, 11):
+        found = "no SwinUNETR" if first is None or table is None else f"first weights of shape {tuple(first.shape)}"
+        raise InputError(f"{path}: found {found}; allowed: MONAI's SwinUNETR, 2D, of 8 or 11 channels")
+    return ModelSettings(
+        feature_size=len(first),
+        conditioning="maps",
+        window_size=(math.isqrt(len(table)) + 1) // 2,
+        angles="sines" if first.shape[1] == 11 else "shares",
+        output="projected",
+    )
+
+
+def _channels(angles: Sequence[str], settings: ModelSettings) -> list[int]:
+    """Which of the file's channels is each of this library's."""
+    places = [list(angles).index(name) for name in _ANGLES]
+    blocks = 2 if settings.angles == "sines" else 1
+    return [*range(5), *(5 + 3 * block + place for block in range(blocks) for place in places)]

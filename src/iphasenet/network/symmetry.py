@@ -1,0 +1,92 @@
+"""Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from iphasenet.network.rotations import quarter_turned
+
+OPERATIONS = 8
+"""Four quarter turns, each without and with a mirror before it."""
+
+
+_AXES = (
+    *((False, ()), (True, (0,)), (False, (0, 1)), (True, (1,))),
+    *((False, (0,)), (True, (0, 1)), (False, (1,)), (True, ())),
+)
+"""Whether rows become columns in an operation, and which of them are reversed then: 0 rows, 1 columns."""
+
+
+def transformed(segments: Tensor, potential: Tensor, metadata: Tensor, operation: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn an image (4, y, x) and its truth (y, x), as `transformed_images`."""
+    images, truths, known = transformed_images(segments[None], potential[None], metadata[None], [operation])
+    return images[0], truths[0], known[0]
+
+
+def transformed_images(
+    segments: Tensor, potential: Tensor, metadata: Tensor, operations: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Turn square images by quarter turns, after mirroring top and bottom.
+
+    The segments go where the operation takes them, and the crystal's angles follow: the result is what the microscope
+    would record of the turned (mirrored) crystal.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Top-left, top-right, bottom-left, bottom-right.
+    potential : (batch, y, x) tensor
+        Truth.
+    metadata : (batch, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+    operations : sequence of int
+        Of each image, 0 to 7: quarter turns from x towards -y as the image is seen, plus 4 with the mirror.
+
+    Returns
+    -------
+    segments, potential, metadata
+        Of the same shapes.
+    """
+    quadrants, images, truths = segments.unflatten(1, (2, 2)), [], []
+    for image, truth, operation in zip(quadrants, potential, operations, strict=True):
+        swapped, reversed_axes = _AXES[operation]
+        if swapped:
+            image, truth = image.permute(1, 0, 3, 2), truth.T
+        # Quadrants go where their pixels go.
+        images.append(image.flip([axis + shift for axis in reversed_axes for shift in (0, 2)]))
+        truths.append(truth.flip(reversed_axes))
+    number = torch.tensor(operations, device=metadata.device)
+    known = torch.where((number >= 4)[:, None], _mirrored(metadata), metadata)
+    known = torch.cat([known[:, :1], quarter_turned(known[:, 1:], number % 4)], dim=1)
+    return torch.stack(images).flatten(1, 2), torch.stack(truths), known
+
+
+def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:
+    """
+    Turn a batch of square images by quarter turns, as operations 0 to 3 of `transformed`.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Top-left, top-right, bottom-left, bottom-right.
+    metadata : (batch, 4) tensor
+        Thickness [nm], alpha, beta, gamma [degrees].
+    turns : int
+        Quarter turns; none changes nothing.
+
+    Returns
+    -------
+    segments, metadata : tensors
+        Of the same shapes. The angles of a turned crystal are those of its rotation, alpha from -90° to 90°.
+    """
+    quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
+    angles = quarter_turned(metadata[:, 1:], torch.full_like(metadata[:, 0], turns % 4))
+    return quadrants.flatten(1, 2), torch.cat([metadata[:, :1], angles], dim=1)
+
+
+def _mirrored(metadata: Tensor) -> Tensor:
+    """Mirror top and bottom: a rotation about x or the beam is the opposite one, and one about y stays."""
+    thickness, alpha, beta, gamma = metadata.unbind(1)
+    return torch.stack([thickness, -alpha, beta, -gamma % 360], dim=1)

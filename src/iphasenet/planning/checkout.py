@@ -1,0 +1,54 @@
+"""Whether the workflow can run where it lies: asked before anything is installed, so with nothing but Python."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from iphasenet.base.errors import InputError
+
+_UNREADABLE = "\x00-\x1f\x7f\ud800-\udfff"
+"""Control characters, and bytes that are no text in this locale."""
+
+
+def check_path(folder: str, unfit: str = "{}") -> None:
+    """
+    Refuse a path that the workflow cannot run below.
+
+    Parameters
+    ----------
+    folder : str
+        Path of a folder.
+    unfit : str
+        Characters that it must not hold: Snakemake fills in what stands in braces.
+
+    Raises
+    ------
+    InputError
+        One line with the path.
+    """
+    found = re.search(f"[{_UNREADABLE}{re.escape(unfit)}]", folder)
+    if found:
+        raise InputError(
+            f"checkout: found {folder!r}, a path with {found[0]!r}; allowed: one without {' '.join(unfit)}, control "
+            "characters and bytes of another encoding"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which Snakemake cannot make its own and the results'."""
+    for place in (folder, folder / ".snakemake", folder / "results"):
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(
+                f"checkout: found {place}, which cannot be written; allowed: a checkout in a folder that you may "
+                "write, where Snakemake makes .snakemake and results"
+            )
+
+
+if __name__ == "__main__":
+    try:
+        # A colon parts the folders of PATH; the others mean something to the shell that starts an installed command.
+        check_path(str(Path.cwd()), '{}:"$`\\')
+        check_writable(Path.cwd())
+    except InputError as error:
+        sys.exit(str(error))

@@ -1,0 +1,191 @@
+"""Check of the configuration, before anything runs: what the schema cannot say of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iphasenet.base.errors import InputError
+from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
+from iphasenet.microscope.optics import Microscope, sampling_limit
+from iphasenet.planning.configuration_form import check_form
+from iphasenet.planning.job_resources import training_processes
+from iphasenet.simulation.grid import SPLITS, Grid
+from iphasenet.training.settings import TrainingSettings
+
+_MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
+"""Of all materials of a run together: about as many jobs, and images that these simulate."""
+
+
+def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: str | Path = ".") -> None:
+    """
+    Refuse a configuration that could not run.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration.
+    schema : path
+        JSON schema (YAML) of the configuration.
+    folder : path
+        Folder that the paths in the configuration are relative to.
+
+    Raises
+    ------
+    InputError
+        One line that names the key, what was found and what is allowed.
+    """
+    check_form(config, schema)
+    _check_materials(config, Path(folder))
+    _check_amount(config)
+    noise = config["noise"]
+    acquisition = Acquisition(**noise["acquisition"])
+    FixedNoise(noise["evaluation_doses"], acquisition)
+    TrainingNoise(noise["training_dose"], acquisition)
+    microscope = Microscope(**config["optics"])
+    _check_multislice(config, microscope)
+    _check_training(config, microscope)
+    _check_evaluation(config)
+
+
+def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
+    for name, material in config["materials"].items():
+        if not (folder / material["cif"]).is_file():
+            raise InputError(
+                f"configuration: materials.{name}.cif: found {material['cif']!r}, which does not exist; "
+                "allowed: path of a CIF file"
+            )
+        if not {"zone_axis", "zone_axes"} & set(material):
+            raise InputError(
+                f"configuration: materials.{name}.zone_axis: found nothing; allowed: a value is required, or zone_axes"
+            )
+    for name, crystal in crystals(config).items():
+        if not any(crystal["zone_axis"]):
+            raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
+    unknown = sorted(set(config.get("select", [])) - set(config["materials"]) - set(crystals(config)))
+    if unknown:
+        allowed = ", ".join(dict.fromkeys([*config["materials"], *crystals(config)]))
+        raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
+
+
+def _check_amount(config: Mapping[str, Any]) -> None:
+    """Refuse what would only be planned for hours: each number may be fine, but not their product."""
+    grid, materials = Grid(**config["grid"]), len(selected_materials(config))
+    tilts = materials * grid.tilts
+    images = tilts * (grid.rotations + grid.rendered_rotations) * len(grid.thickness_nm)
+    for found, most, factors in (
+        (tilts, _MOST_TILTS, "tilts"),
+        (images, _MOST_IMAGES, "tilts x (rotations + rendered_rotations) x thickness_nm"),
+    ):
+        if found > most:
+            raise InputError(
+                f"configuration: grid: found {found:,} of materials x {factors}; allowed: at most {most:,} in a run"
+            )
+
+
+def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None:
+    numerics = config["simulation"]["multislice"]
+    pixel = numerics["sampling_angstrom"]
+    key = "configuration: simulation.multislice"
+    limit = sampling_limit(microscope.reach)
+    if pixel > limit:
+        raise InputError(
+            f"{key}.sampling_angstrom: found {pixel}; allowed: at most {limit:.4f}, so that its "
+            f"band limit holds optics.detector_outer_mrad {microscope.detector_outer_mrad} and optics.semiangle_mrad "
+            f"{microscope.semiangle_mrad}"
+        )
+
+
+def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
+    training, grid = TrainingSettings(**config["training"]), Grid(**config["grid"])
+    training.check_image(config["image"]["pixels"])
+    training.check_processes(training_processes(config), config["model"]["norm"])
+    if config["model"]["projection"] == "columns" and grid.orientation != "tilt":
+        raise InputError(
+            f"configuration: model.projection: found 'columns' with grid.orientation {grid.orientation!r}, where "
+            "crystals have no straight columns; allowed: direct"
+        )
+    if training.source == "rendered" and not grid.all_periodic:
+        raise InputError(
+            "configuration: training.source: found 'rendered' with crystals that have no periodic images (any "
+            "orientation, edges or wedges); allowed: stored"
+        )
+    if training.augmentation != "none" and not microscope.is_round:
+        raise InputError(
+            f"configuration: training.augmentation: found {training.augmentation!r} with aberrations that have a "
+            "direction, which would turn with the image; allowed: none"
+        )
+    if config["model"]["uncertainty"] != (training.loss["spread"] > 0):
+        raise InputError(
+            f"configuration: training.loss.spread: found {training.loss['spread']:g} with model.uncertainty "
+            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
+        )
+
+
+def _check_evaluation(config: Mapping[str, Any]) -> None:
+    grid, settings = Grid(**config["grid"]), TrainingSettings(**config["training"])
+    if "trained" in config and "dataset" in config:
+        raise InputError("configuration: trained: found it beside dataset; allowed: one of them")
+    for key in ("trained", "dataset"):
+        if config.get(key) == config["run"]:
+            raise InputError(f"configuration: {key}: found {config[key]!r}, this run; allowed: another run's name")
+    needed = {"test"} if "trained" in config else set(SPLITS)
+    if not needed <= set(grid.splits):
+        raise InputError(
+            f"configuration: grid.splits: found {list(grid.splits)}; allowed: all of {', '.join(SPLITS)}, or, where "
+            "`trained` names another run's network, at least test"
+        )
+    left_out, names = settings.left_out, selected_materials(config)
+    known = left_out.mask("", np.array(grid.thickness_nm))
+    if set(left_out.materials) - set(names) or not set(names) - set(left_out.materials):
+        raise InputError(
+            f"configuration: training.leave_out.materials: found {list(left_out.materials)}; allowed: some of "
+            f"{', '.join(names)}, not all"
+        )
+    if known.sum() != len(left_out.thickness_nm) or known.all():
+        raise InputError(
+            f"configuration: training.leave_out.thickness_nm: found {list(left_out.thickness_nm)}; allowed: some of "
+            f"grid.thickness_nm, {list(grid.thickness_nm)}, not all"
+        )
+    if config["evaluation"]["window_factors"] and not grid.all_periodic:
+        raise InputError(
+            "configuration: evaluation.window_factors: found windows with crystals that have no small cell (any "
+            "orientation, edges or wedges); allowed: []"
+        )
+
+
+def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """
+    Name every zone axis of every material.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration.
+
+    Returns
+    -------
+    dict
+        Entries with one `zone_axis` each: those of several `zone_axes` are called GaN_100, GaN_1-10 and so on.
+    """
+    result = {}
+    for name, material in config["materials"].items():
+        single = {key: value for key, value in material.items() if key != "zone_axes"}
+        for axis in material.get("zone_axes", []):
+            result[f"{name}_{''.join(map(str, axis))}"] = {**single, "zone_axis": list(axis)}
+        if "zone_axes" not in material:
+            result[name] = single
+    return result
+
+
+def selected_materials(config: Mapping[str, Any]) -> list[str]:
+    """Materials of a run, with all zone axes of each: `select`, or all; in the workflow in the order of their names."""
+    names = list(crystals(config))
+    chosen = set(config.get("select", names))
+    return [name for name in names if {name, name.split("_")[0]} & chosen]
+
+
+def potential_image_sampling(config: Mapping[str, Any]) -> float:
+    """Pixel of the finest images that a potential serves [Å]: a change among coarser ones remakes no potential."""
+    return min(0.1, float(config["image"]["sampling_angstrom"]))

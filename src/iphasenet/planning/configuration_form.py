@@ -1,0 +1,250 @@
+"""The form of a configuration: values that can be any, each key once, and what the schema says."""
+
+import difflib
+import math
+import os
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from iphasenet.base.errors import InputError
+
+_DEEPEST, _MOST = 20, 100_000
+"""Levels and values of a configuration: more can only be a mistake, and would take minutes to check."""
+
+_DIGITS = 30
+"""Of an integer; none has more that means anything."""
+
+_EXACT = 2**53
+"""Below it, floating point holds every whole number."""
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""What neither a path nor a report can hold: control characters and halves of characters."""
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 100
+_SHOWN.maxlist = _SHOWN.maxdict = 20
+
+
+def check_form(config: Mapping[str, Any], schema: str | Path) -> None:
+    """
+    Refuse a configuration whose keys or values are not those of a schema.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration.
+    schema : path
+        JSON schema (YAML) of the configuration.
+
+    Raises
+    ------
+    InputError
+        One line that names the key, what was found and what is allowed.
+    """
+    _check_values(config)
+    rules = _rules(schema)
+    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(dict(config)))
+    if error is not None:
+        raise InputError(_one_line(error, rules))
+
+
+@cache
+def _rules(schema: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    return found
+
+
+def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
+    """
+    Bring a configuration to the one form of all that mean the same: jobs run again where one means something else.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration that `check_form` accepts.
+    schema : path
+        JSON schema (YAML) of the configuration. Lists that it calls `unordered` hold each entry once, whatever their
+        order; entries that are `zero_if_absent` are; a number `without_effect`, where others have the values beside it,
+        is 0; a `direction` is that of its least whole numbers; a `path` is written the shortest way.
+
+    Returns
+    -------
+    dict
+        Copy with its keys in order, whole numbers as integers, unordered lists in order and without keys whose value is
+        the schema's `default`: what is left out means the same.
+    """
+    found: dict[str, Any] = _one_form(config, _rules(schema))
+    return found
+
+
+def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        named, others = rules.get("properties", {}), rules.get("additionalProperties")
+        any_other = others if isinstance(others, Mapping) else {}
+        parts = {key: named.get(key, any_other) for key in sorted(value)}
+        idle = {key for key, others in rules.get("without_effect", {}).items() if _are(value, others, rules)}
+        formed = {key: 0 if key in idle else _one_form(value[key], part) for key, part in parts.items()}
+        return {
+            key: child
+            for key, child in formed.items()
+            if ("default" not in parts[key] or child != _one_form(parts[key]["default"], parts[key]))
+            and not (rules.get("zero_if_absent") and child == 0)
+        }
+    if isinstance(value, list):
+        entries = [_one_form(entry, rules.get("items", {})) for entry in value]
+        if rules.get("direction") and (divisor := math.gcd(*entries)):
+            entries = [entry // divisor for entry in entries]
+        return [entry for entry, _ in groupby(sorted(entries))] if rules.get("unordered") else entries
+    if rules.get("path"):
+        return os.path.normpath(value)
+    # YAML has 20, 20.0 and 2.0e+1 for one number.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def _are(value: Mapping[str, Any], others: Mapping[str, Any], rules: Mapping[str, Any]) -> bool:
+    """Whether keys of a mapping have some values, be it by default."""
+    named = rules.get("properties", {})
+    return all(value.get(key, named.get(key, {}).get("default", 0)) == other for key, other in others.items())
+
+
+def check_keys(path: str | Path) -> None:
+    """Refuse a file that holds a key twice: YAML takes the last one without a word."""
+    text = Path(path).read_text(encoding="utf-8")
+    left = [("", yaml.compose(text, yaml.SafeLoader))]
+    done: set[int] = set()
+    # In a template of yte a key may stand in several branches.
+    while left and "__use_yte__" not in text:
+        prefix, node = left.pop()
+        if not isinstance(node, yaml.MappingNode) or id(node) in done:
+            continue
+        done.add(id(node))
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                where = f"{path}, lines {lines[name]} and {line}"
+                raise InputError(f"configuration: {prefix}{name}: found twice in {where}; allowed: once")
+            lines[name] = line
+            left.append((f"{prefix}{name}.", value))
+
+
+def _check_values(config: Mapping[str, Any]) -> None:
+    """Refuse what is no value anywhere, whatever the schema says of its place."""
+    left: list[tuple[tuple[str, ...], Any]] = [((), config)]
+    # YAML's anchors can repeat a few lines without end, and hold themselves.
+    for _ in range(_MOST):
+        if not left:
+            return
+        path, value = left.pop()
+        problem = f"more than {_DEEPEST} levels; allowed: fewer" if len(path) > _DEEPEST else _problem(value)
+        if problem:
+            raise InputError(f"configuration: {'.'.join(path)}: found {problem}")
+        if isinstance(value, Mapping):
+            left += [((*path, _checked_key(path, key)), child) for key, child in value.items()]
+        elif isinstance(value, list):
+            left += [((*path, str(index)), child) for index, child in enumerate(value)]
+    raise InputError(f"configuration: found more than {_MOST:,} values; allowed: fewer")
+
+
+def _checked_key(path: tuple[str, ...], key: Any) -> str:
+    if isinstance(key, str) and not _NO_TEXT.search(key):
+        return key
+    # YAML reads `NO:` as false and `12:` as a number.
+    name = ".".join((*path, str(key)))
+    raise InputError(
+        f"configuration: {name!r}: found a key that is no text; allowed: text without control characters, in quotes if "
+        "need be"
+    )
+
+
+def _problem(value: Any) -> str:
+    """Say what is wrong with a single value, and what is allowed; nothing if a schema may allow it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}; allowed: a finite number"
+    if isinstance(value, int) and abs(value) >= 10**_DIGITS:
+        return f"an integer of more than {_DIGITS} digits; allowed: fewer"
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        return f"{_SHOWN.repr(value)}; allowed: text without control characters"
+    return ""
+
+
+def _match_whole(
+    validator: Any, pattern: str, instance: Any, _schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """Keyword `pattern`: Python's `$` matches before a final newline too, JSON schema's does not."""
+    if validator.is_type(instance, "string") and not re.fullmatch(pattern, instance):
+        yield jsonschema.ValidationError(f"text that matches {pattern}")
+
+
+# JSON counts 3.0 as an integer, Python does not.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"pattern": _match_whole},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _one_line(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
+    path = [str(part) for part in error.absolute_path]
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema["properties"])
+        found = next(key for key in error.instance if key not in allowed)
+        close = difflib.get_close_matches(found, allowed, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        return f"configuration: {'.'.join([*path, found])}: unknown key{hint}; allowed: {', '.join(allowed)}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"configuration: {'.'.join([*path, missing])}: found nothing; allowed: a value is required"
+    return f"configuration: {'.'.join(path)}: found {_SHOWN.repr(error.instance)}; allowed: {_allowed(error, rules)}"
+
+
+_ALLOWED = {
+    "type": "type {}",
+    "enum": "one of {}",
+    "multipleOf": "a multiple of {}",
+    "minItems": "at least {} entries",
+    "maxItems": "at most {} entries",
+    "uniqueItems": "each entry once",
+    "minProperties": "at least {} entries",
+    "maxProperties": "at most {} entries",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "text that matches {}",
+}
+_LIMITS = {
+    "minimum": "at least {:,g}",
+    "exclusiveMinimum": "above {:,g}",
+    "maximum": "at most {:,g}",
+    "exclusiveMaximum": "below {:,g}",
+}
+
+
+def _allowed(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
+    keyword = str(error.validator)
+    if keyword in _LIMITS:
+        limits = [template.format(error.schema[name]) for name, template in _LIMITS.items() if name in error.schema]
+        return f"{' and '.join(limits)} {_unit(error, rules)}".strip()
+    template = _ALLOWED.get(keyword)
+    return template.format(error.validator_value) if template else error.message
+
+
+def _unit(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
+    """Find the unit of a number: in brackets at the end of its key's description."""
+    part: Any = rules
+    description = ""
+    for step in error.absolute_schema_path:
+        part = part[step]
+        if isinstance(part, Mapping) and isinstance(part.get("description"), str):
+            description = part["description"]
+    match = re.search(r"\[([^\]]+)\]$", description)
+    return match[1] if match else ""

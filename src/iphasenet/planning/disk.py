@@ -1,0 +1,202 @@
+"""Disk that a run needs, known before it starts; imports NumPy and SciPy alone, as the Snakefile does."""
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import file_bytes, format_bytes
+from iphasenet.microscope.detector import SEGMENTS
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import window_cells
+from iphasenet.simulation.grid import Grid, Split, orientations
+
+_CHECKPOINT_BYTES = 11_500 * 4 * 3
+"""Of a checkpoint over feature_size²: the network has 11,000 to 11,470 parameters, with two moments of each [bytes]."""
+
+_SMALL_BYTES = 50_000_000
+"""Potentials, logs, figures, tables and the report together [bytes]."""
+
+USUAL_CELL = (12.0, 12.0)
+"""Periods of a cell whose images are larger than most [Å]; a crystal's images are a hundredth of its samples."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    Some files of a run.
+
+    Attributes
+    ----------
+    name : str
+        What they are.
+    paths : tuple of str
+        Files and folders, relative to the run's folder.
+    size : int
+        Disk that they need, without compression: an upper bound [bytes].
+    passing : bool
+        Whether only a later step of the same run reads them.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    size: int
+    passing: bool = False
+
+
+def material_samples(grid: Grid) -> dict[Split, int]:
+    """Count the samples of a material in each split; none where it is not simulated."""
+    tilts = {split: count if split in grid.splits else 0 for split, count in grid.split_counts.items()}
+    return {split: count * grid.rotations * len(grid.thickness_nm) for split, count in tilts.items()}
+
+
+def image_orders(lengths: tuple[float, float], microscope: Microscope, window: float) -> tuple[int, int]:
+    """
+    Highest orders of a crystal's simulated images (`iphasenet.multislice.periodic_images`).
+
+    Parameters
+    ----------
+    lengths : (float, float)
+        Periods of the cell along x and y [Å].
+    microscope : Microscope
+        Probe.
+    window : float
+        Smallest side of the window [Å].
+
+    Returns
+    -------
+    my, mx : int
+        Orders along y and x.
+    """
+    cells = window_cells(lengths, window)
+    pixel = max(1 / (n * length) for n, length in zip(cells, lengths, strict=True))
+    band = 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * pixel
+    return math.floor(band * lengths[1]), math.floor(band * lengths[0])
+
+
+def image_bytes(lengths: tuple[float, float], config: Mapping[str, Any]) -> int:
+    """Size of the simulated images of one tilt of a crystal with periods `lengths` [Å] along x and y [bytes]."""
+    grid, microscope = Grid(**config["grid"]), Microscope(**config["optics"])
+    my, mx = image_orders(lengths, microscope, config["simulation"]["multislice"]["window_angstrom"])
+    images = len(grid.thickness_nm) * (grid.rotations + grid.rendered_rotations) * len(microscope.channels)
+    return 8 * images * (2 * my + 1) * (2 * mx + 1)
+
+
+def sample_bytes(config: Mapping[str, Any], doses: int) -> int:
+    """Size of a sample's arrays: images and potential, and noisy images in half precision at some doses [bytes]."""
+    pixels: int = config["image"]["pixels"] ** 2
+    return pixels * (4 * (len(SEGMENTS) + 1) + 2 * len(SEGMENTS) * doses)
+
+
+def store_bytes(config: Mapping[str, Any]) -> int:
+    """Size of a material's arrays in the data set, not compressed [bytes]."""
+    doses = len(config["noise"]["evaluation_doses"])
+    samples = material_samples(Grid(**config["grid"]))
+    return sum(count * sample_bytes(config, 0 if split == "train" else doses) for split, count in samples.items())
+
+
+def run_parts(
+    config: Mapping[str, Any],
+    materials: Sequence[str],
+    lengths: Mapping[str, tuple[float, float]] | None = None,
+) -> list[Part]:
+    """
+    Files that a run makes and what they need.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : sequence of str
+        Materials of the run.
+    lengths : mapping, optional
+        Periods of each material's cell along x and y [Å]; of a large cell if not given.
+
+    Returns
+    -------
+    list of Part
+        Material by material, then what all share; without what `dataset` and `trained` take from another run.
+    """
+    grid = Grid(**config["grid"])
+    predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
+    # The potential and its spread.
+    parts = [
+        Part("predictions", ("evaluation",), 2 * 4 * predicted * config["image"]["pixels"] ** 2 * len(materials)),
+        Part("rest", ("potential", "logs", "figures", "report.html", "samples.csv"), _SMALL_BYTES),
+    ]
+    if "trained" not in config:
+        # The best and the newest checkpoint, and each while it is replaced; the weights are smaller than one.
+        model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
+        parts.insert(0, Part("model", ("model", "checkpoints"), model))
+    return parts if "dataset" in config else [*_data_parts(config, materials, lengths or {}), *parts]
+
+
+def _data_parts(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]]
+) -> list[Part]:
+    """List simulations, samples and data set."""
+    parts, grid = [], Grid(**config["grid"])
+    store, samples = store_bytes(config), grid.rotations * len(grid.thickness_nm)
+    for name in materials:
+        every = orientations(config["seed"], name, grid)
+        periodic = sum(orientation.is_periodic for orientation in every)
+        images = periodic * image_bytes(lengths.get(name, USUAL_CELL), config)
+        slabs = (len(every) - periodic) * samples * sample_bytes(config, 0)
+        parts.append(Part("images", (f"images/{name}", f"slabs/{name}"), images + slabs, passing=True))
+        parts.append(Part("materials", (f"materials/{name}.zarr",), store, passing=True))
+    return [*parts, Part("data set", ("dataset.zarr",), store * len(materials))]
+
+
+def free_bytes(folder: str | Path) -> tuple[int, Path]:
+    """Free disk where a folder is or would be made [bytes], and the nearest folder that exists."""
+    path = Path(folder).absolute()
+    while not path.is_dir():
+        path = path.parent
+    return shutil.disk_usage(path).free, path
+
+
+def remaining_bytes(parts: Iterable[Part], folder: str | Path) -> int:
+    """Disk that parts of a run still need, beside the files that are there already [bytes]."""
+    return sum(max(0, part.size - sum(file_bytes(Path(folder) / path) for path in part.paths)) for part in parts)
+
+
+def check_disk(
+    config: Mapping[str, Any], materials: Sequence[str], folder: str | Path, outputs: Iterable[str] | None = None
+) -> None:
+    """
+    Refuse a run that the disk has no room for.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : sequence of str
+        Materials of the run.
+    folder : path
+        Folder of the run's results; it need not exist.
+    outputs : iterable of str, optional
+        Files that will be made: only parts of the run that hold one of them are counted. All parts if not given.
+
+    Raises
+    ------
+    InputError
+        One line with the disk that is needed and free.
+    """
+    wanted = None if outputs is None else [Path(path).absolute() for path in outputs]
+    if wanted == []:
+        return
+    root = Path(folder).absolute()
+    parts = [
+        part
+        for part in run_parts(config, materials)
+        if wanted is None or any(path.is_relative_to(root / own) for path in wanted for own in part.paths)
+    ]
+    needed, (free, place) = remaining_bytes(parts, root), free_bytes(root)
+    if needed > free:
+        raise InputError(
+            f"disk: found {format_bytes(free)} free in {place}; allowed: at least {format_bytes(needed)}, which "
+            f"{folder} still needs before compression; free some, or plan fewer samples"
+        )

@@ -1,0 +1,169 @@
+"""Time and memory that jobs ask a cluster for, from the configuration alone: upper bounds, without measuring anything.
+
+Imports NumPy and SciPy alone, as the Snakefile does. `iphasenet.planning.plan` measures, and is far closer.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from iphasenet.microscope.optics import Microscope
+from iphasenet.planning.disk import USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
+from iphasenet.simulation.grid import Grid
+
+Config = Mapping[str, Any]
+
+_SHORTEST = 10
+"""Loading the libraries, a slow file system [minutes]."""
+
+_MARGIN = 1.5
+"""Cores differ by about as much."""
+
+_TILT_SECONDS = 49_000 / (64**2 * 0.797**2 * 1500 / 0.025**2)
+"""
+Of a tilt over window² x aperture radius² (together the number of plane waves) x thickness / pixel²: as estimated for
+LiCoO2, the slowest of the five crystals, in config/config.yaml on one core (docs/benchmarks.md) [s].
+"""
+
+_SAMPLE_SECONDS = 0.045 / 256**2
+"""To render and write a pixel of a sample: docs/dataset.md [s]."""
+
+_COPIED = 20e6
+"""Bytes that a slow file system copies in a second."""
+
+_STEP_SECONDS = 8e-6 / 12
+"""Of one core in a training step, over pixels and feature_size: docs/training.md [s]."""
+
+_GPU_CORES = 40
+"""Cores that one GPU replaces, at least: an assumption."""
+
+_VALIDATION = 1 / 3
+"""A prediction over a training step."""
+
+_SCORE_SECONDS = 5.6e-6
+"""To score a pixel of a noisy image, of the network and of all baselines: docs/evaluation.md [s]."""
+
+_STEP_BYTES = 210
+"""What a step keeps for its gradients, over pixels and feature_size, in single precision."""
+
+_WEIGHT_BYTES = 16 * 11_500
+"""Weights, gradients and two moments, over feature_size²."""
+
+_PROCESS_BYTES = 700e6
+"""Python and torch."""
+
+
+def images_minutes(config: Config) -> int:
+    """Run time of a job of rule simulate_images [minutes]."""
+    tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
+    return _minutes(tilts * _tilt_seconds(config))
+
+
+def windows_minutes(config: Config) -> int:
+    """Run time of a job of rule compare_windows, which simulates one tilt in several windows [minutes]."""
+    return _minutes(sum(factor**2 for factor in config["evaluation"]["window_factors"]) * _tilt_seconds(config))
+
+
+def simulation_mb(config: Config) -> int:
+    """Memory of a job that simulates: what multislice may use, and Python with torch [MB]."""
+    return math.ceil(config["simulation"]["multislice"]["memory_mb"]) + 1000
+
+
+def rendering_minutes(config: Config) -> int:
+    """Run time of a job of rule render_samples [minutes]."""
+    samples = sum(material_samples(Grid(**config["grid"])).values())
+    return _minutes(samples * config["image"]["pixels"] ** 2 * _SAMPLE_SECONDS * 2)
+
+
+def rendering_mb(config: Config) -> int:
+    """Memory of a job of rule render_samples: all images of a material, and some samples [MB]."""
+    images = config["grid"]["tilts"] * image_bytes(USUAL_CELL, config)
+    samples = 10 * sample_bytes(config, len(config["noise"]["evaluation_doses"]))
+    return 1500 + math.ceil((images + samples) / 1e6)
+
+
+def assembly_minutes(config: Config, materials: int) -> int:
+    """Run time of a job that copies or reads the whole data set [minutes]."""
+    return _minutes(materials * store_bytes(config) / _COPIED)
+
+
+def training_minutes(config: Config, materials: int) -> int:
+    """Run time of the training, `jobs.training_minutes` if that is a number [minutes]."""
+    jobs, settings = config["jobs"], config["training"]
+    if jobs["training_minutes"] != "auto":
+        return int(jobs["training_minutes"])
+    samples = material_samples(Grid(**config["grid"]))
+    crops = samples["train"] * settings["crops_per_sample"] * settings["crop_pixels"] ** 2
+    images = samples["validation"] * len(config["noise"]["evaluation_doses"]) * config["image"]["pixels"] ** 2
+    work = settings["epochs"] * materials * (crops + _VALIDATION * images) * _STEP_SECONDS
+    return _minutes(work * config["model"]["feature_size"] / _speed(config) * 2)
+
+
+def training_mb(config: Config, materials: int) -> int:
+    """Memory of the training on each of its machines, `jobs.training_mem_mb` if that is a number [MB]."""
+    jobs, settings = config["jobs"], config["training"]
+    if jobs["training_mem_mb"] != "auto":
+        return int(jobs["training_mem_mb"])
+    samples, doses = material_samples(Grid(**config["grid"])), len(config["noise"]["evaluation_doses"])
+    process = _PROCESS_BYTES
+    if not jobs["training_stream"]:
+        train, validation = (
+            samples["train"] * sample_bytes(config, 0),
+            samples["validation"] * sample_bytes(config, doses),
+        )
+        process += materials * (train + validation)
+    if not jobs["training_gpus"]:
+        width, share = config["model"]["feature_size"], settings["batch_size"] / training_processes(config)
+        process += _WEIGHT_BYTES * width**2 + _STEP_BYTES * width * math.ceil(share) * settings["crop_pixels"] ** 2
+    return math.ceil(1.3 * jobs["training_processes"] * process / 1e6)
+
+
+def prediction_minutes(config: Config) -> int:
+    """Run time of a job that predicts the test samples of one material [minutes]."""
+    pixels = _test_images(config) * config["evaluation"]["turns"] * config["image"]["pixels"] ** 2
+    speed = _GPU_CORES if config["jobs"]["simulation_gpus"] else config["jobs"]["evaluation_threads"]
+    return _minutes(pixels * _VALIDATION * _STEP_SECONDS * config["model"]["feature_size"] / speed * 2)
+
+
+def scoring_minutes(config: Config) -> int:
+    """Run time of a job that scores the predictions of one material [minutes]."""
+    return _minutes(_test_images(config) * config["image"]["pixels"] ** 2 * _SCORE_SECONDS * 2)
+
+
+def evaluation_mb(config: Config) -> int:
+    """Memory of a job that predicts or scores the test samples of one material [MB]."""
+    doses = len(config["noise"]["evaluation_doses"])
+    samples = material_samples(Grid(**config["grid"]))["test"]
+    # Predictions with their spread, in single precision, and once more where they are put together.
+    predicted = 2 * 2 * 4 * doses * config["image"]["pixels"] ** 2
+    batch = _STEP_BYTES * config["model"]["feature_size"] * config["image"]["pixels"] ** 2
+    return math.ceil(1.3 * (_PROCESS_BYTES + samples * (sample_bytes(config, doses) + predicted) + batch) / 1e6)
+
+
+def training_processes(config: Config) -> int:
+    """Training processes on all machines."""
+    return int(config["jobs"]["training_processes"] * config["jobs"]["training_nodes"])
+
+
+def _tilt_seconds(config: Config) -> float:
+    """Of one tilt on one core."""
+    optics, numerics = Microscope(**config["optics"]), config["simulation"]["multislice"]
+    waves = (numerics["window_angstrom"] * optics.frequency(optics.semiangle_mrad)) ** 2
+    thickness = 10 * max(config["grid"]["thickness_nm"])
+    return float(_TILT_SECONDS * waves * thickness / numerics["sampling_angstrom"] ** 2)
+
+
+def _test_images(config: Config) -> int:
+    """Noisy images of a material's test samples."""
+    return material_samples(Grid(**config["grid"]))["test"] * len(config["noise"]["evaluation_doses"])
+
+
+def _speed(config: Config) -> float:
+    """Cores that the training has, or that its GPUs replace."""
+    jobs = config["jobs"]
+    each = jobs["training_gpus"] * _GPU_CORES or jobs["training_threads"]
+    return float(each * jobs["training_nodes"])
+
+
+def _minutes(seconds: float) -> int:
+    return _SHORTEST + math.ceil(_MARGIN * seconds / 60)

@@ -1,0 +1,212 @@
+"""What a run takes from other runs: they must be there, hold it, and have been made as this run says."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iphasenet.base.errors import InputError
+from iphasenet.planning.configuration_form import one_form
+
+WEIGHTS = "model/weights.safetensors"
+"""A run's network, below its results."""
+
+_FIRST = {"dataset": "dataset.zarr", "trained": WEIGHTS, "compare": "evaluation/summary.json"}
+"""What each key takes of a run first: it is what runs that are offered have."""
+
+_LONGEST_HEADER = 100_000_000
+"""Bytes that safetensors allows a header."""
+
+
+def check_other_runs(
+    config: Mapping[str, Any],
+    materials: Sequence[str],
+    batches: Callable[[str], Sequence[int]],
+    schema: str | Path,
+    results: Path = Path("results"),
+) -> None:
+    """
+    Refuse names of runs that are not there, runs that lack what this one reads, and settings that are not theirs.
+
+    Snakemake leaves jobs out whose input nobody makes, and all their other changes, while their outputs are there.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration in its one form (`iphasenet.planning.configuration_form.one_form`), with a zone axis a material.
+    materials : sequence of str
+        Materials of the run.
+    batches : callable
+        Says the numbers of a material's simulation jobs.
+    schema : path
+        JSON schema (YAML) of the configuration.
+    results : path
+        Folder of all runs.
+
+    Raises
+    ------
+    InputError
+        One line that names the key, what was found and what is allowed.
+    """
+    named = [(key, config[key]) for key in ("dataset", "trained") if key in config]
+    named += [("compare", name) for name in config.get("compare", []) if name != config["run"]]
+    for key, name in named:
+        if not (results / name / _FIRST[key]).exists():
+            there = sorted(path.name for path in results.glob("*") if (path / _FIRST[key]).exists())
+            raise InputError(
+                f"configuration: {key}: found {name!r}, a run without {results / name / _FIRST[key]}; allowed: runs "
+                f"that have theirs, {', '.join(there) or 'of which there are none'}"
+            )
+        if key == "dataset":
+            _check_settings(config, materials, schema, results / name)
+        if key == "trained":
+            _check_image(config, schema, results / name)
+        missing = [file for file in _needed(key, config, materials, batches) if not (results / name / file).exists()]
+        if missing:
+            hint = ", simulated with this run's jobs.tilts_per_job" if missing[0].startswith("images") else ""
+            raise InputError(
+                f"configuration: {key}: found {name!r}, which lacks {missing[0]} ({len(missing)} missing); allowed: a "
+                f"run that ended{hint}"
+            )
+
+
+def _needed(
+    key: str, config: Mapping[str, Any], materials: Sequence[str], batches: Callable[[str], Sequence[int]]
+) -> Iterator[str]:
+    """Files that this run reads of another one's results."""
+    if key == "trained":
+        yield from ("evaluation/baselines.npz", "dataset.zarr/zarr.json")
+    elif key == "compare":
+        yield "evaluation/samples.parquet"
+    else:
+        if "storage" in config:
+            yield "storage.json"
+        for material in materials:
+            yield from (f"potential/{material}.npz", f"materials/{material}.zarr/zarr.json")
+            if config["training"]["source"] == "rendered":
+                yield from (f"images/{material}/batch{number}.npz" for number in batches(material))
+
+
+def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) -> dict[str, Any]:
+    """
+    Take the part of a configuration that the data set depends on.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration with a zone axis a material.
+    materials : sequence of str
+        Materials of the run.
+    """
+    keys = ("run", "seed", "grid", "image", "optics")
+    noise, simulation = config["noise"], config["simulation"]
+    return {
+        **{key: config[key] for key in keys},
+        "materials": {name: config["materials"][name] for name in materials},
+        "simulation": {
+            "parametrization": simulation["parametrization"],
+            "multislice": {key: value for key, value in simulation["multislice"].items() if key != "memory_mb"},
+        },
+        "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
+    }
+
+
+def _recorded(run: Path, schema: str | Path) -> dict[str, Any]:
+    """Read the configuration that a run's data set was made with, in its one form; nothing where it does not say."""
+    return one_form(_read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration"), schema)
+
+
+def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema: str | Path, run: Path) -> None:
+    """Refuse settings that are not those of another run's data set: they would have no effect."""
+    recorded = _recorded(run, schema)
+    if not recorded:
+        # Whoever opens the store says what is wrong with it.
+        return
+    if set(materials) != set(recorded.get("materials", materials)):
+        raise InputError(
+            f"configuration: select: found {', '.join(materials)}; allowed: all crystals of the data set of "
+            f"{run.name!r} (dataset), {', '.join(recorded['materials'])}"
+        )
+    now = dict(_flat(recorded_configuration(config, materials)))
+    then = dict(_flat(recorded))
+    differing = [key for key in sorted(now.keys() | then.keys()) if key != "run" and now.get(key) != then.get(key)]
+    if differing:
+        first = differing[0]
+        others = f"; so do {', '.join(differing[1:6])}{' ...' * (len(differing) > 6)}" if differing[1:] else ""
+        raise InputError(
+            f"configuration: {first}: found {now.get(first, 'nothing')}, which contradicts the data set of "
+            f"{run.name!r} (dataset){others}; allowed: as that was made, {then.get(first, 'without it')}"
+        )
+
+
+def _check_image(config: Mapping[str, Any], schema: str | Path, run: Path) -> None:
+    """Refuse images of another size or pixel than those that another run's network and baselines were made on."""
+    then: Mapping[str, Any] = _recorded(run, schema).get("image", {})
+    for key in ("sampling_angstrom", "pixels"):
+        if key in then and config["image"][key] != then[key]:
+            raise InputError(
+                f"configuration: image.{key}: found {config['image'][key]}, which contradicts the network and the "
+                f"baselines of {run.name!r} (trained); allowed: as they were made, {then[key]}"
+            )
+
+
+def trained_settings(config: Mapping[str, Any], schema: str | Path, results: Path = Path("results")) -> dict[str, Any]:
+    """
+    Find out how the network was made that a run takes from another one.
+
+    Parameters
+    ----------
+    config, schema, results
+        As in `check_other_runs`.
+
+    Returns
+    -------
+    dict
+        Sections of the configuration as that training had them: what this run says of training has no effect. Nothing
+        where the run trains itself, or the weights do not say.
+    """
+    if "trained" not in config:
+        return {}
+    described = described_weights(results / config["trained"] / WEIGHTS)
+    if not described:
+        return {}
+    found = {key: {**config[key], **_common(config[key], described[key])} for key in ("model", "training")}
+    found["noise"] = {**config["noise"], "training_dose": described["noise"]["dose"]}
+    return one_form(found, schema)
+
+
+def _common(section: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in described.items() if key in section}
+
+
+def described_weights(weights: Path) -> dict[str, Any]:
+    """Read what weights say of their training, without torch; nothing where they do not."""
+    try:
+        with weights.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
+        found = json.loads(header["__metadata__"]["description"])
+        complete = all(isinstance(found[key], dict) for key in ("model", "training", "noise"))
+        return found if complete and found["noise"]["dose"] else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a part of a JSON file; nothing where it is not there."""
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by their keys, joined with points."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _flat(child, f"{path}.{key}" if path else key)
+    else:
+        yield path, value

@@ -1,0 +1,233 @@
+"""What a run will cost on this machine, before it starts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.planning.configuration import potential_image_sampling
+from iphasenet.planning.disk import Part, free_bytes, material_samples, remaining_bytes, run_parts
+from iphasenet.planning.rendering_cost import estimate_rendering
+from iphasenet.planning.run_jobs import run_jobs
+from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
+from iphasenet.simulation.grid import Grid, Split, orientations, samples
+
+if TYPE_CHECKING:
+    from iphasenet.planning.training_cost import TrainingCost
+
+_PROCESS_BYTES = 600_000_000
+"""Python and torch in a simulation job, at most [bytes]."""
+
+_LAUNCHER_BYTES = 300_000_000
+"""The process that starts and watches those of the training [bytes]."""
+
+
+@dataclass(frozen=True)
+class MaterialPlan:
+    """
+    Work on one material.
+
+    Attributes
+    ----------
+    name : str
+        Name of the material.
+    lengths : (float, float)
+        Periods of its cell along x and y [Å].
+    jobs, slabs : int
+        Simulation jobs of periodic images, and of slabs of atoms, whose time is not estimated.
+    tilt : TiltCost, optional
+        One tilt of periodic images, if there is any.
+    longest_job, simulation, rendering : float
+        Estimated times of one core: a full simulation job, all of them, all samples [s].
+    """
+
+    name: str
+    lengths: tuple[float, float]
+    jobs: int
+    slabs: int
+    tilt: TiltCost | None
+    longest_job: float
+    simulation: float
+    rendering: float
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """
+    Work, memory and disk of a run.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run.
+    cores : int
+        Cores that it may use.
+    device : str
+        Torch device of the simulations.
+    samples : dict of int
+        Samples of all materials in each split.
+    crystals : int
+        Materials of the run.
+    materials : tuple of MaterialPlan
+        Work of the simulation; none where the data set is another run's.
+    training : TrainingCost, optional
+        Work of the network; none where it is another run's.
+    parts : tuple of Part
+        Disk, not compressed.
+    needed, free : int
+        Disk that is still to be filled, and that is free [bytes].
+    place : path
+        Where it was looked for.
+    job_bytes, training_bytes, reserved_bytes : float
+        Memory of a simulation job at most, of all processes of the training, and what it reserves [bytes].
+    training_gpus : int
+        GPUs that the training reserves.
+    jobs : dict of int
+        Jobs of the whole run by rule.
+    """
+
+    run: str
+    cores: int
+    device: str
+    samples: dict[Split, int]
+    crystals: int
+    materials: tuple[MaterialPlan, ...]
+    training: "TrainingCost | None"
+    parts: tuple[Part, ...]
+    needed: int
+    free: int
+    place: Path
+    job_bytes: float
+    training_bytes: float
+    reserved_bytes: float
+    training_gpus: int
+    jobs: dict[str, int]
+
+    @property
+    def simulation(self) -> tuple[float, float]:
+        """Time of all simulations: of one core, and on the cores [s]."""
+        return self._shared([m.simulation for m in self.materials], [m.longest_job for m in self.materials])
+
+    @property
+    def rendering(self) -> tuple[float, float]:
+        """Time of all samples: of one core, and on the cores [s]."""
+        times = [m.rendering for m in self.materials]
+        return self._shared(times, times)
+
+    def _shared(self, times: Sequence[float], jobs: Sequence[float]) -> tuple[float, float]:
+        return sum(times), max([sum(times) / self.cores, *jobs])
+
+
+def make_plan(
+    config: Mapping[str, Any],
+    materials: Sequence[str],
+    cores: int,
+    startup: float,
+    results: str | Path,
+) -> RunPlan:
+    """
+    Plan a run: measure a little of every material's simulation and of the training, count the rest.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : sequence of str
+        Materials of the run.
+    cores : int
+        Cores that the run may use.
+    startup : float
+        Time of one core that a job takes to start [s].
+    results : path
+        Folder of the run's results; it need not exist.
+
+    Returns
+    -------
+    RunPlan
+        Of the whole run, whatever is already there, without what `dataset` and `trained` take from another one;
+        InputError where a job would raise one.
+    """
+    device = choose_device(config["simulation"]["device"])
+    # As the workflow's simulation jobs.
+    with use_threads(1):
+        simulated = () if "dataset" in config else materials
+        plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
+    parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
+    training, jobs = None, config["jobs"]
+    if "trained" not in config:
+        # Loading the network's libraries takes seconds, and no simulation job does.
+        from iphasenet.planning.training_cost import estimate_training
+
+        training = estimate_training(config, len(materials), cores)
+    free, place = free_bytes(results)
+    return RunPlan(
+        run=config["run"],
+        cores=cores,
+        device=device,
+        samples={split: count * len(materials) for split, count in material_samples(Grid(**config["grid"])).items()},
+        crystals=len(materials),
+        materials=plans,
+        training=training,
+        parts=tuple(parts),
+        needed=remaining_bytes(parts, results),
+        free=free,
+        place=place,
+        job_bytes=1e6 * config["simulation"]["multislice"]["memory_mb"] + _PROCESS_BYTES,
+        training_bytes=0.0 if training is None else _training_bytes(training, jobs),
+        reserved_bytes=1e6 * jobs["training_mem_mb"],
+        training_gpus=jobs["training_gpus"],
+        jobs={rule: len(names) for rule, names in run_jobs(config, materials).items()},
+    )
+
+
+def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
+    """Memory of all processes of the training [bytes]; with GPUs, the processor's holds the data alone."""
+    process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
+    return float(jobs["training_processes"] * process + _LAUNCHER_BYTES)
+
+
+def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: float) -> MaterialPlan:
+    settings, simulation, grid = config["materials"][name], config["simulation"], Grid(**config["grid"])
+    numerics, size = Numerics(**simulation["multislice"]), config["jobs"]["tilts_per_job"]
+    with _named(f"potential of {name}"):
+        potential = sampled_potential(
+            crystal_cell(settings),
+            numerics.sampling_angstrom,
+            potential_image_sampling(config),
+            simulation["parametrization"],
+            settings.get("rms_displacement_angstrom"),
+        )
+    every = orientations(config["seed"], name, grid)
+    periodic = [orientation for orientation in every if orientation.is_periodic]
+    tilt = None
+    if periodic:
+        thicknesses = [10 * thickness for thickness in grid.thickness_nm]
+        first, microscope = periodic[0], Microscope(**config["optics"])
+        with _named(f"images of {name}"):
+            tilt = estimate_tilt(potential, microscope, numerics, thicknesses, first.tilt, first.rotations_deg, device)
+    jobs, each = len({orientation.index // size for orientation in periodic}), 0.0 if tilt is None else tilt.seconds
+    return MaterialPlan(
+        name,
+        (potential.lengths[0], potential.lengths[1]),
+        jobs,
+        len(every) - len(periodic),
+        tilt,
+        longest_job=startup + min(size, len(periodic)) * each,
+        simulation=jobs * startup + len(periodic) * each,
+        rendering=startup + estimate_rendering(config, name, samples(config["seed"], name, grid), potential),
+    )
+
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Say which stage would refuse its input."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{stage}: {error}") from error

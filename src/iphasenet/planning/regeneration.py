@@ -1,0 +1,189 @@
+"""One sample of a data set again, from its crystal structure alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from iphasenet.base.devices import use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.microscope.acquisition import Acquisition, FixedNoise
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.planning.configuration import potential_image_sampling
+from iphasenet.simulation.grid import Grid, Sample, samples
+from iphasenet.simulation.noise import fixed_noise
+from iphasenet.simulation.rendering import Image, Rendered, render_sample
+from iphasenet.simulation.slabs import simulate_slabs
+from iphasenet.simulation.specimen import Progress
+
+
+@dataclass(frozen=True)
+class Remade:
+    """
+    A sample made again.
+
+    Attributes
+    ----------
+    material : str
+        Its crystal.
+    rendered : Rendered
+        Noise-free images, potential and metadata.
+    noisy_segments : (dose, 4, y, x) float16 array, or None
+        Images with fixed noise of a validation or test sample.
+    """
+
+    material: str
+    rendered: Rendered
+    noisy_segments: NDArray[np.float16] | None
+
+
+def find_sample(configuration: Mapping[str, Any], sample_id: str) -> tuple[str, Sample]:
+    """
+    Find a sample in the plan of a data set.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Configuration that the data set's root attributes hold.
+    sample_id : str
+        Name of the sample.
+
+    Returns
+    -------
+    material : str
+        Name of its material.
+    sample : Sample
+        Its tilt, rotation, thickness and offset.
+
+    Raises
+    ------
+    InputError
+        Where there is no such sample.
+    """
+    grid = Grid(**configuration["grid"])
+    for material in configuration["materials"]:
+        if sample_id.startswith(f"{material}-tilt"):
+            planned = samples(configuration["seed"], material, grid)
+            for sample in planned:
+                if sample.sample_id == sample_id:
+                    return material, sample
+            raise InputError(
+                f"sample: found {sample_id!r}; allowed: {planned[0].sample_id} ... {planned[-1].sample_id}"
+            )
+    allowed = ", ".join(configuration["materials"])
+    raise InputError(f"sample: found {sample_id!r}; allowed: MATERIAL-tilt... of {allowed}")
+
+
+def remake_sample(
+    configuration: Mapping[str, Any],
+    sample_id: str,
+    folder: Path = Path(),
+    device: str = "cpu",
+    memory_mb: float = 2000.0,
+    progress: Progress | None = None,
+) -> Remade:
+    """
+    Simulate, render and add noise for one sample, as the workflow did.
+
+    The bytes are those of the data set where processor, library versions and device are the same.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Configuration that the data set's root attributes hold.
+    sample_id : str
+        Name of the sample.
+    folder : Path
+        Folder that the paths of the structures are relative to.
+    device : str
+        Torch device.
+    memory_mb : float
+        Memory for the waves [MB].
+    progress : callable, optional
+        Called with the number of plane waves done so far and that of all.
+
+    Returns
+    -------
+    Remade
+        The sample.
+    """
+    material, sample = find_sample(configuration, sample_id)
+    crystal = configuration["materials"][material]
+    cell = crystal_cell(crystal, folder)
+    recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
+    # As in the workflow: sums are taken in the same order.
+    with use_threads(1):
+        rendered = recipe.periodic() if sample.orientation.is_periodic else recipe.slab()
+    noisy = None
+    if sample.orientation.split != "train":
+        settings = configuration["noise"]
+        noise = FixedNoise(settings["evaluation_doses"], Acquisition(**settings["acquisition"]))
+        noisy = fixed_noise(rendered.segments, sample, noise, recipe.image, configuration["seed"], material)
+    return Remade(material, rendered, noisy)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What one sample is made of, as the workflow's jobs read it from the configuration."""
+
+    configuration: Mapping[str, Any]
+    material: str
+    sample: Sample
+    cell: Atoms
+    device: str
+    memory_mb: float
+    progress: Progress | None
+
+    @property
+    def image(self) -> Image:
+        return Image(**self.configuration["image"])
+
+    @property
+    def microscope(self) -> Microscope:
+        return Microscope(**self.configuration["optics"])
+
+    @property
+    def numerics(self) -> Numerics:
+        return Numerics(**self.configuration["simulation"]["multislice"], memory_mb=self.memory_mb)
+
+    @property
+    def atoms(self) -> tuple[str, Mapping[str, float] | None]:
+        """Parametrization of the potential, and thermal displacements [Å]."""
+        displacements = self.configuration["materials"][self.material].get("rms_displacement_angstrom")
+        return self.configuration["simulation"]["parametrization"], displacements
+
+    def periodic(self) -> Rendered:
+        """Simulate all rotations and thicknesses of the tilt, and render one."""
+        finest = potential_image_sampling(self.configuration)
+        potential = sampled_potential(self.cell, self.numerics.sampling_angstrom, finest, *self.atoms)
+        images = simulate_images(
+            potential,
+            self.microscope,
+            self.numerics,
+            [10 * thickness for thickness in Grid(**self.configuration["grid"]).thickness_nm],
+            self.sample.orientation.tilt,
+            self.sample.orientation.rotations_deg,
+            self.device,
+            progress=self.progress,
+        )
+        slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
+        return render_sample(self.sample, images, potential, slicing, self.image)
+
+    def slab(self) -> Rendered:
+        """Simulate all thicknesses of the rotation, and take one."""
+        planned = [
+            other
+            for other in samples(self.configuration["seed"], self.material, Grid(**self.configuration["grid"]))
+            if (other.orientation, other.rotation_index) == (self.sample.orientation, self.sample.rotation_index)
+        ]
+        made = simulate_slabs(
+            planned, self.cell, self.microscope, self.numerics, self.image, *self.atoms, self.device, self.progress
+        )
+        return list(made)[planned.index(self.sample)]

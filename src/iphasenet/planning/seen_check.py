@@ -1,0 +1,49 @@
+"""Whether another run's network has seen all that a run would test it on: said before anything is simulated."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iphasenet.base.errors import InputError, InputWarning
+from iphasenet.crystal.identity import CrystalIdentity, structure_hash
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.planning.other_runs import WEIGHTS, described_weights
+from iphasenet.simulation.grid import Grid, samples
+from iphasenet.training.seen import nothing_new, planned_coordinates, unseen, what_is_new
+
+
+def check_unseen(config: Mapping[str, Any], materials: Sequence[str], results: Path = Path("results")) -> None:
+    """
+    Refuse a run whose planned test samples another run's network has all seen.
+
+    Parameters
+    ----------
+    config : mapping
+        Configuration with `trained`, and a zone axis a material.
+    materials : sequence of str
+        Materials of the run.
+    results : path
+        Folder of all runs.
+
+    Raises
+    ------
+    InputError
+        One line. Nothing is said where the weights do not say what they have seen, or one sample is new: the
+        evaluation counts them.
+    """
+    seen = described_weights(results / config["trained"] / WEIGHTS).get("seen")
+    if seen is None:
+        return
+    count = 0
+    for name in materials:
+        every = samples(config["seed"], name, Grid(**config["grid"]))
+        planned = [sample for sample in every if sample.orientation.split == "test"]
+        with warnings.catch_warnings():
+            # The job that computes the potential says them.
+            warnings.simplefilter("ignore", InputWarning)
+            crystal = CrystalIdentity(name, structure_hash(crystal_cell(config["materials"][name])))
+        if len(unseen(what_is_new(seen, crystal, planned_coordinates(planned)))):
+            return
+        count += len(planned)
+    raise InputError(f"trained: {config['trained']}: {nothing_new(count)}")

@@ -1,0 +1,245 @@
+"""Cost of a simulation, from a few seconds of its own work on this machine.
+
+One batch of plane waves passes a few slices, or one block a few products of its transfer matrix, and the detection of
+one block is done in full. The rest is counting: slices and waves, or the multiplications that
+`iphasenet.multislice.transfer_matrix` weighs.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import Block, batches, probe_blocks, window_cells
+from iphasenet.multislice.detection import detector_weights, illuminations, image_grid, intensity
+from iphasenet.multislice.memory import MATRICES, waves_together
+from iphasenet.multislice.numerics import Numerics, cell_grid, check_band, exit_planes
+from iphasenet.multislice.propagation import transmission_functions
+from iphasenet.multislice.scattering_matrix import Crystal, columns, matrix_columns
+from iphasenet.multislice.transfer_matrix import Passage, best_passage
+
+Clock = Callable[[], float]
+
+_MULTIPLICATIONS = 2e9
+"""Of a block that is measured in full, about half a second; of a larger one, one product of two matrices is."""
+
+_POINTS = 2e7
+"""Points of all waves and slices that are measured: about a second."""
+
+_SLICES = 4
+"""Slices that are measured at least."""
+
+
+@dataclass(frozen=True)
+class TiltCost:
+    """
+    What one tilt of a crystal takes.
+
+    Attributes
+    ----------
+    waves : int
+        Plane waves of the probe.
+    slices : int
+        Slices of the thickest slab.
+    by_matrices : int
+        Plane waves that pass by transfer matrices; the others are transformed slice by slice.
+    seconds : float
+        Estimated time of one tilt [s].
+    """
+
+    waves: int
+    slices: int
+    by_matrices: int
+    seconds: float
+
+    @property
+    def method(self) -> str:
+        """How the waves pass the crystal."""
+        if self.by_matrices == self.waves:
+            return "matrices"
+        return "mixed" if self.by_matrices else "FFT"
+
+
+def device_clock(device: str) -> Clock:
+    """Clock [s] for work of one thread: the processor's, which other programs do not slow, or a GPU's wall time."""
+    if device == "cpu":
+        return time.process_time
+
+    def synchronised() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return synchronised
+
+
+def timed(work: Callable[[], object], clock: Clock, repeats: int = 5) -> float:
+    """Time of some work [s]: of its first run if that is long, else the median of `repeats` more at most."""
+    times: list[float] = []
+    while len(times) <= repeats and sum(times) < 1:
+        started = clock()
+        work()
+        times.append(clock() - started)
+    return float(np.median(times[1:] or times))
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """What `iphasenet.multislice.periodic_images.simulate_images` prepares before its first wave."""
+
+    microscope: Microscope
+    rotations: Sequence[float]
+    crystal: Crystal
+    blocks: Sequence[Block]
+    exits: Sequence[int]
+    pixel: tuple[float, float]
+    reach: float
+    size: tuple[int, int]
+    together: int
+
+
+def estimate_tilt(
+    potential: CrystalPotential,
+    microscope: Microscope,
+    numerics: Numerics,
+    thicknesses: Sequence[float],
+    tilt: tuple[float, float],
+    rotations: Sequence[float],
+    device: str = "cpu",
+) -> TiltCost:
+    """
+    Estimate the time of `iphasenet.multislice.periodic_images.simulate_images`, whose arguments these are.
+
+    Returns
+    -------
+    TiltCost
+        For the number of threads that torch uses now; InputError where the simulation raises one.
+    """
+    clock = device_clock(device)
+    started = clock()
+    simulation = _prepare(potential, microscope, numerics, thicknesses, tilt, rotations, device)
+    blocks = simulation.blocks
+    plans = passages(blocks, simulation.crystal, simulation.exits, MATRICES * 1e6 * numerics.memory_mb)
+    total = clock() - started
+    multiplied = [(block, *plan) for block, plan in zip(blocks, plans, strict=True) if plan is not None]
+    transformed = [block for block, plan in zip(blocks, plans, strict=True) if plan is None]
+    if multiplied:
+        total += _by_matrices(multiplied, simulation, clock)
+    if transformed:
+        total += _by_transforms(transformed, simulation, clock)
+    total += len(blocks) * _detection(simulation, clock)
+    waves = sum(len(block.orders) for block in blocks)
+    return TiltCost(waves, simulation.exits[-1], sum(len(block.orders) for block, *_ in multiplied), total)
+
+
+def _prepare(
+    potential: CrystalPotential,
+    microscope: Microscope,
+    numerics: Numerics,
+    thicknesses: Sequence[float],
+    tilt: tuple[float, float],
+    rotations: Sequence[float],
+    device: str,
+) -> _Simulation:
+    (a, b, _), memory = potential.lengths, numerics.memory_mb
+    grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
+    check_band(microscope, grid)
+    slicing = potential.slicing(numerics.slice_thickness_angstrom)
+    exits = exit_planes(thicknesses, slicing)
+    cells = window_cells((a, b), numerics.window_angstrom)
+    pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
+    _, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
+    blocks = probe_blocks((a, b), cells, microscope, potential.translations)
+    reach = microscope.detector_reach + max(pixel)
+    beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
+    images, points, kind = len(rotations) * len(microscope.channels), size[0] * size[1], torch.float32
+    together = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, kind, device)
+    slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=kind, device=device)
+    coefficients = transmission_functions(slices, grid, microscope.interaction_constant)
+    wavelength, heights = microscope.wavelength, slicing.thicknesses.tolist()
+    crystal = Crystal(grid, coefficients, heights, wavelength, tilt, potential.translations)
+    return _Simulation(microscope, rotations, crystal, blocks, exits, pixel, reach, size, together)
+
+
+def passages(
+    blocks: Sequence[Block], crystal: Crystal, exits: Sequence[int], memory: float
+) -> list[tuple[Passage, int] | None]:
+    """Passage of each block by transfer matrices and its beams; None where `scattering.columns` transforms."""
+    size = crystal.coefficients.element_size()
+    found: list[tuple[Passage, int] | None] = []
+    for block in blocks:
+        beams = len(crystal.beams(block, crystal.grid.band_limit))
+        plan = best_passage(exits, len(crystal.coefficients), beams, len(block.orders), crystal.grid)
+        fits = plan is not None and plan.matrices * beams**2 * size <= memory
+        found.append((plan, beams) if plan is not None and fits else None)
+    return found
+
+
+def _multiplications(plan: Passage, beams: int, waves: int) -> float:
+    """Complex multiply-adds of a passage (`iphasenet.multislice.transfer_matrix.best_passage`)."""
+    return float(beams) ** 3 * (plan.slices - 1 + plan.squarings) + float(beams) ** 2 * waves * plan.products
+
+
+def _shortened(plan: Passage) -> Passage:
+    """Product of two matrices, and its share of the products of matrices with waves."""
+    slices = min(2, plan.slices)
+    shares = max(1, round(plan.products / max(1, plan.slices - 1 + plan.squarings)))
+    return Passage(slices, 2 - slices, (((0,) * shares, 0),))
+
+
+def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: _Simulation, clock: Clock) -> float:
+    """Time of all blocks that pass by transfer matrices [s]."""
+    crystal, reach = simulation.crystal, simulation.reach
+    block, plan, beams = planned[len(planned) // 2]
+    whole = _multiplications(plan, beams, len(block.orders))
+    short = plan if whole < _MULTIPLICATIONS else _shortened(plan)
+    # No product at all: what a block takes beside its multiplications.
+    bare = Passage(1, 0, (((), 0),))
+
+    def passing(plan: Passage) -> None:
+        matrix_columns(block, crystal.beams(block, crystal.grid.band_limit), crystal, plan, reach)
+
+    fixed = timed(lambda: passing(bare), clock)
+    each = (timed(lambda: passing(short), clock) - fixed) / _multiplications(short, beams, len(block.orders))
+    every = sum(_multiplications(plan, beams, len(block.orders)) for block, plan, beams in planned)
+    return len(planned) * fixed + max(0.0, each) * every
+
+
+def _by_transforms(blocks: Sequence[Block], simulation: _Simulation, clock: Clock) -> float:
+    """Time of all blocks that are transformed slice by slice [s]."""
+    crystal, exits = simulation.crystal, simulation.exits
+    reach, together = simulation.reach, simulation.together
+    groups = list(batches(blocks, together))
+    group = groups[len(groups) // 2]
+    waves = sum(len(block.orders) for block in group)
+    points = waves * crystal.grid.gpts[0] * crystal.grid.gpts[1]
+    slices = min(exits[-1], 1 + max(_SLICES, round(_POINTS / points)))
+
+    def passing(count: int) -> float:
+        # No memory for matrices: all are transformed.
+        return timed(lambda: list(columns(group, crystal, [count], reach, together, 0.0)), clock)
+
+    first, last = passing(1), passing(slices)
+    each = (last - first) / (slices - 1) if slices > 1 else first
+    share = sum(len(block.orders) for block in blocks) / waves
+    return len(groups) * max(0.0, first - each) + share * exits[-1] * each
+
+
+def _detection(simulation: _Simulation, clock: Clock) -> float:
+    """Time that the intensities of one block take [s]."""
+    crystal, microscope, rotations = simulation.crystal, simulation.microscope, simulation.rotations
+    block, lengths = simulation.blocks[len(simulation.blocks) // 2], crystal.grid.lengths
+    orders = crystal.beams(block, simulation.reach)
+    shape, device = (len(simulation.exits), len(block.orders), len(orders)), crystal.coefficients.device
+    matrix = torch.randn(shape, dtype=crystal.coefficients.dtype, device=device)
+
+    def work() -> None:
+        lit = illuminations(block, microscope, lengths, rotations)
+        weights = detector_weights(orders, block, microscope, lengths, simulation.pixel, rotations, matrix)
+        intensity(matrix, block, lit, weights, simulation.size)
+
+    return timed(work, clock) if len(orders) else 0.0

@@ -1,0 +1,240 @@
+"""Time and memory of training, from one step of the network on a few pixels."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iphasenet.base.devices import use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.network.losses import training_loss
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.planning.disk import material_samples, sample_bytes
+from iphasenet.planning.job_resources import training_processes
+from iphasenet.planning.tilt_cost import Clock, device_clock, timed
+from iphasenet.simulation.grid import Grid
+from iphasenet.simulation.noise import record
+from iphasenet.training.crops import EpochSampler
+
+_SIDES = (64, 128)
+"""Largest sides that are measured: one small crop, then larger or more of them where that is quick; all grows with
+the pixels."""
+
+_GPU_CROPS = 4
+"""Crops that are measured on a GPU."""
+
+_QUICK = 1.0
+"""Time of a step below which a larger one is measured [s]."""
+
+_PROCESS_BYTES = 600_000_000
+"""Python with torch and what training imports [bytes]."""
+
+_WORKING_SHARE = 1.3
+"""Memory of a step over what the network keeps for its gradients: 1.2 to 1.3 measured."""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """
+    What a training takes.
+
+    Attributes
+    ----------
+    device : str
+        Torch device that was measured.
+    crops, images : int
+        Training crops and validation images of an epoch.
+    epochs : int
+        Epochs.
+    seconds : float
+        Estimated wall time [s].
+    process_bytes, step_bytes : float
+        Memory of one process: the data with Python, and the network with a step [bytes].
+    gpu_images_bytes : float
+        Training images that each GPU keeps besides, where they take at most half of what is free there [bytes].
+    """
+
+    device: str
+    crops: int
+    images: int
+    epochs: int
+    seconds: float
+    process_bytes: float
+    step_bytes: float
+    gpu_images_bytes: float
+
+
+def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> TrainingCost:
+    """
+    Estimate a training on this machine.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration.
+    materials : int
+        Number of materials.
+    cores : int
+        Cores that the training may use.
+
+    Returns
+    -------
+    TrainingCost
+        Measured on a GPU where there is one, as training chooses, else on the processor.
+    """
+    settings, jobs, doses = config["training"], config["jobs"], len(config["noise"]["evaluation_doses"])
+    device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
+    processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
+    samples = {split: count * materials for split, count in material_samples(Grid(**config["grid"])).items()}
+    every = training_processes(config)
+    sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, every)
+    with use_threads(max(1, threads // processes)):
+        network = _measure(config, sampler.share, device)
+        noise = _record_seconds(config, device)
+    crop, image = settings["crop_pixels"] ** 2, config["image"]["pixels"] ** 2
+    images = samples["validation"] * doses
+    validation = math.ceil(images / every) * image * network.validation
+    epoch = len(sampler) * (crop * network.step + noise) + validation
+    # More processes than cores take turns.
+    turns = max(1.0, processes / threads) if device == "cpu" else 1.0
+    images_bytes = samples["train"] * sample_bytes(config, 0)
+    data = images_bytes + samples["validation"] * sample_bytes(config, doses)
+    if jobs["training_stream"]:
+        images_bytes = data = 0
+    return TrainingCost(
+        device,
+        sampler.batches * sampler.batch,
+        images,
+        settings["epochs"],
+        settings["epochs"] * epoch * turns,
+        _PROCESS_BYTES + data,
+        # Weights, gradients and two moments, all in single precision.
+        16 * network.parameters + _WORKING_SHARE * sampler.share * crop * network.kept,
+        images_bytes if settings["source"] == "stored" else 0,
+    )
+
+
+def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
+    """
+    Refuse a training that asks for GPUs on a machine that has none, with the time that it would take.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration; `jobs.training_without_gpu` lets it go on.
+    materials, cores : int
+        As in `estimate_training`.
+
+    Raises
+    ------
+    InputError
+        One line, without the word training before it.
+    """
+    jobs = config["jobs"]
+    present, processes = torch.cuda.device_count(), jobs["training_processes"]
+    if not jobs["training_gpus"] or (jobs["training_without_gpu"] and not present):
+        return
+    if present:
+        if processes > present:
+            raise InputError(
+                f"found {present} GPU(s) for jobs.training_processes {processes}, one a GPU; allowed: at most {present}"
+            )
+        return
+    hours = estimate_training(config, materials, cores).seconds / 3600
+    time = f"{hours:,.0f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+    raise InputError(
+        f"found no GPU, and jobs.training_gpus {jobs['training_gpus']}; it would take about {time} on "
+        f"{cores} cores; allowed: config/laptop.yaml, a machine with a GPU, or jobs.training_without_gpu true"
+    )
+
+
+@dataclass(frozen=True)
+class _NetworkCost:
+    """Seconds a pixel of a training step and of a validation, bytes a pixel kept, parameters."""
+
+    step: float
+    validation: float
+    kept: float
+    parameters: int
+
+
+def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost:
+    """Measure steps of at most `share` crops."""
+    settings = config["training"]
+    network = PotentialNetwork(
+        ModelSettings(**config["model"]), settings["output_scale_v"], config["image"]["sampling_angstrom"]
+    ).to(device)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    mixed = torch.autocast(device, torch.bfloat16, enabled=settings["precision"] == "bf16-mixed")
+    clock = _clock(device)
+    cost: _NetworkCost | None = None
+    for batch, side in _measured(settings["crop_pixels"], share, device):
+        pixels = batch * side**2
+        if cost is not None and device == "cpu" and cost.step * pixels > _QUICK:
+            break
+        inputs = torch.rand(batch, 4, side, side, device=device), torch.full((batch, 4), 30.0, device=device)
+        step = partial(_step, network, inputs, settings["loss"])
+        predict = partial(_predict, network, inputs)
+        with mixed:
+            times = (timed(step, clock) / pixels, timed(predict, clock) / pixels)
+        cost = _NetworkCost(*times, _kept_bytes(network, inputs) / pixels, parameters)
+    assert cost is not None
+    return cost
+
+
+def _measured(crop: int, share: int, device: str) -> list[tuple[int, int]]:
+    """Crops and their sides that are measured, the better measure last."""
+    small, large = (min(side, crop) for side in _SIDES)
+    if device == "cpu":
+        return [(1, small), (max(1, min(share, (_SIDES[-1] // large) ** 2)), large)]
+    # Small ones take a GPU as long as large ones: the time to start its kernels.
+    return [(1, small), (min(share, _GPU_CROPS), crop)]
+
+
+def _clock(device: str) -> Clock:
+    """Wall time of several threads, which the processor's adds up."""
+    return device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
+
+
+def _step(network: PotentialNetwork, inputs: tuple[Tensor, Tensor], loss: Mapping[str, float]) -> None:
+    prediction, spread = network(*inputs)
+    training_loss(prediction, spread, torch.zeros_like(prediction), 1.0, loss).backward()
+
+
+def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int:
+    """Memory that the gradients of some crops keep, in single precision: mixed precision keeps less [bytes]."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        prediction = network(*inputs)
+    own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    size = sum(size for pointer, size in kept.items() if pointer not in own)
+    # Until here it keeps all alive: a freed address would be used again.
+    del prediction
+    return size
+
+
+def _predict(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> None:
+    with torch.inference_mode():
+        network(*inputs)
+
+
+def _record_seconds(config: Mapping[str, Any], device: str) -> float:
+    """Time to draw the noise of one crop [s]."""
+    pixels, crop = config["image"]["pixels"], config["training"]["crop_pixels"]
+    segments = torch.full((4, pixels, pixels), 0.1, device=device)
+    dose = math.sqrt(math.prod(config["noise"]["training_dose"]))
+    acquisition, window = Acquisition(**config["noise"]["acquisition"]), (slice(crop), slice(crop))
+    sampling, rng = config["image"]["sampling_angstrom"], np.random.default_rng(0)
+    return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), _clock(device))

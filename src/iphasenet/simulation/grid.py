@@ -1,0 +1,353 @@
+"""Which samples a data set holds: tilts, rotations, thicknesses, offsets and splits, all from seeds.
+
+Every random number comes from a SeedSequence keyed by (run seed, material, what it is for, indices): a sample is the
+same whatever else is in the run.
+"""
+
+import math
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.quantities import THICKNESS, Quantity
+from iphasenet.crystal.slab_shape import INFINITE, Shape
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+# The order is part of every key: new streams go to the end.
+_STREAMS = (
+    "tilt",
+    "rotation",
+    "offset",
+    "split",
+    "noise",
+    "training",
+    "order",
+    "angles",
+    "edge",
+    "wedge",
+    "alteration",
+)
+
+
+def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
+    """
+    Random numbers of one purpose.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    material : str
+        Name of the material.
+    stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
+'alteration'}
+        What the numbers are for.
+    *indices : int
+        Which of them: tilt, rotation, thickness, dose, epoch.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A stream that no other key shares.
+    """
+    key = (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+_QUANTITIES = {
+    "tilts": Quantity("", 3, 10_000, whole=True),
+    "tilt_std_deg": Quantity("degrees", 0, 2),
+    "rotations": Quantity("", 1, 10_000, whole=True),
+    "rendered_rotations": Quantity("", 0, 10_000, whole=True),
+    "validation_share": Quantity("", 0, 1, above=True),
+    "test_share": Quantity("", 0, 1, above=True),
+    "edge_share": Quantity("", 0, 1),
+    "wedge_share": Quantity("", 0, 1),
+    "wedge_deg": Quantity("degrees", 0, 30),
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """
+    Thickness and orientation grid of every material.
+
+    Attributes
+    ----------
+    thickness_nm : tuple of float
+        Thicknesses, rising [nm].
+    tilts : int
+        Crystal tilts a material.
+    tilt_std_deg : float
+        Standard deviation of the tilt about each in-plane axis [degrees].
+    rotations : int
+        In-plane rotations a tilt, uniform in 0 to 360 degrees.
+    validation_share, test_share : float
+        Shares of the tilts in the validation and test splits; at least one tilt each (`split_of_tilts`).
+    orientation : {'tilt', 'any'}
+        'any' draws alpha and beta uniformly from 0 to 360 degrees in place of small tilts.
+    edge_share : float
+        Share of the tilts whose crystal ends within the field of view.
+    wedge_share : float
+        Share of the tilts whose entrance surface is inclined.
+    wedge_deg : float
+        Inclination of that surface [degrees].
+    splits : tuple of {'train', 'validation', 'test'}
+        Splits that are simulated: a run that tests another run's network needs no more than the test split.
+    rendered_rotations : int
+        More rotations a tilt that are simulated for crops that training renders; no samples are made of them.
+    """
+
+    thickness_nm: tuple[float, ...]
+    tilts: int
+    tilt_std_deg: float
+    rotations: int
+    validation_share: float
+    test_share: float
+    orientation: Literal["tilt", "any"] = "tilt"
+    edge_share: float = 0.0
+    wedge_share: float = 0.0
+    wedge_deg: float = 0.0
+    splits: tuple[Split, ...] = SPLITS
+    rendered_rotations: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", tuple(self.splits))
+        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
+        for name, quantity in _QUANTITIES.items():
+            quantity.check(getattr(self, name), f"grid.{name}")
+        for thickness in self.thickness_nm:
+            THICKNESS.check(thickness, "grid.thickness_nm")
+        keys = [picometres(t) for t in self.thickness_nm]
+        if not keys or keys != sorted(set(keys)) or keys[0] == 0:
+            found = list(self.thickness_nm)
+            raise InputError(f"grid.thickness_nm: found {found} nm; allowed: above 0, rising by 0.001 nm or more")
+        if self.validation_share + self.test_share >= 1:
+            raise InputError(
+                f"grid: found validation_share {self.validation_share} and test_share {self.test_share}; allowed: "
+                "together less than 1, so that training has a share too"
+            )
+
+    @property
+    def all_periodic(self) -> bool:
+        """Whether every crystal has a small cell that repeats in its images."""
+        return self.orientation == "tilt" and not self.edge_share and not self.wedge_share
+
+    @property
+    def split_counts(self) -> dict[Split, int]:
+        """Tilts in each split, whether it is simulated or not."""
+        order = _split_order(self.tilts, self.validation_share, self.test_share)
+        return {split: order.count(split) for split in SPLITS}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """
+    Samples of the training and validation splits that training does not see, to test on what it has never seen.
+
+    Attributes
+    ----------
+    materials : tuple of str
+        Names of materials.
+    thickness_nm : tuple of float
+        Nominal thicknesses [nm].
+    """
+
+    materials: tuple[str, ...] = ()
+    thickness_nm: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "materials", tuple(self.materials))
+        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
+
+    def mask(self, material: str, thickness_nm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """
+        Say which samples of a material are left out.
+
+        Parameters
+        ----------
+        material : str
+            Name of the material.
+        thickness_nm : (sample,) array
+            Nominal thicknesses [nm].
+
+        Returns
+        -------
+        (sample,) bool array
+            True where a sample is left out.
+        """
+        thin = np.isin([picometres(t) for t in thickness_nm], [picometres(t) for t in self.thickness_nm])
+        return thin | (material in self.materials)
+
+
+NOTHING = LeftOut()
+"""Training sees all of its splits."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """
+    One tilt of a crystal and its in-plane rotations.
+
+    Attributes
+    ----------
+    index : int
+        Number of the tilt; with the material, the group that is never divided between splits.
+    tilt : (float, float)
+        Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
+    rotations_deg : tuple of float
+        In-plane rotations gamma: those of samples, then those of rendered crops alone [degrees].
+    split : {'train', 'validation', 'test'}
+        The split that the tilt belongs to.
+    shape : Shape
+        How the slab ends.
+    angles : (float, float), optional
+        Any alpha and beta, about the lab's axes after each rotation, in place of `tilt` [degrees].
+    """
+
+    index: int
+    tilt: tuple[float, float]
+    rotations_deg: tuple[float, ...]
+    split: Split
+    shape: Shape = INFINITE
+    angles: tuple[float, float] | None = None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the crystal's cell repeats in the image; else the atoms of a slab are simulated."""
+        return self.angles is None and self.shape == INFINITE
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    One image of the data set.
+
+    Attributes
+    ----------
+    sample_id : str
+        Stable name: material, tilt, rotation, thickness.
+    orientation : Orientation
+        Tilt group.
+    rotation_index, thickness_index : int
+        Which of the orientation's rotations and the grid's thicknesses.
+    thickness_nm : float
+        Nominal thickness [nm].
+    offset : (float, float)
+        Point of the cell under the image's centre, as fractions of its periods.
+    """
+
+    sample_id: str
+    orientation: Orientation
+    rotation_index: int
+    thickness_index: int
+    thickness_nm: float
+    offset: tuple[float, float]
+
+    @property
+    def gamma(self) -> float:
+        """In-plane rotation of the crystal [degrees]."""
+        return self.orientation.rotations_deg[self.rotation_index]
+
+
+def picometres(thickness_nm: float) -> int:
+    """Thickness as a key of random numbers and names [pm]."""
+    return round(thickness_nm * 1000)
+
+
+@lru_cache
+def _split_order(tilts: int, validation_share: float, test_share: float) -> tuple[Split, ...]:
+    """Give tilts to splits in turn: one to each, then always to the one that is furthest behind its share."""
+    shares = {"train": 1 - validation_share - test_share, "validation": validation_share, "test": test_share}
+    counts = dict.fromkeys(SPLITS, 1)
+    order = list(SPLITS)
+    for tilt in range(len(SPLITS), tilts):
+        # Rounded: equal ones are so in spite of sums in floating point, and the first is taken.
+        behind = {split: round((tilt + 1) * shares[split] - counts[split], 9) for split in SPLITS}
+        chosen = max(SPLITS, key=lambda split: behind[split])
+        counts[chosen] += 1
+        order.append(chosen)
+    return tuple(order)
+
+
+def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
+    """
+    Say which split each tilt of a material is in.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    material : str
+        Name of the material.
+    grid : Grid
+        Number of tilts, and shares.
+
+    Returns
+    -------
+    tuple of {'train', 'validation', 'test'}
+        One a tilt. It depends on seed, material, the tilt's number and the shares alone: a grid that grows keeps it.
+        The first three tilts are one of each, in an order from the seed, then each is of the split that is furthest
+        behind its share. Splits hold less than one tilt more or less than their shares of all, where each share is one
+        tilt at least.
+    """
+    order = _split_order(grid.tilts, grid.validation_share, grid.test_share)
+    first = generator(seed, material, "split").permutation(len(SPLITS))
+    return (*(SPLITS[number] for number in first), *order[len(SPLITS) :])
+
+
+def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
+    """Tilts of a material that are simulated, in the order of their numbers."""
+    split = split_of_tilts(seed, material, grid)
+    simulated = grid.rotations + grid.rendered_rotations
+    result = []
+    for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):
+        angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
+        rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, simulated)
+        tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
+        any_angles = None
+        if grid.orientation == "any":
+            tilt, any_angles = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
+        shape = _shape(seed, material, index, grid)
+        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index], shape, any_angles))
+    return result
+
+
+def _pair(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _shape(seed: int, material: str, index: int, grid: Grid) -> Shape:
+    """Draw whether and how a slab ends: each tilt for itself, whatever else is in the grid."""
+    edge = wedge = None
+    rng = generator(seed, material, "edge", index)
+    if rng.random() < grid.edge_share:
+        edge = (float(rng.uniform(0.0, 360.0)), float(rng.uniform(-0.5, 0.5)))
+    rng = generator(seed, material, "wedge", index)
+    if rng.random() < grid.wedge_share:
+        wedge = (float(rng.uniform(0.0, 360.0)), grid.wedge_deg)
+    return Shape(edge, wedge)
+
+
+def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
+    """Plan the samples of a material, by tilt, rotation and thickness."""
+    result = []
+    for orientation in orientations(seed, material, grid):
+        for rotation in range(grid.rotations):
+            for index, thickness in enumerate(grid.thickness_nm):
+                key = picometres(thickness)
+                # All thicknesses of a slab come from one pass over one place.
+                place = key if orientation.is_periodic else picometres(grid.thickness_nm[0])
+                offset = generator(seed, material, "offset", orientation.index, rotation, place).random(2)
+                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
+                result.append(
+                    Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))
+                )
+    return result

@@ -1,0 +1,339 @@
+"""Evaluation of periodic series on the pixels of an image."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iphasenet.base.devices import exact_float32, send
+from iphasenet.base.quantities import IMAGE_PIXELS, IMAGE_SAMPLING
+from iphasenet.crystal.potential import ComplexArray, CrystalPotential, series_frequencies
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.multislice.periodic_images import PeriodicImages
+from iphasenet.simulation.grid import SPLITS, Sample
+from iphasenet.simulation.tilts import lab_angles
+
+_TOGETHER = 2**24
+"""Products of a pixel row and a term that are kept at once, 8 bytes each."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """
+    Pixels of an image.
+
+    Attributes
+    ----------
+    pixels : int
+        Pixels along each side.
+    sampling_angstrom : float
+        Pixel size [Å].
+    """
+
+    pixels: int
+    sampling_angstrom: float
+
+    def __post_init__(self) -> None:
+        IMAGE_PIXELS.check(self.pixels, "image: pixels")
+        IMAGE_SAMPLING.check(self.sampling_angstrom, "image: sampling_angstrom")
+
+    @property
+    def positions(self) -> NDArray[np.floating[Any]]:
+        """Positions of the pixels along an axis, 0 at the image's centre [Å]."""
+        return (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.sampling_angstrom
+
+
+@dataclass(frozen=True)
+class Field:
+    """
+    An image and how the crystal lies under it.
+
+    Attributes
+    ----------
+    image : Image
+        Pixels.
+    rotation_deg : float
+        Rotation gamma of the crystal about the beam, from x to y [degrees].
+    offset : (float, float)
+        Point of the crystal (x, y), in its own frame, that lies under the image's centre [Å].
+    """
+
+    image: Image
+    rotation_deg: float = 0.0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Series:
+    """
+    Real Fourier series on some device, as far as pixels of some size show them at any rotation.
+
+    Attributes
+    ----------
+    terms : (..., term) complex64 tensor
+        Twice the coefficients of one half-plane, and the constant term once.
+    gx, gy : (term,) float64 tensor
+        Spatial frequencies [1/Å].
+    """
+
+    terms: Tensor
+    gx: Tensor
+    gy: Tensor
+
+    @classmethod
+    def visible(cls, coefficients: ComplexArray, lengths: tuple[float, ...], sampling: float) -> "Series":
+        """
+        Keep what an image can show.
+
+        Parameters
+        ----------
+        coefficients : (..., 2 my + 1, 2 mx + 1) complex array
+            Centred coefficients of series that are real.
+        lengths : (float, float)
+            Periods along x and y [Å].
+        sampling : float
+            Pixel size [Å]; turned by 45°, a corner of its Nyquist square lies on an axis.
+
+        Returns
+        -------
+        Series
+            In the host's memory.
+        """
+        shape = coefficients.shape[-2:]
+        gx, gy = (np.broadcast_to(g, shape).ravel() for g in series_frequencies(shape, lengths))
+        # The constant term is the first of its half-plane.
+        keep = (np.arange(gx.size) >= gx.size // 2) & (np.hypot(gx, gy) * sampling < math.sqrt(0.5) + 1e-9)
+        terms = 2 * coefficients.reshape(*coefficients.shape[:-2], -1)[..., keep]
+        terms[..., 0] /= 2
+        arrays = np.ascontiguousarray(terms, np.complex64), gx[keep], gy[keep]
+        return cls(*map(torch.from_numpy, arrays))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(part.nbytes for part in (self.terms, self.gx, self.gy))
+
+    def __getitem__(self, index: Any) -> "Series":
+        """Choose among the series."""
+        return Series(self.terms[index], self.gx, self.gy)
+
+    def to(self, device: torch.device) -> "Series":
+        """Return it on a device, which goes on computing meanwhile."""
+        return Series(*(send(part, device) for part in (self.terms, self.gx, self.gy)))
+
+    def on_pixels(self, field: Field) -> Tensor:
+        """
+        Evaluate the series at the pixels of an image: two matrix products, and no answer that the host waits for.
+
+        Parameters
+        ----------
+        field : Field
+            Pixels, rotation and offset.
+
+        Returns
+        -------
+        (..., y, x) float32 tensor
+            Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
+            edge count half, so that nothing is aliased.
+        """
+        shown, (lab_x, lab_y, weight) = self, self._seen([field])
+        if self.gx.device.type == "cpu":
+            # A third of the work; a GPU would be waited for, to know how many there are.
+            keep = weight[0].nonzero()[:, 0]
+            shown = Series(*(part[..., keep] for part in (self.terms, self.gx, self.gy)))
+            lab_x, lab_y, weight = (part[:, keep] for part in (lab_x, lab_y, weight))
+        return shown[None]._sum([field], lab_x, lab_y, weight)[0]
+
+    def on_fields(self, fields: Sequence[Field]) -> Tensor:
+        """
+        Evaluate series at the pixels of an image each, as `on_pixels`.
+
+        A GPU does many at once, for its host takes as long for one as for all; a CPU does one after the other, each
+        without the terms that it does not show, and in its cache.
+
+        Parameters
+        ----------
+        fields : sequence of Field
+            Of the same pixels, one for each entry of the series' first axis.
+
+        Returns
+        -------
+        (field, ..., y, x) float32 tensor
+            Values at the pixel centres.
+        """
+        if self.gx.device.type == "cpu":
+            images = [self[number].on_pixels(field) for number, field in enumerate(fields)]
+            return torch.stack(images) if len(images) > 1 else images[0][None]
+        return self.together(fields)
+
+    def together(self, fields: Sequence[Field]) -> Tensor:
+        """Evaluate as `on_fields` with all terms, in two batched matrix products for as many as memory is allowed."""
+        most = max(1, _TOGETHER // (self.terms[0].numel() * fields[0].image.pixels))
+        parts = [slice(start, start + most) for start in range(0, len(fields), most)]
+        return torch.cat([self[part]._sum(fields[part], *self._seen(fields[part])) for part in parts])
+
+    def _sum(self, fields: Sequence[Field], lab_x: Tensor, lab_y: Tensor, weight: Tensor) -> Tensor:
+        """Sum the terms, of known frequencies and weights (`_seen`)."""
+        device, image = self.gx.device, fields[0].image
+        x, y = send(np.array([field.offset for field in fields]).T[..., None], device)
+        # Pixels lie in pairs about the centre, for which cosines are equal and sines opposite.
+        position = torch.arange(image.pixels, dtype=torch.float64, device=device) - (image.pixels - 1) / 2
+        position, half = position * image.sampling_angstrom, image.pixels // 2
+        along_y = _phase(position[:, None] * lab_y[:, None])
+        along_x = _phase(lab_x[..., None] * position[half:])
+        seen = torch.polar(weight, _phase(self.gx * x + self.gy * y))
+        between = (1,) * (self.terms.ndim - 2)
+        rows = (self.terms * seen.unflatten(0, (-1, *between)))[..., None, :] * torch.polar(
+            torch.ones_like(along_y), along_y
+        ).unflatten(0, (-1, *between))
+        values = rows.flatten(1, -2)
+        with exact_float32(device):
+            even, odd = values.real @ along_x.cos(), values.imag @ along_x.sin()
+        whole = torch.cat([(even + odd).flip(-1)[..., :half], even - odd], dim=-1)
+        return whole.unflatten(1, rows.shape[1:-1])
+
+    def _seen(self, fields: Sequence[Field]) -> tuple[Tensor, Tensor, Tensor]:
+        """Frequencies (field, term) along the lab's axes [1/Å], and the weight that pixels give them."""
+        turns = np.radians([field.rotation_deg for field in fields])[:, None]
+        cos, sin = send(np.stack([np.cos(turns), np.sin(turns)]), self.gx.device)
+        lab_x, lab_y = self.gx * cos - self.gy * sin, self.gx * sin + self.gy * cos
+        sampling = fields[0].image.sampling_angstrom
+        return lab_x, lab_y, _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
+
+
+def _nyquist_weight(cycles: Tensor) -> Tensor:
+    """1 inside, 1/2 on and 0 beyond half a cycle a pixel."""
+    distance = cycles.abs() - 0.5
+    return ((distance < 1e-9).float() + (distance < -1e-9).float()) / 2
+
+
+def _phase(cycles: Tensor) -> Tensor:
+    """Phase in single precision [rad], of which whole cycles were taken away in double precision."""
+    return (2 * math.pi * (cycles - cycles.round())).float()
+
+
+def render(coefficients: ComplexArray, lengths: tuple[float, ...], field: Field) -> NDArray[np.float32]:
+    """
+    Evaluate real Fourier series at the pixels of an image (`Series.on_pixels`).
+
+    Parameters
+    ----------
+    coefficients : (..., 2 my + 1, 2 mx + 1) complex array
+        Centred coefficients of series that are real.
+    lengths : (float, float)
+        Periods along x and y [Å].
+    field : Field
+        Pixels, rotation and offset.
+
+    Returns
+    -------
+    (..., y, x) float32 array
+        Values at the pixel centres.
+    """
+    series = Series.visible(coefficients, lengths, field.image.sampling_angstrom)
+    values: NDArray[np.float32] = series.on_pixels(field).numpy()
+    return values
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """
+    One sample's arrays.
+
+    Attributes
+    ----------
+    segments : (4, y, x) float32 array
+        Noise-free images, fractions of the beam current.
+    potential : (y, x) float32 array
+        Projected potential [V Å].
+    metadata : dict
+        One value for each coordinate array.
+    """
+
+    segments: NDArray[np.float32]
+    potential: NDArray[np.float32]
+    metadata: dict[str, Any]
+
+
+def render_sample(
+    sample: Sample,
+    images: PeriodicImages,
+    potential: CrystalPotential,
+    slicing: Slicing,
+    image: Image,
+) -> Rendered:
+    """
+    Render one sample's images and its truth on the same pixels.
+
+    Parameters
+    ----------
+    sample : Sample
+        What to render.
+    images : PeriodicImages
+        Series of the sample's tilt.
+    potential : CrystalPotential
+        Potential of the cell.
+    slicing : Slicing
+        Slices of the cell in the multislice.
+    image : Image
+        Pixels.
+
+    Returns
+    -------
+    Rendered
+        Arrays and metadata.
+    """
+    thickness = float(images.thicknesses[sample.thickness_index])
+    offset = (sample.offset[0] * potential.lengths[0], sample.offset[1] * potential.lengths[1])
+    field = Field(image, sample.gamma, offset)
+    slab = potential.projected(slicing, slicing.nearest(thickness), sample.orientation.tilt)
+    return Rendered(
+        segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
+        potential=render(slab, potential.lengths[:2], field),
+        metadata=sample_metadata(sample, thickness, offset),
+    )
+
+
+def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float]) -> dict[str, Any]:
+    """
+    Coordinates of a sample in the data set.
+
+    Parameters
+    ----------
+    sample : Sample
+        What was rendered.
+    thickness : float
+        Thickness that was simulated [Å].
+    offset : (float, float)
+        Point of the crystal under the image's centre [Å].
+
+    Returns
+    -------
+    dict
+        One value for each coordinate array; those of an edge or a wedge only where there is one.
+    """
+    alpha, beta = lab_angles(sample)
+    shape = sample.orientation.shape
+    ends: dict[str, float] = {}
+    if shape.edge is not None:
+        ends |= {"edge_azimuth": shape.edge[0], "edge_distance": shape.edge[1]}
+    if shape.wedge is not None:
+        ends |= {"wedge_azimuth": shape.wedge[0], "wedge_angle": shape.wedge[1]}
+    return {
+        "sample_id": sample.sample_id,
+        "thickness_nm": sample.thickness_nm,
+        "slab_thickness": thickness,
+        "alpha": alpha,
+        "beta": beta,
+        "gamma": sample.gamma,
+        "tilt": sample.orientation.index,
+        "split": SPLITS.index(sample.orientation.split),
+        "offset_x": offset[0],
+        "offset_y": offset[1],
+        **ends,
+    }

@@ -1,0 +1,84 @@
+"""Samples of a data set whose crystal has no small cell: any orientation, a vacuum edge, a wedge."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from iphasenet.base.files import atomic_file
+from iphasenet.base.reading import read_arrays, whole_file
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
+from iphasenet.simulation.grid import Sample
+from iphasenet.simulation.rendering import Image, Rendered, sample_metadata
+from iphasenet.simulation.specimen import Progress, Specimen, simulate_specimen
+from iphasenet.simulation.tilts import lab_angles
+
+
+def simulate_slabs(
+    planned: Sequence[Sample],
+    cell: Atoms,
+    microscope: Microscope,
+    numerics: Numerics,
+    image: Image,
+    parametrization: str = "lobato",
+    rms_displacements: Mapping[str, float] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Iterator[Rendered]:
+    """
+    Simulate the samples of one orientation as slabs of atoms: one multislice pass a rotation, for all thicknesses.
+
+    Parameters
+    ----------
+    planned : sequence of Sample
+        Samples of one orientation, by rotation and thickness.
+    cell : ase.Atoms
+        Orthogonal cell of the crystal.
+    microscope, numerics, image, parametrization, rms_displacements, device, progress
+        As in `iphasenet.simulation.specimen.simulate_specimen`.
+
+    Yields
+    ------
+    Rendered
+        One sample after another, in their order.
+    """
+    for _, group in groupby(planned, key=lambda sample: sample.rotation_index):
+        thicknesses = list(group)
+        first = thicknesses[0]
+        specimen = Specimen(
+            cell,
+            tuple(10 * sample.thickness_nm for sample in thicknesses),
+            lab_angles(first),
+            first.gamma,
+            first.offset,
+            rms_displacements,
+            shape=first.orientation.shape,
+        )
+        data = simulate_specimen(specimen, microscope, numerics, image, parametrization, device, progress)
+        for index, sample in enumerate(thicknesses):
+            one = data.isel(thickness=index)
+            metadata = sample_metadata(sample, 10 * float(one["thickness"]), specimen.point[:2])
+            yield Rendered(one["segments"].values, one["potential"].values, metadata)
+
+
+def save_rendered(path: str | Path, rendered: Sequence[Rendered]) -> None:
+    """Write samples to an .npz file, which appears whole or not at all."""
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            segments=np.stack([sample.segments for sample in rendered]),
+            potential=np.stack([sample.potential for sample in rendered]),
+            metadata=np.array([json.dumps(sample.metadata) for sample in rendered]),
+        )
+
+
+def load_rendered(path: str | Path) -> list[Rendered]:
+    """Read what `save_rendered` wrote; InputError names a damaged file."""
+    data = read_arrays(path, "segments", "potential", "metadata")
+    with whole_file(Path(path), "samples of slabs"):
+        columns = zip(data["segments"], data["potential"], data["metadata"], strict=True)
+        return [Rendered(segments, potential, json.loads(str(text))) for segments, potential, text in columns]

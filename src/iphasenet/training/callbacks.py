@@ -1,0 +1,278 @@
+"""What happens beside training: progress, checkpoints, pictures."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.dataset.names import file_name
+from iphasenet.training.crops import Item
+from iphasenet.training.module import Training
+
+STEPS_BETWEEN_AVERAGES = 8
+"""One average takes a twenty-fifth of a small network's step."""
+
+GPU_STEPS_BETWEEN_CHECKS = 16
+"""Steps between two questions to all processes, on GPUs: about a second."""
+
+
+class ProgressBar(TQDMProgressBar):
+    """Losses and metrics, without the logger's version number."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
+        """Items to be shown."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+def rising_decay(decay: float, steps: int) -> float:
+    """
+    Decay of a moving average, a step, that forgets the first steps of a training.
+
+    Parameters
+    ----------
+    decay : float
+        Highest decay.
+    steps : int
+        Steps of the training so far.
+
+    Returns
+    -------
+    float
+        Least of `decay` and (1 + steps) / (10 + steps), as timm and TensorFlow have it: until the first is reached,
+        more than half of the average is of the last tenth of the steps, however few there are.
+    """
+    return min(decay, (1 + steps) / (10 + steps))
+
+
+class AveragedWeights(WeightAveraging):
+    """
+    Exponential moving average of the weights.
+
+    It is brought up to date every `STEPS_BETWEEN_AVERAGES` steps, before every validation, wherever in an epoch that
+    comes, and at the end. Buffers are copied: an average of the attention's integer indices would be none. The decay
+    depends on the number of steps alone, and the step of the last average is in every checkpoint: a resume changes
+    nothing.
+
+    Parameters
+    ----------
+    decay : float
+        Highest decay a step (`rising_decay`).
+    """
+
+    _latest_update_step: int
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=self._average)
+        self.decay, self.step = decay, 0
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average where it is due."""
+        self.step = trainer.global_step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Say whether to average after a step."""
+        return step_idx is not None and epoch_idx is None and self.step % STEPS_BETWEEN_AVERAGES == 0
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Validate the average of all steps so far."""
+        self._catch_up(trainer, pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Keep the average of all steps."""
+        self._catch_up(trainer, pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def _catch_up(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Average the steps since the last time."""
+        self.step = trainer.global_step
+        if self._average_model is not None and self.step > self._latest_update_step:
+            self._average_model.update_parameters(pl_module)
+            self._latest_update_step = self.step
+
+    def _average(self, averaged: Any, current: Any, count: Any) -> None:
+        passed = self.step - self._latest_update_step
+        get_ema_multi_avg_fn(rising_decay(self.decay, self.step) ** passed)(averaged, current, count)
+
+
+def _steps_between_checks(trainer: lightning.Trainer) -> int:
+    """Say after how many steps processes agree on going on: not after each on GPUs, which must be waited for."""
+    return 1 if trainer.strategy.root_device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
+
+
+class FiniteLosses(Callback):
+    """
+    Ends all processes after the same batch where any of them has found a loss that is not finite.
+
+    One that ended alone would leave the others waiting for its gradients. Validation and checkpoints come after a
+    check, so no such weights are kept.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the training samples.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.unchecked: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _module: Any, outputs: Any, batch: Item, batch_idx: int
+    ) -> None:
+        """Note a batch's loss and its samples; InputError with the samples where a loss is not finite."""
+        self.unchecked.append((outputs["loss"], batch[3]))
+        if not trainer.is_last_batch and (batch_idx + 1) % _steps_between_checks(trainer):
+            return
+        losses = torch.stack([loss for loss, _ in self.unchecked]).tolist()
+        bad = [(loss, samples) for loss, (_, samples) in zip(losses, self.unchecked, strict=True) if not isfinite(loss)]
+        self.unchecked = []
+        if not trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
+            return
+        if not bad:
+            raise InputError("training: another process found a loss that is not finite")
+        loss, samples = bad[0]
+        names = ", ".join(self.names[number] for number in samples.tolist())
+        raise InputError(
+            f"training: found a loss of {loss} in epoch {trainer.current_epoch}, batch of {names}; allowed: finite "
+            "numbers; lower training.learning_rate, or look at these samples"
+        )
+
+
+class Stopped(SystemExit):
+    """Training was asked to stop."""
+
+
+def ask_nobody_of_signals(trainer: lightning.Trainer) -> None:
+    """Have Lightning not ask all processes before each batch whether its handler was called: it waits for the GPU."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    loop._broadcast_sigterm_tensor = lambda: None
+
+
+class StopBySignal(Callback):
+    """
+    Stops all processes after the same batch when any of them gets a signal that asks for it.
+
+    SIGTERM, SIGUSR1 (Slurm's warning), SIGINT (Ctrl-C) or SIGHUP. A checkpoint is written first; after Slurm's warning,
+    the job then goes back into the queue. The handlers only take a note: talking to other processes in a handler, as
+    Lightning's does, blocks where these are elsewhere in their step. A second Ctrl-C ends at once.
+
+    Parameters
+    ----------
+    checkpoint : path
+        File to be written.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.received: set[int] = set()
+
+    def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
+        """Take the signals over."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+            # Under nohup, the terminal may go.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+        ask_nobody_of_signals(trainer)
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self.received.add(number)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _module: Any, _outputs: Any, _batch: Any, batch_idx: int
+    ) -> None:
+        """Stop where any process was asked to."""
+        # Going on from an epoch's last batch would leave out its validation: the next epoch's first one is soon there.
+        if batch_idx % _steps_between_checks(trainer) or (trainer.is_last_batch and batch_idx):
+            return
+        agree = partial(trainer.strategy.reduce_boolean_decision, all=False)
+        if not agree(bool(self.received)):
+            return
+        warned, interrupted = (agree(number in self.received) for number in (signal.SIGUSR1, signal.SIGINT))
+        # An epoch of one batch is done again instead.
+        if not trainer.is_last_batch:
+            trainer.save_checkpoint(self.checkpoint)
+        job = os.environ.get("SLURM_JOB_ID")
+        if warned and job and trainer.is_global_zero:
+            subprocess.run(["scontrol", "requeue", job], check=False)
+        # The first process to end ends the others, and with them what puts the job back.
+        trainer.strategy.barrier()
+        raise Stopped(128 + signal.SIGINT if interrupted else 1)
+
+
+class ValidationPictures(Callback):
+    """
+    Shows input, truth, prediction and difference of one validation sample a material every few epochs.
+
+    Parameters
+    ----------
+    validation : sequence of MaterialData
+        Validation split; the thickest first sample of each is shown, at its highest dose.
+    folder : path
+        Folder of PNG files, one a material; each is replaced by the next. TensorBoard keeps all.
+    every : int
+        Epochs between two pictures.
+    """
+
+    def __init__(self, validation: Sequence[MaterialData], folder: Path, every: int = 5) -> None:
+        self.validation, self.folder, self.every = validation, folder, every
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Draw, on the first process alone."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not trainer.is_global_zero or not (last or trainer.current_epoch % self.every == 0):
+            return
+        assert isinstance(pl_module, Training)
+        for data in self.validation:
+            figure = _picture(pl_module, data)
+            with atomic_file(self.folder / f"{file_name(data.material)}.png") as temporary:
+                figure.savefig(temporary, dpi=80)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_figure(f"validation/{data.material}", figure, trainer.current_epoch)
+
+
+def _picture(module: Training, data: MaterialData) -> Figure:
+    sample, dose = int(data.coordinates["thickness_nm"].argmax()), int(data.doses.argmax())
+    segments = torch.from_numpy(data.noisy_segments[sample, dose].astype("float32"))[None].to(module.device)
+    metadata = torch.from_numpy(data.metadata[sample])[None].to(module.device)
+    with torch.no_grad():
+        predicted = module.network.projected_potential(segments, metadata)[0][0].cpu().numpy()
+    truth = data.potential[sample]
+    difference = predicted - truth
+    largest = float(np.abs(difference).max())
+    limits = {"vmin": float(truth.min()), "vmax": float(truth.max())}
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    panels: tuple[tuple[str, Any, dict[str, Any]], ...] = (
+        ("top-left segment", segments[0, 0].cpu().numpy(), {}),
+        ("truth [V Å]", truth, limits),
+        ("prediction [V Å]", predicted, limits),
+        ("difference [V Å]", difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}),
+    )
+    figure.suptitle(f"{data.coordinates['sample_id'][sample]}, {data.doses[dose]:.3g} e/Å²", fontsize=9)
+    for axes, (title, image, style) in zip(figure.subplots(1, 4), panels, strict=True):
+        axes.set_title(title, fontsize=8)
+        axes.set_axis_off()
+        figure.colorbar(axes.imshow(image, **{"cmap": "viridis", **style}), ax=axes)
+    return figure

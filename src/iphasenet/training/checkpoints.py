@@ -1,0 +1,177 @@
+"""Checkpoints of a run: how they are written, which one a training goes on from, and how the best is kept."""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+
+from iphasenet.base.errors import InputError
+from iphasenet.network.weights import write_pytorch
+
+NEWEST, BEST = "last.ckpt", "best.ckpt"
+"""Names of a run's checkpoints in its folder."""
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write beside, then rename."""
+        write_pytorch(Path(path), checkpoint)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """
+    Read a checkpoint of which every byte is as it was written.
+
+    Parameters
+    ----------
+    path : path
+        File that Lightning wrote.
+
+    Returns
+    -------
+    dict
+        Its content, on the CPU; InputError where the file is missing, cut off, changed or of another kind.
+    """
+    try:
+        # PyTorch writes a checksum of every part, and does not look at it when it reads.
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+        if changed:
+            raise InputError(f"{path}: found a damaged checkpoint ({changed}); allowed: one as it was written")
+        found: Any = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(found, dict) or not {"callbacks", "state_dict", "loops"} <= found.keys():
+            raise ValueError("no state of a training")
+    except InputError:
+        raise
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: found no checkpoint ({reason}); allowed: one that training wrote") from error
+    return found
+
+
+class Provenance(Callback):
+    """
+    Keeps in every checkpoint what it was trained on and how, and refuses one of another run.
+
+    Parameters
+    ----------
+    described : mapping
+        Data, noise, model and settings: plain values, nested.
+    """
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        self.described = dict(described)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return self.described
+
+    def check_file(self, path: Path) -> None:
+        """Refuse a file that is no whole checkpoint, or one of another run: before Lightning takes its weights."""
+        kept = read_checkpoint(path)["callbacks"].get(self.state_key)
+        if kept is None:
+            raise InputError(f"{path}: found no checkpoint of this workflow; allowed: one that training wrote")
+        self.load_state_dict(kept)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare a checkpoint's with this run's: InputError names the keys that differ."""
+        before, now = _flat(state_dict), _flat(self.described)
+        differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        if differing:
+            found = ", ".join(f"{key} ({before.get(key)}, now {now.get(key)})" for key in differing)
+            raise InputError(f"checkpoint: found another configuration's: {found}; allowed: one of the same run")
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {path: value}
+    flat: dict[str, Any] = {}
+    for name, child in value.items():
+        flat |= _flat(child, f"{path}.{name}" if path else name)
+    return flat
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """
+    Keeps the best epoch on the validation split, and remembers it wherever the run's folder is now.
+
+    Parameters
+    ----------
+    folder : path
+        The run's.
+    """
+
+    # Lightning's key of the state in a checkpoint begins with it.
+    __qualname__ = ModelCheckpoint.__qualname__
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder, Path(BEST).stem, monitor="validation_pearson", mode="max", enable_version_counter=False
+        )
+        self.file = Path(str(self.dirpath)) / BEST
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a checkpoint's best score over: Lightning would not where the folder was moved since."""
+        score, here = state_dict["best_model_score"], str(self.file)
+        if score is None:
+            return
+        if not self.file.is_file():
+            rank_zero_warn(f"{here}: missing, so the best epoch is chosen among those to come")
+            return
+        paths = {"best_model_path": here, "kth_best_model_path": here, "best_k_models": {here: score}}
+        super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath})
+
+    def read(self) -> tuple[dict[str, Any], float]:
+        """Return the weights of the best epoch, and its score; InputError where the file is missing or damaged."""
+        try:
+            found = read_checkpoint(self.file)
+        except InputError as error:
+            raise InputError(f"{error}; without it the best epoch's weights are lost: remove {self.file.parent}, and "
+                             "training starts anew") from error  # fmt: skip
+        return found["state_dict"], float(found["callbacks"][self.state_key]["best_model_score"])
+
+
+def starting_point(folder: Path) -> Path | None:
+    """
+    Choose the checkpoint that a run goes on from.
+
+    Parameters
+    ----------
+    folder : path
+        The run's.
+
+    Returns
+    -------
+    path or None
+        The newest checkpoint; the best one, with a warning, where the newest is damaged or lost; None where there is
+        neither. InputError where the checkpoints that there are, or the best epoch's, are damaged.
+    """
+    newest, best = folder / NEWEST, folder / BEST
+    damaged: dict[Path, InputError] = {}
+    for path in (best, newest):
+        try:
+            if path.is_file():
+                read_checkpoint(path)
+        except InputError as error:
+            damaged[path] = error
+    usable = newest.is_file() and newest not in damaged
+    if best in damaged:
+        other = f"remove it, and epochs that are left go on from {NEWEST} without that one, or " if usable else ""
+        raise InputError(f"{damaged[best]}; {other}remove {folder}, and training starts anew")
+    if usable:
+        return newest
+    if best.is_file():
+        warnings.warn(f"{newest}: damaged or lost; training goes on from {best}, an earlier epoch", stacklevel=2)
+        return best
+    if newest in damaged:
+        raise InputError(f"{damaged[newest]}; remove it, and training starts anew")
+    return None

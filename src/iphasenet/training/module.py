@@ -1,0 +1,207 @@
+"""What Lightning trains: the network with its loss and optimiser, and the splits that it reads."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from torchmetrics.functional import pearson_corrcoef
+
+from iphasenet.base.devices import room_for_images
+from iphasenet.dataset.material_data import MaterialData
+from iphasenet.network.losses import contrast, training_loss
+from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.training.crops import Crops, EpochSampler, Item, NoisyImages
+from iphasenet.training.settings import TrainingSettings
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Learning rate as a share of the highest: a linear rise over a twentieth of the steps, then a cosine to zero."""
+    warm_up = math.ceil(steps / 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+class Training(lightning.LightningModule):
+    """
+    The network with its loss, optimiser and validation metrics.
+
+    Parameters
+    ----------
+    model : ModelSettings
+        Architecture.
+    settings : TrainingSettings
+        How to train.
+    sampling : float
+        Pixel size of the images [Å].
+    steps : int
+        Steps of the whole training, over which the learning rate rises and falls.
+
+    Attributes
+    ----------
+    weight : float
+        What this process's mean loss counts in the mean over processes (`EpochSampler.weight`).
+    """
+
+    def __init__(self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int) -> None:
+        super().__init__()
+        self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
+        self.settings, self.steps, self.weight = settings, steps, 1.0
+        self.validated: list[Tensor] = []
+
+    def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
+        """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
+        target = potential / (10 * metadata[:, :1, None])
+        scale = contrast(target) if self.settings.relative_loss else self.settings.output_scale_v
+        prediction, spread = outputs
+        return training_loss(prediction, spread, target, scale, self.settings.loss)
+
+    def training_step(self, batch: Item, _index: int) -> Tensor:
+        """Loss of this process's crops of a batch, weighted so that the processes' mean is the batch's."""
+        segments, metadata, potential, _ = batch
+        return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the sums of the last validation."""
+        self.validated = []
+
+    def validation_step(self, batch: Item, index: int) -> None:
+        """Loss and Pearson correlation of whole images; the last batch logs the means over those of all processes."""
+        segments, metadata, potential, _ = batch
+        outputs = self.network(segments, metadata)
+        pearson = image_correlations(outputs[0], potential).mean()
+        loss, one = self.loss(outputs, metadata, potential), torch.ones_like(pearson)
+        self.validated.append(len(segments) * torch.stack([loss, pearson, one]).double())
+        if index + 1 == self.trainer.num_val_batches[0]:
+            # Lightning's own mean over processes divides by a mean number of images, which it cuts to a whole one.
+            sums = self.all_gather(torch.stack(self.validated).sum(dim=0))
+            assert isinstance(sums, Tensor)
+            loss, pearson, images = sums.reshape(-1, 3).sum(dim=0)
+            self.log("validation_loss", (loss / images).float(), prog_bar=True, batch_size=1)
+            self.log("validation_pearson", (pearson / images).float(), prog_bar=True, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """Build AdamW with a linear warm-up and a cosine to zero."""
+        # A quarter of the time of `foreach` on a CPU.
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, **_algorithm: Any
+    ) -> None:
+        """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
+        assert gradient_clip_val is not None
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
+
+
+def image_correlations(prediction: Tensor, potential: Tensor) -> Tensor:
+    """Pearson correlation of each image (batch,); that of a constant one is not defined, and worth nothing."""
+    columns = prediction.flatten(1).T.squeeze(-1), potential.flatten(1).T.squeeze(-1)
+    return torch.atleast_1d(pearson_corrcoef(*columns)).nan_to_num(0.0)
+
+
+def validation_score(module: Training, validation: Sequence[MaterialData], device: torch.device) -> float:
+    """Mean Pearson correlation of the validation images, by one process alone."""
+    module.to(device).eval()
+    with torch.inference_mode():
+        found = [
+            image_correlations(module.network(segments.to(device), metadata.to(device))[0], potential.to(device))
+            for segments, metadata, potential, _ in DataLoader(NoisyImages(validation), batch_size=4)
+        ]
+    return float(torch.cat(found).mean())
+
+
+class CropLoader(DataLoader[Item]):
+    """
+    Batches of crops, in the training process itself; one that was stopped within an epoch goes on where it was.
+
+    Parameters
+    ----------
+    crops : Crops
+        Training crops.
+    sampler : EpochSampler
+        Order of the crops.
+    """
+
+    def __init__(self, crops: Crops, sampler: EpochSampler) -> None:
+        super().__init__(crops, batch_size=sampler.share, sampler=sampler)
+        self.order = sampler
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what a checkpoint keeps: batches of the epoch that were given."""
+        return {"batches": self.order.given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Leave the batches of a checkpoint's epoch out once."""
+        self.order.skipped = state_dict["batches"] % self.order.batches
+
+
+def images_of(images: int, process: int, processes: int) -> range:
+    """
+    Choose the images that a process validates: each image once among all, so that their mean is that of one process.
+
+    Where there are fewer images than processes every process takes all of them, which leaves the mean as it is: one
+    without any would have nothing to add to it, for which the others would wait.
+    """
+    return range(process, images, processes) if images >= processes else range(images)
+
+
+class Splits(lightning.LightningDataModule):
+    """
+    Training crops, new every epoch, and validation images.
+
+    Parameters
+    ----------
+    crops : Crops
+        Training crops.
+    validation : sequence of MaterialData
+        Validation split.
+    settings : TrainingSettings
+        How to train.
+    processes : int
+        Training processes.
+    """
+
+    def __init__(
+        self, crops: Crops, validation: Sequence[MaterialData], settings: TrainingSettings, processes: int
+    ) -> None:
+        super().__init__()
+        self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.epochs * self._order(0).batches
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Crops of the current epoch, drawn on a GPU that trains; the sampler knows which epoch it is."""
+        order = self._order(0)
+        if self.trainer is not None:
+            order, device = self._order(self.trainer.global_rank), self.trainer.strategy.root_device
+            if isinstance(module := self.trainer.lightning_module, Training):
+                module.weight = order.weight
+            # Other accelerators have no Poisson numbers.
+            if device.type == "cuda":
+                self.crops.frames.to(device, room_for_images(device))
+        return CropLoader(self.crops, order)
+
+    def _order(self, process: int) -> EpochSampler:
+        return EpochSampler(len(self.crops), self.settings.batch_size, self.settings.seed, process, self.processes)
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        """Whole validation images with their fixed noise, shared among the processes."""
+        images = NoisyImages(self.validation)
+        process = 0 if self.trainer is None else self.trainer.global_rank
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        share = images_of(len(images), process, self.processes)
+        return DataLoader(images, batch_size=16 if on_gpu else 4, sampler=share)

@@ -1,0 +1,166 @@
+"""What a network was trained on and how: the run's name, and the few numbers that are kept with its weights."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from iphasenet.base.stage_versions import STAGE_VERSIONS
+from iphasenet.dataset.material_data import MaterialData, zone_axis_angle
+from iphasenet.microscope.acquisition import TrainingNoise
+from iphasenet.network.potential_network import ModelSettings
+from iphasenet.training.rendered_frames import SimulatedMaterial
+from iphasenet.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """
+    All that a training reads, the code apart: its identity is made of every field, so that none is forgotten there.
+
+    Attributes
+    ----------
+    data : mapping
+        Samples of the training and validation splits, material by material.
+    simulations : sequence of SimulatedMaterial
+        What crops are rendered from; nothing where they are cut from the samples.
+    noise : TrainingNoise
+        Noise model.
+    model : ModelSettings
+        Architecture.
+    training : TrainingSettings
+        How to train.
+    """
+
+    data: Mapping[str, Sequence[MaterialData]]
+    simulations: Sequence[SimulatedMaterial]
+    noise: TrainingNoise
+    model: ModelSettings
+    training: TrainingSettings
+
+
+_TOLD = (TrainingNoise, ModelSettings, TrainingSettings)
+"""Inputs that are told value by value; of others a checksum of all their numbers."""
+
+
+def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
+    """
+    Say what a run is: only one that reads the same by the same code may be resumed.
+
+    Parameters
+    ----------
+    inputs : TrainingInputs
+        All that it reads.
+
+    Returns
+    -------
+    dict
+        Plain values, nested: each of the inputs' fields by its name, and what one wants to know of them.
+    """
+    train = inputs.data["train"]
+    described = {
+        "stage": STAGE_VERSIONS["model"],
+        "materials": list(dict.fromkeys(part.material for part in (*train, *inputs.data["validation"]))),
+        "sampling_angstrom": train[0].sampling,
+    }
+    for field in fields(inputs):
+        value = getattr(inputs, field.name)
+        described[field.name] = asdict(value) if isinstance(value, _TOLD) else f"{_checksum(value):08x}"
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
+
+
+def _checksum(value: Any, start: int = 0) -> int:
+    """CRC-32 of all that a value is compared by; images are read row by row, in memory or in the store, alike."""
+    if is_dataclass(value):
+        return _checksum({part.name: getattr(value, part.name) for part in fields(value) if part.compare}, start)
+    if isinstance(value, Mapping):
+        return _checksum([part for key in sorted(value) for part in (key, value[key])], start)
+    if isinstance(value, Tensor):
+        value = value.numpy(force=True)
+    is_numbers = value.dtype.kind in "biufc" if isinstance(value, np.ndarray) else hasattr(value, "shape")
+    if is_numbers and value.shape:
+        start = zlib.crc32(str(value.shape).encode(), start)
+        for row in range(len(value)):
+            start = zlib.crc32(np.ascontiguousarray(value[row]).data, start)
+        return start
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        start = zlib.crc32(f"{len(value)}".encode(), start)
+        for part in value:
+            start = _checksum(part, start)
+        return start
+    return zlib.crc32(repr(value).encode(), start)
+
+
+def run_identity(described: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that name a run."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def trained_ranges(
+    train: Sequence[MaterialData], noise: TrainingNoise, attributes: Mapping[str, Any]
+) -> dict[str, list[float]]:
+    """
+    Say within which settings a network has seen images.
+
+    Parameters
+    ----------
+    train : sequence of MaterialData
+        Training split.
+    noise : TrainingNoise
+        Noise model.
+    attributes : mapping
+        Attributes of the data set's root; those of its optics are taken where they are known.
+
+    Returns
+    -------
+    dict
+        Lowest and highest thickness_nm, tilt_deg (angle between beam and zone axis), dose (e/Å²), sampling_angstrom,
+        and of the optics' numbers, such as energy_kev and semiangle_mrad.
+    """
+    thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
+    tilt = zone_axis_angle(alpha, beta)
+    samplings = [data.sampling for data in train]
+    optics = attributes.get("configuration", {}).get("optics", {})
+    return {
+        "thickness_nm": [float(thickness.min()), float(thickness.max())],
+        "tilt_deg": [float(tilt.min()), float(tilt.max())],
+        "dose": list(noise.dose),
+        "sampling_angstrom": [min(samplings), max(samplings)],
+        **{name: [value, value] for name, value in optics.items() if isinstance(value, int | float)},
+    }
+
+
+def segment_sums(train: Sequence[MaterialData]) -> dict[str, list[float]]:
+    """
+    Measure what share of the beam the four segments of the training images record.
+
+    From it, an image whose beam current is not known gets a scale (`reconstruction.preparation`).
+
+    Parameters
+    ----------
+    train : sequence of MaterialData
+        Training split.
+
+    Returns
+    -------
+    dict
+        `thickness_nm`, rising [nm]; `mean` and `deviation` over the samples of each thickness of the segments' summed
+        mean [fraction of the beam current].
+    """
+    sums = np.array([4 * float(np.mean(data.segments[row])) for data in train for row in range(len(data.segments))])
+    thickness = np.concatenate([data.coordinates["thickness_nm"] for data in train])
+    found = np.unique(thickness)
+    samples = [sums[thickness == value] for value in found]
+    return {
+        "thickness_nm": found.tolist(),
+        "mean": [round(float(part.mean()), 6) for part in samples],
+        "deviation": [round(float(part.std()), 6) for part in samples],
+    }

@@ -1,0 +1,87 @@
+"""How the network is trained with Lightning: devices, precision, logs, checkpoints."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from iphasenet.training.callbacks import AveragedWeights, ProgressBar, StopBySignal
+from iphasenet.training.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint
+from iphasenet.training.history import EpochLoss, next_log
+from iphasenet.training.settings import TrainingSettings
+
+
+def make_trainer(
+    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
+) -> tuple[lightning.Trainer, BestCheckpoint]:
+    """
+    Set Lightning up, on as many processes as torchrun has started.
+
+    Parameters
+    ----------
+    folder : path
+        The run's: checkpoints, logs and TensorBoard events.
+    settings : TrainingSettings
+        How to train.
+    accelerator : str
+        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
+    callbacks : sequence of Callback
+        What is done besides, first.
+
+    Returns
+    -------
+    trainer : lightning.Trainer
+        What fits `iphasenet.training.module.Training` to `iphasenet.training.module.Splits`.
+    best : BestCheckpoint
+        Its callback that keeps the best epoch.
+    """
+    best = BestCheckpoint(folder)
+    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
+    newest = ModelCheckpoint(folder, Path(NEWEST).stem, enable_version_counter=False)
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    trainer = lightning.Trainer(
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=processes // here,
+        # Buffers are the attention's indices: the same everywhere, always.
+        strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        use_distributed_sampler=False,
+        gradient_clip_val=1.0,
+        logger=[
+            CSVLogger(folder, name="history", version=next_log(folder), flush_logs_every_n_steps=1),
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+        ],
+        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
+        # stop after it: its checkpoint holds the average of the batch.
+        callbacks=[
+            *callbacks,
+            *optional_callbacks(settings),
+            EpochLoss(),
+            StopBySignal(folder / NEWEST),
+            best,
+            newest,
+            LearningRateMonitor(),
+            ProgressBar(refresh_rate=20),
+        ],
+        plugins=[AtomicCheckpoints()],
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        enable_model_summary=False,
+    )
+    return trainer, best
+
+
+def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
+    """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
+    chosen: list[Callback] = []
+    if settings.ema_decay:
+        chosen.append(AveragedWeights(settings.ema_decay))
+    if settings.patience:
+        chosen.append(EarlyStopping("validation_pearson", patience=settings.patience, mode="max"))
+    return chosen

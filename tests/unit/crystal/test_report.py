@@ -1,0 +1,35 @@
+"""What is said of a crystal's file, of values that are published."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from iphasenet.crystal.report import crystal_facts, crystal_text
+
+STRUCTURES = Path(__file__).resolve().parents[3] / "resources" / "structures"
+
+
+def test_the_facts_of_lithium_cobalt_oxide() -> None:
+    facts = crystal_facts(STRUCTURES / "LiCoO2.cif")
+    assert json.loads(json.dumps(facts)) == facts
+    assert (facts["kind"], facts["formula"], facts["atoms"]) == ("crystal", "Co3Li3O6", 12)
+    assert (facts["space_group"], facts["space_group_number"]) == ("R -3 m:H", 166)
+    assert (facts["operations"], facts["operations_from"]) == (36, "its operations")
+    assert facts["density_g_cm3"] == pytest.approx(5.05, abs=0.01)
+    assert (facts["formula_units"], facts["warnings"]) == (3, [])
+    assert [(site["element"], site["multiplicity"]) for site in facts["sites"]] == [("Li", 3), ("Co", 3), ("O", 6)]
+    assert facts["shortest_distance"] == {"angstrom": pytest.approx(1.92, abs=0.01), "elements": ["Co", "O"]}
+    cells = {tuple(cell["zone_axis"]): cell for cell in facts["orthogonal_cells"]}
+    assert cells[0, 0, 1]["atoms"] == 24
+    assert cells[0, 0, 1]["lengths_angstrom"] == pytest.approx([2.816, 2.816 * 3**0.5, 14.05])
+    assert "no two lattice vectors" in cells[1, 1, 1]["refused"]
+
+
+def test_the_text_says_what_the_file_does_not() -> None:
+    text = crystal_text(crystal_facts(STRUCTURES / "GaN.cif"))
+    assert "crystal Ga2N2, 4 atoms in the cell (block GaN)" in text
+    assert "12 operations from its operations" in text
+    assert "\n  [0 0 1]  3.189 x 5.524 x 5.185 Å, 8 atoms" in text
+    assert "nan" not in text
+    assert "None" not in text
