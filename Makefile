@@ -44,12 +44,13 @@ test-oldest: $(STAMP)
 	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/python -m pytest -W default tests/unit \
 		--ignore tests/unit/test_environments.py
 
-## lint: format, style, types, workflow
+## lint: format, style, types, layers, workflow
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 
 ## bench: one published sample by abTEM and by this engine, and what cost depends on; leave the machine alone meanwhile

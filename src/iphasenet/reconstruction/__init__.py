@@ -1,1 +1,6 @@
-"""From a user's own images to the projected potential: `reconstruct.reconstruct`, and what prepares and checks them."""
+"""Reconstruction: from four segments to the projected potential.
+
+In: `microscope_files.segmented_image.SegmentedImage` and weights. Out: `reconstruct.Reconstruction`, potential,
+uncertainty and what was checked. `preparation` brings images to the network's conventions; `agreement` simulates the
+images of the result and compares; `model_hub.export_model` packs weights for others.
+"""
