@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import unicodedata
 import warnings
 from codecs import register_error
@@ -15,6 +16,9 @@ from iphasenet.base.errors import InputError, InputWarning
 
 STOPPED: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 """Signals that end a command in good order."""
+
+GRACE = 10.0
+"""Time in which a command that a signal ended cleans up, and hears no other signal [s]."""
 
 
 class Stopped(BaseException):
@@ -116,24 +120,44 @@ def _leave(program: str, error: BaseException) -> NoReturn:
 
 @contextmanager
 def _signals_raise(received: list[int]) -> Iterator[None]:
-    """Let signals end the block as an error would, so that it cleans up; those that are ignored stay so (nohup)."""
+    """
+    Let signals end the block as an error would, so that it cleans up; those that are ignored stay so (nohup).
+
+    A second one, such as Ctrl-C pressed twice, would break off the cleaning, or make Python's own end a traceback: it
+    is not heard before `GRACE` is over, nor after the block. Where a signal came when Python does not let an error
+    pass, such as in a destructor, it comes again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(number: int, _frame: Any) -> NoReturn:
+    first: list[float] = []
+
+    def stop(number: int, _frame: Any) -> None:
+        if first and time.monotonic() - first[0] < GRACE:
+            return
+        first[:] = first or [time.monotonic()]
         received.append(number)
         raise Stopped
+
+    def lost(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(unraisable.exc_type, Stopped):
+            before_lost(unraisable)
+            return
+        first.clear()
+        threading.Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
 
     before = {number: signal.getsignal(number) for number in STOPPED}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, stop)
+    before_lost, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     finally:
+        sys.unraisablehook = before_lost
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if received else handler)
 
 
 def _write_anything() -> None:

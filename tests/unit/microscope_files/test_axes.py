@@ -217,7 +217,7 @@ def test_names_that_tell_no_order_are_refused(names: tuple[str, ...], told: str)
 
 @pytest.mark.parametrize("exchanged", [False, True])
 def test_physical_pixels_of_a_camera_need_their_angle_by_name(exchanged: bool, tmp_path: Path) -> None:
-    described = [("y", 0.1, "nm"), ("x", 0.1, "nm"), ("y", 55.0, "µm"), ("x", 55.0, "µm")]
+    described: Described = [("y", 0.1, "nm"), ("x", 0.1, "nm"), ("y", 55.0, "µm"), ("x", 55.0, "µm")]
     values, described = turned(PATTERNS, described, (2, 3, 0, 1) if exchanged else (0, 1, 2, 3))
     path = hspy(tmp_path / "a", values, described)
     np.testing.assert_array_equal(np.asarray(read_recording([path]).data), PATTERNS)
