@@ -72,17 +72,17 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
             raise InputError(f"--{name.replace('_', '-')}: found it beside {chosen}, where it has no effect; allowed: "
                              "without it")  # fmt: skip
     if options.output is None and not options.check:
-        raise InputError("--output: found none; allowed: a file to be made, or --check alone")
+        raise InputError("--output is missing: give the file to be made, or --check alone")
     endings = {path.suffix.lower() for path in options.input}
     for name, where in {"sample": (".zarr",), "scan_shape": (".mib",)}.items():
         if getattr(options, name) is not None and not endings <= set(where):
             raise InputError(f"--{name.replace('_', '-')}: found it for {options.input[0].name}, where it has no "
                              f"effect; allowed: for a {where[0]}")  # fmt: skip
     if options.allow_pickle and (options.weights is None or options.weights.suffix.lower() == ".safetensors"):
-        raise InputError("--allow-pickle: found it without a pickle; allowed: with --weights of the published system")
+        raise InputError("--allow-pickle has no effect here: it is for --weights of the published system (.pt)")
     camera = (options.camera_pixel, options.camera_centre, options.camera_rotation)
     if options.detector is None and camera != (None, None, None):
-        raise InputError("--camera-...: found it without --detector; allowed: with the angles of the segments")
+        raise InputError("--camera-... needs --detector, the angles of the segments")
 
 
 def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage | None = None) -> list[Output | None]:

@@ -38,7 +38,7 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
     """
     root = open_dataset(path)
     if sample is None:
-        raise InputError(f"{path}: found a data set but no sample; allowed: one sample_id (--sample)")
+        raise InputError(f"{path}: found a data set; name one of its samples (--sample)")
     names: NDArray[Any] = np.array(["none: the data set is empty"])
     for group in material_groups(root).values():
         names = read_rows(group, "sample_id")

@@ -111,7 +111,8 @@ def reading(path: Path) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except ImportError as error:
-        raise InputError(f"{path}: found no way to read it ({error}); allowed: with that package") from error
+        package = error.name or "the package that is named"
+        raise InputError(f"{path} cannot be read here ({error}); install {package}") from error
     except Exception as error:
         # Of chunks that Zarr reads side by side one error is told; asyncio would print the others, later.
         logging.getLogger("asyncio").addFilter(_is_no_leftover)

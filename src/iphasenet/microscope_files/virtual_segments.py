@@ -238,7 +238,7 @@ def find_centre(pattern: NDArray[np.floating[Any]], source: str) -> tuple[float,
     labels, count = ndimage.label(ndimage.binary_fill_holes(smooth > 0.5 * brightness))
     if not count:
         raise InputError(
-            f"{source}: camera centre: found no bright-field disc in the mean pattern; allowed: one by name"
+            f"{source}: camera centre: found no bright-field disc in the mean pattern; give --camera-centre"
         )
     largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones_like(labels), labels, range(1, count + 1))))
     row, column = ndimage.center_of_mass(labels == largest)

@@ -57,9 +57,7 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
                 "allowed: path of a CIF file"
             )
         if not {"zone_axis", "zone_axes"} & set(material):
-            raise InputError(
-                f"configuration: materials.{name}.zone_axis: found nothing; allowed: a value is required, or zone_axes"
-            )
+            raise InputError(f"configuration: materials.{name}.zone_axis is missing: give it, or several as zone_axes")
     for name, crystal in crystals(config).items():
         if not any(crystal["zone_axis"]):
             raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
@@ -126,7 +124,7 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
 def _check_evaluation(config: Mapping[str, Any]) -> None:
     grid, settings = Grid(**config["grid"]), TrainingSettings(**config["training"])
     if "trained" in config and "dataset" in config:
-        raise InputError("configuration: trained: found it beside dataset; allowed: one of them")
+        raise InputError("configuration: trained and dataset: found both; give one of them")
     for key in ("trained", "dataset"):
         if config.get(key) == config["run"]:
             raise InputError(f"configuration: {key}: found {config[key]!r}, this run; allowed: another run's name")

@@ -204,7 +204,7 @@ def _one_line(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> st
         return f"configuration: {'.'.join([*path, found])}: unknown key{hint}; allowed: {', '.join(allowed)}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"configuration: {'.'.join([*path, missing])}: found nothing; allowed: a value is required"
+        return f"configuration: {'.'.join([*path, missing])} is missing"
     return f"configuration: {'.'.join(path)}: found {_SHOWN.repr(error.instance)}; allowed: {_allowed(error, rules)}"
 
 

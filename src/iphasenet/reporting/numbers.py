@@ -156,7 +156,7 @@ def _get(values: Any, keys: Sequence[str], path: Path) -> Any:
     """Value at the keys, which may be null where `read_summary` lets it."""
     for depth, key in enumerate(keys, 1):
         if not isinstance(values, Mapping) or key not in values or values[key] in ({}, []):
-            raise InputError(f"{path}: {'.'.join(keys[:depth])}: found nothing; allowed: a value is required")
+            raise InputError(f"{path}: {'.'.join(keys[:depth])} is missing")
         values = values[key]
     return values
 

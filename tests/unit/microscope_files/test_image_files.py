@@ -183,7 +183,7 @@ def test_exported_samples_are_read_as_the_data_set(store: Path, tmp_path: Path) 
 
 def test_bad_choices_of_the_data_set(store: Path) -> None:
     train = sample_of(store, "train")[1]
-    with pytest.raises(InputError, match="found a data set but no sample; allowed: one sample_id"):
+    with pytest.raises(InputError, match="found a data set; name one of its samples"):
         read_image(store)
     with pytest.raises(InputError, match="found no sample 'Si'; allowed: a sample_id such as GaN-tilt"):
         read_image(store, sample="Si")
