@@ -10,7 +10,7 @@ endif
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: demo plan report test test-slurm test-oldest lint bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
+.PHONY: help demo plan report test test-slurm test-oldest lint bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -87,6 +87,10 @@ generalisation: $(STAMP)
 	@for case in config/generalisation/*.yaml; do \
 		$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml $$case || exit 1; done
 	$(BIN)/snakemake --cores $(CORES) --configfile config/laptop.yaml config/generalisation.yaml
+
+## help: this list
+help:
+	@sed -n 's/^## /make /p' $(firstword $(MAKEFILE_LIST))
 
 ## clean-demo: forget the demo
 clean-demo:
