@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,14 +75,16 @@ class Look:
         return {"label": self.label, "color": self.colour, "marker": self.marker, "linestyle": "none", "markersize": 5}
 
 
-METHODS = {
-    "model": Look("network", BLUE, "o", _LINES[0]),
+_SEEING = {
     "idpc": Look("iDPC", ORANGE, "s", _LINES[1], "///"),
     "wiener": Look("Wiener filter", GREEN, "^", _LINES[2], "..."),
     "phase": Look("phase inversion", PINK, "D", _LINES[3], "xxx"),
-    "idpc_told": Look("iDPC, told the tilt", ORANGE, "s", _LINES[1], "///"),
-    "wiener_told": Look("Wiener filter, told the tilt", GREEN, "^", _LINES[2], "..."),
-    "phase_told": Look("phase inversion, told the tilt", PINK, "D", _LINES[3], "xxx"),
+}
+
+METHODS = {
+    "model": Look("network", BLUE, "o", _LINES[0]),
+    **_SEEING,
+    **{f"{name}_told": replace(look, label=f"{look.label}, told the tilt") for name, look in _SEEING.items()},
     "nearest": Look("nearest training sample", YELLOW, "v", _LINES[4], "\\\\\\"),
 }
 """Look of each method. A baseline that is told the tilt looks like the one that is not: figures draw one of the two."""

@@ -135,13 +135,9 @@ def nexus_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
 
 
 def _data_groups(file: Any) -> Iterator[Any]:
-    return (group for group in _groups(file) if _text(group.attrs.get("NX_class", "")) == "NXdata")
-
-
-def _groups(file: Any) -> list[Any]:
     found: list[Any] = []
     file.visititems(lambda _, entry: found.append(entry) if isinstance(entry, h5py.Group) else None)
-    return found
+    return (group for group in found if _text(group.attrs.get("NX_class", "")) == "NXdata")
 
 
 def _described(signal: Signal, groups: Sequence[Any]) -> Signal:

@@ -24,7 +24,7 @@ from iphasenet.network.column_projection import project_columns
 from iphasenet.network.losses import contrast, training_loss
 from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
 from iphasenet.network.symmetry import OPERATIONS, transformed
-from iphasenet.simulation import rendering as render
+from iphasenet.simulation import rendering
 from iphasenet.simulation.noise import displaced
 from iphasenet.simulation.rendering import Field, Image, Series
 from tests.unit.simulation.test_noise import needs_gpu
@@ -206,7 +206,7 @@ def test_a_gpu_distorts_as_a_cpu_does() -> None:
 @pytest.mark.parametrize("together", [2**24, 1])
 def test_many_fields_at_once_are_as_one_by_one(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of all terms, the unseen ones times zero, in float32; as many at once as memory is allowed."""
-    monkeypatch.setattr(render, "_TOGETHER", together)
+    monkeypatch.setattr(rendering, "_TOGETHER", together)
     fields = [Field(Image(size, 0.1), turn, (1.2, turn / 50)) for size in (32, 33) for turn in (0.0, 33.0, 200.0)]
     for some in (fields[:3], fields[3:]):
         series = Series.visible(np.stack([k * waves()[0] for k in (1, 2, 3)]), waves()[1], 0.1)

@@ -23,7 +23,7 @@ from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.dataset.writer import write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice import scattering_matrix as scattering
+from iphasenet.multislice import scattering_matrix
 from iphasenet.multislice.detection import image_grid
 from iphasenet.multislice.numerics import Numerics, sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
@@ -161,13 +161,13 @@ def test_the_method_is_the_simulations(
     cost = estimate_tilt(potential, MICROSCOPE, numerics, [thickness], TILT, [0.0])
     assert cost.method == method
     by_matrices, every = [], []
-    original = scattering.matrix_columns
+    original = scattering_matrix.matrix_columns
 
     def counted(block: Any, *arguments: Any) -> Any:
         by_matrices.append(len(block.orders))
         return original(block, *arguments)
 
-    monkeypatch.setattr(scattering, "matrix_columns", counted)
+    monkeypatch.setattr(scattering_matrix, "matrix_columns", counted)
     simulate_images(potential, MICROSCOPE, numerics, [thickness], TILT, progress=lambda _, total: every.append(total))
     assert cost.by_matrices == sum(by_matrices)
     assert cost.waves == every[-1]

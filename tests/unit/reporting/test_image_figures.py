@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from iphasenet.dataset.reader import read_split
 from iphasenet.dataset.writer import assemble, write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
-from iphasenet.reporting import image_figures as sheets
+from iphasenet.reporting import image_figures
 from iphasenet.reporting.examples import Example
 from iphasenet.simulation.grid import SPLITS, Grid, Sample, samples
 from iphasenet.simulation.rendering import Image, Rendered
@@ -69,7 +69,7 @@ def correlation(image: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_titles_show_the_correlation(examples: list[Example], drawn: list[Figure], tmp_path: Path) -> None:
-    sheets.draw_predictions(examples, [tmp_path / "predictions.svg"])
+    image_figures.draw_predictions(examples, [tmp_path / "predictions.svg"])
     titles = [axes.get_title() for axes in drawn[0].axes]
     for example in examples:
         for method, label in (("model", "Prediction"), ("idpc", "iDPC")):
@@ -78,7 +78,7 @@ def test_titles_show_the_correlation(examples: list[Example], drawn: list[Figure
 
 
 def test_truth_and_prediction_share_a_scale(examples: list[Example], drawn: list[Figure], tmp_path: Path) -> None:
-    sheets.draw_predictions(examples, [tmp_path / "predictions.png"])
+    image_figures.draw_predictions(examples, [tmp_path / "predictions.png"])
     images = {a.get_title().split(",")[0]: a.images[0] for a in reversed(drawn[0].axes) if a.images}
     truth = examples[0].truth
     assert images["Truth"].get_clim() == images["Prediction"].get_clim() == (truth.min(), truth.max())
@@ -89,7 +89,7 @@ def test_all_differences_share_one_scale_of_shares(
     examples: list[Example], drawn: list[Figure], tmp_path: Path
 ) -> None:
     examples[0].predictions["model"][0, 0] += 1e5  # one wrong pixel of 512
-    sheets.draw_predictions(examples, [tmp_path / "predictions.png"])
+    image_figures.draw_predictions(examples, [tmp_path / "predictions.png"])
     panels = [axes.images[0] for axes in drawn[0].axes if axes.get_title() == "Prediction − truth"]
     shares = [100 * (example.predictions["model"] - example.truth) / example.truth.max() for example in examples]
     for panel, share in zip(panels, shares, strict=True):
@@ -104,7 +104,7 @@ def test_all_differences_share_one_scale_of_shares(
 def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
     dataset: Path, drawn: list[Figure], tmp_path: Path
 ) -> None:
-    sheets.draw_samples(dataset, [tmp_path / "samples.png"])
+    image_figures.draw_samples(dataset, [tmp_path / "samples.png"])
     data = list(read_split(dataset, "test"))[1]
     row = [axes.images[0] for axes in drawn[0].axes if axes.images][5:]
     assert all(np.array_equal(row[i].get_array(), data.segments[MIDDLE, i]) for i in range(4))
@@ -120,7 +120,7 @@ def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
 
 
 def test_a_materials_sheet_has_a_row_a_thickness(dataset: Path, drawn: list[Figure], tmp_path: Path) -> None:
-    sheets.draw_material(dataset.with_name("GaN.zarr"), [tmp_path / "GaN.png"])
+    image_figures.draw_material(dataset.with_name("GaN.zarr"), [tmp_path / "GaN.png"])
     data = next(read_split(dataset, "test"))
     thicknesses = np.unique(data.coordinates["thickness_nm"])
     shown = [axes.images[0].get_array() for axes in drawn[0].axes if axes.images and len(axes.get_title())]
@@ -132,8 +132,8 @@ def test_the_same_input_gives_the_same_bytes(dataset: Path, examples: list[Examp
     written = []
     for run in ("first", "second"):
         folder = tmp_path / run
-        sheets.draw_samples(dataset, [folder / "samples.svg", folder / "samples.png"])
-        sheets.draw_predictions(examples, [folder / "predictions.svg", folder / "predictions.png"])
+        image_figures.draw_samples(dataset, [folder / "samples.svg", folder / "samples.png"])
+        image_figures.draw_predictions(examples, [folder / "predictions.svg", folder / "predictions.png"])
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert len(written[0]) == 4
     assert written[0] == written[1]
