@@ -27,7 +27,7 @@ from iphasenet.base.marks import HISTORY, WEIGHTS
 from iphasenet.base.outputs import Output, check_outputs
 from iphasenet.base.storage import is_url, parse_place
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.callbacks import Stopped
 from iphasenet.training.fit import Outputs, Sources, fit, is_first
 from iphasenet.training.settings import TrainingSettings
