@@ -126,7 +126,7 @@ def _number(quantity: Quantity) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Lists and dictionaries alone, each by itself: YAML needs no anchors then."""
+    """Make lists and dictionaries of all, each for itself, so that YAML needs no anchors."""
     if isinstance(value, Mapping):
         return {key: _plain(child) for key, child in value.items()}
     return [_plain(child) for child in value] if isinstance(value, list | tuple) else value

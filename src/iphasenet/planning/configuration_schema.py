@@ -47,7 +47,7 @@ def _object(kind: type[Settings]) -> dict[str, Any]:
 
 
 def _schema(kind: Any, setting: Setting) -> dict[str, Any]:
-    """Schema of a value of some type."""
+    """Describe a value of some type."""
     described_as = {"description": setting.text} if setting.meaning else {}
     same = {name: True for name in _SAME if getattr(setting, name)}
     if setting.without_effect:
@@ -79,7 +79,7 @@ def _rules(kind: Any, setting: Setting) -> dict[str, Any]:
 
 
 def _union(kinds: tuple[Any, ...], setting: Setting) -> dict[str, Any]:
-    """Schema of one of several types: of a text and a number the limits do not meet."""
+    """Describe a value of one of several types; the limits of a text and of a number have other names."""
     rules = [_rules(kind, setting) for kind in kinds]
     if all(rule.get("type") in _TYPES.values() for rule in rules):
         limits = {key: value for rule in rules for key, value in rule.items() if key != "type"}
