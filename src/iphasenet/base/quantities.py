@@ -1,10 +1,10 @@
-"""What a user may give: unit and range of each number; beyond it nothing sane is meant. Choices of a setting."""
+"""What a user may give: unit and range of each number; beyond it nothing sane is meant."""
 
 import argparse
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from iphasenet.base.errors import InputError
 
@@ -78,15 +78,6 @@ def check_number(value: Any, name: str, quantity: Quantity) -> None:
     if not number or not quantity.holds(value):
         whole = "a whole number, " if quantity.whole else ""
         raise InputError(f"{name}: found {value!r}; allowed: {whole}{quantity.allowed}")
-
-
-def check_choices(settings: Any, section: str) -> None:
-    """Refuse a field of a dataclass that is none of its literals, or no truth value where it is one."""
-    for name, hint in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        choices = get_args(hint) if get_origin(hint) is Literal else (True, False) if hint is bool else ()
-        if choices and not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-            raise InputError(f"{section}.{name}: found {value!r}; allowed: {', '.join(map(str, choices))}")
 
 
 def noun(number: int, one: str, many: str | None = None) -> str:

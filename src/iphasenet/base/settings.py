@@ -4,7 +4,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import Quantity, check_number
@@ -124,6 +124,28 @@ class Settings:
                 taken = _taken(value, one.kind, one.setting, ".".join(filter(None, [self.section, one.name])))
                 object.__setattr__(self, one.name, taken)
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], name: str | None = None) -> Self:
+        """
+        Make the dataclass of a mapping.
+
+        Parameters
+        ----------
+        values : mapping
+            Values by the names of the fields.
+        name : str, optional
+            What an InputError of unknown or missing names calls the mapping; the section where nothing is said.
+        """
+        known, where = described(cls), cls.section if name is None else name
+        names = [one.name for one in known]
+        unknown = sorted(set(map(str, values)) - set(names))
+        if unknown:
+            raise InputError(f"{where}.{unknown[0]}: unknown key; allowed: {', '.join(names)}")
+        missing = [one.name for one in known if one.default is MISSING and one.name not in values]
+        if missing:
+            raise InputError(f"{where}.{missing[0]} is missing")
+        return cls(**values)
+
 
 def described(kind: type[Settings]) -> list[Described]:
     """
@@ -188,7 +210,7 @@ def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
         part, own = entry_of(inner[1], setting)
         return {key: _taken(entry, part, own, f"{name}.{key}") for key, entry in value.items()}
     if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
-        return kind(**_named(value, kind, name))
+        return kind.of(value, name)
     if origin in (Union, UnionType):
         return value
     if origin is Literal:
@@ -214,19 +236,6 @@ def _entries(values: Any, inner: tuple[Any, ...], setting: Setting, name: str) -
     for value in values:
         taken = _taken(value, kind, own, name)
         yield float(taken) if kind is float else taken
-
-
-def _named(values: Mapping[str, Any], kind: type[Settings], name: str) -> Mapping[str, Any]:
-    """Refuse keys that are none of a dataclass's fields, and fields that are missing."""
-    known = described(kind)
-    names = [one.name for one in known]
-    unknown = sorted(set(map(str, values)) - set(names))
-    if unknown:
-        raise InputError(f"{name}.{unknown[0]}: unknown key; allowed: {', '.join(names)}")
-    missing = [one.name for one in known if one.default is MISSING and one.name not in values]
-    if missing:
-        raise InputError(f"{name}.{missing[0]} is missing")
-    return values
 
 
 _ANY = Quantity("", -1e300, 1e300)

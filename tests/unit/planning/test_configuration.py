@@ -15,11 +15,13 @@ from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
+from iphasenet.network.settings import ModelSettings
 from iphasenet.planning import configuration_pages
 from iphasenet.planning.configuration import check_configuration, crystals, selected_materials
 from iphasenet.planning.configuration_form import check_form, check_keys, one_form
 from iphasenet.planning.configuration_schema import configuration_schema
 from iphasenet.simulation.grid import Grid
+from iphasenet.training.settings import LossWeights, TrainingSettings
 
 ROOT = Path(__file__).parents[3]
 GAN = "resources/structures/GaN.cif"
@@ -343,10 +345,13 @@ def test_every_number_and_list_of_the_schema_ends_somewhere() -> None:
         (lambda values: Grid(**values), ("grid",)),
         (lambda values: Acquisition(**values), ("noise", "acquisition")),
         (lambda values: Microscope(**values), ("optics",)),
+        (lambda values: ModelSettings(**values), ("model",)),
+        (lambda values: TrainingSettings(**values), ("training",)),
+        (lambda values: LossWeights(**values), ("training", "loss")),
     ],
 )
 def test_what_the_schema_refuses_no_dataclass_takes(make: Callable[..., Any], section: tuple[str, ...]) -> None:
-    """Both hold the same limits: those who use the library meet no others than those who configure the workflow."""
+    """Those who use the library meet the limits of those who configure the workflow."""
     rules, valid = configuration_schema(), SHIPPED
     for key in section:
         rules, valid = rules["properties"][key], valid[key]
