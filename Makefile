@@ -10,7 +10,7 @@ endif
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: help demo plan report test test-slurm test-oldest lint bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
+.PHONY: help demo plan report test test-slurm test-oldest lint settings bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -52,6 +52,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
+
+## settings: write the schema and the tables of config/README.md that follow from the dataclasses of settings
+settings: $(STAMP)
+	$(BIN)/python -m iphasenet.planning.configuration_pages
 
 ## bench: one published sample by abTEM and by this engine, and what cost depends on; leave the machine alone meanwhile
 bench: $(STAMP)

@@ -20,7 +20,7 @@ from iphasenet.base.devices import use_threads
 from iphasenet.dataset.reader import read_split
 from iphasenet.evaluation.prediction import predict_altered
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import load_weights
 from iphasenet.training.fit import Outputs, Sources, fit
 from iphasenet.training.settings import TrainingSettings

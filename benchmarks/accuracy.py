@@ -27,9 +27,11 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slab import cut_slab
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.numerics import cell_grid
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import lab_tilt
 from iphasenet.simulation.window_convergence import image_difference
 

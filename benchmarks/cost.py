@@ -15,9 +15,10 @@ from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_
 from matplotlib.figure import Figure
 
 from iphasenet.crystal.potential import CrystalPotential
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 
 SAMPLING, SLICE, WINDOW = 0.1, 0.3, 25.6
 

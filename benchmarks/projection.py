@@ -9,7 +9,8 @@ from iphasenet.evaluation.metrics import score
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import lab_angles
 
 GRID = Grid((20, 40, 60, 80, 100, 120, 150), 12, 0.3, 1, 0.15, 0.15)

@@ -17,9 +17,11 @@ from common import MICROSCOPE, THICKNESSES, cell_of, potential_of
 
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.numerics import cell_grid
 from iphasenet.multislice.periodic_images import simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

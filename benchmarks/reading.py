@@ -20,10 +20,12 @@ from iphasenet.dataset.reader import StoredRows, find_material, open_dataset, re
 from iphasenet.dataset.writer import assemble, write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope_files.export import export_npz
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.rendering import Image, render_sample
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import render_sample
 
 BATCH, SECONDS = 16, 6.0
 Batch = tuple[np.ndarray, np.ndarray]

@@ -25,7 +25,7 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.dataset.reader import read_split
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
 from iphasenet.microscope_files.export import export_npz
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.crops import Crops
 from iphasenet.training.frames import StoredFrames
 from iphasenet.training.module import Splits, Training

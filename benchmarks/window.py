@@ -17,8 +17,8 @@ from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, cell_of, potential_
 
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.window_convergence import image_difference
 
 WINDOWS, REFERENCE = (25.6, 38.4, 51.2, 64.0, 76.8), 102.4

@@ -19,8 +19,8 @@ from iphasenet.base.reading import read_arrays, read_json
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.dataset.names import file_name
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Grid, Sample, samples
 
 CONFIGURATION, PHONONS = "configuration.json", "phonons.npz"

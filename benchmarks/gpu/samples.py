@@ -12,8 +12,9 @@ from benchmarks.gpu.data import Material, Packed
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.simulation.grid import Sample, Split
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
-from iphasenet.simulation.rendering import Image, Rendered, render_sample, sample_metadata
+from iphasenet.simulation.rendering import Rendered, render_sample, sample_metadata
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
 
 DOSE = 1e5

@@ -16,8 +16,9 @@ from iphasenet.crystal.slab import cut_slab
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.dataset.reader import configuration, open_dataset
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import crystals, selected_materials
 from iphasenet.simulation.grid import Grid, orientations
 from iphasenet.training.rendered_frames import load_simulated

@@ -8,7 +8,7 @@ from benchmarks.gpu.samples import planned_split, rendered_split
 
 from iphasenet.multislice.periodic_images import PeriodicImages
 from iphasenet.simulation.grid import Grid, orientations
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from iphasenet.training.seen import SEEN, describe_seen, what_is_new
 from tests.gpu.crystal import potential
 

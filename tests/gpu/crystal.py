@@ -4,8 +4,8 @@ import numpy as np
 
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Grid, Sample, samples
 from iphasenet.training.rendered_frames import SimulatedMaterial
 

@@ -11,9 +11,10 @@ import torch
 
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import displaced, record
-from iphasenet.simulation.rendering import Image
 from iphasenet.training.checkpoints import NEWEST
 from iphasenet.training.crops import Crops
 from iphasenet.training.module import Splits, Training

@@ -12,7 +12,8 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import Numerics, cell_grid, sampled_potential
+from iphasenet.multislice.numerics import cell_grid, sampled_potential
+from iphasenet.multislice.settings import Numerics
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

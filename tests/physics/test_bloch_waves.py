@@ -6,8 +6,9 @@ from ase import Atoms
 
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.reconstruction.bloch_waves import (
     ACCURATE,
     LARGEST_CELL,
@@ -16,7 +17,8 @@ from iphasenet.reconstruction.bloch_waves import (
     fourier_sums,
     segment_signals,
 )
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from tests.physics.conftest import MICROSCOPE
 
 SIDES = (4.0, 5.2)

@@ -13,10 +13,11 @@ from iphasenet.crystal.potential import crystal_potential
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Orientation, Sample
-from iphasenet.simulation.rendering import Image, render_sample
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import render_sample
 from tests.physics.conftest import MICROSCOPE, cell_of, potential_of
 
 NUMERICS = Numerics(sampling_angstrom=0.12, slice_thickness_angstrom=0.3, window_angstrom=8)

@@ -9,11 +9,13 @@ from ase import Atoms
 
 from iphasenet.crystal.potential import crystal_potential
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.numerics import cell_grid
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.propagation import CellGrid
+from iphasenet.multislice.settings import Numerics
 from iphasenet.multislice.transfer_matrix import best_passage
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=0.3, window_angstrom=14)

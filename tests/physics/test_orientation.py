@@ -9,14 +9,14 @@ import torch
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope_files.segmented_image import SegmentedImage
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
 from iphasenet.reconstruction.orientation_candidates import arrangements, orientation_of
 from iphasenet.reconstruction.orientation_check import check_orientation
 from iphasenet.reconstruction.preparation import OPTIONS, Order, idpc_potential, mirrored, prepare
 from iphasenet.reconstruction.reconstruct import Trained, load_trained
 from iphasenet.reconstruction.thickness_scan import scan_thickness
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record
-from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 from tests.physics.conftest import cell_of
 

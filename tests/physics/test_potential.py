@@ -13,7 +13,8 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential, crystal_potential
 from iphasenet.crystal.slicing import Slicing, layer_slicing
 from iphasenet.microscope.electron import interaction_constant, wavelength
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from tests.physics.conftest import cell_of
 
 PIXELS, SAMPLING = 48, 0.1

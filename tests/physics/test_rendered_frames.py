@@ -12,10 +12,12 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import save_images, simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Grid, orientations
-from iphasenet.simulation.rendering import Image, Series, render_sample
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Series, render_sample
 from iphasenet.training.crops import Crops
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial, View, load_simulated
 from tests.unit.base.test_devices import NoWaitingOnMeta

@@ -10,10 +10,10 @@ from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.evaluation.metrics import score
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
 from iphasenet.network.weights import load_weights
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record
-from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 
 RESOURCES = Path(__file__).parents[2] / "resources"

@@ -7,9 +7,10 @@ from ase import Atoms
 from iphasenet.crystal.potential import crystal_potential
 from iphasenet.evaluation.idpc import idpc
 from iphasenet.microscope.detector import SEGMENTS
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import MICROSCOPE, cell_of
 

@@ -15,9 +15,10 @@ from iphasenet.crystal.slab import cut_slab, frozen_phonons, rotation_matrix, sh
 from iphasenet.crystal.slab_shape import Shape
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 

@@ -8,10 +8,11 @@ import torch
 from ase import Atoms
 
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.network.symmetry import OPERATIONS, transformed
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import cell_of, potential_of

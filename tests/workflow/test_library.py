@@ -85,19 +85,27 @@ def test_a_checkout_without_a_library_is_one_line_with_conda(workflow: Path, con
     assert re.search(r"^library: found no .*src/iphasenet; allowed with conda", result.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["-m iphasenet --help", "{script}", "-m iphasenet.planning.gpu_check {arguments}"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-m iphasenet --help",
+        "{script}",
+        "-m iphasenet.planning.gpu_check --cores 1 --materials 1 --configuration {{}}",
+        "-m iphasenet.planning.crystal_check --configuration {{}}",
+    ],
+)
 def test_a_job_stops_where_the_library_is_not_the_workflows(command: str, tmp_path: Path) -> None:
     """Whichever way it is started."""
     script = tmp_path / "script.py"
     script.write_text(
         f"from iphasenet.base.job_log import stage\nwith stage('work', {str(tmp_path / 'log')!r}): pass\n"
     )
-    arguments = "--cores 1 --materials 1 --configuration {}"
     told = {**os.environ, OWN: "0123456789ab /elsewhere/src/iphasenet"}
-    words = command.replace("{script}", str(script)).replace("{arguments}", arguments).split()
+    words = command.format(script=script).split()
     result = subprocess.run([sys.executable, *words], env=told, capture_output=True, text=True, timeout=100)
     line = (
-        r"(iphasenet|work|training): library: found iphasenet 0\.1\.0 in .*; allowed: the workflow's own, in /elsewhere"
+        r"(iphasenet|work|training|configuration): library: found iphasenet 0\.1\.0 in .*; allowed: the workflow's "
+        "own, in /elsewhere"
     )
     assert result.returncode == 1 and re.match(line, result.stderr), result.stderr
     assert "Traceback" not in result.stderr

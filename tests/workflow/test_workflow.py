@@ -251,14 +251,15 @@ def test_a_checkout_below_braces_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_structure_that_cannot_be_simulated_is_one_line(workflow: Path) -> None:
-    """Two atoms in one place: named in the log and on the terminal, and no output is left."""
+    """Two atoms in one place: named on the terminal before any job starts."""
     cif = workflow / "resources" / "structures" / "GaN.cif"
     cif.write_text(cif.read_text().replace("0.377", "0.001"))
     result = snakemake(workflow, "results/tiny/materials/GaN.zarr")
     assert result.returncode == 1
     assert "Traceback" not in result.stdout
-    assert re.search(r"^potential of GaN: .*GaN\.cif.*allowed", result.stdout, re.MULTILINE)
-    assert not list((workflow / "results" / "tiny" / "potential").glob("*.npz"))
+    assert re.search(r"^configuration: materials\.GaN: .*GaN\.cif.*allowed", result.stdout, re.MULTILINE)
+    assert not (workflow / "results" / "tiny" / "potential").exists()
+    assert not list((workflow / "results" / "tiny" / "logs").glob("**/*.log"))
 
 
 def test_snakemakes_report_holds_the_figures(finished_copy: Path) -> None:

@@ -47,14 +47,13 @@ def deployment_methods():
     return {method.name for method in workflow.deployment_settings.deployment_method}
 
 
-SCHEMA = workflow.source_path("../schemas/config.schema.yaml")
 IMAGES = {}
 try:
     check_path(str(workflow.basedir))
     check_path(str(Path.cwd()))
     check_writable(Path.cwd())
     OWN = own_library(CHECKOUT, conda="CONDA" in deployment_methods())
-    check_configuration(config, SCHEMA)
+    check_configuration(config)
     for path in filter(os.path.isfile, workflow.configfiles):
         check_keys(path)
     if "reconstruction" in config:
@@ -67,7 +66,7 @@ except InputError as error:
 # Of every job, scripts too, in its environment.
 shell.prefix(job_prelude(OWN, CHECKOUT).replace("{", "{{").replace("}", "}}"))
 
-formed = one_form(config, SCHEMA)
+formed = one_form(config)
 config.clear()
 config.update(formed)
 
@@ -150,12 +149,10 @@ def images_of(material):
 
 
 try:
-    check_other_runs(
-        config, MATERIALS, lambda name: sorted(planned_batches(name)), SCHEMA
-    )
+    check_other_runs(config, MATERIALS, lambda name: sorted(planned_batches(name)))
 except InputError as error:
     sys.exit(str(error))
-config.update(trained_settings(config, SCHEMA))
+config.update(trained_settings(config))
 
 
 @cache
@@ -284,6 +281,7 @@ def check_machine(jobs, local):
             )
     except InputError as error:
         sys.exit(str(error))
+    check_crystals(jobs)
     if local and training and JOBS["training_gpus"]:
         check_gpus(training[0])
 
@@ -298,23 +296,47 @@ def check_seen():
     check_unseen(config, MATERIALS)
 
 
+def check_crystals(jobs):
+    """Refuse structures that a job would refuse: Snakemake's own environment need not read crystals."""
+    reading = [
+        job for job in jobs if job.rule.name in ("compute_potential", "simulate_slabs")
+    ]
+    if reading:
+        names = sorted({job.wildcards.material for job in reading})
+        materials = {name: config["materials"][name] for name in names}
+        run_check("crystal_check", reading[0], configuration=materials)
+
+
 def check_gpus(training):
     """Refuse a training without its GPUs where it would run: Snakemake's own environment need not have torch."""
     cores = workflow.resource_settings.cores or os.cpu_count()
+    run_check(
+        "gpu_check",
+        training,
+        cores=cores,
+        materials=len(MATERIALS),
+        configuration=dict(config),
+    )
+
+
+def run_check(check, job, **options):
+    """Run a check of `iphasenet.planning` in the environment of a job."""
     methods = deployment_methods()
-    environment = training.conda_env if "CONDA" in methods else None
+    environment = job.conda_env if "CONDA" in methods else None
+    told = [
+        part
+        for name, value in options.items()
+        for part in (f"--{name}", json.dumps(value))
+    ]
     try:
         shell(
-            "python -m iphasenet.planning.gpu_check --cores {cores} --materials {materials} --configuration {told:q}",
-            cores=cores,
-            materials=len(MATERIALS),
-            told=json.dumps(config),
-            threads=cores,
+            "python -m iphasenet.planning.{check} {told:q}",
+            check=check,
+            told=told,
+            threads=workflow.resource_settings.cores or os.cpu_count(),
             conda_env=environment.address if environment else None,
             conda_base_path=workflow.conda_base_path,
-            container_img=(
-                training.container_img_path if "APPTAINER" in methods else None
-            ),
+            container_img=job.container_img_path if "APPTAINER" in methods else None,
             singularity_args=workflow.deployment_settings.apptainer_args,
         )
     except CalledProcessError as error:

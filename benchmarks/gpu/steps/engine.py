@@ -12,9 +12,10 @@ import torch
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.data import Material
 from iphasenet.crystal.potential import series_on_grid
-from iphasenet.multislice.numerics import Numerics, cell_grid
+from iphasenet.multislice.numerics import cell_grid
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.propagation import propagators, scatter, transmission_functions
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.tilt_cost import estimate_tilt
 from iphasenet.simulation.grid import Orientation
 

@@ -14,7 +14,7 @@ from benchmarks.gpu.steps.training import SHIPPED, trained_network
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.weights import load_weights
 from iphasenet.reconstruction.tiled_prediction import Tiling, predict_large
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 
 _WARM_UP = 512
 """Side of the part of the image that sets libraries up for the tiles of the whole [pixels]."""

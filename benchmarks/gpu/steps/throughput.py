@@ -13,8 +13,8 @@ from benchmarks.gpu.context import Context
 from benchmarks.gpu.loop import NpzImages, Source, Steps, Until, bare, looped
 from benchmarks.gpu.samples import as_npz, crop_frames, rendered_split, training_noise
 from iphasenet.base.devices import room_for_images
-from iphasenet.network.potential_network import ModelSettings
-from iphasenet.simulation.rendering import Image
+from iphasenet.network.settings import ModelSettings
+from iphasenet.simulation.image import Image
 from iphasenet.training.crops import Crops
 from iphasenet.training.frames import Frames, StoredFrames
 from iphasenet.training.module import Splits, Training

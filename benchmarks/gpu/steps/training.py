@@ -22,9 +22,10 @@ from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_sp
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.evaluation.metrics import score
 from iphasenet.evaluation.prediction import predict_images
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import load_weights, save_weights
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.training.crops import Crops
 from iphasenet.training.module import Splits, Training

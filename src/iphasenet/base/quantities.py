@@ -1,9 +1,10 @@
-"""What a user may give: unit and range of each number; beyond it nothing sane is meant. Choices of a setting."""
+"""What a user may give: unit and range of each number; beyond it nothing sane is meant."""
 
 import argparse
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from numbers import Real
+from typing import Any
 
 from iphasenet.base.errors import InputError
 
@@ -19,28 +20,37 @@ class Quantity:
         Unit; empty for a count or a share.
     low, high : float
         Smallest and largest value.
-    above : bool
-        Whether `low` itself is refused.
+    above, below : bool
+        Whether `low` or `high` itself is refused.
     whole : bool
         Whether it is an integer.
+    step : int
+        What an integer is a multiple of.
     """
 
     unit: str
     low: float
     high: float
     above: bool = False
+    below: bool = False
     whole: bool = False
+    step: int = 1
 
     @property
     def allowed(self) -> str:
         """The range in words."""
         low = f"above {self.low:,g}" if self.above else f"{self.low:,g}"
-        return " ".join(filter(None, [f"{low} to {self.high:,g}", self.unit]))
+        high = f"less than {self.high:,g}" if self.below else f"{self.high:,g}"
+        words = [f"{low} to {high}", self.unit, "" if self.step == 1 else f"in steps of {self.step}"]
+        return " ".join(filter(None, words))
 
     def holds(self, value: Any) -> bool:
         """Whether a value is a number within the range; NaN is in none."""
-        within = self.low < value <= self.high if self.above else self.low <= value <= self.high
-        return bool(within and not isinstance(value, bool) and not (self.whole and value != math.floor(value)))
+        if isinstance(value, bool) or not self.low <= value <= self.high:
+            return False
+        if (self.above and value == self.low) or (self.below and value == self.high):
+            return False
+        return not self.whole or (value == math.floor(value) and value % self.step == 0)
 
     def check(self, value: float, name: str) -> None:
         """Refuse a value outside the range; `name` is what the message calls it."""
@@ -64,19 +74,10 @@ class Quantity:
 
 def check_number(value: Any, name: str, quantity: Quantity) -> None:
     """Refuse what is no number, or outside a quantity's range; `name` is what the message calls it."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not quantity.holds(value):
         whole = "a whole number, " if quantity.whole else ""
         raise InputError(f"{name}: found {value!r}; allowed: {whole}{quantity.allowed}")
-
-
-def check_choices(settings: Any, section: str) -> None:
-    """Refuse a field of a dataclass that is none of its literals, or no truth value where it is one."""
-    for name, hint in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        choices = get_args(hint) if get_origin(hint) is Literal else (True, False) if hint is bool else ()
-        if choices and not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-            raise InputError(f"{section}.{name}: found {value!r}; allowed: {', '.join(map(str, choices))}")
 
 
 def noun(number: int, one: str, many: str | None = None) -> str:

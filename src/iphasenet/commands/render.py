@@ -18,7 +18,7 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.dataset.reader import find_material, open_dataset, read_rows
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.planning.regeneration import Remade, remake_sample
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 
 
 def run(options: argparse.Namespace) -> None:

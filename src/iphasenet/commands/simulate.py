@@ -12,9 +12,9 @@ from iphasenet.base.seals import write_xarray
 from iphasenet.commands.progress import progress_bar
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
 from iphasenet.reporting.image_figures import draw_simulation
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 
 _UNRECORDED = ("command", "cif", "output", "preview", "device", "memory", "debug")

@@ -22,8 +22,9 @@ from iphasenet.dataset.names import material_of
 from iphasenet.microscope.acquisition import FixedNoise
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.simulation.grid import SPLITS, Sample
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
-from iphasenet.simulation.rendering import Image, Rendered
+from iphasenet.simulation.rendering import Rendered
 
 FORMAT_VERSION = "2"
 

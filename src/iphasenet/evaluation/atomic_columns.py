@@ -17,7 +17,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.evaluation.column_peaks import BORDER, ColumnMasks, find_columns, match_columns
 from iphasenet.evaluation.column_structure import ColumnView, CrystalColumns, ExpectedColumns, expected_columns
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 
 SPURIOUS = "spurious"
 """Type of the predicted peaks that match nothing."""

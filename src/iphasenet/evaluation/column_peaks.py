@@ -12,7 +12,7 @@ from skimage.feature import peak_local_max
 from skimage.segmentation import expand_labels
 
 from iphasenet.base.errors import InputError
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 
 SMOOTHING = 0.2
 """Standard deviation of the Gaussian that images are smoothed with before peaks are looked for [Å].

@@ -16,7 +16,8 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.optics import rotate
-from iphasenet.simulation.rendering import Field, Image
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field
 from iphasenet.simulation.tilts import crystal_tilt
 
 SAME_COLUMN = 0.3

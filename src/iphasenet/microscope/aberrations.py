@@ -13,6 +13,8 @@ from iphasenet.base.quantities import ABERRATION, ANGLE, DEFOCUS, Quantity
 SYMBOLS = tuple(f"C{n}{m}" for n in range(1, 6) for m in range(n + 2) if (n + m) % 2 == 1)
 """Coefficients C_nm up to the fifth order; those with m > 0 have an angle phi_nm."""
 
+_ANGLES = tuple(f"phi{symbol[1:]}" for symbol in SYMBOLS if not symbol.endswith("0"))
+
 ALIASES = {
     "defocus": "C10",
     "Cs": "C30",
@@ -40,8 +42,7 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
     dict
         Values by symbol, without zeros.
     """
-    angles = tuple(f"phi{symbol[1:]}" for symbol in SYMBOLS if not symbol.endswith("0"))
-    allowed = (*ALIASES, *SYMBOLS, *angles)
+    allowed = (*ALIASES, *SYMBOLS, *_ANGLES)
     found: dict[str, float] = {}
     for name, value in aberrations.items():
         if name not in allowed:
@@ -55,6 +56,13 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
         if symbol.startswith("phi") and f"C{symbol[3:]}" not in found:
             raise InputError(f"optics: aberrations: found {symbol} without C{symbol[3:]}; allowed: both or neither")
     return {symbol: value for symbol, value in found.items() if value}
+
+
+def angles_without_effect() -> dict[str, dict[str, float]]:
+    """Angles, by every name, and the coefficients by every name that are 0 where these have no effect."""
+    names = {symbol: [symbol, *(alias for alias, other in ALIASES.items() if other == symbol)] for symbol in SYMBOLS}
+    names |= {angle: [angle, *(alias for alias, other in ALIASES.items() if other == angle)] for angle in _ANGLES}
+    return {name: dict.fromkeys(names[f"C{angle[3:]}"], 0) for angle in _ANGLES for name in names[angle]}
 
 
 def _quantity(symbol: str) -> Quantity:

@@ -1,46 +1,62 @@
 """Doses and imperfections of scan and detector; without torch, which the Snakefile has none of."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import DOSE, Quantity
+from iphasenet.base.settings import Setting, Settings
 
-_QUANTITIES = {
-    "readout_electrons": Quantity("electrons", 0, 1e6),
-    "gain_mismatch": Quantity("", 0, 0.5),
-    "jitter_angstrom": Quantity("Å", 0, 2),
-    "drift_angstrom": Quantity("Å", 0, 10),
-}
+EvaluationDoses = Annotated[
+    tuple[float, ...],
+    Setting("Doses of the fixed noisy images of the validation and test splits.", DOSE, least=1, most=100, once=True),
+]
+# Beyond the range of doses the electrons of a pixel are more than a GPU's generator of Poisson numbers can count.
+TrainingDose = Annotated[
+    tuple[float, float],
+    Setting("Lowest and highest dose of training. Every crop draws one between them, log-uniformly.", DOSE),
+]
 
 
 @dataclass(frozen=True)
-class Acquisition:
-    """
-    Imperfections of scan and detector; all zero is a perfect one.
+class Acquisition(Settings, section="noise.acquisition"):
+    """Imperfections of scan and detector; all zero is a perfect one."""
 
-    Attributes
-    ----------
-    readout_electrons : float
-        Standard deviation of the Gaussian read-out noise, a pixel and segment [electrons].
-    gain_mismatch : float
-        Relative standard deviation of the segments' gains about 1, drawn once an image.
-    jitter_angstrom : float
-        Standard deviation of each scan line's displacement along x and along y [Å].
-    drift_angstrom : float
-        Standard deviation, along x and along y, of how far the specimen drifts during a frame [Å].
-    """
-
-    readout_electrons: float = 0.0
-    gain_mismatch: float = 0.0
-    jitter_angstrom: float = 0.0
-    drift_angstrom: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, quantity in _QUANTITIES.items():
-            quantity.check(getattr(self, name), f"noise.acquisition.{name}")
+    readout_electrons: Annotated[
+        float,
+        Setting(
+            "Standard deviation of the Gaussian read-out noise of a pixel in a segment.",
+            Quantity("electrons", 0, 1e6),
+            required=True,
+        ),
+    ] = 0.0
+    gain_mismatch: Annotated[
+        float,
+        Setting(
+            "Relative standard deviation of the segments' gains about 1, drawn once for each image.",
+            Quantity("", 0, 0.5),
+            required=True,
+        ),
+    ] = 0.0
+    jitter_angstrom: Annotated[
+        float,
+        Setting(
+            "Standard deviation of each scan line's displacement, along x and along y.",
+            Quantity("Å", 0, 2),
+            required=True,
+        ),
+    ] = 0.0
+    drift_angstrom: Annotated[
+        float,
+        Setting(
+            "Standard deviation of the specimen's drift during a frame, along x and along y; zero at mid-frame.",
+            Quantity("Å", 0, 10),
+            required=True,
+        ),
+    ] = 0.0
 
     @property
     def distorts(self) -> bool:
@@ -69,52 +85,27 @@ class Acquisition:
         return np.asarray(time[:, None] * drift + jitter)
 
 
-@dataclass(frozen=True)
-class FixedNoise:
-    """
-    Noise that validation and test images carry.
-
-    Attributes
-    ----------
-    doses : tuple of float
-        Doses, each different [e/Å²].
-    acquisition : Acquisition
-        Scan and detector.
-    """
-
-    doses: tuple[float, ...]
-    acquisition: Acquisition
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "doses", tuple(float(d) for d in self.doses))
-        for dose in self.doses:
-            DOSE.check(dose, "noise.evaluation_doses")
-        if len(set(self.doses)) != len(self.doses):
-            raise InputError(f"noise.evaluation_doses: found {list(self.doses)}; allowed: each once")
+Imperfections = Annotated[Acquisition, Setting("Imperfections of scan and detector; zeros are a perfect one.")]
 
 
 @dataclass(frozen=True)
-class TrainingNoise:
-    """
-    Noise that is drawn anew for every crop.
+class FixedNoise(Settings, section="noise"):
+    """Noise that validation and test images carry."""
 
-    Attributes
-    ----------
-    dose : (float, float)
-        Range of the dose, drawn log-uniformly [e/Å²].
-    acquisition : Acquisition
-        Scan and detector.
-    """
+    doses: EvaluationDoses
+    acquisition: Imperfections
 
-    dose: tuple[float, float]
-    acquisition: Acquisition
+
+@dataclass(frozen=True)
+class TrainingNoise(Settings, section="noise"):
+    """Noise that is drawn anew for every crop."""
+
+    dose: TrainingDose
+    acquisition: Imperfections
 
     def __post_init__(self) -> None:
-        low, high = (float(d) for d in self.dose)
-        object.__setattr__(self, "dose", (low, high))
-        # Beyond its range the electrons of a pixel are more than a GPU's generator of Poisson numbers can count.
-        for dose in self.dose:
-            DOSE.check(dose, "noise.training_dose")
+        super().__post_init__()
+        low, high = self.dose
         if low > high:
             raise InputError(f"noise.training_dose: found [{low:g}, {high:g}] e/Å²; allowed: the lower dose first")
 

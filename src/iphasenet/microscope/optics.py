@@ -3,13 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base import quantities
-from iphasenet.microscope.aberrations import aberration_function, is_round, polar_coefficients
+from iphasenet.base.settings import Setting, Settings
+from iphasenet.microscope.aberrations import (
+    aberration_function,
+    angles_without_effect,
+    is_round,
+    polar_coefficients,
+)
 from iphasenet.microscope.detector import Detector
 from iphasenet.microscope.electron import interaction_constant, wavelength
 
@@ -53,56 +59,62 @@ def sampling_limit(frequency: float) -> float:
     return (1 / 3 - 0.01) / frequency
 
 
-_QUANTITIES = {
-    "energy_kev": quantities.ENERGY,
-    "semiangle_mrad": quantities.SEMIANGLE,
-    "source_size_angstrom": quantities.SOURCE_SIZE,
-    "focal_spread_angstrom": quantities.FOCAL_SPREAD,
-}
-
-
 @dataclass(frozen=True)
-class Microscope:
-    """
-    Probe and detectors.
+class Microscope(Settings, section="optics"):
+    """Probe and detectors."""
 
-    Attributes
-    ----------
-    energy_kev : float
-        Beam energy [keV].
-    semiangle_mrad : float
-        Probe convergence semiangle [mrad].
-    detector_inner_mrad, detector_outer_mrad : float
-        Collection angles of the segmented detector [mrad].
-    source_size_angstrom : float
-        Standard deviation of the Gaussian source, as its image on the specimen [Å].
-    focal_spread_angstrom : float
-        Standard deviation of the Gaussian spread of defocus, chromatic aberration times energy spread [Å].
-    aberrations : mapping
-        abTEM's polar coefficients C_nm or `defocus` (-C10), `Cs`, `astigmatism`, `coma` [Å], and angles phi_nm or
-        `astigmatism_angle`, `coma_angle` in the lab's frame, from x to y [degrees].
-    detector_segments : int
-        Segments of the detector, 1 to 16.
-    detector_rotation_deg : float
-        Rotation of the detector in the lab, from x to y [degrees].
-    dark_field_mrad : (float, float), optional
-        Inner and outer angle of an annular dark-field detector in the same pass [mrad].
-    """
-
-    energy_kev: float
-    semiangle_mrad: float
-    detector_inner_mrad: float
-    detector_outer_mrad: float
-    source_size_angstrom: float = 0.0
-    focal_spread_angstrom: float = 0.0
-    aberrations: Mapping[str, float] = field(default_factory=dict)
-    detector_segments: int = 4
-    detector_rotation_deg: float = 0.0
-    dark_field_mrad: tuple[float, float] | None = None
+    energy_kev: Annotated[float, Setting("Beam energy.", quantities.ENERGY)]
+    semiangle_mrad: Annotated[
+        float,
+        Setting(
+            "Convergence semiangle. Without `aberrations` the probe is focused on the entrance surface.",
+            quantities.SEMIANGLE,
+        ),
+    ]
+    detector_inner_mrad: Annotated[
+        float, Setting("Inner collection angle of the segmented detector.", quantities.COLLECTION_ANGLE)
+    ]
+    detector_outer_mrad: Annotated[float, Setting("Outer collection angle.", quantities.COLLECTION_ANGLE)]
+    source_size_angstrom: Annotated[
+        float,
+        Setting(
+            "Standard deviation of the Gaussian source, as its image on the specimen. It acts before the noise.",
+            quantities.SOURCE_SIZE,
+        ),
+    ] = 0.0
+    focal_spread_angstrom: Annotated[
+        float,
+        Setting(
+            "Standard deviation of the defocus: chromatic aberration times energy spread. An incoherent sum.",
+            quantities.FOCAL_SPREAD,
+        ),
+    ] = 0.0
+    aberrations: Annotated[
+        Mapping[str, float],
+        Setting(
+            "Aberrations of the probe by abTEM's polar names: `C10` ... `C56` [Å] with angles `phi12` ... [degrees], "
+            "from x to y; or `defocus` (-C10), `Cs`, `astigmatism`, `astigmatism_angle`, `coma`, `coma_angle`. They "
+            "stand still when the crystal is rotated.",
+            quantities.ABERRATION,
+            zero_if_absent=True,
+            without_effect=angles_without_effect(),
+        ),
+    ] = field(default_factory=dict)
+    detector_segments: Annotated[int, Setting("Segments of the detector.", quantities.SEGMENTS, key=False)] = 4
+    detector_rotation_deg: Annotated[
+        float, Setting("Rotation of the detector in the lab, from x to y.", quantities.ANGLE, key=False)
+    ] = 0.0
+    dark_field_mrad: Annotated[
+        tuple[float, float] | None,
+        Setting(
+            "Inner and outer angle of an annular dark-field detector in the same pass.",
+            quantities.COLLECTION_ANGLE,
+            key=False,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        for name, quantity in _QUANTITIES.items():
-            quantity.check(getattr(self, name), f"optics: {name}")
+        super().__post_init__()
         polar_coefficients(self.aberrations)
         _ = self.detectors
 

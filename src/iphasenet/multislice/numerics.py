@@ -1,8 +1,7 @@
-"""What a simulation's accuracy, cost and memory depend on."""
+"""Grid, cutoff and planes that a simulation of some accuracy needs."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iphasenet.base import quantities
@@ -17,40 +16,6 @@ from iphasenet.multislice.propagation import CellGrid
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-_QUANTITIES = {
-    "sampling_angstrom": quantities.MULTISLICE_SAMPLING,
-    "slice_thickness_angstrom": quantities.SLICE_THICKNESS,
-    "window_angstrom": quantities.WINDOW,
-    "memory_mb": quantities.MEMORY,
-}
-
-
-@dataclass(frozen=True)
-class Numerics:
-    """
-    Settings of a multislice simulation.
-
-    Attributes
-    ----------
-    sampling_angstrom : float
-        Largest pixel of the multislice grid [Å].
-    slice_thickness_angstrom : float
-        Atoms up to this far above the lowest of a slice belong to it [Å] (`iphasenet.crystal.slicing`).
-    window_angstrom : float
-        Smallest side of the window, a whole number of cells, in which a probe is periodic [Å].
-    memory_mb : float
-        Memory for the waves and all that they need [MB]: as many are carried together as fit.
-    """
-
-    sampling_angstrom: float
-    slice_thickness_angstrom: float
-    window_angstrom: float
-    memory_mb: float = 2000.0
-
-    def __post_init__(self) -> None:
-        for name, quantity in _QUANTITIES.items():
-            quantity.check(getattr(self, name), f"simulation: {name}")
 
 
 def cell_grid(lengths: tuple[float, float], sampling: float, translations: Translations) -> CellGrid:

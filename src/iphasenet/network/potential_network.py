@@ -1,6 +1,5 @@
 """The network: segments, thickness and angles in, mean potential out."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -8,9 +7,8 @@ from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
 from iphasenet.base.devices import single_precision
-from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import Quantity, check_choices, check_number
 from iphasenet.network.column_projection import column_shift, project_columns
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.symmetry import turned
 
 CHANNELS = (
@@ -24,59 +22,6 @@ _CONTRAST = 20.0
 
 _LARGEST_LOG_SPREAD = 6.0
 """Bound of the logarithm of an output's spread, in units of the output's scale."""
-
-_FEATURE_SIZE = Quantity("", 12, 1200, whole=True)
-_WINDOW_SIZE = Quantity("tokens", 2, 64, whole=True)
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """
-    What a network's weights fit.
-
-    Attributes
-    ----------
-    feature_size : int
-        Width of the first stage; a multiple of 12.
-    norm : {'instance', 'batch', 'group'}
-        Normalisation of the convolutional path.
-    conditioning : {'maps', 'film'}
-        How metadata enter: as constant maps alone, or also as scale and shift of the encoder's features. Instance
-        norms nearly erase constant maps.
-    window_size : int
-        Side of an attention window; 8 divides the token grids of images whose sides divide by 128.
-    inputs : {'minmax', 'fraction'}
-        Scale of the images: jointly from 0 to 1, as published, or as fractions of the beam current about their mean.
-    projection : {'direct', 'columns'}
-        What the last layer holds: the mean potential itself, or columns as they stand at the entrance surface, which
-        thickness and tilt then project (`iphasenet.network.column_projection`).
-    uncertainty : bool
-        Whether a second output is the spread of the first.
-    angles : {'shares', 'sines'}
-        How the maps say alpha, beta and gamma: as shares of a turn, or as their sines and then their cosines. Only the
-        published system's weights have sines (`iphasenet.network.published`).
-    output : {'mean', 'projected'}
-        What the last layer holds: the mean potential, or, in the published system's weights, the projected one.
-    """
-
-    feature_size: int
-    norm: Literal["instance", "batch", "group"] = "instance"
-    conditioning: Literal["maps", "film"] = "film"
-    window_size: int = 8
-    inputs: Literal["minmax", "fraction"] = "minmax"
-    projection: Literal["direct", "columns"] = "direct"
-    uncertainty: bool = False
-    angles: Literal["shares", "sines"] = "shares"
-    output: Literal["mean", "projected"] = "mean"
-
-    def __post_init__(self) -> None:
-        check_number(self.feature_size, "model.feature_size", _FEATURE_SIZE)
-        check_number(self.window_size, "model.window_size", _WINDOW_SIZE)
-        check_choices(self, "model")
-        if self.output == "projected" and (self.uncertainty or self.projection != "direct"):
-            raise InputError("model.output: found 'projected' with columns or an uncertainty; allowed: mean")
-        if self.feature_size % 12:
-            raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
 
 
 def encode(

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from iphasenet.base.errors import InputError
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 
 ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 """Endings of files that are pickles."""

@@ -15,9 +15,10 @@ from safetensors.torch import load, save
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.published import ENDINGS as PICKLES
 from iphasenet.network.published import load_published
+from iphasenet.network.settings import ModelSettings
 
 
 def save_weights(path: str | Path, network: PotentialNetwork, described: Mapping[str, Any], half: bool = False) -> None:

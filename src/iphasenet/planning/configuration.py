@@ -18,7 +18,7 @@ _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
 """Of all materials of a run together: about as many jobs, and images that these simulate."""
 
 
-def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: str | Path = ".") -> None:
+def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> None:
     """
     Refuse a configuration that could not run.
 
@@ -26,8 +26,6 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     ----------
     config : mapping
         Configuration.
-    schema : path
-        JSON schema (YAML) of the configuration.
     folder : path
         Folder that the paths in the configuration are relative to.
 
@@ -36,7 +34,7 @@ def check_configuration(config: Mapping[str, Any], schema: str | Path, folder: s
     InputError
         One line that names the key, what was found and what is allowed.
     """
-    check_form(config, schema)
+    check_form(config)
     _check_materials(config, Path(folder))
     _check_amount(config)
     noise = config["noise"]
@@ -114,9 +112,9 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
             f"configuration: training.augmentation: found {training.augmentation!r} with aberrations that have a "
             "direction, which would turn with the image; allowed: none"
         )
-    if config["model"]["uncertainty"] != (training.loss["spread"] > 0):
+    if config["model"]["uncertainty"] != (training.loss.spread > 0):
         raise InputError(
-            f"configuration: training.loss.spread: found {training.loss['spread']:g} with model.uncertainty "
+            f"configuration: training.loss.spread: found {training.loss.spread:g} with model.uncertainty "
             f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
         )
 
@@ -134,7 +132,7 @@ def _check_evaluation(config: Mapping[str, Any]) -> None:
             f"configuration: grid.splits: found {list(grid.splits)}; allowed: all of {', '.join(SPLITS)}, or, where "
             "`trained` names another run's network, at least test"
         )
-    left_out, names = settings.left_out, selected_materials(config)
+    left_out, names = settings.leave_out, selected_materials(config)
     known = left_out.mask("", np.array(grid.thickness_nm))
     if set(left_out.materials) - set(names) or not set(names) - set(left_out.materials):
         raise InputError(

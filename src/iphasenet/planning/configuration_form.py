@@ -6,7 +6,6 @@ import os
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import jsonschema
 import yaml
 
 from iphasenet.base.errors import InputError
+from iphasenet.planning.configuration_schema import configuration_schema
 
 _DEEPEST, _MOST = 20, 100_000
 """Levels and values of a configuration: more can only be a mistake, and would take minutes to check."""
@@ -33,16 +33,14 @@ _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 100
 _SHOWN.maxlist = _SHOWN.maxdict = 20
 
 
-def check_form(config: Mapping[str, Any], schema: str | Path) -> None:
+def check_form(config: Mapping[str, Any]) -> None:
     """
-    Refuse a configuration whose keys or values are not those of a schema.
+    Refuse a configuration whose keys or values are not those of the schema.
 
     Parameters
     ----------
     config : mapping
         Configuration.
-    schema : path
-        JSON schema (YAML) of the configuration.
 
     Raises
     ------
@@ -50,30 +48,21 @@ def check_form(config: Mapping[str, Any], schema: str | Path) -> None:
         One line that names the key, what was found and what is allowed.
     """
     _check_values(config)
-    rules = _rules(schema)
-    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(dict(config)))
+    error = jsonschema.exceptions.best_match(_Validator(configuration_schema()).iter_errors(dict(config)))
     if error is not None:
-        raise InputError(_one_line(error, rules))
+        raise InputError(_one_line(error))
 
 
-@cache
-def _rules(schema: str | Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
-    return found
-
-
-def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
+def one_form(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     Bring a configuration to the one form of all that mean the same: jobs run again where one means something else.
 
     Parameters
     ----------
     config : mapping
-        Configuration that `check_form` accepts.
-    schema : path
-        JSON schema (YAML) of the configuration. Lists that it calls `unordered` hold each entry once, whatever their
-        order; entries that are `zero_if_absent` are; a number `without_effect`, where others have the values beside it,
-        is 0; a `direction` is that of its least whole numbers; a `path` is written the shortest way.
+        Configuration that `check_form` accepts. Lists that its schema calls `unordered` hold each entry once, whatever
+        their order; entries that are `zero_if_absent` are left out at 0; a number `without_effect`, where others have
+        the values beside it, is 0; a `direction` has its least whole numbers; a `path` is written the shortest way.
 
     Returns
     -------
@@ -81,7 +70,7 @@ def one_form(config: Mapping[str, Any], schema: str | Path) -> dict[str, Any]:
         Copy with its keys in order, whole numbers as integers, unordered lists in order and without keys whose value is
         the schema's `default`: what is left out means the same.
     """
-    found: dict[str, Any] = _one_form(config, _rules(schema))
+    found: dict[str, Any] = _one_form(config, configuration_schema())
     return found
 
 
@@ -194,7 +183,7 @@ _Validator = jsonschema.validators.extend(
 )
 
 
-def _one_line(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
+def _one_line(error: jsonschema.ValidationError) -> str:
     path = [str(part) for part in error.absolute_path]
     if error.validator == "additionalProperties":
         allowed = list(error.schema["properties"])
@@ -205,7 +194,8 @@ def _one_line(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> st
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"configuration: {'.'.join([*path, missing])} is missing"
-    return f"configuration: {'.'.join(path)}: found {_SHOWN.repr(error.instance)}; allowed: {_allowed(error, rules)}"
+    words = _allowed(str(error.validator), error.schema)
+    return f"configuration: {'.'.join(path)}: found {_SHOWN.repr(error.instance)}; allowed: {words}"
 
 
 _ALLOWED = {
@@ -229,22 +219,11 @@ _LIMITS = {
 }
 
 
-def _allowed(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
-    keyword = str(error.validator)
+def _allowed(keyword: str, rules: Mapping[str, Any]) -> str:
+    """Say what the part of a schema allows whose `keyword` a value broke."""
     if keyword in _LIMITS:
-        limits = [template.format(error.schema[name]) for name, template in _LIMITS.items() if name in error.schema]
-        return f"{' and '.join(limits)} {_unit(error, rules)}".strip()
-    template = _ALLOWED.get(keyword)
-    return template.format(error.validator_value) if template else error.message
-
-
-def _unit(error: jsonschema.ValidationError, rules: Mapping[str, Any]) -> str:
-    """Find the unit of a number: in brackets at the end of its key's description."""
-    part: Any = rules
-    description = ""
-    for step in error.absolute_schema_path:
-        part = part[step]
-        if isinstance(part, Mapping) and isinstance(part.get("description"), str):
-            description = part["description"]
-    match = re.search(r"\[([^\]]+)\]$", description)
-    return match[1] if match else ""
+        limits = [template.format(rules[name]) for name, template in _LIMITS.items() if name in rules]
+        return f"{' and '.join(limits)} {rules.get('unit', '')}".strip()
+    if keyword == "anyOf":
+        return " or ".join(_allowed("enum" if "enum" in part else "minimum", part) for part in rules["anyOf"])
+    return _ALLOWED[keyword].format(rules[keyword])

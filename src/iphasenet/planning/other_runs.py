@@ -22,7 +22,6 @@ def check_other_runs(
     config: Mapping[str, Any],
     materials: Sequence[str],
     batches: Callable[[str], Sequence[int]],
-    schema: str | Path,
     results: Path = Path("results"),
 ) -> None:
     """
@@ -38,8 +37,6 @@ def check_other_runs(
         Materials of the run.
     batches : callable
         Says the numbers of a material's simulation jobs.
-    schema : path
-        JSON schema (YAML) of the configuration.
     results : path
         Folder of all runs.
 
@@ -58,9 +55,9 @@ def check_other_runs(
                 f"that have theirs, {', '.join(there) or 'of which there are none'}"
             )
         if key == "dataset":
-            _check_settings(config, materials, schema, results / name)
+            _check_settings(config, materials, results / name)
         if key == "trained":
-            _check_image(config, schema, results / name)
+            _check_image(config, results / name)
         missing = [file for file in _needed(key, config, materials, batches) if not (results / name / file).exists()]
         if missing:
             hint = ", simulated with this run's jobs.tilts_per_job" if missing[0].startswith("images") else ""
@@ -111,14 +108,14 @@ def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) 
     }
 
 
-def _recorded(run: Path, schema: str | Path) -> dict[str, Any]:
+def _recorded(run: Path) -> dict[str, Any]:
     """Read the configuration that a run's data set was made with, in its one form; nothing where it does not say."""
-    return one_form(_read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration"), schema)
+    return one_form(_read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration"))
 
 
-def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema: str | Path, run: Path) -> None:
+def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Path) -> None:
     """Refuse settings that are not those of another run's data set: they would have no effect."""
-    recorded = _recorded(run, schema)
+    recorded = _recorded(run)
     if not recorded:
         # Whoever opens the store says what is wrong with it.
         return
@@ -139,9 +136,9 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], schema:
         )
 
 
-def _check_image(config: Mapping[str, Any], schema: str | Path, run: Path) -> None:
+def _check_image(config: Mapping[str, Any], run: Path) -> None:
     """Refuse images of another size or pixel than those that another run's network and baselines were made on."""
-    then: Mapping[str, Any] = _recorded(run, schema).get("image", {})
+    then: Mapping[str, Any] = _recorded(run).get("image", {})
     for key in ("sampling_angstrom", "pixels"):
         if key in then and config["image"][key] != then[key]:
             raise InputError(
@@ -150,13 +147,13 @@ def _check_image(config: Mapping[str, Any], schema: str | Path, run: Path) -> No
             )
 
 
-def trained_settings(config: Mapping[str, Any], schema: str | Path, results: Path = Path("results")) -> dict[str, Any]:
+def trained_settings(config: Mapping[str, Any], results: Path = Path("results")) -> dict[str, Any]:
     """
     Find out how the network was made that a run takes from another one.
 
     Parameters
     ----------
-    config, schema, results
+    config, results
         As in `check_other_runs`.
 
     Returns
@@ -172,7 +169,7 @@ def trained_settings(config: Mapping[str, Any], schema: str | Path, results: Pat
         return {}
     found = {key: {**config[key], **_common(config[key], described[key])} for key in ("model", "training")}
     found["noise"] = {**config["noise"], "training_dose": described["noise"]["dose"]}
-    return one_form(found, schema)
+    return one_form(found)
 
 
 def _common(section: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling
 from iphasenet.planning.disk import Part, free_bytes, material_samples, remaining_bytes, run_parts
 from iphasenet.planning.rendering_cost import estimate_rendering

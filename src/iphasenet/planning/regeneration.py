@@ -14,12 +14,14 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling
 from iphasenet.simulation.grid import Grid, Sample, samples
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
-from iphasenet.simulation.rendering import Image, Rendered, render_sample
+from iphasenet.simulation.rendering import Rendered, render_sample
 from iphasenet.simulation.slabs import simulate_slabs
 from iphasenet.simulation.specimen import Progress
 

@@ -15,8 +15,9 @@ from iphasenet.multislice.periodic_images import PeriodicImages
 from iphasenet.planning.disk import image_orders
 from iphasenet.planning.tilt_cost import timed
 from iphasenet.simulation.grid import Grid, Sample
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
-from iphasenet.simulation.rendering import Image, render_sample
+from iphasenet.simulation.rendering import render_sample
 
 _RENDERED = 4
 """Samples that are rendered at most."""

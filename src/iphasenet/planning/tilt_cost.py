@@ -18,9 +18,10 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import Block, batches, probe_blocks, window_cells
 from iphasenet.multislice.detection import detector_weights, illuminations, image_grid, intensity
 from iphasenet.multislice.memory import MATRICES, waves_together
-from iphasenet.multislice.numerics import Numerics, cell_grid, check_band, exit_planes
+from iphasenet.multislice.numerics import cell_grid, check_band, exit_planes
 from iphasenet.multislice.propagation import transmission_functions
 from iphasenet.multislice.scattering_matrix import Crystal, columns, matrix_columns
+from iphasenet.multislice.settings import Numerics
 from iphasenet.multislice.transfer_matrix import Passage, best_passage
 
 Clock = Callable[[], float]

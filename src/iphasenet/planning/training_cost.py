@@ -15,7 +15,8 @@ from iphasenet.base.devices import use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.network.losses import training_loss
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.disk import material_samples, sample_bytes
 from iphasenet.planning.job_resources import training_processes
 from iphasenet.planning.tilt_cost import Clock, device_clock, timed

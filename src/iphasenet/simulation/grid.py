@@ -6,15 +6,17 @@ same whatever else is in the run.
 
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import THICKNESS, Quantity
+from iphasenet.base.settings import Setting, Settings
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 
 Split = Literal["train", "validation", "test"]
@@ -61,72 +63,114 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
-_QUANTITIES = {
-    "tilts": Quantity("", 3, 10_000, whole=True),
-    "tilt_std_deg": Quantity("degrees", 0, 2),
-    "rotations": Quantity("", 1, 10_000, whole=True),
-    "rendered_rotations": Quantity("", 0, 10_000, whole=True),
-    "validation_share": Quantity("", 0, 1, above=True),
-    "test_share": Quantity("", 0, 1, above=True),
-    "edge_share": Quantity("", 0, 1),
-    "wedge_share": Quantity("", 0, 1),
-    "wedge_deg": Quantity("degrees", 0, 30),
-}
+_SHARE_OF_SPLIT = Quantity("", 0, 1, above=True, below=True)
+_SHARE = Quantity("", 0, 1)
 
 
 @dataclass(frozen=True)
-class Grid:
-    """
-    Thickness and orientation grid of every material.
+class Grid(Settings, section="grid"):
+    """Thickness and orientation grid of every material."""
 
-    Attributes
-    ----------
-    thickness_nm : tuple of float
-        Thicknesses, rising [nm].
-    tilts : int
-        Crystal tilts a material.
-    tilt_std_deg : float
-        Standard deviation of the tilt about each in-plane axis [degrees].
-    rotations : int
-        In-plane rotations a tilt, uniform in 0 to 360 degrees.
-    validation_share, test_share : float
-        Shares of the tilts in the validation and test splits; at least one tilt each (`split_of_tilts`).
-    orientation : {'tilt', 'any'}
-        'any' draws alpha and beta uniformly from 0 to 360 degrees in place of small tilts.
-    edge_share : float
-        Share of the tilts whose crystal ends within the field of view.
-    wedge_share : float
-        Share of the tilts whose entrance surface is inclined.
-    wedge_deg : float
-        Inclination of that surface [degrees].
-    splits : tuple of {'train', 'validation', 'test'}
-        Splits that are simulated: a run that tests another run's network needs no more than the test split.
-    rendered_rotations : int
-        More rotations a tilt that are simulated for crops that training renders; no samples are made of them.
-    """
+    without_effect: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tilt_std_deg": {"orientation": "any"},
+        "wedge_deg": {"wedge_share": 0},
+    }
 
-    thickness_nm: tuple[float, ...]
-    tilts: int
-    tilt_std_deg: float
-    rotations: int
-    validation_share: float
-    test_share: float
-    orientation: Literal["tilt", "any"] = "tilt"
-    edge_share: float = 0.0
-    wedge_share: float = 0.0
-    wedge_deg: float = 0.0
-    splits: tuple[Split, ...] = SPLITS
-    rendered_rotations: int = 0
+    thickness_nm: Annotated[
+        tuple[float, ...],
+        Setting(
+            "Thicknesses, rising. Each is rounded to whole slices; the data set holds both values.",
+            THICKNESS,
+            least=1,
+            most=1000,
+            once=True,
+        ),
+    ]
+    tilts: Annotated[
+        int,
+        Setting(
+            "Crystal tilts of each material, at least 3: a tilt is in one split only.",
+            Quantity("", 3, 10_000, whole=True),
+        ),
+    ]
+    tilt_std_deg: Annotated[
+        float,
+        Setting(
+            "Standard deviation of the tilt about each in-plane axis of the crystal.",
+            Quantity("degrees", 0, 2),
+        ),
+    ]
+    rotations: Annotated[
+        int,
+        Setting(
+            "In-plane rotations of each tilt, uniform from 0 to 360 degrees.",
+            Quantity("", 1, 10_000, whole=True),
+        ),
+    ]
+    validation_share: Annotated[
+        float,
+        Setting(
+            "Share of the tilts in the validation split, which chooses the epoch; at least one tilt. More tilts leave "
+            "each in its split; other shares do not.",
+            _SHARE_OF_SPLIT,
+        ),
+    ]
+    test_share: Annotated[
+        float,
+        Setting(
+            "Share of the tilts in the test split, which the report alone uses; at least one tilt.", _SHARE_OF_SPLIT
+        ),
+    ]
+    orientation: Annotated[
+        Literal["tilt", "any"],
+        Setting(
+            "`tilt`: small tilts. `any`: alpha and beta are uniform from 0 to 360 degrees as gamma is, all three "
+            "angles of a crystal (slabs of atoms)."
+        ),
+    ] = "tilt"
+    edge_share: Annotated[
+        float,
+        Setting(
+            "Share of the tilts whose crystal ends within the field of view, at a random place and azimuth; vacuum "
+            "lies beyond (slabs of atoms).",
+            _SHARE,
+        ),
+    ] = 0.0
+    wedge_share: Annotated[
+        float,
+        Setting(
+            "Share of the tilts whose entrance surface is inclined towards a random azimuth (slabs of atoms).", _SHARE
+        ),
+    ] = 0.0
+    wedge_deg: Annotated[
+        float,
+        Setting(
+            "Inclination of that surface. The nominal thickness is the one at the image's centre.",
+            Quantity("degrees", 0, 30),
+        ),
+    ] = 0.0
+    splits: Annotated[
+        tuple[Split, ...],
+        Setting(
+            "Splits that are simulated. All three are needed where a network is trained.",
+            least=1,
+            once=True,
+            unordered=True,
+        ),
+    ] = SPLITS
+    rendered_rotations: Annotated[
+        int,
+        Setting(
+            "More rotations of each tilt that are simulated for `training.source: rendered` alone: no samples are "
+            "made of them.",
+            Quantity("", 0, 10_000, whole=True),
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "splits", tuple(self.splits))
-        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
-        for name, quantity in _QUANTITIES.items():
-            quantity.check(getattr(self, name), f"grid.{name}")
-        for thickness in self.thickness_nm:
-            THICKNESS.check(thickness, "grid.thickness_nm")
+        super().__post_init__()
         keys = [picometres(t) for t in self.thickness_nm]
-        if not keys or keys != sorted(set(keys)) or keys[0] == 0:
+        if keys != sorted(set(keys)) or keys[0] == 0:
             found = list(self.thickness_nm)
             raise InputError(f"grid.thickness_nm: found {found} nm; allowed: above 0, rising by 0.001 nm or more")
         if self.validation_share + self.test_share >= 1:
@@ -148,24 +192,17 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """
-    Samples of the training and validation splits that training does not see, to test on what it has never seen.
+class LeftOut(Settings, section="training.leave_out"):
+    """Samples of the training and validation splits that training does not see, to test on what it has never seen."""
 
-    Attributes
-    ----------
-    materials : tuple of str
-        Names of materials.
-    thickness_nm : tuple of float
-        Nominal thicknesses [nm].
-    """
-
-    materials: tuple[str, ...] = ()
-    thickness_nm: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "materials", tuple(self.materials))
-        object.__setattr__(self, "thickness_nm", tuple(float(t) for t in self.thickness_nm))
+    materials: Annotated[
+        tuple[Annotated[str, Setting(most=100)], ...],
+        Setting("Names of materials.", most=1000, once=True, unordered=True, required=True),
+    ] = ()
+    thickness_nm: Annotated[
+        tuple[float, ...],
+        Setting("Nominal thicknesses of the grid.", THICKNESS, most=1000, once=True, unordered=True, required=True),
+    ] = ()
 
     def mask(self, material: str, thickness_nm: NDArray[np.float64]) -> NDArray[np.bool_]:
         """

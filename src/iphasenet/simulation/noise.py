@@ -12,7 +12,7 @@ from torch.nn import functional
 from iphasenet.base.devices import exact_float32, send
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.simulation.grid import Sample, generator, picometres
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 
 HALF_WIDTH = 8
 """Of the interpolation kernel [pixels]."""

@@ -11,41 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iphasenet.base.devices import exact_float32, send
-from iphasenet.base.quantities import IMAGE_PIXELS, IMAGE_SAMPLING
 from iphasenet.crystal.potential import ComplexArray, CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.multislice.periodic_images import PeriodicImages
 from iphasenet.simulation.grid import SPLITS, Sample
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.tilts import lab_angles
 
 _TOGETHER = 2**24
 """Products of a pixel row and a term that are kept at once, 8 bytes each."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """
-    Pixels of an image.
-
-    Attributes
-    ----------
-    pixels : int
-        Pixels along each side.
-    sampling_angstrom : float
-        Pixel size [Å].
-    """
-
-    pixels: int
-    sampling_angstrom: float
-
-    def __post_init__(self) -> None:
-        IMAGE_PIXELS.check(self.pixels, "image: pixels")
-        IMAGE_SAMPLING.check(self.sampling_angstrom, "image: sampling_angstrom")
-
-    @property
-    def positions(self) -> NDArray[np.floating[Any]]:
-        """Positions of the pixels along an axis, 0 at the image's centre [Å]."""
-        return (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.sampling_angstrom
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from ase import Atoms
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Sample
-from iphasenet.simulation.rendering import Image, Rendered, sample_metadata
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Rendered, sample_metadata
 from iphasenet.simulation.specimen import Progress, Specimen, simulate_specimen
 from iphasenet.simulation.tilts import lab_angles
 

@@ -16,9 +16,11 @@ from iphasenet.crystal.slab import cut_slab, frozen_phonons, shape_slab, slab_si
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, check_thicknesses, sampled_potential
+from iphasenet.multislice.numerics import check_thicknesses, sampled_potential
 from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import crystal_tilt
 
 Progress = Callable[[int, int], object]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
+from iphasenet.multislice.settings import Numerics
 
 
 def image_difference(images: PeriodicImages, reference: PeriodicImages) -> NDArray[np.float64]:

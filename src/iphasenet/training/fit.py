@@ -20,9 +20,9 @@ from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.reader import open_dataset, read_split
 from iphasenet.dataset.upload import find_dataset
 from iphasenet.microscope.acquisition import TrainingNoise
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import save_weights
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from iphasenet.training.alone import alone_in
 from iphasenet.training.callbacks import FiniteLosses, ValidationPictures
 from iphasenet.training.checkpoints import NEWEST, Provenance, read_checkpoint, starting_point
@@ -115,7 +115,7 @@ def fit(
     # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
     if is_first() and not is_url(dataset):
         check_files(dataset)
-    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.left_out)
+    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.leave_out)
     train, validation = list(read("train")), list(read("validation"))
     settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -191,7 +191,7 @@ def _simulated(
     """Read what crops are rendered from, where they are: of the training tilts and of no others."""
     if settings.source == "stored":
         return []
-    simulated = load_simulated(simulations, attributes.get("configuration"), settings.left_out)
+    simulated = load_simulated(simulations, attributes.get("configuration"), settings.leave_out)
     for data, material in zip(train, simulated, strict=True):
         stored, rendered = sorted(set(data.coordinates["tilt"].tolist())), sorted(material.tilts)
         if stored != rendered:

@@ -15,7 +15,8 @@ from torchmetrics.functional import pearson_corrcoef
 from iphasenet.base.devices import room_for_images
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.network.losses import contrast, training_loss
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.crops import Crops, EpochSampler, Item, NoisyImages
 from iphasenet.training.settings import TrainingSettings
 
@@ -60,7 +61,7 @@ class Training(lightning.LightningModule):
         target = potential / (10 * metadata[:, :1, None])
         scale = contrast(target) if self.settings.relative_loss else self.settings.output_scale_v
         prediction, spread = outputs
-        return training_loss(prediction, spread, target, scale, self.settings.loss)
+        return training_loss(prediction, spread, target, scale, vars(self.settings.loss))
 
     def training_step(self, batch: Item, _index: int) -> Tensor:
         """Loss of this process's crops of a batch, weighted so that the processes' mean is the batch's."""

@@ -15,7 +15,8 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.multislice.periodic_images import PeriodicImages, load_images
 from iphasenet.simulation.grid import NOTHING, Grid, LeftOut, Sample, samples
-from iphasenet.simulation.rendering import Field, Image, Series
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, Series
 from iphasenet.simulation.tilts import lab_angles
 from iphasenet.training.frames import Frame, Wanted
 

@@ -1,117 +1,118 @@
 """How a network is trained, checked before anything runs: this module needs no torch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import THICKNESS, Quantity, check_choices, check_number
-from iphasenet.simulation.grid import LeftOut
+from iphasenet.base.quantities import Quantity
+from iphasenet.base.settings import Setting, Settings
+from iphasenet.simulation.grid import NOTHING, LeftOut
 
 TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
 """Terms of the loss that train the mean potential; `spread` trains the uncertainty alone."""
 
-_COUNT = Quantity("", 1, 100_000, whole=True)
-_NUMBERS = {
-    "seed": Quantity("", 0, 2**32 - 1, whole=True),
-    "epochs": _COUNT,
-    "crops_per_sample": _COUNT,
-    "crop_pixels": Quantity("", 64, 16_384, whole=True),
-    "batch_size": _COUNT,
-    "learning_rate": Quantity("", 0, 1, above=True),
-    "weight_decay": Quantity("", 0, 10),
-    "output_scale_v": Quantity("V", 0, 1e5, above=True),
-    "ema_decay": Quantity("", 0, 1),
-    "patience": Quantity("", 0, 100_000, whole=True),
-}
-_LOSS_WEIGHT = Quantity("", 0, 1000)
+_COUNT = Quantity("", 1, 1_000_000, whole=True)
+_WEIGHT = Quantity("", 0, 1e6)
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """
-    How a network is trained.
+class LossWeights(Settings, section="training.loss"):
+    """Weights of the terms of the loss (`iphasenet.network.losses.training_loss`)."""
 
-    Attributes
-    ----------
-    seed : int
-        Seed of weights, crops and noise.
-    epochs : int
-        Passes over the training split.
-    crops_per_sample : int
-        Random crops of each sample in an epoch.
-    crop_pixels : int
-        Side of a crop: a multiple of 32, at least 64.
-    batch_size : int
-        Crops in a step, over all processes.
-    learning_rate, weight_decay : float
-        Of AdamW; the rate rises over the first twentieth of the steps and falls as a cosine.
-    loss : mapping
-        Weights of `iphasenet.network.losses.training_loss`.
-    relative_loss : bool
-        Errors of each crop over the standard deviation of its truth, in place of `output_scale_v`: thick tilted
-        crystals of little contrast count as much as thin ones.
-    output_scale_v : float
-        Mean potential that a network output of 1 stands for [V].
-    augmentation : {'none', 'turns', 'symmetry'}
-        Quarter turns of image, detector and crystal, without or with mirrors (`iphasenet.network.symmetry`).
-    ema_decay : float
-        Of the exponential moving average of the weights, which is validated and kept; 0 is none.
-    patience : int
-        Epochs without a better validation after which training stops; 0 is never.
-    source : {'stored', 'rendered'}
-        Crops of the stored samples, or rendered from the simulations at a new place and rotation every time.
-    precision : {'32-true', 'bf16-mixed'}
-        Lightning's precision.
-    leave_out : mapping
-        `materials` and `thickness_nm` that training and the choice of the epoch do not see.
-    """
-
-    seed: int
-    epochs: int
-    crops_per_sample: int
-    crop_pixels: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    loss: Mapping[str, float]
-    relative_loss: bool
-    output_scale_v: float
-    augmentation: Literal["none", "turns", "symmetry"]
-    ema_decay: float
-    patience: int
-    source: Literal["stored", "rendered"]
-    precision: Literal["32-true", "bf16-mixed"]
-    leave_out: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    l1: Annotated[
+        float, Setting("Mean absolute difference of the mean potential (projected potential / thickness).", _WEIGHT)
+    ]
+    l2: Annotated[float, Setting("Mean squared difference of the mean potential.", _WEIGHT)]
+    gradient_l1: Annotated[
+        float, Setting("Mean absolute difference of the differences of neighbouring pixels.", _WEIGHT)
+    ]
+    spectral_l1: Annotated[float, Setting("Mean absolute difference of the Fourier amplitudes.", _WEIGHT)]
+    spread: Annotated[
+        float,
+        Setting("Likelihood of the predicted uncertainty. It trains the uncertainty and moves no prediction.", _WEIGHT),
+    ]
 
     def __post_init__(self) -> None:
-        for name, quantity in _NUMBERS.items():
-            check_number(getattr(self, name), f"training.{name}", quantity)
-        if self.ema_decay == 1:
-            raise InputError("training.ema_decay: found 1, which keeps the first weights; allowed: 0 to less than 1")
-        check_choices(self, "training")
-        # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
-        if self.crop_pixels % 32 or self.crop_pixels < 64:
-            raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: 64, 96, 128, ...")
-        self._check_loss()
-        for thickness in self.leave_out.get("thickness_nm", ()):
-            check_number(thickness, "training.leave_out.thickness_nm", THICKNESS)
-
-    def _check_loss(self) -> None:
-        terms = (*TERMS, "spread")
-        if not isinstance(self.loss, Mapping) or set(self.loss) != set(terms):
-            raise InputError(f"training.loss: found {self.loss}; allowed: a weight of each of {', '.join(terms)}")
-        for term in terms:
-            check_number(self.loss[term], f"training.loss.{term}", _LOSS_WEIGHT)
-        if not any(self.loss[term] for term in TERMS):
+        super().__post_init__()
+        if not any(getattr(self, term) for term in TERMS):
             raise InputError(
-                f"training.loss: found {dict(self.loss)}; allowed: at least one weight of {', '.join(TERMS)} above 0"
+                f"training.loss: found only zeros; allowed: at least one weight of {', '.join(TERMS)} above 0"
             )
 
-    @property
-    def left_out(self) -> LeftOut:
-        """What `leave_out` says."""
-        return LeftOut(*(tuple(self.leave_out.get(name, ())) for name in ("materials", "thickness_nm")))
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings, section="training"):
+    """How a network is trained."""
+
+    seed: Annotated[int, Setting("Seed of weights, crops and training noise.", Quantity("", 0, 2**32 - 1, whole=True))]
+    epochs: Annotated[int, Setting("Passes over the training split.", _COUNT)]
+    crops_per_sample: Annotated[int, Setting("Random crops of each sample in an epoch.", _COUNT)]
+    crop_pixels: Annotated[
+        int,
+        # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
+        Setting(
+            "Side of a crop: a multiple of 32, at least 64, at most `image.pixels`.",
+            Quantity("pixels", 64, 16_384, whole=True, step=32),
+        ),
+    ]
+    batch_size: Annotated[int, Setting("Crops in a step, over all processes.", _COUNT)]
+    learning_rate: Annotated[
+        float,
+        Setting(
+            "Highest learning rate of AdamW: reached after a twentieth of the steps, it then falls as a cosine.",
+            Quantity("", 0, 1, above=True),
+        ),
+    ]
+    weight_decay: Annotated[float, Setting("Weight decay of AdamW, constant.", Quantity("", 0, 10))]
+    loss: Annotated[LossWeights, Setting("Weights of the loss's terms; published: 1, 0, 0.1, 0.1.")]
+    relative_loss: Annotated[
+        bool,
+        Setting(
+            "If true, the errors of a crop are divided by its truth's standard deviation, so that thick tilted "
+            "crystals of little contrast count as much as thin ones; otherwise by `output_scale_v`, as published."
+        ),
+    ]
+    output_scale_v: Annotated[
+        float,
+        Setting("Mean potential that a network output of 1 stands for.", Quantity("V", 0, 1e6, above=True)),
+    ]
+    augmentation: Annotated[
+        Literal["none", "turns", "symmetry"],
+        Setting(
+            "Quarter turns of image, detector and crystal together (`turns`), with mirrors too (`symmetry`), or "
+            "`none`. All are exact images of a crystal that is turned or mirrored."
+        ),
+    ]
+    ema_decay: Annotated[
+        float,
+        Setting(
+            "Decay in each step of the moving average of the weights, which is validated and kept. After n steps it "
+            "is at most (1 + n) / (10 + n). 0: no average.",
+            Quantity("", 0, 1, below=True),
+        ),
+    ]
+    patience: Annotated[
+        int,
+        Setting(
+            "Epochs without a better validation after which training stops; 0: never.",
+            Quantity("epochs", 0, 1_000_000, whole=True),
+        ),
+    ]
+    source: Annotated[
+        Literal["stored", "rendered"],
+        Setting(
+            "`stored`: crops of the stored samples. `rendered`: every crop is rendered from the simulation of its "
+            "tilt, at a new place of the crystal and another simulated rotation."
+        ),
+    ]
+    precision: Annotated[Literal["32-true", "bf16-mixed"], Setting("Lightning's precision.")]
+    leave_out: Annotated[
+        LeftOut,
+        Setting(
+            "Samples that training, the choice of the epoch and the baselines do not see, to be tested on them.",
+            required=True,
+        ),
+    ] = NOTHING
 
     def check_image(self, pixels: int) -> None:
         """Refuse crops larger than images of `pixels`."""

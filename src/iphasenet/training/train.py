@@ -10,11 +10,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch.distributed as dist
 from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
@@ -27,12 +26,10 @@ from iphasenet.base.marks import HISTORY, WEIGHTS
 from iphasenet.base.outputs import Output, check_outputs
 from iphasenet.base.storage import is_url, parse_place
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.callbacks import Stopped
 from iphasenet.training.fit import Outputs, Sources, fit, is_first
 from iphasenet.training.settings import TrainingSettings
-
-_Settings = TypeVar("_Settings")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,26 +113,10 @@ def _read_settings(text: str) -> tuple[TrainingNoise, ModelSettings, TrainingSet
             "noise (dose, acquisition), model and training"
         ) from error
     return (
-        TrainingNoise(dose, _made(Acquisition, acquisition, "noise.acquisition")),
-        _made(ModelSettings, model, "model"),
-        _made(TrainingSettings, training, "training"),
+        TrainingNoise(dose, Acquisition.of(acquisition)),
+        ModelSettings.of(model),
+        TrainingSettings.of(training),
     )
-
-
-def _made(kind: Callable[..., _Settings], values: Mapping[str, Any], section: str) -> _Settings:
-    """Dataclass of given values, where they have the names of its fields."""
-    known: tuple[Field[Any], ...] = fields(kind)  # type: ignore[arg-type]
-    needed = {one.name for one in known if one.default is MISSING and one.default_factory is MISSING}
-    for found, names in (
-        ("unknown", values.keys() - {one.name for one in known}),
-        ("no", needed - values.keys()),
-    ):
-        if names:
-            raise InputError(
-                f"--settings, {section}: found {found} {', '.join(sorted(names))}; allowed: "
-                f"{', '.join(one.name for one in known)}"
-            )
-    return kind(**values)
 
 
 def _end(message: str, code: Any = 1) -> NoReturn:

@@ -13,7 +13,7 @@ from torch import Tensor
 from iphasenet.base.stage_versions import STAGE_VERSIONS
 from iphasenet.dataset.material_data import MaterialData, zone_axis_angle
 from iphasenet.microscope.acquisition import TrainingNoise
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.rendered_frames import SimulatedMaterial
 from iphasenet.training.settings import TrainingSettings
 

@@ -22,11 +22,13 @@ from iphasenet.multislice.propagation import CellGrid
 from iphasenet.multislice.scattering_matrix import Crystal, columns
 from iphasenet.network.column_projection import project_columns
 from iphasenet.network.losses import contrast, training_loss
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.symmetry import OPERATIONS, transformed
 from iphasenet.simulation import rendering
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import displaced
-from iphasenet.simulation.rendering import Field, Image, Series
+from iphasenet.simulation.rendering import Field, Series
 from tests.unit.simulation.test_noise import needs_gpu
 
 LOSS = {"l1": 1.0, "l2": 0.5, "gradient_l1": 0.1, "spectral_l1": 0.1, "spread": 0.1}

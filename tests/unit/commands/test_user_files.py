@@ -18,7 +18,8 @@ from iphasenet.cli import main
 from iphasenet.dataset.writer import SHAPE_COORDINATES, assemble, write_material
 from iphasenet.microscope_files.foreign_files import write_image
 from iphasenet.simulation.grid import Grid, Sample, samples
-from iphasenet.simulation.rendering import Image, Rendered
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Rendered
 from tests.unit.dataset.test_reader import NOISE, PIXELS, SAMPLING, rendered
 from tests.unit.planning.test_regeneration import CONFIGURATION, ROOT
 from tests.unit.reconstruction.test_reconstruct import recorded, weights

@@ -8,13 +8,13 @@ import jsonschema
 import numpy as np
 import pytest
 import spglib
-import yaml
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from iphasenet.base.errors import InputError, InputWarning
 from iphasenet.crystal.structure import crystal_cell, orthogonal_cell, read_structure
 from iphasenet.crystal.translations import lateral_translations
+from iphasenet.planning.configuration_schema import configuration_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 STRUCTURES = ROOT / "resources" / "structures"
@@ -341,8 +341,7 @@ def test_a_block_that_yaml_reads_as_a_number(tmp_path):
     """Databases call blocks 1011280."""
     (tmp_path / "numbers.cif").write_text((STRUCTURES / "GaN.cif").read_text().replace("data_GaN", "data_1011280"))
     materials = {"GaN": {"cif": "numbers.cif", "zone_axis": [1, 0, 0], "block": 1011280}}
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    jsonschema.validate(materials, schema["properties"]["materials"])
+    jsonschema.validate(materials, configuration_schema()["properties"]["materials"])
     assert crystal_cell(materials["GaN"], tmp_path) == orthogonal_cell(load("GaN"), (1, 0, 0))
 
 

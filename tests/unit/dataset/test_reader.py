@@ -20,7 +20,8 @@ from iphasenet.dataset.validation import validate
 from iphasenet.dataset.writer import assemble, write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.simulation.grid import SPLITS, Grid, Sample, samples
-from iphasenet.simulation.rendering import Image, Rendered
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Rendered
 
 GRID = Grid((20, 40), tilts=5, tilt_std_deg=0.3, rotations=2, validation_share=0.2, test_share=0.2)
 NOISE = FixedNoise((1e4, 1e6), Acquisition(readout_electrons=0.5))

@@ -34,7 +34,8 @@ from iphasenet.evaluation.column_structure import (
     expected_columns,
 )
 from iphasenet.multislice.numerics import sampled_potential
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import lab_tilt
 
 STRUCTURES = Path(__file__).parents[3] / "resources" / "structures"

@@ -11,7 +11,8 @@ from monai.networks.nets import SwinUNETR
 from iphasenet.evaluation.alterations import FIELDS
 from iphasenet.evaluation.metrics import METRICS
 from iphasenet.evaluation.model_card import describe_model
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import save_weights
 
 TRAINED = {

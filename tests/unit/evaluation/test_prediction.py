@@ -11,7 +11,8 @@ from iphasenet.base.errors import InputError
 from iphasenet.evaluation.prediction import predict, predict_altered
 from iphasenet.evaluation.predictions import open_predictions, write_predictions
 from iphasenet.microscope.acquisition import Acquisition
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from tests.unit.evaluation.test_alterations import named
 
 SETTINGS = ModelSettings(feature_size=12)

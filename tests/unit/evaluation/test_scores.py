@@ -22,10 +22,11 @@ from iphasenet.evaluation.scores import METHODS, Tables, evaluate_material
 from iphasenet.evaluation.summary import write_summary
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.multislice.numerics import sampled_potential
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.reporting.examples import read_examples
 from iphasenet.simulation.grid import samples
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from tests.unit.dataset.test_reader import GRID, NOISE, PIXELS, SAMPLING, rendered
 from tests.unit.planning.test_configuration import ROOT
 

@@ -13,7 +13,8 @@ from iphasenet.microscope.optics import rotate
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.network.lattice import continued, lattice_vectors
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from iphasenet.simulation.tilts import crystal_tilt, lab_tilt
 
 STRUCTURES = Path(__file__).parents[3] / "resources" / "structures"

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from iphasenet.base.errors import InputError
 from iphasenet.network.losses import contrast, training_loss
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork, encode
+from iphasenet.network.potential_network import PotentialNetwork, encode
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.symmetry import transformed, turned
 from iphasenet.network.weights import load_weights, save_weights
 
@@ -164,7 +165,8 @@ WRITE = """
 import sys
 from pathlib import Path
 import torch
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import save_weights, write_pytorch
 torch.manual_seed(0)
 network = PotentialNetwork(ModelSettings(12))

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
+from iphasenet.network.settings import ModelSettings
+from iphasenet.planning import configuration_pages
 from iphasenet.planning.configuration import check_configuration, crystals, selected_materials
 from iphasenet.planning.configuration_form import check_form, check_keys, one_form
+from iphasenet.planning.configuration_schema import configuration_schema
 from iphasenet.simulation.grid import Grid
+from iphasenet.training.settings import LossWeights, TrainingSettings
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 GAN = "resources/structures/GaN.cif"
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 
@@ -44,22 +47,28 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     "name", ["demo.yaml", "laptop.yaml", "published.yaml", "reconstruction.yaml", "../tests/workflow/tiny.yaml"]
 )
 def test_shipped_configurations_are_accepted(name: str) -> None:
-    check_configuration(SHIPPED, SCHEMA, ROOT)
+    check_configuration(SHIPPED, ROOT)
     config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")))
-    check_configuration(config, SCHEMA, ROOT)
+    check_configuration(config, ROOT)
     assert config["run"] != SHIPPED["run"]
 
 
-def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> None:
-    text = (ROOT / "config" / "README.md").read_text()
+def test_schema_and_tables_are_those_of_the_settings() -> None:
+    """`make settings` writes both; every key has a row that says what it means."""
+    assert (ROOT / configuration_pages.SCHEMA).read_text(encoding="utf-8") == configuration_pages.schema_page()
+    readme = (ROOT / configuration_pages.README).read_text(encoding="utf-8")
+    assert configuration_pages.readme_page(readme) == readme
 
-    def keys(schema: dict[str, Any]) -> list[str]:
-        own = schema.get("properties", {})
-        nested = [s for s in [*own.values(), schema.get("additionalProperties")] if isinstance(s, dict)]
-        return [*own, *(key for child in nested for key in keys(child))]
+    def keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for key, part in schema.get("properties", {}).items():
+            yield key, part
+            yield from keys(part)
+        others = schema.get("additionalProperties")
+        yield from keys(others) if isinstance(others, dict) else ()
 
-    missing = [key for key in keys(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))) if f"`{key}`" not in text]
-    assert not missing
+    for key, part in keys(configuration_schema()):
+        assert part["description"], key
+        assert "properties" in part or part["description"].split(" [")[0].rstrip(".") in readme, key
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,7 @@ def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], No
     config = copy.deepcopy(SHIPPED)
     apply(config)
     with pytest.raises(InputError) as caught:
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
@@ -113,7 +122,7 @@ def test_a_selection_has_the_configurations_order_and_all_is_the_default() -> No
 def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
     config = copy.deepcopy(SHIPPED)
     config["materials"]["GaN"]["zone_axes"] = [[0, 0, 1], [1, -1, 0]]
-    check_configuration(config, SCHEMA, ROOT)
+    check_configuration(config, ROOT)
     named = crystals(config)
     assert list(named)[:2] == ["GaN_001", "GaN_1-10"] and "GaN" not in named
     assert named["GaN_1-10"] == {"cif": SHIPPED["materials"]["GaN"]["cif"], "zone_axis": [1, -1, 0]}
@@ -121,13 +130,13 @@ def test_every_zone_axis_is_a_crystal_of_its_own() -> None:
     assert selected_materials({**config, "select": ["GaN_1-10"]}) == ["GaN_1-10"]
     config["materials"]["GaN"]["zone_axes"] = [[0, 0, 0]]
     with pytest.raises(InputError, match=r"GaN_000.*\[0, 0, 0\]"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
 
 
 def test_zone_axes_stand_alone() -> None:
     config = copy.deepcopy(SHIPPED)
     config["materials"]["Foo"] = {"cif": GAN, "zone_axes": [[0, 0, 1], [1, 0, 0]]}
-    check_configuration(config, SCHEMA, ROOT)
+    check_configuration(config, ROOT)
     assert selected_materials({**config, "select": ["Foo"]}) == ["Foo_001", "Foo_100"]
 
 
@@ -159,15 +168,15 @@ def test_what_means_the_same_has_one_form(data: st.DataObject) -> None:
     config |= {"select": ["GaN", "MoS2"], "evaluation": {"turns": 4, "window_factors": [1.5, 2]}}
     config["materials"]["GaN"] |= {"zone_axes": [[0, 0, 1], [1, 0, 0]]}
     config["training"]["leave_out"] = {"materials": [], "thickness_nm": config["grid"]["thickness_nm"][:2]}
-    rules = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    rules = configuration_schema()
     other = rewritten(config, rules, lambda most: data.draw(st.integers(0, most - 1)))
-    check_form(other, SCHEMA)
-    assert json.dumps(one_form(other, SCHEMA)) == json.dumps(one_form(config, SCHEMA))
-    assert one_form(one_form(other, SCHEMA), SCHEMA) == one_form(other, SCHEMA)
+    check_form(other)
+    assert json.dumps(one_form(other)) == json.dumps(one_form(config))
+    assert one_form(one_form(other)) == one_form(other)
 
 
 def test_what_means_something_else_has_another_form() -> None:
-    forms = [one_form(SHIPPED, SCHEMA)]
+    forms = [one_form(SHIPPED)]
     for path, value in (
         (("grid", "thickness_nm"), [20, 40, 60, 80, 100, 120, 150.5]),
         (("noise", "evaluation_doses"), [1e4, 1e3, 1e5, 1e6]),
@@ -176,7 +185,7 @@ def test_what_means_something_else_has_another_form() -> None:
     ):
         config = copy.deepcopy(SHIPPED)
         change(*path, value=value)(config)
-        forms.append(one_form(config, SCHEMA))
+        forms.append(one_form(config))
     assert all(one != other for i, one in enumerate(forms) for other in forms[:i])
 
 
@@ -200,11 +209,11 @@ def test_a_setting_without_effect_makes_no_other_form(
         config["model"]["projection"], config["training"]["augmentation"] = "direct", "none"
         config[section] |= copy.deepcopy(others)
         config[section].get("aberrations", config[section])[name] = value
-        check_configuration(config, SCHEMA, ROOT)
-        return one_form(config, SCHEMA)
+        check_configuration(config, ROOT)
+        return one_form(config)
 
     first, second = form(idle, 0.5), form(idle, 1.5)
-    assert first == second == one_form(first, SCHEMA)
+    assert first == second == one_form(first)
     Grid(**first["grid"]), Microscope(**first["optics"])
     assert form(effective, 0.5) != form(effective, 1.5)
 
@@ -212,7 +221,7 @@ def test_a_setting_without_effect_makes_no_other_form(
 def test_the_shipped_configurations_plan_the_same_samples_as_they_are_written() -> None:
     for name in ("config.yaml", "demo.yaml", "laptop.yaml", "published.yaml"):
         config = merged(SHIPPED, yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")))
-        formed = one_form(config, SCHEMA)
+        formed = one_form(config)
         assert formed["seed"] == config["seed"]
         assert Grid(**formed["grid"]) == Grid(**config["grid"])
         assert Microscope(**formed["optics"]) == Microscope(**config["optics"])
@@ -227,9 +236,9 @@ def test_columns_need_small_tilts() -> None:
     config = copy.deepcopy(SHIPPED)
     config["grid"]["orientation"] = "any"
     with pytest.raises(InputError, match=r"model\.projection.*'any'.*direct"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
     config["model"]["projection"] = "direct"
-    check_configuration(config, SCHEMA, ROOT)
+    check_configuration(config, ROOT)
 
 
 def test_what_the_schema_calls_optional_may_be_left_out() -> None:
@@ -237,10 +246,10 @@ def test_what_the_schema_calls_optional_may_be_left_out() -> None:
     for key in ("orientation", "edge_share", "wedge_share", "wedge_deg"):
         del config["grid"][key]
     config["training"]["source"] = "rendered"
-    check_configuration(config, SCHEMA, ROOT)
+    check_configuration(config, ROOT)
     config["grid"]["edge_share"] = 0.1
     with pytest.raises(InputError, match=r"training\.source.*stored"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +266,7 @@ def test_what_the_schema_calls_optional_may_be_left_out() -> None:
         (change("seed", value=16**6000), ["seed", "digits"]),
         (change("seed", value=True), ["seed", "True", "integer"]),
         (change("optics", "semiangle_mrad", value=1e300), ["optics.semiangle_mrad", "1e+300", "at most 100 mrad"]),
-        (change("image", "sampling_angstrom", value=1e-300), ["at least 0.001 and at most 1 Å"]),
+        (change("image", "sampling_angstrom", value=1e-300), ["at least 0.01 and at most 1 Å"]),
         (change("optics", "aberrations", value={"defocus": 1e9}), ["defocus", "100,000 Å"]),
         (change("optics", "aberrations", value={"C12": 9, "phi12": 1e9}), ["phi12", "360 degrees"]),
         (change("noise", "acquisition", "drift_angstrom", value=11), ["drift_angstrom", "at most 10 Å"]),
@@ -282,7 +291,7 @@ def test_numbers_and_texts_beyond_reason_are_one_line(
     config = copy.deepcopy(SHIPPED)
     apply(config)
     with pytest.raises(InputError) as caught:
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
     for part in parts:
         assert part in str(caught.value)
@@ -293,23 +302,23 @@ def test_a_configuration_that_holds_itself_is_one_line() -> None:
     config = copy.deepcopy(SHIPPED)
     config["materials"]["GaN"]["cif"] = config["materials"]
     with pytest.raises(InputError, match="20 levels"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
     many: Any = "x"
     for _ in range(12):
         many = [many] * 12
     with pytest.raises(InputError, match="100,000 values"):
-        check_configuration({**SHIPPED, "select": many}, SCHEMA, ROOT)
+        check_configuration({**SHIPPED, "select": many}, ROOT)
 
 
 def test_the_product_of_sane_numbers_is_limited() -> None:
     config = copy.deepcopy(SHIPPED)
     config["grid"].update(tilts=9_000, rotations=9_000)
     with pytest.raises(InputError, match=r"grid: found .*rotations.*at most 10,000,000"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
     config["grid"].update(tilts=10_000, rotations=1)
     config["materials"] = {f"M{n}": SHIPPED["materials"]["GaN"] for n in range(6)}
     with pytest.raises(InputError, match=r"grid: found 60,000 of materials x tilts; allowed: at most 50,000"):
-        check_configuration(config, SCHEMA, ROOT)
+        check_configuration(config, ROOT)
 
 
 def schema_parts(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -322,7 +331,7 @@ def schema_parts(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 
 def test_every_number_and_list_of_the_schema_ends_somewhere() -> None:
-    for path, part in schema_parts(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))):
+    for path, part in schema_parts(configuration_schema()):
         kinds = part.get("type", [])
         if {"number", "integer"} & set([kinds] if isinstance(kinds, str) else kinds):
             assert {"minimum", "exclusiveMinimum"} & set(part) and {"maximum", "exclusiveMaximum"} & set(part), path
@@ -336,11 +345,14 @@ def test_every_number_and_list_of_the_schema_ends_somewhere() -> None:
         (lambda values: Grid(**values), ("grid",)),
         (lambda values: Acquisition(**values), ("noise", "acquisition")),
         (lambda values: Microscope(**values), ("optics",)),
+        (lambda values: ModelSettings(**values), ("model",)),
+        (lambda values: TrainingSettings(**values), ("training",)),
+        (lambda values: LossWeights(**values), ("training", "loss")),
     ],
 )
 def test_what_the_schema_refuses_no_dataclass_takes(make: Callable[..., Any], section: tuple[str, ...]) -> None:
-    """Both hold the same limits: those who use the library meet no others than those who configure the workflow."""
-    rules, valid = yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), SHIPPED
+    """Those who use the library meet the limits of those who configure the workflow."""
+    rules, valid = configuration_schema(), SHIPPED
     for key in section:
         rules, valid = rules["properties"][key], valid[key]
     make(valid)
@@ -355,7 +367,7 @@ def test_what_the_schema_refuses_no_dataclass_takes(make: Callable[..., Any], se
 
 def test_what_the_schema_takes_a_simulation_takes() -> None:
     """Else a run would start, and one of its jobs refuse."""
-    rules, valid = yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), SHIPPED["simulation"]["multislice"]
+    rules, valid = configuration_schema(), SHIPPED["simulation"]["multislice"]
     for name, rule in rules["properties"]["simulation"]["properties"]["multislice"]["properties"].items():
         for end in (rule["minimum"], rule["maximum"]):
             assert getattr(Numerics(**{**valid, name: end}), name) == end

@@ -14,9 +14,9 @@ from iphasenet.base.errors import InputError
 from iphasenet.microscope_files.folder import check_weights
 from iphasenet.planning.configuration_form import one_form
 from iphasenet.planning.other_runs import check_other_runs, recorded_configuration, trained_settings
-from tests.unit.planning.test_configuration import ROOT, SCHEMA
+from tests.unit.planning.test_configuration import ROOT
 
-SHIPPED = one_form(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")), SCHEMA)
+SHIPPED = one_form(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")))
 MATERIALS = ["GaN", "MoS2"]
 
 
@@ -51,7 +51,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def check(results: Path, **changes: Any) -> None:
-    check_other_runs(config(**changes), MATERIALS, lambda _: (0, 1), SCHEMA, results)
+    check_other_runs(config(**changes), MATERIALS, lambda _: (0, 1), results)
 
 
 def test_runs_that_are_there_are_accepted(results: Path) -> None:
@@ -117,16 +117,16 @@ def test_images_that_another_runs_network_does_not_take_are_refused(key: str, va
 def test_another_selection_than_the_data_sets_is_refused(results: Path) -> None:
     """The training reads all of it."""
     with pytest.raises(InputError, match=r"select: found GaN; allowed: all crystals .*'tiny' \(dataset\), GaN, MoS2"):
-        check_other_runs(config(dataset="tiny"), ["GaN"], lambda _: (0, 1), SCHEMA, results)
+        check_other_runs(config(dataset="tiny"), ["GaN"], lambda _: (0, 1), results)
 
 
 def test_the_settings_of_another_runs_network_are_its_own(results: Path) -> None:
-    found = trained_settings(config(trained="tiny"), SCHEMA, results)
+    found = trained_settings(config(trained="tiny"), results)
     assert found["training"]["epochs"] == 7 and found["training"]["learning_rate"] == 1e-3
     assert found["model"] == {**SHIPPED["model"], "feature_size": 12}
     assert found["noise"] == {**SHIPPED["noise"], "training_dose": [10_000, 1_000_000]}
-    assert trained_settings(config(), SCHEMA, results) == {}
-    assert trained_settings(config(trained="young"), SCHEMA, results) == {}
+    assert trained_settings(config(), results) == {}
+    assert trained_settings(config(trained="young"), results) == {}
 
 
 def test_weights_that_are_not_there_are_one_line(tmp_path: Path) -> None:

@@ -25,16 +25,19 @@ from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice import scattering_matrix
 from iphasenet.multislice.detection import image_grid
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.multislice.settings import Numerics
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.disk import check_disk, image_bytes, image_orders, run_parts, store_bytes
 from iphasenet.planning.plan import RunPlan, make_plan
 from iphasenet.planning.plan_table import duration, plan_text
 from iphasenet.planning.tilt_cost import estimate_tilt
 from iphasenet.planning.training_cost import _kept_bytes, estimate_training
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.rendering import Image, Rendered, sample_metadata
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Rendered, sample_metadata
 
 ROOT = Path(__file__).parents[3]
 MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)

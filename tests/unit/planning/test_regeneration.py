@@ -9,10 +9,10 @@ from iphasenet.base.devices import use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.regeneration import find_sample, remake_sample
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.rendering import Image
+from iphasenet.simulation.image import Image
 from iphasenet.simulation.slabs import load_rendered, save_rendered, simulate_slabs
 
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,8 @@ from iphasenet.cli import main
 from iphasenet.evaluation.prediction import predict_images
 from iphasenet.microscope_files.foreign_files import write_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import save_weights
 from iphasenet.reconstruction import reconstruct as reconstruct_module
 from iphasenet.reconstruction.figure import draw_reconstruction

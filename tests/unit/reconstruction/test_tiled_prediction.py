@@ -9,7 +9,8 @@ from torch import Tensor
 
 from iphasenet.base.errors import InputError
 from iphasenet.evaluation.prediction import predict_images
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.reconstruction import tiled_prediction
 from iphasenet.reconstruction.tiled_prediction import Tiling, predict_large, project_large
 

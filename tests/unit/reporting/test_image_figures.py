@@ -13,7 +13,8 @@ from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.reporting import image_figures
 from iphasenet.reporting.examples import Example
 from iphasenet.simulation.grid import SPLITS, Grid, Sample, samples
-from iphasenet.simulation.rendering import Image, Rendered
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Rendered
 
 PIXELS, SAMPLING = 16, 0.5
 DOSES = (1e3, 1e5)

@@ -5,7 +5,8 @@ import pytest
 
 from iphasenet.crystal.potential import series_frequencies
 from iphasenet.microscope.optics import rotate
-from iphasenet.simulation.rendering import Field, Image, render
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Field, render
 from tests.unit.base.test_devices import waves
 
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.numerics import Numerics, sampled_potential
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.window_convergence import window_differences
 from tests.unit.planning.test_configuration import ROOT
 

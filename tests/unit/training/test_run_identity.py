@@ -15,7 +15,7 @@ from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.reader import read_split
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
 from iphasenet.multislice.periodic_images import PeriodicImages
-from iphasenet.network.potential_network import ModelSettings
+from iphasenet.network.settings import ModelSettings
 from iphasenet.simulation.grid import Grid, samples
 from iphasenet.training.rendered_frames import SimulatedMaterial
 from iphasenet.training.settings import TrainingSettings

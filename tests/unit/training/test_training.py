@@ -25,7 +25,8 @@ from iphasenet.base.errors import InputError
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.reader import StoredRows, read_split
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
-from iphasenet.network.potential_network import ModelSettings, PotentialNetwork
+from iphasenet.network.potential_network import PotentialNetwork
+from iphasenet.network.settings import ModelSettings
 from iphasenet.training.callbacks import FiniteLosses
 from iphasenet.training.checkpoints import Provenance
 from iphasenet.training.crops import Crops, EpochSampler, NoisyImages

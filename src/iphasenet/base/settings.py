@@ -1,0 +1,242 @@
+"""Settings that describe and check themselves: a key of the configuration stands in one field of one dataclass."""
+
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.quantities import Quantity, check_number
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    What a field means and which values it takes: `energy_kev: Annotated[float, Setting("Beam energy.", ENERGY)]`.
+
+    Attributes
+    ----------
+    meaning : str
+        One or two sentences for the reader of a configuration; empty for the entries of a list.
+    quantity : Quantity, optional
+        Unit and range of a number, or of each number of a list or mapping.
+    configured : Quantity, optional
+        Narrower range that a whole run needs, where the library alone takes more.
+    pattern : str, optional
+        Regular expression that a whole text matches; of a mapping, that its keys match.
+    least, most : int, optional
+        Entries of a list or mapping, characters of a text.
+    once : bool
+        Whether a list holds each entry once.
+    required : bool, optional
+        Whether a configuration has to hold the key; where nothing is said, if the field has no default.
+    key : bool
+        Whether it is a key of the configuration at all, or for users of the library alone.
+    unordered, direction, path, zero_if_absent : bool
+        Values that mean the same (`iphasenet.planning.configuration_form.one_form`): of a list, any order; multiples
+        of a lattice direction; several ways to write a path; entries of a mapping that are 0 and ones that are absent.
+    without_effect : mapping, optional
+        Of a mapping: keys that have no effect while others have certain values.
+    """
+
+    meaning: str = ""
+    quantity: Quantity | None = None
+    configured: Quantity | None = None
+    pattern: str | None = None
+    least: int | None = None
+    most: int | None = None
+    once: bool = False
+    required: bool | None = None
+    key: bool = True
+    unordered: bool = False
+    direction: bool = False
+    path: bool = False
+    zero_if_absent: bool = False
+    without_effect: Mapping[str, Mapping[str, Any]] | None = None
+
+    @property
+    def text(self) -> str:
+        """The meaning, and the unit in brackets where it does not say it."""
+        unit = self.quantity.unit if self.quantity else ""
+        return f"{self.meaning.removesuffix('.')} [{unit}]." if unit and "[" not in self.meaning else self.meaning
+
+
+@dataclass(frozen=True)
+class Described:
+    """
+    A field of a dataclass of settings.
+
+    Attributes
+    ----------
+    name : str
+        Name, and key of the configuration.
+    kind : type
+        Its type, without `Annotated` and without None.
+    setting : Setting
+        What it means and takes.
+    default : object
+        Its default; `dataclasses.MISSING` where there is none.
+    """
+
+    name: str
+    kind: Any
+    setting: Setting
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether a configuration has to hold the key."""
+        return self.default is MISSING if self.setting.required is None else self.setting.required
+
+
+class Settings:
+    """
+    Base of frozen dataclasses whose fields are `Annotated` with a `Setting`.
+
+    Every value is checked when it is set: InputError names section and key. Lists become tuples, and mappings become
+    the dataclasses that the annotations name, so that `Grid(**configuration["grid"])` is all that it takes. Where a
+    class says nothing of its attributes, its docstring gets what the settings say.
+    """
+
+    section: ClassVar[str]
+    """Where the fields stand in a configuration."""
+
+    without_effect: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Fields that have no effect while others have certain values, and these values."""
+
+    def __init_subclass__(cls, section: str) -> None:
+        cls.section = section
+        hints: dict[str, Any] = cls.__annotations__
+        lines = [
+            f"    {name} : {_kind_text(kind)}\n        {setting.text}"
+            for name, hint in hints.items()
+            if get_origin(hint) is Annotated
+            for kind, setting in [_parts(hint)]
+        ]
+        if lines:
+            cls.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "    Attributes", "    ----------", *lines, ""])
+
+    def __post_init__(self) -> None:
+        for one in described(type(self)):
+            value = getattr(self, one.name)
+            if value is not None or one.default is not None:
+                taken = _taken(value, one.kind, one.setting, ".".join(filter(None, [self.section, one.name])))
+                object.__setattr__(self, one.name, taken)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], name: str | None = None) -> Self:
+        """
+        Make the dataclass of a mapping.
+
+        Parameters
+        ----------
+        values : mapping
+            Values by the names of the fields.
+        name : str, optional
+            What an InputError of unknown or missing names calls the mapping; the section where nothing is said.
+        """
+        known, where = described(cls), cls.section if name is None else name
+        names = [one.name for one in known]
+        unknown = sorted(set(map(str, values)) - set(names))
+        if unknown:
+            raise InputError(f"{where}.{unknown[0]}: unknown key; allowed: {', '.join(names)}")
+        missing = [one.name for one in known if one.default is MISSING and one.name not in values]
+        if missing:
+            raise InputError(f"{where}.{missing[0]} is missing")
+        return cls(**values)
+
+
+def described(kind: type[Settings]) -> list[Described]:
+    """
+    List the fields of a dataclass that have a `Setting`, in order.
+
+    Parameters
+    ----------
+    kind : type
+        Dataclass of settings.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [
+        Described(one.name, *_parts(hints[one.name]), _default(one))
+        for one in fields(kind)  # type: ignore[arg-type]
+        if get_origin(hints[one.name]) is Annotated
+    ]
+
+
+def entry_of(hint: Any, setting: Setting) -> tuple[Any, Setting]:
+    """Type and setting of the entries of a list or mapping: what is said of the whole holds for each, if nothing is."""
+    if get_origin(hint) is Annotated:
+        return _parts(hint)
+    return hint, Setting(quantity=setting.quantity)
+
+
+def _parts(hint: Any) -> tuple[Any, Setting]:
+    """Take an annotation apart: the type without None, and what is said of it."""
+    kind, setting = get_args(hint)[:2]
+    if get_origin(kind) in (Union, UnionType):
+        kinds: list[Any] = [one for one in get_args(kind) if one is not NoneType]
+        kind = kinds[0] if len(kinds) == 1 else Union[tuple(kinds)]  # noqa: UP007
+    return kind, setting
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _kind_text(kind: Any) -> str:
+    """Write a type as numpydoc does."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _kind_text(inner[0])
+    if origin is Literal:
+        return f"{{{', '.join(map(repr, inner))}}}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_kind_text, inner))
+    if origin is tuple:
+        return f"tuple of {_kind_text(inner[0])}" if inner[-1] is ... else f"({', '.join(map(_kind_text, inner))})"
+    return "mapping" if origin is not None else kind.__name__
+
+
+def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
+    """Check a value, and give it the type that its annotation names."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind in (int, float):
+        check_number(value, name, setting.quantity or (_WHOLE if kind is int else _ANY))
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_entries(value, inner, setting, name))
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        part, own = entry_of(inner[1], setting)
+        return {key: _taken(entry, part, own, f"{name}.{key}") for key, entry in value.items()}
+    if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
+        return kind.of(value, name)
+    if origin in (Union, UnionType):
+        return value
+    if origin is Literal:
+        allowed = ", ".join(map(str, inner))
+        good = any(type(value) is type(choice) and value == choice for choice in inner)
+    else:
+        good, allowed = isinstance(value, kind if origin is None else origin), _kind_text(kind)
+    if not good:
+        raise InputError(f"{name}: found {value!r}; allowed: {'true, false' if kind is bool else allowed}")
+    return value
+
+
+def _entries(values: Any, inner: tuple[Any, ...], setting: Setting, name: str) -> Iterator[Any]:
+    """Check the entries of a list."""
+    count = None if inner[-1] is ... else len(inner)
+    if count is not None and len(values) != count:
+        raise InputError(f"{name}: found {list(values)}; allowed: {count} entries")
+    if setting.least is not None and len(values) < setting.least:
+        raise InputError(f"{name}: found {list(values)}; allowed: at least {setting.least} entries")
+    if setting.once and len(set(values)) < len(values):
+        raise InputError(f"{name}: found {list(values)}; allowed: each once")
+    kind, own = entry_of(inner[0], setting)
+    for value in values:
+        taken = _taken(value, kind, own, name)
+        yield float(taken) if kind is float else taken
+
+
+_ANY = Quantity("", -1e300, 1e300)
+_WHOLE = Quantity("", -(2**63), 2**63 - 1, whole=True)

@@ -1,0 +1,58 @@
+"""Check, before a workflow starts, what only the structures can say: run where crystals can be read.
+
+python -m iphasenet.planning.crystal_check --configuration JSON
+"""
+
+import argparse
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iphasenet.base.error_lines import one_line
+from iphasenet.base.errors import InputError, InputWarning
+from iphasenet.base.running_library import check_own
+
+
+def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Path()) -> None:
+    """
+    Refuse structures without a cell along their zone axis, and displacements of elements that they do not hold.
+
+    Parameters
+    ----------
+    materials : mapping
+        By name, entries of the configuration with one zone axis each.
+    folder : path
+        Folder that the paths of the CIFs are relative to.
+
+    Raises
+    ------
+    InputError
+        One line that names the material. Warnings are left to the jobs that read the structure again.
+    """
+    from iphasenet.crystal.potential import check_displacements
+    from iphasenet.crystal.structure import crystal_cell
+
+    for name, entry in materials.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InputWarning)
+                symbols = sorted(set(crystal_cell(entry, folder).get_chemical_symbols()))
+                check_displacements(entry.get("rms_displacement_angstrom"), symbols)
+        except InputError as error:
+            raise InputError(f"materials.{name}: {error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """End with one line where a structure would be refused."""
+    parser = argparse.ArgumentParser(prog="iphasenet.planning.crystal_check", description="Try to read structures.")
+    parser.add_argument("--configuration", required=True, help="JSON: materials by name, with one zone axis each")
+    options = parser.parse_args(arguments)
+    with one_line("configuration", mistakes=False):
+        check_own()
+        check_crystals(json.loads(options.configuration))
+
+
+if __name__ == "__main__":
+    main()

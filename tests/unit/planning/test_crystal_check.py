@@ -1,0 +1,36 @@
+"""What the structures decide is refused before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iphasenet.base.errors import InputError
+from iphasenet.planning.crystal_check import check_crystals, main
+
+ROOT = Path(__file__).parents[3]
+GAN = {"cif": "resources/structures/GaN.cif", "zone_axis": [0, 0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rms_displacement_angstrom": {"Ga": 0.06, "Xx": 0.07}}, r"'Xx'; allowed: .* Ga, N$"),
+        ({"zone_axis": [1, 2, 3]}, r"orthogonal along \[1 2 3\]"),
+        ({"block": "other"}, "other"),
+    ],
+)
+def test_what_a_structure_decides_is_one_line(change: dict[str, Any], message: str) -> None:
+    check_crystals({"fine": GAN}, ROOT)
+    with pytest.raises(InputError, match=rf"^materials\.mine: .*{message}"):
+        check_crystals({"fine": GAN, "mine": {**GAN, **change}}, ROOT)
+
+
+def test_a_refusal_is_the_only_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    main(["--configuration", json.dumps({"GaN": GAN})])
+    with pytest.raises(SystemExit) as stop:
+        main(["--configuration", json.dumps({"GaN": {**GAN, "rms_displacement_angstrom": {"O": 0.1}}})])
+    line = str(stop.value)
+    assert line.startswith("configuration: materials.GaN: ") and "\n" not in line and not any(capsys.readouterr())
