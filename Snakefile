@@ -48,13 +48,6 @@ localrules:
     compare_runs,
     describe_dataset,
     describe_model,
-    draw_calibration,
-    draw_evaluation,
-    draw_loss,
-    draw_material,
-    draw_predictions,
-    draw_samples,
-    draw_windows,
     summarise_scores,
     write_report,
 

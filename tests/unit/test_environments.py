@@ -78,7 +78,7 @@ def declared(environment: str) -> dict[str, str]:
 def rules() -> Iterator[tuple[str, Path]]:
     """Environment of every rule that has one, and the script or module of the library that it runs."""
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for text in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+        for text in re.split(r"^ *rule\b.*:$", file.read_text(), flags=re.MULTILINE)[1:]:
             if "script:" not in text and "shell:" not in text:
                 continue
             environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', text)

@@ -183,6 +183,11 @@ def training_dataset(wildcards):
     return "<trained>/dataset.zarr" if "trained" in config else "<data>/dataset.zarr"
 
 
+def of_materials(path):
+    """A path with `{material}` in it, of all materials."""
+    return expand(path, material=MATERIALS)
+
+
 def batch_images(wildcards):
     return images_of(wildcards.material)
 
@@ -201,7 +206,7 @@ def training_simulations(wildcards):
     """Simulations that training renders crops from, where it does."""
     if config["training"]["source"] == "stored":
         return []
-    potentials = expand("<data>/potential/{material}.npz", material=MATERIALS)
+    potentials = of_materials("<data>/potential/{material}.npz")
     return potentials + [path for name in MATERIALS for path in images_of(name)]
 
 
@@ -214,29 +219,6 @@ def training_settings(wildcards):
     return json.dumps(
         {"noise": noise, "model": config["model"], "training": config["training"]}
     )
-
-
-EVALUATION_FIGURES = (
-    "scores",
-    "errors",
-    "potentials",
-    "distribution",
-    "alterations",
-    "spectra",
-    "atomic_columns",
-)
-
-
-def report_figures():
-    """Figures of the report, in its order."""
-    figures = ["samples", "predictions", *EVALUATION_FIGURES]
-    if config["model"]["uncertainty"]:
-        figures.append("calibration")
-    if config["evaluation"]["window_factors"]:
-        figures.append("windows")
-    if "trained" not in config:
-        figures.append("loss")
-    return figures
 
 
 def copy_url(wildcards):

@@ -1,33 +1,109 @@
-FIGURES = report_figures()
-
-
-rule draw_samples:
-    input:
-        dataset="<data>/dataset.zarr",
-    output:
-        samples=report(
-            "<run>/figures/samples.png",
-            caption="../report/samples.rst",
-            category="Data set",
-            labels={"figure": "Samples of every material"},
+# A row is a rule: whether this run makes its figures, what they are drawn from, and each figure's title in Snakemake's
+# report. Captions stand in workflow/report, a file a figure. The rows' order is the report's.
+DRAWINGS = {
+    "draw_samples": dict(
+        message="Figure of samples",
+        drawn_from=dict(dataset="<data>/dataset.zarr"),
+        category="Data set",
+        figures=dict(samples="Samples of every material"),
+    ),
+    "draw_predictions": dict(
+        message="Figure of predictions",
+        drawn_from=dict(
+            dataset="<data>/dataset.zarr",
+            predictions=of_materials("<run>/evaluation/predictions/{material}.zarr"),
+            baselines="<trained>/evaluation/baselines.npz",
         ),
-        vector="<run>/figures/samples.svg",
-    log:
-        "<run>/logs/draw_samples.log",
-    benchmark:
-        "<run>/benchmarks/draw_samples.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-    message:
-        "Figure of samples"
-    script:
-        "../scripts/draw_samples.py"
+        category="Evaluation",
+        figures=dict(predictions="Predictions on held-out tilts"),
+    ),
+    "draw_evaluation": dict(
+        message="Figures of the evaluation",
+        drawn_from=dict(
+            samples="<run>/evaluation/samples.parquet",
+            columns="<run>/evaluation/columns.parquet",
+            altered="<run>/evaluation/altered.parquet",
+            spectra="<run>/evaluation/spectra.parquet",
+            summary="<run>/evaluation/summary.json",
+        ),
+        category="Evaluation",
+        figures=dict(
+            scores="Correlation by material",
+            errors="Error by thickness and dose, with baselines",
+            potentials="Mean and maximum potential",
+            distribution="Distribution of errors",
+            alterations="Metadata and noise",
+            spectra="Power spectra",
+            atomic_columns="Atomic columns",
+        ),
+        params=dict(optics=config["optics"]),
+    ),
+    "draw_calibration": dict(
+        made=config["model"]["uncertainty"],
+        message="Figure of the uncertainty",
+        drawn_from=dict(coverage="<run>/evaluation/coverage.parquet"),
+        category="Evaluation",
+        figures=dict(calibration="Calibration of the uncertainty"),
+    ),
+    "draw_windows": dict(
+        made=config["evaluation"]["window_factors"],
+        message="Figure of windows",
+        drawn_from=dict(tables=of_materials("<run>/evaluation/windows/{material}.csv")),
+        category="Data set",
+        figures=dict(windows="Window of the simulation"),
+    ),
+    "draw_loss": dict(
+        made="trained" not in config,
+        message="Loss curves",
+        drawn_from=dict(history="<run>/model/history.csv"),
+        category="Training",
+        figures=dict(loss="Loss curves"),
+    ),
+}
+FIGURES = [
+    figure
+    for drawing in DRAWINGS.values()
+    for figure in drawing["figures"]
+    if drawing.get("made", True)
+]
+
+
+for drawing_name, drawing in DRAWINGS.items():
+
+    rule:
+        name:
+            drawing_name
+        input:
+            **drawing["drawn_from"],
+        output:
+            **{
+                figure: report(
+                    f"<run>/figures/{figure}.png",
+                    caption=f"../report/{figure}.rst",
+                    category=drawing["category"],
+                    labels={"figure": title_of_figure},
+                )
+                for figure, title_of_figure in drawing["figures"].items()
+            },
+            vector=expand("<run>/figures/{figure}.svg", figure=drawing["figures"]),
+        log:
+            f"<run>/logs/{drawing_name}.log",
+        benchmark:
+            f"<run>/benchmarks/{drawing_name}.tsv"
+        localrule: True
+        conda:
+            "../../envs/report.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            **drawing.get("params", {}),
+            stage=STAGE_VERSIONS["report"],
+        message:
+            drawing["message"]
+        script:
+            "../scripts/draw_figures.py"
 
 
 rule draw_material:
@@ -44,8 +120,9 @@ rule draw_material:
         "<run>/logs/draw_material/{material}.log",
     benchmark:
         "<run>/benchmarks/draw_material/{material}.tsv"
+    localrule: True
     conda:
-        "../../envs/train.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -55,211 +132,19 @@ rule draw_material:
     message:
         "Sheet of {wildcards.material}"
     script:
-        "../scripts/draw_material.py"
-
-
-rule draw_predictions:
-    input:
-        dataset="<data>/dataset.zarr",
-        predictions=expand(
-            "<run>/evaluation/predictions/{material}.zarr", material=MATERIALS
-        ),
-        baselines="<trained>/evaluation/baselines.npz",
-    output:
-        predictions=report(
-            "<run>/figures/predictions.png",
-            caption="../report/predictions.rst",
-            category="Evaluation",
-            labels={"figure": "Predictions on held-out tilts"},
-        ),
-        vector="<run>/figures/predictions.svg",
-    log:
-        "<run>/logs/draw_predictions.log",
-    benchmark:
-        "<run>/benchmarks/draw_predictions.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-    message:
-        "Figure of predictions"
-    script:
-        "../scripts/draw_predictions.py"
-
-
-rule draw_evaluation:
-    input:
-        samples="<run>/evaluation/samples.parquet",
-        columns="<run>/evaluation/columns.parquet",
-        altered="<run>/evaluation/altered.parquet",
-        spectra="<run>/evaluation/spectra.parquet",
-        summary="<run>/evaluation/summary.json",
-    output:
-        scores=report(
-            "<run>/figures/scores.png",
-            caption="../report/scores.rst",
-            category="Evaluation",
-            labels={"figure": "Correlation by material"},
-        ),
-        errors=report(
-            "<run>/figures/errors.png",
-            caption="../report/errors.rst",
-            category="Evaluation",
-            labels={"figure": "Error by thickness and dose, with baselines"},
-        ),
-        potentials=report(
-            "<run>/figures/potentials.png",
-            caption="../report/potentials.rst",
-            category="Evaluation",
-            labels={"figure": "Mean and maximum potential"},
-        ),
-        distribution=report(
-            "<run>/figures/distribution.png",
-            caption="../report/distribution.rst",
-            category="Evaluation",
-            labels={"figure": "Distribution of errors"},
-        ),
-        alterations=report(
-            "<run>/figures/alterations.png",
-            caption="../report/alterations.rst",
-            category="Evaluation",
-            labels={"figure": "Metadata and noise"},
-        ),
-        spectra=report(
-            "<run>/figures/spectra.png",
-            caption="../report/spectra.rst",
-            category="Evaluation",
-            labels={"figure": "Power spectra"},
-        ),
-        atomic_columns=report(
-            "<run>/figures/atomic_columns.png",
-            caption="../report/atomic_columns.rst",
-            category="Evaluation",
-            labels={"figure": "Atomic columns"},
-        ),
-        vector=expand("<run>/figures/{figure}.svg", figure=EVALUATION_FIGURES),
-    log:
-        "<run>/logs/draw_evaluation.log",
-    benchmark:
-        "<run>/benchmarks/draw_evaluation.tsv"
-    conda:
-        "../../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-        optics=lookup(within=config, dpath="optics"),
-    message:
-        "Figures of the evaluation"
-    script:
-        "../scripts/draw_evaluation.py"
-
-
-rule draw_calibration:
-    input:
-        coverage="<run>/evaluation/coverage.parquet",
-    output:
-        calibration=report(
-            "<run>/figures/calibration.png",
-            caption="../report/calibration.rst",
-            category="Evaluation",
-            labels={"figure": "Calibration of the uncertainty"},
-        ),
-        vector="<run>/figures/calibration.svg",
-    log:
-        "<run>/logs/draw_calibration.log",
-    benchmark:
-        "<run>/benchmarks/draw_calibration.tsv"
-    conda:
-        "../../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-    message:
-        "Figure of the uncertainty"
-    script:
-        "../scripts/draw_calibration.py"
-
-
-rule draw_windows:
-    input:
-        tables=expand("<run>/evaluation/windows/{material}.csv", material=MATERIALS),
-    output:
-        windows=report(
-            "<run>/figures/windows.png",
-            caption="../report/windows.rst",
-            category="Data set",
-            labels={"figure": "Window of the simulation"},
-        ),
-        vector="<run>/figures/windows.svg",
-    log:
-        "<run>/logs/draw_windows.log",
-    benchmark:
-        "<run>/benchmarks/draw_windows.tsv"
-    conda:
-        "../../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-    message:
-        "Figure of windows"
-    script:
-        "../scripts/draw_windows.py"
-
-
-rule draw_loss:
-    input:
-        history="<run>/model/history.csv",
-    output:
-        loss=report(
-            "<run>/figures/loss.png",
-            caption="../report/loss.rst",
-            category="Training",
-            labels={"figure": "Loss curves"},
-        ),
-        vector="<run>/figures/loss.svg",
-    log:
-        "<run>/logs/draw_loss.log",
-    benchmark:
-        "<run>/benchmarks/draw_loss.tsv"
-    conda:
-        "../../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        stage=STAGE_VERSIONS["report"],
-    message:
-        "Loss curves"
-    script:
-        "../scripts/draw_loss.py"
+        "../scripts/draw_figures.py"
 
 
 rule write_report:
     input:
         dataset="<data>/dataset.zarr",
-        predictions=expand(
-            "<run>/evaluation/predictions/{material}.zarr", material=MATERIALS
-        ),
+        predictions=of_materials("<run>/evaluation/predictions/{material}.zarr"),
         baselines="<trained>/evaluation/baselines.npz",
         summary="<run>/evaluation/summary.json",
         samples="<run>/evaluation/samples.csv",
         figures=expand("<run>/figures/{figure}.png", figure=FIGURES),
         captions=expand("workflow/report/{figure}.rst", figure=FIGURES),
-        sheets=expand("<run>/figures/materials/{material}.png", material=MATERIALS),
+        sheets=of_materials("<run>/figures/materials/{material}.png"),
         sheet_caption="workflow/report/material.rst",
         comparison="<run>/evaluation/comparison.csv" if config.get("compare") else [],
     output:

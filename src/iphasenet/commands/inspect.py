@@ -55,13 +55,13 @@ def _facts(path: Path, block: str | None) -> tuple[dict[str, Any], Callable[[dic
     check_regular(path)
     # Each loads libraries of its own, which takes seconds.
     if path.suffix.lower() in CRYSTALS:
-        from iphasenet.crystal.report import crystal_facts, crystal_text
+        from iphasenet.crystal.facts import crystal_facts, crystal_text
 
         return crystal_facts(path, block), crystal_text
     if path.suffix.lower() == ".zarr":
-        from iphasenet.microscope_files.store_report import store_facts, store_text
+        from iphasenet.microscope_files.store_facts import store_facts, store_text
 
         return store_facts(path), store_text
-    from iphasenet.microscope_files.image_report import image_facts, image_text
+    from iphasenet.microscope_files.image_facts import image_facts, image_text
 
     return image_facts(path), image_text

@@ -14,8 +14,11 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import window_cells
 from iphasenet.simulation.grid import Grid, Split, orientations
 
-_CHECKPOINT_BYTES = 11_500 * 4 * 3
-"""Of a checkpoint over feature_size²: the network has 11,000 to 11,470 parameters, with two moments of each [bytes]."""
+PARAMETERS = 11_500
+"""Of the network over feature_size², at most: 11,000 to 11,470."""
+
+_CHECKPOINT_BYTES = PARAMETERS * 4 * 3
+"""Of a checkpoint over feature_size²: parameters with two moments of each [bytes]."""
 
 _SMALL_BYTES = 50_000_000
 """Potentials, logs, figures, tables and the report together [bytes]."""

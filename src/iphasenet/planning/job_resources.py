@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iphasenet.microscope.optics import Microscope
-from iphasenet.planning.disk import USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
+from iphasenet.planning.disk import PARAMETERS, USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
 from iphasenet.simulation.grid import Grid
 
 Config = Mapping[str, Any]
@@ -46,11 +46,14 @@ _SCORE_SECONDS = 5.6e-6
 _STEP_BYTES = 210
 """What a step keeps for its gradients, over pixels and feature_size, in single precision."""
 
-_WEIGHT_BYTES = 16 * 11_500
+_WEIGHT_BYTES = 16 * PARAMETERS
 """Weights, gradients and two moments, over feature_size²."""
 
-_PROCESS_BYTES = 700e6
-"""Python and torch."""
+PROCESS_BYTES = 600_000_000
+"""Python with torch and what a job imports, as measured [bytes]."""
+
+_MOST_PROCESS_BYTES = 700e6
+"""The same, at most."""
 
 
 def images_minutes(config: Config) -> int:
@@ -105,7 +108,7 @@ def training_mb(config: Config, materials: int) -> int:
     if jobs["training_mem_mb"] != "auto":
         return int(jobs["training_mem_mb"])
     samples, doses = material_samples(Grid(**config["grid"])), len(config["noise"]["evaluation_doses"])
-    process = _PROCESS_BYTES
+    process = _MOST_PROCESS_BYTES
     if not jobs["training_stream"]:
         train, validation = (
             samples["train"] * sample_bytes(config, 0),
@@ -137,7 +140,7 @@ def evaluation_mb(config: Config) -> int:
     # Predictions with their spread, in single precision, and once more where they are put together.
     predicted = 2 * 2 * 4 * doses * config["image"]["pixels"] ** 2
     batch = _STEP_BYTES * config["model"]["feature_size"] * config["image"]["pixels"] ** 2
-    return math.ceil(1.3 * (_PROCESS_BYTES + samples * (sample_bytes(config, doses) + predicted) + batch) / 1e6)
+    return math.ceil(1.3 * (_MOST_PROCESS_BYTES + samples * (sample_bytes(config, doses) + predicted) + batch) / 1e6)
 
 
 def training_processes(config: Config) -> int:

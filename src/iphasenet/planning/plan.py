@@ -14,6 +14,7 @@ from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling
 from iphasenet.planning.disk import Part, free_bytes, material_samples, remaining_bytes, run_parts
+from iphasenet.planning.job_resources import PROCESS_BYTES
 from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
@@ -21,9 +22,6 @@ from iphasenet.simulation.grid import Grid, Split, orientations, samples
 
 if TYPE_CHECKING:
     from iphasenet.planning.training_cost import TrainingCost
-
-_PROCESS_BYTES = 600_000_000
-"""Python and torch in a simulation job, at most [bytes]."""
 
 _LAUNCHER_BYTES = 300_000_000
 """The process that starts and watches those of the training [bytes]."""
@@ -179,7 +177,7 @@ def make_plan(
         needed=remaining_bytes(parts, results),
         free=free,
         place=place,
-        job_bytes=1e6 * config["simulation"]["multislice"]["memory_mb"] + _PROCESS_BYTES,
+        job_bytes=1e6 * config["simulation"]["multislice"]["memory_mb"] + PROCESS_BYTES,
         training_bytes=0.0 if training is None else _training_bytes(training, jobs),
         reserved_bytes=1e6 * jobs["training_mem_mb"],
         training_gpus=jobs["training_gpus"],

@@ -18,7 +18,7 @@ from iphasenet.network.losses import training_loss
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.disk import material_samples, sample_bytes
-from iphasenet.planning.job_resources import training_processes
+from iphasenet.planning.job_resources import PROCESS_BYTES, training_processes
 from iphasenet.planning.tilt_cost import Clock, device_clock, timed
 from iphasenet.simulation.grid import Grid
 from iphasenet.simulation.noise import record
@@ -33,9 +33,6 @@ _GPU_CROPS = 4
 
 _QUICK = 1.0
 """Time of a step below which a larger one is measured [s]."""
-
-_PROCESS_BYTES = 600_000_000
-"""Python with torch and what training imports [bytes]."""
 
 _WORKING_SHARE = 1.3
 """Memory of a step over what the network keeps for its gradients: 1.2 to 1.3 measured."""
@@ -115,7 +112,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         images,
         settings["epochs"],
         settings["epochs"] * epoch * turns,
-        _PROCESS_BYTES + data,
+        PROCESS_BYTES + data,
         # Weights, gradients and two moments, all in single precision.
         16 * network.parameters + _WORKING_SHARE * sampler.share * crop * network.kept,
         images_bytes if settings["source"] == "stored" else 0,

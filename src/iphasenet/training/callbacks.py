@@ -163,7 +163,13 @@ class Stopped(SystemExit):
 
 
 def ask_nobody_of_signals(trainer: lightning.Trainer) -> None:
-    """Have Lightning not ask all processes before each batch whether its handler was called: it waits for the GPU."""
+    """
+    Have Lightning not ask all processes before each batch whether its handler was called: it waits for the GPU.
+
+    Lightning 2.6 has no option for that (its issue 21487, pull request 21640), so a method that is not public is
+    replaced. Should another release call it otherwise, training only becomes slower: `StopBySignal` has replaced the
+    handler that the question is about. `tests/unit/training/test_callbacks.py` fails then, and says so.
+    """
     loop: Any = trainer.fit_loop.epoch_loop
     loop._broadcast_sigterm_tensor = lambda: None
 

@@ -110,20 +110,11 @@ def fit(
         Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
     """
     lightning.seed_everything(settings.seed, verbose=False)
-    dataset = find_dataset(sources.dataset)
-    # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
-    # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
-    if is_first() and not is_url(dataset):
-        check_files(dataset)
-    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.leave_out)
-    train, validation = list(read("train")), list(read("validation"))
-    settings.check_image(min(min(data.potential.shape[1:]) for data in train))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check_processes(processes, model.norm)
-    attributes: dict[str, Any] = open_dataset(dataset).attrs.asdict()
-    simulated = _simulated(train, sources.simulations, settings, attributes)
-    inputs = TrainingInputs({"train": train, "validation": validation}, simulated, noise, model, settings)
-    frames = _frames(inputs)
+    dataset = find_dataset(sources.dataset)
+    inputs = _read(dataset, sources, noise, model, settings)
+    validation, frames = inputs.data["validation"], _frames(inputs)
     crops = Crops(frames, noise, settings.crops_per_sample, settings.seed, settings.augmentation)
     described = describe_run(inputs)
     folder = outputs.checkpoints / run_identity(described)
@@ -141,10 +132,38 @@ def fit(
             _tell_of_average(module, validation, folder, score, trainer.strategy.root_device)
             module.load_state_dict(state)
             write_table(read_history(folder), outputs.history)
-            rendered = {data.material: data.planned for data in simulated}
-            known: dict[str, Any] = {"seen": describe_seen(train, validation, rendered)}
-            known |= {"ranges": trained_ranges(train, noise, attributes), "segment_sum": segment_sums(train)}
+            known = _known(inputs, _attributes(dataset))
             save_weights(outputs.weights, module.network, {**described, **known, "validation_pearson": score})
+
+
+def _read(
+    dataset: Place, sources: Sources, noise: TrainingNoise, model: ModelSettings, settings: TrainingSettings
+) -> TrainingInputs:
+    """Read the data set, whole, and what crops are rendered from."""
+    # Damage anywhere, also where training does not read: the test split judges the network, and is the disk's. All
+    # that is read is checked chunk by chunk, here and in object storage, which is not read twice.
+    if is_first() and not is_url(dataset):
+        check_files(dataset)
+    read = partial(read_split, dataset, stream=sources.stream, left_out=settings.leave_out)
+    train, validation = list(read("train")), list(read("validation"))
+    settings.check_image(min(min(data.potential.shape[1:]) for data in train))
+    simulated = _simulated(train, sources.simulations, settings, _attributes(dataset))
+    return TrainingInputs({"train": train, "validation": validation}, simulated, noise, model, settings)
+
+
+def _attributes(dataset: Place) -> dict[str, Any]:
+    """Attributes of the data set's root."""
+    return open_dataset(dataset).attrs.asdict()
+
+
+def _known(inputs: TrainingInputs, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what the weights have seen, and between which limits."""
+    train, rendered = inputs.data["train"], {data.material: data.planned for data in inputs.simulations}
+    return {
+        "seen": describe_seen(train, inputs.data["validation"], rendered),
+        "ranges": trained_ranges(train, inputs.noise, attributes),
+        "segment_sum": segment_sums(train),
+    }
 
 
 def _tell_of_average(

@@ -98,37 +98,40 @@ def load_simulated(
     """
     if configuration is None:
         raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
-    grid = Grid(**configuration["grid"])
-    slice_thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
-    found = []
-    for material in sorted(configuration["materials"]):
-        potential = [path for path in files if path.parent.name == "potential" and path.stem == material]
-        batches = [path for path in files if path.parent.name == material and path.stem.startswith("batch")]
-        ordered = sorted(batches, key=lambda path: int(path.stem.removeprefix("batch")))
-        series = [images for path in ordered for images in load_images(path)]
-        every = samples(configuration["seed"], material, grid)
-        planned = [sample for sample in every if sample.orientation.is_periodic]
-        rotations = {sample.orientation.index: sample.orientation.rotations_deg for sample in planned}
-        tilts = sorted(rotations)
-        if len(potential) != 1 or len(series) != len(tilts):
-            raise InputError(
-                f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
-                f"and the data set's {len(tilts)}"
-            )
-        if material in left_out.materials:
-            continue
-        seen = ~left_out.mask(material, np.array([sample.thickness_nm for sample in planned]))
-        training = [
-            sample
-            for sample, is_seen in zip(planned, seen, strict=True)
-            if is_seen and sample.orientation.split == "train"
-        ]
-        images = dict(zip(tilts, series, strict=True))
-        if not all(np.array_equal(images[tilt].rotations, rotations[tilt]) for tilt in tilts):
-            raise InputError(f"simulations of {material}: found other rotations; allowed: those of the data set's grid")
-        crystal = CrystalPotential.load(potential[0])
-        found.append(SimulatedMaterial(material, training, images, crystal, slice_thickness))
-    return found
+    found = [_load(files, configuration, material, left_out) for material in sorted(configuration["materials"])]
+    return [simulated for simulated in found if simulated is not None]
+
+
+def _load(
+    files: Sequence[Path], configuration: Mapping[str, Any], material: str, left_out: LeftOut
+) -> SimulatedMaterial | None:
+    """Read a material's simulations and check them; None where training leaves it out."""
+    potential = [path for path in files if path.parent.name == "potential" and path.stem == material]
+    batches = [path for path in files if path.parent.name == material and path.stem.startswith("batch")]
+    ordered = sorted(batches, key=lambda path: int(path.stem.removeprefix("batch")))
+    series = [images for path in ordered for images in load_images(path)]
+    every = samples(configuration["seed"], material, Grid(**configuration["grid"]))
+    planned = [sample for sample in every if sample.orientation.is_periodic]
+    rotations = {sample.orientation.index: sample.orientation.rotations_deg for sample in planned}
+    tilts = sorted(rotations)
+    if len(potential) != 1 or len(series) != len(tilts):
+        raise InputError(
+            f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
+            f"and the data set's {len(tilts)}"
+        )
+    if material in left_out.materials:
+        return None
+    images = dict(zip(tilts, series, strict=True))
+    if not all(np.array_equal(images[tilt].rotations, rotations[tilt]) for tilt in tilts):
+        raise InputError(f"simulations of {material}: found other rotations; allowed: those of the data set's grid")
+    kept = ~left_out.mask(material, np.array([sample.thickness_nm for sample in planned]))
+    return SimulatedMaterial(
+        material,
+        [one for one, keep in zip(planned, kept, strict=True) if keep and one.orientation.split == "train"],
+        images,
+        CrystalPotential.load(potential[0]),
+        configuration["simulation"]["multislice"]["slice_thickness_angstrom"],
+    )
 
 
 class View(NamedTuple):

@@ -138,7 +138,7 @@ def test_an_error_of_the_program_ends_its_file_alone(
         raise TypeError("a timedelta is no number")
 
     write_image(fractions(), tmp_path / "good.npz")
-    monkeypatch.setattr("iphasenet.microscope_files.store_report.store_facts", broken)
+    monkeypatch.setattr("iphasenet.microscope_files.store_facts.store_facts", broken)
     found, told = failing(capsys, tmp_path / "a.zarr", tmp_path / "good.npz")
     line = f"{tmp_path / 'a.zarr'}: an error of the program, TypeError: a timedelta is no number; --debug shows where"
     assert told == [f"iphasenet: {line}"]
@@ -150,7 +150,7 @@ def test_an_error_of_the_program_ends_its_file_alone(
 def test_no_number_that_json_lacks_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iphasenet.microscope_files.store_report.store_facts", lambda _: {"energy_kev": float("nan")})
+    monkeypatch.setattr("iphasenet.microscope_files.store_facts.store_facts", lambda _: {"energy_kev": float("nan")})
     found, _ = failing(capsys, tmp_path / "a.zarr")
     assert "an error of the program, ValueError" in found[0]["error"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iphasenet.crystal.report import crystal_facts, crystal_text
+from iphasenet.crystal.facts import crystal_facts, crystal_text
 
 STRUCTURES = Path(__file__).resolve().parents[3] / "resources" / "structures"
 
