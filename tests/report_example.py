@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from iphasenet.reporting.numbers import METHODS
-from iphasenet.reporting.page import write_report
+from iphasenet.reporting.page import Report, write_report
 from iphasenet.reporting.viewer import ViewerSample, sample_views
 
 MATERIALS = ("GaN", "MoS2")
@@ -99,5 +99,5 @@ def write_example(folder: Path, found: dict[str, Any] | None = None, **options: 
         **options,
     }
     output = folder / "reports" / "report.html"
-    write_report(output, folder / "summary.json", folder / "samples.csv", **arguments)
+    write_report(Report(folder / "summary.json", folder / "samples.csv", **arguments), output)
     return output

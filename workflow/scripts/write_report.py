@@ -6,7 +6,7 @@ from iphasenet.microscope_files.folder import find_images
 from iphasenet.planning.run_cost import run_cost
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.reporting.examples import read_examples
-from iphasenet.reporting.page import write_report
+from iphasenet.reporting.page import Report, write_report
 from iphasenet.reporting.viewer import ViewerSample, sample_title, sample_views
 
 
@@ -32,15 +32,15 @@ with stage("report", snakemake.log[0], snakemake.output):
     write_table(table, Path(snakemake.output.cost))
     cost = None if table.empty else Path(snakemake.output.cost)
     examples = read_examples(Path(inputs.dataset), [Path(path) for path in inputs.predictions], Path(inputs.baselines))
-    write_report(
-        Path(snakemake.output.html),
-        Path(inputs.summary),
-        Path(inputs.samples),
-        figures,
-        captions,
-        params.configuration,
-        Path(inputs.dataset),
+    report = Report(
+        summary=Path(inputs.summary),
+        samples=Path(inputs.samples),
+        dataset=Path(inputs.dataset),
+        figures=figures,
+        captions=captions,
+        configuration=params.configuration,
         viewer=[viewer_sample(example) for example in examples],
-        cost=cost,
         generalisation=Path(inputs.comparison) if inputs.comparison else None,
+        cost=cost,
     )
+    write_report(report, Path(snakemake.output.html))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,15 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.marks import FIGURE, mark_text
+from iphasenet.base.wording import METHODS as NAMES
+from iphasenet.base.wording import number_text
 
 # The defaults first: the bytes do not depend on the user's own matplotlib settings.
 STYLE: list[Any] = ["default", {"font.size": 10, "axes.titlesize": 10, "svg.hashsalt": "iphasenet"}]
@@ -75,18 +78,15 @@ class Look:
         return {"label": self.label, "color": self.colour, "marker": self.marker, "linestyle": "none", "markersize": 5}
 
 
-_SEEING = {
-    "idpc": Look("iDPC", ORANGE, "s", _LINES[1], "///"),
-    "wiener": Look("Wiener filter", GREEN, "^", _LINES[2], "..."),
-    "phase": Look("phase inversion", PINK, "D", _LINES[3], "xxx"),
+_LOOKS: dict[str, tuple[str, str, Dashes, str]] = {
+    "model": (BLUE, "o", _LINES[0], ""),
+    "idpc": (ORANGE, "s", _LINES[1], "///"),
+    "wiener": (GREEN, "^", _LINES[2], "..."),
+    "phase": (PINK, "D", _LINES[3], "xxx"),
+    "nearest": (YELLOW, "v", _LINES[4], "\\\\\\"),
 }
 
-METHODS = {
-    "model": Look("network", BLUE, "o", _LINES[0]),
-    **_SEEING,
-    **{f"{name}_told": replace(look, label=f"{look.label}, told the tilt") for name, look in _SEEING.items()},
-    "nearest": Look("nearest training sample", YELLOW, "v", _LINES[4], "\\\\\\"),
-}
+METHODS = {method: Look(name, *_LOOKS[method.removesuffix("_told")]) for method, name in NAMES.items()}
 """Look of each method. A baseline that is told the tilt looks like the one that is not: figures draw one of the two."""
 
 
@@ -119,11 +119,6 @@ def methods_of(frame: pd.DataFrame, path: Path, others: Sequence[str] = ()) -> l
         unknown = sorted(found - set(METHODS))[0]
         raise InputError(f"{path}: method: found {unknown!r}; allowed: {', '.join([*METHODS, *others])}")
     return [method for method in METHODS if method in found and f"{method}_told" not in found]
-
-
-def number_text(template: str, *values: float) -> str:
-    """Format with thin spaces between thousands and true minus signs."""
-    return template.format(*values).replace(",", "\u2009").replace("-", "−")
 
 
 def side_by_side(count: int, width: float) -> NDArray[np.float64]:
@@ -232,3 +227,32 @@ def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int = 150) -> None
         metadata = {"Date": None, "Creator": mark} if ending == ".svg" else {"Software": mark}
         with atomic_file(output) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata, format=ending[1:])
+
+
+def draw_scale_bar(axes: Axes, width: float, height: float, unit: float = 1.0) -> float:
+    """
+    Draw a scale bar at the lower left of an image.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Axes of the image, y down.
+    width, height : float
+        Size of the image, in units of the axes.
+    unit : float
+        Unit of the axes [Å].
+
+    Returns
+    -------
+    float
+        Length of the bar [Å]: 1, 2 or 5 times a power of ten, an eighth to a third of the width.
+    """
+    longest = width * unit / 3
+    power = 10 ** np.floor(np.log10(longest))
+    length = float(max(step * power for step in (1, 2, 5) if step * power <= longest))
+    text = f"{length:g} Å" if length < 10 else f"{length / 10:g} nm"
+    left, thick, long = 0.04 * width, 0.012 * height, length / unit
+    axes.add_patch(Rectangle((left, 0.96 * height - thick), long, thick, color="white", ec="black", lw=0.5))
+    axes.text(left + long / 2, 0.94 * height - thick, text, color="white", ha="center", va="bottom",
+              bbox={"facecolor": "black", "alpha": 0.4, "pad": 1.5, "linewidth": 0})  # fmt: skip
+    return length

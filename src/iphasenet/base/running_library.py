@@ -43,7 +43,7 @@ class Library:
 def library_in(folder: Path) -> Library:
     """Look at the library in a folder, the package's."""
     checksum = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.py"), *folder.glob("templates/*")]):
+    for path in sorted([*folder.rglob("*.py"), *folder.rglob("templates/*")]):
         for part in (path.relative_to(folder).as_posix().encode(), path.read_bytes()):
             checksum.update(len(part).to_bytes(8, "little") + part)
     return Library(folder.resolve(), checksum.hexdigest()[:12])

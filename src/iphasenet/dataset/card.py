@@ -103,7 +103,7 @@ def describe_dataset(dataset: Path, card: Path, croissant: Path, table: Path) ->
     attributes, materials = _read(dataset)
     rows = _table(materials)
     facts = _facts(attributes, materials, paths)
-    environment = Environment(loader=PackageLoader("iphasenet"), undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(loader=PackageLoader("iphasenet.dataset"), undefined=StrictUndefined, trim_blocks=True)
     try:
         text = environment.get_template("card.md").render(facts, released=RELEASED, keywords=KEYWORDS) + "\n"
     except UndefinedError as error:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 _LEFT_RIGHT, _TOP_BOTTOM = (1, 0, 3, 2), (2, 3, 0, 1)
 
 
-def mirrored(segments: NDArray[Any]) -> NDArray[Any]:
+def with_mirror_images(segments: NDArray[Any]) -> NDArray[Any]:
     """
     Continue segments periodically by mirror images.
 

@@ -31,7 +31,7 @@ def describe_model(weights: Path, summary: Path, card: Path, state: Path | None,
     """
     network, trained = load_weights(weights)
     scores = read_json(summary)
-    environment = Environment(loader=PackageLoader("iphasenet"), undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(loader=PackageLoader("iphasenet.evaluation"), undefined=StrictUndefined, trim_blocks=True)
     text = environment.get_template("model_card.md").render(
         run=run,
         parameters=sum(weight.numel() for weight in network.parameters()),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft2, ifft2, irfft2, next_fast_len, rfft2
 
-from iphasenet.evaluation.mirror_boundary import mirrored
+from iphasenet.evaluation.mirror_boundary import with_mirror_images
 from iphasenet.microscope.optics import Microscope
 
 FloatArray = NDArray[np.floating[Any]]
@@ -95,7 +95,7 @@ def invert_phase(segments: FloatArray, transfer: ComplexArray, noise: FloatArray
     ny, nx = segments.shape[1:]
     deviation = segments - segments.mean(axis=(1, 2), keepdims=True)
     # In the images' precision: noise is larger than a rounding error.
-    image = rfft2(mirrored(deviation))
+    image = rfft2(with_mirror_images(deviation))
     weights = (transfer.conj() / noise[:, None, None]).astype(image.dtype)
     power = (weights * transfer.astype(image.dtype)).sum(axis=0).real + 1 / float(prior)
     spectrum = (weights * image).sum(axis=0) / power

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
 
 from iphasenet.base.errors import InputError
-from iphasenet.evaluation.mirror_boundary import mirrored
+from iphasenet.evaluation.mirror_boundary import with_mirror_images
 
 FloatArray = NDArray[np.floating[Any]]
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -93,7 +93,7 @@ class WienerFilter:
         period[:, :ny, :nx] = np.fft.fftshift(kernel, axes=(1, 2))
         period = np.roll(period, (-(ny // 2), -(nx // 2)), axis=(1, 2))
         deviation = segments - segments.mean(axis=(1, 2), keepdims=True)
-        spectrum = (rfft2(period) * rfft2(mirrored(deviation))).sum(axis=0)
+        spectrum = (rfft2(period) * rfft2(with_mirror_images(deviation))).sum(axis=0)
         return np.asarray(irfft2(spectrum, s=(2 * ny, 2 * nx)))[:ny, :nx]
 
 

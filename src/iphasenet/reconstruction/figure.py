@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from iphasenet.base.drawing import STYLE, number_text, save_figure
-from iphasenet.reconstruction.files import draw_scale_bar
+from iphasenet.base.drawing import STYLE, draw_scale_bar, save_figure
+from iphasenet.base.wording import number_text
 from iphasenet.reconstruction.reconstruct import Reconstruction
 
 _PANEL = 4.2

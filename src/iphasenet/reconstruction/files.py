@@ -9,10 +9,9 @@ import numpy as np
 import tifffile
 from matplotlib import style
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from iphasenet.base.drawing import STYLE, save_figure
+from iphasenet.base.drawing import STYLE, draw_scale_bar, save_figure
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file, write_npz
 from iphasenet.base.marks import RECONSTRUCTION, mark_text
@@ -142,32 +141,6 @@ def _write_picture(reconstruction: "Reconstruction", path: Path) -> None:
         draw_scale_bar(axes, width, height)
         figure.colorbar(shown, ax=axes, label=f"{label} [{unit}]")
         save_figure(figure, [path], dpi=200)
-
-
-def draw_scale_bar(axes: Any, width: float, height: float) -> float:
-    """
-    Draw a scale bar at the lower left of an image.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Axes in Å, y down.
-    width, height : float
-        Size of the image [Å].
-
-    Returns
-    -------
-    float
-        Length of the bar [Å]: 1, 2 or 5 times a power of ten, an eighth to a third of the width.
-    """
-    power = 10 ** np.floor(np.log10(width / 3))
-    length = float(max(step * power for step in (1, 2, 5) if step * power <= width / 3))
-    text = f"{length:g} Å" if length < 10 else f"{length / 10:g} nm"
-    left, thick = 0.04 * width, 0.012 * height
-    axes.add_patch(Rectangle((left, 0.96 * height - thick), length, thick, color="white", ec="black", lw=0.5))
-    axes.text(left + length / 2, 0.94 * height - thick, text, color="white", ha="center", va="bottom",
-              bbox={"facecolor": "black", "alpha": 0.4, "pad": 1.5, "linewidth": 0})  # fmt: skip
-    return length
 
 
 _WRITERS: dict[str, Callable[["Reconstruction", Path], None]] = {

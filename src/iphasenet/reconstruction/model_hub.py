@@ -77,7 +77,7 @@ def export_model(
         (temporary / "README.md").write_text(text.replace(weights.name, WEIGHTS), encoding="utf-8")
         settings = json.dumps(configuration, indent=2, ensure_ascii=False) + "\n"
         (temporary / "config.json").write_text(settings, encoding="utf-8")
-        script = (files("iphasenet") / "templates" / "example.py.txt").read_text(encoding="utf-8")
+        script = (files("iphasenet.reconstruction") / "templates" / "example.py.txt").read_text(encoding="utf-8")
         (temporary / "example.py").write_text(script, encoding="utf-8")
         if image is not None:
             write_image(image, temporary / "example.npz")

@@ -17,7 +17,6 @@ from iphasenet.base.drawing import (
     legend_above,
     level_looks,
     methods_of,
-    number_text,
     panel_grid,
     plain_log,
     save_figure,
@@ -27,6 +26,7 @@ from iphasenet.base.drawing import (
 from iphasenet.base.errors import InputError
 from iphasenet.base.reading import read_json
 from iphasenet.base.tables import read_table
+from iphasenet.base.wording import number_text
 from iphasenet.reporting.evaluation_figures import at_one_dose
 
 TRUTH = Look("truth", "black", "")

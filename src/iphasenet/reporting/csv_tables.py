@@ -9,7 +9,8 @@ import pandas as pd
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.tables import read_table
-from iphasenet.reporting.numbers import METHODS, METRICS, Cell, number_text
+from iphasenet.base.wording import number_text
+from iphasenet.reporting.numbers import METHODS, METRICS, Cell
 from iphasenet.reporting.tables import Table, level_text, score_cell
 
 HEADINGS = {

@@ -20,12 +20,12 @@ from iphasenet.base.drawing import (
     legend_above,
     material_looks,
     methods_of,
-    number_text,
     plain_log,
     save_figure,
 )
 from iphasenet.base.errors import InputError
 from iphasenet.base.tables import read_table
+from iphasenet.base.wording import number_text
 from iphasenet.evaluation.alterations import nearest_dose
 
 PUBLISHED_SHARE = 3.4

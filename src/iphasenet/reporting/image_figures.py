@@ -2,25 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from iphasenet.base.drawing import STYLE, number_text, save_figure
+from iphasenet.base.drawing import STYLE, draw_scale_bar, save_figure
 from iphasenet.base.seals import open_store
+from iphasenet.base.wording import number_text
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.reader import material_groups, open_dataset, read_material, read_split
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.reporting.examples import Example, middle_sample
-
-CURRENT, POTENTIAL, DIFFERENCE = "fraction of beam current", "projected potential [V Å]", "difference / maximum [%]"
 
 # Sheets of five square panels a row; all in inches.
 WIDTH, SIDE, GAP, ABOVE, BAR, INSET, BELOW = 10.0, 0.2, 0.12, 0.55, 0.09, 0.17, 0.55
@@ -30,6 +28,18 @@ ROW = ABOVE + PANEL + 0.06 + BAR + BELOW
 FloatImage = NDArray[np.floating[Any]]
 Images = dict[str, FloatImage]
 Limits = tuple[float, float] | None
+
+
+class Quantity(NamedTuple):
+    """What images show: the label of their colour bar, and matplotlib's name of its colours."""
+
+    label: str
+    colours: str
+
+
+CURRENT = Quantity("fraction of beam current", "gray")
+POTENTIAL = Quantity("projected potential [V Å]", "viridis")
+DIFFERENCE = Quantity("difference / maximum [%]", "RdBu_r")
 
 
 def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
@@ -82,8 +92,8 @@ def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> No
     segments = dict(zip([name.capitalize() for name in SEGMENTS], data.segments[sample], strict=True))
     known = {name: values[sample] for name, values in data.coordinates.items()}
     _row_label(figure, row, data.material, known)
-    _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), data.sampling)
-    _panels(figure, row, 4, {"Projected potential": data.potential[sample]}, POTENTIAL, "viridis")
+    _scale_bar(_panels(figure, row, 0, segments, CURRENT), data.sampling)
+    _panels(figure, row, 4, {"Projected potential": data.potential[sample]}, POTENTIAL)
 
 
 def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> None:
@@ -121,10 +131,10 @@ def _prediction_row(figure: Figure, row: int, example: Example, limit: float) ->
     fitted = {f"iDPC, {_pearson(idpc, truth)}": idpc}
     both = {"Truth": truth, f"Prediction, {_pearson(model, truth)}": model}
     _row_label(figure, row, example.material, example.metadata, number_text("{:,.7g} e/Å²", example.dose))
-    _scale_bar(_panels(figure, row, 0, {f"Input: {SEGMENTS[0]}": example.noisy[0]}, CURRENT, "gray"), example.sampling)
-    _panels(figure, row, 1, fitted, POTENTIAL, "viridis")
-    _panels(figure, row, 2, both, POTENTIAL, "viridis", (truth.min(), truth.max()))
-    _panels(figure, row, 4, {"Prediction − truth": _difference(model, truth)}, DIFFERENCE, "RdBu_r", (-limit, limit))
+    _scale_bar(_panels(figure, row, 0, {f"Input: {SEGMENTS[0]}": example.noisy[0]}, CURRENT), example.sampling)
+    _panels(figure, row, 1, fitted, POTENTIAL)
+    _panels(figure, row, 2, both, POTENTIAL, (truth.min(), truth.max()))
+    _panels(figure, row, 4, {"Prediction − truth": _difference(model, truth)}, DIFFERENCE, (-limit, limit))
 
 
 def _pearson(image: FloatImage, truth: FloatImage) -> str:
@@ -155,8 +165,8 @@ def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None
             # A row has room for four; of more segments, the first four.
             names = [str(name).capitalize() for name in data["segment"].values[:4]]
             segments = dict(zip(names, data["segments"].values[:4], strict=True))
-            _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), sampling)
-            _panels(figure, row, 4, {"Projected potential": data["potential"].values}, POTENTIAL, "viridis")
+            _scale_bar(_panels(figure, row, 0, segments, CURRENT), sampling)
+            _panels(figure, row, 4, {"Projected potential": data["potential"].values}, POTENTIAL)
         save_figure(figure, outputs)
 
 
@@ -175,9 +185,7 @@ def _row_label(figure: Figure, row: int, material: str, known: Mapping[str, Any]
     figure.text((SIDE + 0.9) / WIDTH, level, text, size=11)
 
 
-def _panels(
-    figure: Figure, row: int, first: int, images: Images, label: str, colours: str, limits: Limits = None
-) -> Axes:
+def _panels(figure: Figure, row: int, first: int, images: Images, quantity: Quantity, limits: Limits = None) -> Axes:
     """Draw titled panels from column `first` on with one colour bar, pointed where they exceed its limits."""
     lowest, highest = min(i.min() for i in images.values()), max(i.max() for i in images.values())
     low, high = limits or (lowest, highest)
@@ -186,7 +194,7 @@ def _panels(
     for number, (title, image) in enumerate(images.items()):
         panels.append(_axes(figure, left + number * (PANEL + GAP), top, PANEL, PANEL))
         smooth = "auto" if max(image.shape) > 150 * PANEL else "nearest"
-        shown = panels[-1].imshow(image, cmap=colours, vmin=low, vmax=high, interpolation=smooth)
+        shown = panels[-1].imshow(image, cmap=quantity.colours, vmin=low, vmax=high, interpolation=smooth)
         panels[-1].set(xticks=[], yticks=[])
         panels[-1].set_title(title, pad=3)
     width = len(images) * (PANEL + GAP) - GAP - 2 * INSET
@@ -196,16 +204,10 @@ def _panels(
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal", extend=extend, ticks=ticks)
     bar.formatter = FuncFormatter(lambda value, _: number_text("{:,.7g}", value))
     axes.tick_params(labelsize=8.5, pad=2)
-    bar.set_label(label, size=9, labelpad=2)
+    bar.set_label(quantity.label, size=9, labelpad=2)
     return panels[0]
 
 
 def _scale_bar(axes: Axes, sampling: float) -> None:
-    """Draw a bar of 1 nm, or of less in a small field, in the lower left corner."""
-    pixels = axes.images[0].get_size()[1]
-    length = next((size for size in (10, 5, 2, 1, 0.5, 0.2) if size <= 0.35 * pixels * sampling), 0.1)
-    start, level = 0.05 * pixels, 0.93 * pixels
-    bar = axes.plot([start, start + length / sampling], [level] * 2, color="white", lw=3)[0]
-    bar.set_path_effects([withStroke(linewidth=5, foreground="black")])
-    text = axes.text(start, 0.9 * pixels, f"{length / 10:g} nm", color="white", weight="bold")
-    text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    rows, columns = axes.images[0].get_size()
+    draw_scale_bar(axes, columns, rows, sampling)

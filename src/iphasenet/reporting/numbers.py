@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.reading import read_json
+from iphasenet.base.wording import METHODS as NAMES
+from iphasenet.base.wording import capitalised, number_text
 from iphasenet.evaluation.metrics import POTENTIALS
 
 
@@ -56,16 +58,8 @@ METRICS = {
     "ssim": Metric("SSIM", "", True, "{:z.3f}"),
 }
 
-METHODS = {
-    "model": "Network",
-    "idpc": "iDPC",
-    "wiener": "Wiener filter",
-    "phase": "Phase inversion",
-    "idpc_told": "iDPC, told the tilt",
-    "wiener_told": "Wiener filter, told the tilt",
-    "phase_told": "Phase inversion, told the tilt",
-    "nearest": "Nearest training sample",
-}
+METHODS = {method: capitalised(name) for method, name in NAMES.items()}
+"""Name of each method in a heading."""
 
 BREAKDOWNS = {
     "material": "material",
@@ -88,11 +82,6 @@ COLUMNS = {
 }
 
 KINDS = {"all": "All columns", "heavy": "Heavy columns", "light": "Light columns (Z ≤ 8)"}
-
-
-def number_text(template: str, value: float) -> str:
-    """Format with narrow spaces between thousands and a true minus sign."""
-    return template.format(value).replace(",", "\u202f").replace("-", "−")
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -161,6 +150,6 @@ def _get(values: Any, keys: Sequence[str], path: Path) -> Any:
     return values
 
 
-def methods_of(summary: Mapping[str, Any]) -> list[str]:
-    """Methods that were scored, in the order of `METHODS`."""
+def scored_methods(summary: Mapping[str, Any]) -> list[str]:
+    """Methods that a summary has scores of, in the order of `METHODS`."""
     return [method for method in METHODS if method in summary["scores"]]

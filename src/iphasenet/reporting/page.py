@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.quantities import noun
+from iphasenet.base.wording import METHODS, capitalised, number_text
 from iphasenet.reporting import tables
 from iphasenet.reporting.csv_tables import csv_table
-from iphasenet.reporting.numbers import BREAKDOWNS, METHODS, METRICS, methods_of, number_text, read_summary
+from iphasenet.reporting.numbers import BREAKDOWNS, METRICS, read_summary, scored_methods
 from iphasenet.reporting.viewer import NOTE, ViewerSample, plotly_script, viewer_html
 from iphasenet.training.seen import UNKNOWN
 
@@ -37,66 +39,82 @@ TITLES = {
 """Titles of figures; any other's is its name."""
 
 
-def write_report(
-    output: Path,
-    summary: Path,
-    samples: Path,
-    figures: Mapping[str, Path],
-    captions: Mapping[str, Path],
-    configuration: Mapping[str, Any],
-    dataset: Path,
-    viewer: Sequence[ViewerSample] = (),
-    generalisation: Path | None = None,
-    cost: Path | None = None,
-    links: Mapping[str, Path] | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Report:
     """
-    Write the report of a run.
+    What a report is made of.
 
-    Parameters
+    Attributes
     ----------
-    output : Path
-        HTML file to be made.
     summary : Path
         Mean scores and their intervals (JSON, `iphasenet.evaluation.summary`).
     samples : Path
         Scores of every test sample, dose and method (CSV), for a link.
+    dataset : Path
+        The data set, for a link.
     figures : mapping
         PNG file of each figure, in the order of the report.
     captions : mapping
         Text file for each figure that has a caption.
     configuration : mapping
         Configuration of the run; `run` is its name.
-    dataset : Path
-        The data set, for a link.
     viewer : sequence of ViewerSample
         Samples of the interactive viewer; without any there is none, and no script in the page.
     generalisation, cost : Path or None
-        Tables for the sections of these names (CSV, `iphasenet.report_csv.csv_table`); without one there is no
-        section.
-    links : mapping or None
+        Tables for the sections of these names (CSV, `iphasenet.reporting.csv_tables.csv_table`); without one there is
+        no section.
+    links : mapping
         Further files to link, by what they are.
+    """
+
+    summary: Path
+    samples: Path
+    dataset: Path
+    figures: Mapping[str, Path]
+    captions: Mapping[str, Path]
+    configuration: Mapping[str, Any]
+    viewer: Sequence[ViewerSample] = ()
+    generalisation: Path | None = None
+    cost: Path | None = None
+    links: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that the report links, by what they are."""
+        files = {"Data set": self.dataset, "Mean scores": self.summary, "Scores of every sample": self.samples}
+        return files | dict(self.links) | {f"Figure: {_title(name)}": path for name, path in self.figures.items()}
+
+
+def write_report(report: Report, output: Path) -> None:
+    """
+    Write the report of a run.
+
+    Parameters
+    ----------
+    report : Report
+        What it is made of.
+    output : Path
+        HTML file to be made.
 
     Raises
     ------
     InputError
         A number is missing or not finite, or a figure is not a PNG file; no report is written.
     """
-    scores = read_summary(summary)
-    files = {"Data set": dataset, "Mean scores": summary, "Scores of every sample": samples, **(links or {})}
-    files |= {f"Figure: {_title(name)}": path for name, path in figures.items()}
+    scores = read_summary(report.summary)
+    configuration = json.loads(json.dumps(dict(report.configuration)))
     html = _template().render(
         **_measured(scores),
         title=scores.get("title"),
         run=str(configuration.get("run", "iphasenet")),
-        generalisation=generalisation and csv_table(generalisation, "generalisation"),
-        cost=cost and csv_table(cost, "cost"),
-        viewer=list(zip(viewer, viewer_html(viewer), strict=True)),
+        generalisation=report.generalisation and csv_table(report.generalisation, "generalisation"),
+        cost=report.cost and csv_table(report.cost, "cost"),
+        viewer=list(zip(report.viewer, viewer_html(report.viewer), strict=True)),
         viewer_note=NOTE,
-        plotly=plotly_script() if viewer else "",
-        figures=[_figure(name, path, captions.get(name)) for name, path in figures.items()],
-        configuration=yaml.safe_dump(json.loads(json.dumps(dict(configuration))), sort_keys=False, allow_unicode=True),
-        files={label: _relative(path, output) for label, path in files.items()},
+        plotly=plotly_script() if report.viewer else "",
+        figures=[_figure(name, path, report.captions.get(name)) for name, path in report.figures.items()],
+        configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
+        files={label: _relative(path, output) for label, path in report.files.items()},
     )
     with atomic_file(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -120,7 +138,7 @@ def _measured(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def _template() -> Template:
     return Environment(
-        loader=PackageLoader("iphasenet"),
+        loader=PackageLoader("iphasenet.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -174,7 +192,7 @@ def _held_out(levels: Collection[str], left_out: int, materials: Sequence[str]) 
 def _comparison(scores: Mapping[str, Any], name: str) -> str:
     """Network and best baseline by one metric."""
     metric, values = METRICS[name], scores["scores"]
-    baselines = [method for method in methods_of(scores) if method != "model"]
+    baselines = [method for method in scored_methods(scores) if method != "model"]
     said = {
         "pearson": "Mean Pearson correlation with the true projected potential",
         "mae_share_of_max": "Mean absolute error, as a share of each image’s largest potential",
@@ -198,8 +216,7 @@ def _with_interval(name: str, score: Mapping[str, Any]) -> str:
 
 def _in_sentence(method: str) -> str:
     """Name a baseline within a sentence."""
-    name = METHODS[method]
-    return name if name.startswith("iDPC") else f"the {name if name.startswith('Wiener') else name.lower()}"
+    return METHODS[method] if method.startswith("idpc") else f"the {METHODS[method]}"
 
 
 def _extremes(scores: Mapping[str, Any]) -> Iterator[str]:
@@ -230,7 +247,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def _title(name: str) -> str:
-    return TITLES.get(name, name[:1].upper() + name[1:])
+    return TITLES.get(name, capitalised(name))
 
 
 def _figure(name: str, path: Path, caption: Path | None) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from iphasenet.base.drawing import (
     legend_above,
     material_looks,
     methods_of,
-    number_text,
     pearson_axis,
     plain_log,
     save_figure,
@@ -37,6 +36,7 @@ from iphasenet.base.drawing import (
 from iphasenet.base.errors import InputError
 from iphasenet.base.reading import read_json
 from iphasenet.base.tables import read_table
+from iphasenet.base.wording import number_text
 
 BOXED = ("model", "wiener_told", "wiener", "idpc_told", "idpc", "nearest")
 """Methods that are compared in boxes, of a baseline the one that is told the tilt: more would be too narrow to read."""

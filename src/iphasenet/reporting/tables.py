@@ -6,6 +6,7 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
+from iphasenet.base.wording import capitalised, number_text
 from iphasenet.evaluation.column_structure import LIGHT
 from iphasenet.reporting.numbers import (
     ALTERED,
@@ -16,8 +17,7 @@ from iphasenet.reporting.numbers import (
     METRICS,
     Cell,
     Metric,
-    methods_of,
-    number_text,
+    scored_methods,
 )
 
 _THIN = "\u202f"
@@ -40,7 +40,7 @@ class Table:
 
 def score_table(summary: Mapping[str, Any]) -> Table:
     """Metrics of all methods."""
-    methods = methods_of(summary)
+    methods = scored_methods(summary)
     rows = [
         [_metric_head(metric), *_compared(metric, [summary["scores"][method][name] for method in methods])]
         for name, metric in METRICS.items()
@@ -80,7 +80,7 @@ def breakdown_tables(summary: Mapping[str, Any], key: str) -> list[Table]:
     levels = summary["by"].get(key, {})
     if len(levels) < 2:
         return []
-    corner, methods = Cell(_capital(BREAKDOWNS[key])), methods_of(summary)
+    corner, methods = Cell(capitalised(BREAKDOWNS[key])), scored_methods(summary)
     # The published range is for the comparison with the published table alone.
     own = {name: metric for name, metric in METRICS.items() if name != "psnr_published_range"}
     network = [
@@ -112,10 +112,6 @@ def level_text(key: str, level: str) -> str:
         return number_text("{:,.7g}", float(level))
     except ValueError:
         return level
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def altered_table(summary: Mapping[str, Any], key: str, corner: str) -> Table | None:

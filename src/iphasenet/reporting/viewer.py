@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from iphasenet.base.errors import InputError
-from iphasenet.reporting.numbers import number_text
+from iphasenet.base.wording import number_text
 
 LARGEST = 160
 """Pixels along a side that are shown, at most; of larger images, the centre is."""

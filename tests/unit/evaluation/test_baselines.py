@@ -12,7 +12,7 @@ from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.reader import open_dataset, read_material
 from iphasenet.evaluation.baselines import Baselines, fit_baselines, nearest_training, shot_noise, told_baselines
 from iphasenet.evaluation.idpc import idpc
-from iphasenet.evaluation.mirror_boundary import mirrored
+from iphasenet.evaluation.mirror_boundary import with_mirror_images
 from iphasenet.evaluation.phase_inversion import invert_phase, potential_transfer
 from iphasenet.evaluation.wiener import WienerFilter, WienerFit
 from iphasenet.microscope.optics import Microscope
@@ -94,7 +94,7 @@ def test_mirrored_segments_are_those_of_the_mirrored_specimen() -> None:
     field = np.block([[quarter, quarter[:, ::-1]], [quarter[::-1], quarter[::-1, ::-1]]])
     slope_x, slope_y = (np.roll(field, -1, axis) - np.roll(field, 1, axis) for axis in (1, 0))
     segments = RIGHT[:, None, None] * slope_x + DOWN[:, None, None] * slope_y + field
-    np.testing.assert_allclose(mirrored(segments[:, :6, :8]), segments)
+    np.testing.assert_allclose(with_mirror_images(segments[:, :6, :8]), segments)
 
 
 def material(count: int = 6, pixels: int = SIDE) -> MaterialData:

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from rsciio import hspy, tiff, zspy
 
+from iphasenet.base.drawing import draw_scale_bar
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, IMAGE, RECONSTRUCTION
 from iphasenet.base.outputs import Output, check_outputs
-from iphasenet.reconstruction.files import draw_scale_bar, write_reconstruction
+from iphasenet.reconstruction.files import write_reconstruction
 
 SHAPE = (40, 60)
 NAMES = ("potential", "mean_potential", "spread", "idpc")

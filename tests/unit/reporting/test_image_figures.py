@@ -116,7 +116,7 @@ def test_sample_sheet_shows_segments_of_the_middle_thickness_on_one_scale(
         f"40 nm     α = 0.10°     β = 0.10°     γ = {data.coordinates['gamma'][MIDDLE]:.1f}°" in t for t in texts
     )
     # A field of 8 Å: 2 Å is the longest bar that leaves room.
-    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["0.2 nm"]
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["2 Å"]
 
 
 def test_a_materials_sheet_has_a_row_a_thickness(dataset: Path, drawn: list[Figure], tmp_path: Path) -> None:
