@@ -53,7 +53,8 @@ def recorded() -> SegmentedImage:
         beam_intensity=1.0,
         scan_rotation_deg=TURN,
         thickness_nm=THICKNESS,
-        rotation=ROTATION,
+        tilt_deg=ROTATION[:2],
+        rotation_deg=ROTATION[2],
     )
 
 
@@ -65,7 +66,7 @@ def test_what_is_right_is_kept(recorded: SegmentedImage, trained: Trained) -> No
 
 
 def test_a_wrong_tilt_explains_nothing(recorded: SegmentedImage, trained: Trained) -> None:
-    found = check_orientation(replace(recorded, rotation=(-0.9, 0.9, 77.0)), trained)
+    found = check_orientation(replace(recorded, tilt_deg=(-0.9, 0.9)), trained)
     assert found.warning is not None and "no order" in found.warning and "try" not in found.warning
 
 
@@ -112,7 +113,7 @@ def test_the_idpc_of_a_thin_object_is_its_potential() -> None:
         "detector_outer_mrad": 50.0,
         "sampling": 0.2,
         "order": (0, 1, 2, 3),
-        "rotation": (0.0, 0.0, 0.0),
+        "tilt_deg": (0.0, 0.0),
     }
     prepared = prepare(SegmentedImage(data["segments"].values[0], "thin", **known), 0.2)
     image, calibrated = idpc_potential(prepared)

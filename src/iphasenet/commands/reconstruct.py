@@ -116,7 +116,8 @@ def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImag
     inner, outer = options.detector or (None, None)
     said: dict[str, Any] = {
         "thickness_nm": thickness,
-        "rotation": None if options.rotation is None else tuple(options.rotation),
+        "tilt_deg": None if options.tilt is None else tuple(options.tilt),
+        "rotation_deg": options.rotation,
         "sampling": options.sampling,
         "energy_kev": options.energy,
         "semiangle_mrad": options.semiangle,

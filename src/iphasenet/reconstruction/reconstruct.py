@@ -52,8 +52,10 @@ class Reconstruction:
         Pixel size [Å].
     thickness_nm : float
         Thickness that was assumed [nm].
-    rotation : tuple of 3 float
-        alpha, beta, gamma that were assumed, in the frame of these images [degrees].
+    tilt_deg : (float, float)
+        alpha, beta that were assumed, in the frame of these images [degrees].
+    rotation_deg : float
+        gamma that was assumed, in the same frame [degrees].
     origin : (float, float)
         Where the input's axes have the first pixel's centre: x, y [Å].
     columns : (y, x) float32 array, or None
@@ -69,7 +71,8 @@ class Reconstruction:
     idpc: FloatImage
     sampling: float
     thickness_nm: float
-    rotation: tuple[float, float, float]
+    tilt_deg: tuple[float, float]
+    rotation_deg: float
     attributes: dict[str, Any] = field(default_factory=dict)
     origin: tuple[float, float] = (0.0, 0.0)
     columns: FloatImage | None = None
@@ -221,7 +224,8 @@ def reconstruct(
         idpc=scanned,
         sampling=round(prepared.sampling, 9),
         thickness_nm=thickness,
-        rotation=(alpha, beta, gamma),
+        tilt_deg=(alpha, beta),
+        rotation_deg=gamma,
         attributes=_attributes(image, trained, prepared, turns, tiling)
         | {"holds": errors.describe(prepared.metadata), "warnings": found},
         origin=prepared.origin,

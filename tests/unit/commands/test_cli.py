@@ -98,6 +98,16 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, arguments: lis
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments", [["a.emd", "--rotation", "0.3", "-0.1", "12.5"], ["--rotat", "0.3", "-0.1", "12.5", "a.emd"]]
+)
+def test_three_angles_behind_rotation_are_told_the_new_way(arguments: list[str]) -> None:
+    """In the user's own numbers, before any file is looked for; argparse would take two of them for files."""
+    with pytest.raises(SystemExit) as caught:
+        main(["reconstruct", *arguments, "--output", "a.npz"])
+    assert caught.value.code == "iphasenet: --rotation takes gamma alone: write --tilt 0.3 -0.1 --rotation 12.5"
+
+
 def test_help_names_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["iphasenet", "simulate", "--help"])
     with pytest.raises(SystemExit):

@@ -62,6 +62,19 @@ def test_every_key_of_the_schema_is_described_in_the_configurations_readme() -> 
     assert not missing
 
 
+@pytest.mark.parametrize("place", ["settings", "own.wedge_07"])
+def test_three_angles_under_rotation_are_told_the_new_keys(place: str) -> None:
+    group: dict[str, Any] = {"rotation_deg": [0.3, -0.1, 12.5]}
+    for name in reversed(place.split(".")):
+        group = {name: group}
+    with pytest.raises(InputError) as caught:
+        check_configuration({**SHIPPED, "reconstruction": {"images": "images", **group}}, SCHEMA, ROOT)
+    assert str(caught.value) == (
+        f"configuration: reconstruction.{place}.rotation_deg takes gamma alone: write tilt_deg: [0.3, -0.1] and "
+        "rotation_deg: 12.5"
+    )
+
+
 @pytest.mark.parametrize(
     ("apply", "parts"),
     [
