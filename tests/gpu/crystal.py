@@ -27,13 +27,13 @@ def images(planned: Sample, device: str) -> PeriodicImages:
     """Simulate the images of a sample's tilt."""
     orientation, thicknesses = planned.orientation, [10 * thickness for thickness in GRID.thickness_nm]
     return simulate_images(
-        potential(), MICROSCOPE, NUMERICS, thicknesses, orientation.tilt, orientation.rotations_deg, device
+        potential(), MICROSCOPE, NUMERICS, thicknesses, orientation.lean, orientation.rotations_deg, device
     )
 
 
 def material() -> SimulatedMaterial:
     """Simulate the training tilts on a CPU."""
     planned = [sample for sample in samples(1, "Made", GRID) if sample.orientation.split == "train"]
-    found = {sample.orientation.index: sample for sample in planned}
+    found = {sample.orientation.tilt_index: sample for sample in planned}
     series = {tilt: images(sample, "cpu") for tilt, sample in found.items()}
     return SimulatedMaterial("Made", planned, series, potential(), NUMERICS.slice_thickness_angstrom)

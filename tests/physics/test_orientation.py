@@ -20,7 +20,7 @@ from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.specimen import Specimen, simulate_specimen
 from tests.physics.conftest import cell_of
 
-TURN, THICKNESS, ROTATION = 30.0, 20.0, (0.25, -0.15, 77.0)
+TURN, THICKNESS, TILT, ROTATION = 30.0, 20.0, (0.25, -0.15), 77.0
 
 IN_PLACE: Order = (2, 3, 1, 0)
 """Sectors of a detector turned by less than a quarter, counted from +x towards +y, that lie where our segments do."""
@@ -34,8 +34,9 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def recorded() -> SegmentedImage:
     """MoS2 at 1e5 e/Å², recorded with a detector that is turned in the image by 30°."""
-    alpha, beta, gamma = ROTATION
-    specimen = Specimen(cell_of("MoS2"), (10 * THICKNESS,), (alpha, beta), gamma, (0.2, 0.7))
+    specimen = Specimen(
+        cell_of("MoS2"), thickness_nm=(THICKNESS,), tilt_deg=TILT, rotation_deg=ROTATION, offset=(0.2, 0.7)
+    )
     microscope = Microscope(200, 20, 10, 50, detector_rotation_deg=TURN)
     data = simulate_specimen(specimen, microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2))
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
@@ -53,8 +54,8 @@ def recorded() -> SegmentedImage:
         beam_intensity=1.0,
         scan_rotation_deg=TURN,
         thickness_nm=THICKNESS,
-        tilt_deg=ROTATION[:2],
-        rotation_deg=ROTATION[2],
+        tilt_deg=TILT,
+        rotation_deg=ROTATION,
     )
 
 
@@ -105,7 +106,9 @@ def test_the_idpc_of_a_thin_object_is_its_potential() -> None:
     """6 Å of MoS2: the slope against the potential as the probe sees it, within 20 %: four segments with a hole in the
     middle are only nearly a detector of the centre of mass."""
     microscope = Microscope(200, 20, 10, 50)
-    data = simulate_specimen(Specimen(cell_of("MoS2"), (6.0,)), microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2))
+    data = simulate_specimen(
+        Specimen(cell_of("MoS2"), thickness_nm=(0.6,)), microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2)
+    )
     known = dict.fromkeys(OPTIONS, 1.0) | {
         "energy_kev": 200.0,
         "semiangle_mrad": 20.0,

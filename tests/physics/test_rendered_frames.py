@@ -42,7 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     potential.save(folder / "potential" / "KNbO3.npz")
     microscope = Microscope(200, 20, 10, 50)
     images = [
-        simulate_images(potential, microscope, Numerics(0.15, 0.3, 6), (20, 40), o.tilt, o.rotations_deg)
+        simulate_images(potential, microscope, Numerics(0.15, 0.3, 6), (20, 40), o.lean, o.rotations_deg)
         for o in orientations(3, "KNbO3", GRID)
     ]
     for batch in range(2):
@@ -62,7 +62,7 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
     assert len(simulated.planned) == 2 * 2 * 2
     for number, sample in enumerate(simulated.planned):
         expected = render_sample(
-            sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
+            sample, simulated.images[sample.orientation.tilt_index], simulated.potential, slicing, image
         )
         frame = frames.rendered([View(0, number, sample.offset, sample.rotation_index)])
         np.testing.assert_array_equal(frame.segments[0], expected.segments)

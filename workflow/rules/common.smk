@@ -20,6 +20,7 @@ from iphasenet.planning.configuration import (
 )
 from iphasenet.planning.configuration_form import check_keys, one_form
 from iphasenet.base.errors import InputError
+from iphasenet.base.recorded_names import recorded_text
 from iphasenet.base.running_library import job_prelude, own_library
 from iphasenet.planning.other_runs import (
     check_other_runs,
@@ -128,8 +129,13 @@ def planned_batches(material):
     batches = {}
     for o in planned_orientations(material):
         if o.is_periodic:
-            tilt = {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
-            batches.setdefault(o.index // config["jobs"]["tilts_per_job"], []).append(
+            # Snakemake compares keys and values: another name of a key would simulate all anew.
+            tilt = {
+                "index": o.tilt_index,
+                "tilt": o.lean,
+                "rotations_deg": o.rotations_deg,
+            }
+            batches.setdefault(o.tilt_index // config["jobs"]["tilts_per_job"], []).append(
                 tilt
             )
     return batches
@@ -163,7 +169,9 @@ def planned_samples(material):
     """Samples of each tilt, as text."""
     tilts = {}
     for sample in samples(config["seed"], material, GRID):
-        tilts.setdefault(sample.orientation.index, []).append(repr(sample))
+        tilts.setdefault(sample.orientation.tilt_index, []).append(
+            recorded_text(sample)
+        )
     return tilts
 
 
@@ -175,7 +183,7 @@ def planned_slab(wildcards):
 def test_tilt(wildcards):
     """First tilt of a material's test split that has a small cell."""
     return next(
-        o.tilt
+        o.lean
         for o in planned_orientations(wildcards.material)
         if o.split == "test" and o.is_periodic
     )
@@ -193,7 +201,9 @@ def batch_images(wildcards):
 def slab_samples(wildcards):
     """Samples of a material's tilts that have no small cell."""
     slabs = [
-        o.index for o in planned_orientations(wildcards.material) if not o.is_periodic
+        o.tilt_index
+        for o in planned_orientations(wildcards.material)
+        if not o.is_periodic
     ]
     return expand(
         "<run>/slabs/{material}/tilt{tilt}.npz", material=wildcards.material, tilt=slabs

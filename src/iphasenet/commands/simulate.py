@@ -58,13 +58,13 @@ def run(options: argparse.Namespace) -> None:
     cell = orthogonal_cell(read_structure(options.cif, options.block), tuple(options.zone_axis), options.max_strain)
     specimen = Specimen(
         cell,
-        tuple(10 * thickness for thickness in options.thickness),
-        tuple(options.tilt),
-        options.rotation,
-        tuple(options.offset),
-        _once("--rms-displacement", options.rms_displacement),
-        options.frozen_phonons,
-        options.seed,
+        thickness_nm=tuple(options.thickness),
+        tilt_deg=tuple(options.tilt),
+        rotation_deg=options.rotation,
+        offset=tuple(options.offset),
+        rms_displacements=_once("--rms-displacement", options.rms_displacement),
+        phonons=options.frozen_phonons,
+        seed=options.seed,
     )
     device = choose_device(options.device)
     with progress_bar("multislice", "waves") as progress:

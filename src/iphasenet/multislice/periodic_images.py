@@ -7,7 +7,7 @@ image is a few hundred coefficients, from which any rotation, offset, pixel and 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from iphasenet.base.devices import exact_float32
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
+from iphasenet.base.recorded_names import recorded_as
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
@@ -41,8 +42,8 @@ class PeriodicImages:
     ----------
     lengths : (float, float)
         Periods along x and y [Å].
-    thicknesses : (thickness,) array
-        Thickness of the simulated slabs [Å].
+    depths : (thickness,) array
+        Depths of the simulated slabs [Å].
     rotations : (rotation,) array
         In-plane rotations gamma of the crystal [degrees]; they set which beams fall on which segment.
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
@@ -50,12 +51,12 @@ class PeriodicImages:
     """
 
     lengths: tuple[float, float]
-    thicknesses: NDArray[np.float64]
+    depths: NDArray[np.float64] = field(metadata=recorded_as("thicknesses"))
     rotations: NDArray[np.float64]
     coefficients: ComplexArray
 
     def __post_init__(self) -> None:
-        expected = (len(self.thicknesses), len(self.rotations))
+        expected = (len(self.depths), len(self.rotations))
         if self.coefficients.ndim != 5 or self.coefficients.shape[:2] != expected:
             raise ValueError(f"coefficients {self.coefficients.shape} do not begin with {expected}")
 
@@ -69,13 +70,13 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     path : path
         The .npz file to be made.
     images : sequence of PeriodicImages
-        Series with equal periods and thicknesses.
+        Series with equal periods and depths.
     """
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(
             stream,
             lengths=images[0].lengths,
-            thicknesses=images[0].thicknesses,
+            thicknesses=images[0].depths,
             rotations=np.stack([series.rotations for series in images]),
             coefficients=np.stack([series.coefficients for series in images]),
         )
@@ -94,8 +95,8 @@ def simulate_images(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float] = (0.0, 0.0),
+    depths: Sequence[float],
+    lean: tuple[float, float] = (0.0, 0.0),
     rotations: Sequence[float] = (0.0,),
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -113,9 +114,9 @@ def simulate_images(
         Probe and detectors.
     numerics : Numerics
         Grid, slices, window and memory.
-    thicknesses : sequence of float, rising
-        Thicknesses [Å]; each is rounded to whole slices.
-    tilt : (float, float)
+    depths : sequence of float, rising
+        Depths [Å]; each is rounded to whole slices.
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y), in the crystal's frame.
     rotations : sequence of float
         In-plane rotations gamma of the crystal [degrees].
@@ -126,7 +127,7 @@ def simulate_images(
     progress : callable, optional
         Called with the number of plane waves done so far and that of all.
     slicing : Slicing, optional
-        Slices of the cell; by the numerics' thickness if not given.
+        Slices of the cell; by the numerics' slice thickness if not given.
 
     Returns
     -------
@@ -134,12 +135,12 @@ def simulate_images(
         Fourier series of the images in all channels of the microscope.
     """
     a, b, _ = potential.lengths
-    if not np.isfinite([*tilt, *rotations]).all():
-        raise InputError(f"tilt {tilt}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
+    if not np.isfinite([*lean, *rotations]).all():
+        raise InputError(f"lean {lean}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
     grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
     check_band(microscope, grid)
     slicing = slicing or potential.slicing(numerics.slice_thickness_angstrom)
-    exits = exit_planes(thicknesses, slicing)
+    exits = exit_planes(depths, slicing)
     cells = window_cells((a, b), numerics.window_angstrom)
     pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
     orders, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
@@ -154,7 +155,7 @@ def simulate_images(
     potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
     coefficients = transmission_functions(potential_slices, grid, microscope.interaction_constant)
     crystal = Crystal(
-        grid, coefficients, slicing.thicknesses.tolist(), microscope.wavelength, tilt, potential.translations
+        grid, coefficients, slicing.distances.tolist(), microscope.wavelength, lean, potential.translations
     )
     matrices = MATRICES * 1e6 * memory
     total = torch.zeros(shape, dtype=torch.float64, device=device)
@@ -169,10 +170,10 @@ def simulate_images(
             if progress is not None:
                 progress(done, every)
 
-    thickness = np.array([slicing.depth(total) for total in exits])
+    reached = np.array([slicing.depth(total) for total in exits])
     series = _series(total, orders, (a, b), microscope.source_size_angstrom)
     precision = np.complex128 if dtype == torch.float64 else np.complex64
-    return PeriodicImages((a, b), thickness, np.array(rotations, float), series.astype(precision))
+    return PeriodicImages((a, b), reached, np.array(rotations, float), series.astype(precision))
 
 
 def _series(

@@ -124,9 +124,7 @@ def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant:
     return torch.fft.fft2(exact, norm="forward") * grid.antialias(torch.hypot(kx, ky))
 
 
-def propagators(
-    grid: CellGrid, kappa: Tensor, wavelength: float, thickness: float, tilt: tuple[float, float]
-) -> Tensor:
+def propagators(grid: CellGrid, kappa: Tensor, wavelength: float, distance: float, lean: tuple[float, float]) -> Tensor:
     """
     Fresnel propagators of the blocks, with a small crystal tilt.
 
@@ -138,9 +136,9 @@ def propagators(
         Fractional wave vectors (x, y) [1/Å].
     wavelength : float
         Electron wavelength [Å].
-    thickness : float
-        Slice thickness dz [Å].
-    tilt : (float, float)
+    distance : float
+        Distance dz to the next slice [Å].
+    lean : (float, float)
         Lateral shift of an atomic column per depth, t: waves are carried in the frame of the columns, which
         multiplies the propagator by exp(2 pi i dz k.t).
 
@@ -151,7 +149,7 @@ def propagators(
     """
     kx, ky = grid.frequencies(kappa)
     k2 = kx**2 + ky**2
-    phase = math.pi * thickness * (2 * (kx * tilt[0] + ky * tilt[1]) - wavelength * k2)
+    phase = math.pi * distance * (2 * (kx * lean[0] + ky * lean[1]) - wavelength * k2)
     return torch.polar(grid.antialias(k2.sqrt()), phase)
 
 

@@ -106,8 +106,8 @@ def estimate_tilt(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float],
+    depths: Sequence[float],
+    lean: tuple[float, float],
     rotations: Sequence[float],
     device: str = "cpu",
 ) -> TiltCost:
@@ -121,7 +121,7 @@ def estimate_tilt(
     """
     clock = device_clock(device)
     started = clock()
-    simulation = _prepare(potential, microscope, numerics, thicknesses, tilt, rotations, device)
+    simulation = _prepare(potential, microscope, numerics, depths, lean, rotations, device)
     blocks = simulation.blocks
     plans = passages(blocks, simulation.crystal, simulation.exits, MATRICES * 1e6 * numerics.memory_mb)
     total = clock() - started
@@ -140,8 +140,8 @@ def _prepare(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float],
+    depths: Sequence[float],
+    lean: tuple[float, float],
     rotations: Sequence[float],
     device: str,
 ) -> _Simulation:
@@ -149,7 +149,7 @@ def _prepare(
     grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
     check_band(microscope, grid)
     slicing = potential.slicing(numerics.slice_thickness_angstrom)
-    exits = exit_planes(thicknesses, slicing)
+    exits = exit_planes(depths, slicing)
     cells = window_cells((a, b), numerics.window_angstrom)
     pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
     _, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
@@ -160,8 +160,8 @@ def _prepare(
     together = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, kind, device)
     slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=kind, device=device)
     coefficients = transmission_functions(slices, grid, microscope.interaction_constant)
-    wavelength, heights = microscope.wavelength, slicing.thicknesses.tolist()
-    crystal = Crystal(grid, coefficients, heights, wavelength, tilt, potential.translations)
+    wavelength, distances = microscope.wavelength, slicing.distances.tolist()
+    crystal = Crystal(grid, coefficients, distances, wavelength, lean, potential.translations)
     return _Simulation(microscope, rotations, crystal, blocks, exits, pixel, reach, size, together)
 
 

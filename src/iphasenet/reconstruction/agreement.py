@@ -100,8 +100,8 @@ def explain(
     lean_x, lean_y = column_lean(known)[0].tolist()
 
     def likeness(thin: bool) -> float:
-        thickness = 10 * float(known[0, 0])
-        simulated = segment_signals(crystal, microscope, thickness, (lean_x, lean_y), positions, phase_object=thin)
+        depth = 10 * float(known[0, 0])
+        simulated = segment_signals(crystal, microscope, depth, (lean_x, lean_y), positions, phase_object=thin)
         return compare(simulated, recorded)
 
     return Explanation(likeness(False), likeness(True) if phase_object else math.nan, mean, spread)

@@ -127,7 +127,7 @@ class ColumnCrystal:
 def segment_signals(
     crystal: ColumnCrystal,
     microscope: Microscope,
-    thickness: float,
+    depth: float,
     lean: tuple[float, float],
     positions: FloatArray,
     window: float = 15.0,
@@ -143,8 +143,8 @@ def segment_signals(
         What the probe passes.
     microscope : Microscope
         Probe and detector.
-    thickness : float
-        Along the beam [Å].
+    depth : float
+        Depth of the crystal [Å].
     lean : (float, float)
         Lateral shift of a column per depth (x, y).
     positions : (n, 2) array
@@ -152,7 +152,7 @@ def segment_signals(
     window : float
         Smallest side of the window in which the probe is periodic [Å].
     phase_object : bool
-        Leave out how waves spread inside the crystal: exp(i sigma V thickness) alone, whatever the lean.
+        Leave out how waves spread inside the crystal: exp(i sigma V depth) alone, whatever the lean.
     carried : float
         Beams are carried up to this times the detector's outer angle.
 
@@ -166,7 +166,7 @@ def segment_signals(
     side = 1 / math.sqrt(lattice.area * cells[0] * cells[1])
     reach = carried * microscope.reach
     orders = lattice.orders(reach + float(np.linalg.norm(lattice.reciprocal, axis=1).max()))
-    scattering = _scattering(crystal, microscope, thickness, phase_object, orders)
+    scattering = _scattering(crystal, microscope, depth, phase_object, orders)
     total, norm = np.zeros((len(microscope.channels), len(positions))), 0.0
     for index in np.ndindex(*cells):
         kappa = ((np.array(index) - np.array(cells) // 2) / cells) @ lattice.reciprocal
@@ -214,13 +214,13 @@ class _Scattering:
 
 
 def _scattering(
-    crystal: ColumnCrystal, microscope: Microscope, thickness: float, phase_object: bool, orders: NDArray[np.int64]
+    crystal: ColumnCrystal, microscope: Microscope, depth: float, phase_object: bool, orders: NDArray[np.int64]
 ) -> _Scattering:
     limits = 2 * np.abs(orders).max(axis=0)
     mesh = np.stack(np.meshgrid(*(np.arange(-limit, limit + 1) for limit in limits), indexing="ij"), axis=-1)
     table = microscope.interaction_constant * crystal.coefficients(mesh)
     if not phase_object:
-        return _Scattering(table, thickness)
+        return _Scattering(table, depth)
     # On the points of a cell, as many along each axis as there are orders.
     phase = table.size * np.fft.ifft2(np.fft.ifftshift(table))
-    return _Scattering(np.fft.fftshift(np.fft.fft2(np.exp(1j * thickness * phase.real))) / table.size, None)
+    return _Scattering(np.fft.fftshift(np.fft.fft2(np.exp(1j * depth * phase.real))) / table.size, None)

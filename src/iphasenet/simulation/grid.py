@@ -6,7 +6,7 @@ same whatever else is in the run.
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import THICKNESS, Quantity
+from iphasenet.base.recorded_names import recorded_as
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 
 Split = Literal["train", "validation", "test"]
@@ -198,9 +199,9 @@ class Orientation:
 
     Attributes
     ----------
-    index : int
+    tilt_index : int
         Number of the tilt; with the material, the group that is never divided between splits.
-    tilt : (float, float)
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     rotations_deg : tuple of float
         In-plane rotations gamma: those of samples, then those of rendered crops alone [degrees].
@@ -208,21 +209,21 @@ class Orientation:
         The split that the tilt belongs to.
     shape : Shape
         How the slab ends.
-    angles : (float, float), optional
-        Any alpha and beta, about the lab's axes after each rotation, in place of `tilt` [degrees].
+    tilt_deg : (float, float), optional
+        Any alpha and beta, about the lab's axes after each rotation, in place of `lean` [degrees].
     """
 
-    index: int
-    tilt: tuple[float, float]
+    tilt_index: int = field(metadata=recorded_as("index"))
+    lean: tuple[float, float] = field(metadata=recorded_as("tilt"))
     rotations_deg: tuple[float, ...]
     split: Split
     shape: Shape = INFINITE
-    angles: tuple[float, float] | None = None
+    tilt_deg: tuple[float, float] | None = field(default=None, metadata=recorded_as("angles"))
 
     @property
     def is_periodic(self) -> bool:
         """Whether the crystal's cell repeats in the image; else the atoms of a slab are simulated."""
-        return self.angles is None and self.shape == INFINITE
+        return self.tilt_deg is None and self.shape == INFINITE
 
 
 @dataclass(frozen=True)
@@ -311,12 +312,12 @@ def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
     for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):
         angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
         rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, simulated)
-        tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
-        any_angles = None
+        lean = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
+        any_tilt = None
         if grid.orientation == "any":
-            tilt, any_angles = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
+            lean, any_tilt = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
         shape = _shape(seed, material, index, grid)
-        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index], shape, any_angles))
+        result.append(Orientation(index, lean, tuple(float(r) for r in rotations), split[index], shape, any_tilt))
     return result
 
 
@@ -345,8 +346,8 @@ def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
                 key = picometres(thickness)
                 # All thicknesses of a slab come from one pass over one place.
                 place = key if orientation.is_periodic else picometres(grid.thickness_nm[0])
-                offset = generator(seed, material, "offset", orientation.index, rotation, place).random(2)
-                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
+                offset = generator(seed, material, "offset", orientation.tilt_index, rotation, place).random(2)
+                name = f"{material}-tilt{orientation.tilt_index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
                 result.append(
                     Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))
                 )

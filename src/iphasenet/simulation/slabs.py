@@ -51,11 +51,11 @@ def simulate_slabs(
         first = thicknesses[0]
         specimen = Specimen(
             cell,
-            tuple(10 * sample.thickness_nm for sample in thicknesses),
-            lab_angles(first),
-            first.gamma,
-            first.offset,
-            rms_displacements,
+            thickness_nm=tuple(sample.thickness_nm for sample in thicknesses),
+            tilt_deg=lab_angles(first),
+            rotation_deg=first.gamma,
+            offset=first.offset,
+            rms_displacements=rms_displacements,
             shape=first.orientation.shape,
         )
         data = simulate_specimen(specimen, microscope, numerics, image, parametrization, device, progress)

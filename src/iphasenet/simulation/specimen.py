@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import xarray
@@ -19,7 +19,7 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import Numerics, check_thicknesses, sampled_potential
 from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
 from iphasenet.simulation.rendering import Field, Image, render
-from iphasenet.simulation.tilts import crystal_tilt
+from iphasenet.simulation.tilts import crystal_lean
 
 Progress = Callable[[int, int], object]
 
@@ -39,9 +39,9 @@ class Specimen:
     ----------
     cell : ase.Atoms
         Orthogonal cell, beam along z.
-    thicknesses : tuple of float
-        Thicknesses, rising [Å].
-    tilt : (float, float)
+    thickness_nm : tuple of float
+        Thicknesses, rising [nm].
+    tilt_deg : (float, float)
         alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
     rotation_deg : float
         gamma [degrees].
@@ -58,8 +58,9 @@ class Specimen:
     """
 
     cell: Atoms
-    thicknesses: tuple[float, ...]
-    tilt: tuple[float, float] = (0.0, 0.0)
+    _: KW_ONLY
+    thickness_nm: tuple[float, ...]
+    tilt_deg: tuple[float, float] = (0.0, 0.0)
     rotation_deg: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
     rms_displacements: Mapping[str, float] | None = None
@@ -68,11 +69,11 @@ class Specimen:
     shape: Shape = INFINITE
 
     def __post_init__(self) -> None:
-        for name, angle in (("alpha", self.tilt[0]), ("beta", self.tilt[1]), ("rotation", self.rotation_deg)):
+        for name, angle in (("alpha", self.tilt_deg[0]), ("beta", self.tilt_deg[1]), ("rotation", self.rotation_deg)):
             quantities.ANGLE.check(angle, name)
         for share in self.offset:
             quantities.OFFSET.check(share, "offset")
-        check_thicknesses(self.thicknesses)
+        check_thicknesses(self.thickness_nm)
         quantities.SNAPSHOTS.check(self.phonons, "frozen phonons")
         quantities.SEED.check(self.seed, "seed")
 
@@ -82,8 +83,13 @@ class Specimen:
         return (
             self.phonons == 0
             and self.shape == INFINITE
-            and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
+            and max(abs((angle + 180) % 360 - 180) for angle in self.tilt_deg) <= SMALL_TILT
         )
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Thicknesses as the multislice has them [Å]."""
+        return tuple(10 * thickness for thickness in self.thickness_nm)
 
     @property
     def point(self) -> tuple[float, float, float]:
@@ -126,7 +132,7 @@ def simulate_specimen(
     xarray.Dataset
         segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
-    count = len(specimen.thicknesses) * (len(microscope.channels) + 1)
+    count = len(specimen.thickness_nm) * (len(microscope.channels) + 1)
     # Complex while they are rendered, then real.
     check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
     simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
@@ -135,11 +141,11 @@ def simulate_specimen(
 
 
 def _projected(
-    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, tilt: tuple[float, float] = (0.0, 0.0)
+    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, lean: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
     """Projected potential (thickness, ...) of what the waves of `images` passed."""
-    totals = [slicing.nearest(thickness) for thickness in images.thicknesses]
-    return np.stack([potential.projected(slicing, total, tilt) for total in totals])
+    totals = [slicing.nearest(depth) for depth in images.depths]
+    return np.stack([potential.projected(slicing, total, lean) for total in totals])
 
 
 def _simulate_cell(
@@ -153,13 +159,13 @@ def _simulate_cell(
 ) -> tuple[PeriodicImages, ComplexArray, Field]:
     pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
     potential = sampled_potential(specimen.cell, *pixels, parametrization, specimen.rms_displacements)
-    tilt = crystal_tilt(*specimen.tilt, specimen.rotation_deg)
+    lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
     images = simulate_images(
-        potential, microscope, numerics, specimen.thicknesses, tilt, [specimen.rotation_deg], device, progress=progress
+        potential, microscope, numerics, specimen.depths, lean, [specimen.rotation_deg], device, progress=progress
     )
     field = Field(image, specimen.rotation_deg, specimen.point[:2])
     slicing = potential.slicing(numerics.slice_thickness_angstrom)
-    return images, _projected(potential, slicing, images, tilt), field
+    return images, _projected(potential, slicing, images, lean), field
 
 
 def _simulate_slab(
@@ -174,7 +180,7 @@ def _simulate_slab(
     """One kappa, and the slab as the cell; the mean over thermal configurations."""
     side = slab_side(
         image.pixels * image.sampling_angstrom,
-        specimen.thicknesses[-1],
+        specimen.depths[-1],
         microscope.semiangle_mrad,
         numerics.window_angstrom,
     )
@@ -185,16 +191,16 @@ def _simulate_slab(
     # An inclined surface rises above the image's centre.
     rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
     lead = rise + dz / 2
-    thickness = max(1, round((specimen.thicknesses[-1] + rise) / dz)) * dz
-    angles = (*specimen.tilt, specimen.rotation_deg)
-    slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead)
+    depth = max(1, round((specimen.depths[-1] + rise) / dz)) * dz
+    angles = (*specimen.tilt_deg, specimen.rotation_deg)
+    slab = cut_slab(specimen.cell, angles, depth, (side, side), specimen.point, lead)
     slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
     damping = None if specimen.phonons else specimen.rms_displacements
     pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
     # Displaced atoms stay in their slices: all snapshots end at the same depths.
     slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
     above = 0.0 if wedge is None else lead - slicing.origin
-    depths = [thickness + above for thickness in specimen.thicknesses]
+    depths = [depth + above for depth in specimen.depths]
     series, projected = [], []
     for atoms, advance in _snapshots(slab, specimen, progress):
         potential = sampled_potential(atoms, *pixels, parametrization, damping)
@@ -204,7 +210,7 @@ def _simulate_slab(
         projected.append(_projected(potential, slicing, series[-1]))
     mean = replace(
         series[0],
-        thicknesses=series[0].thicknesses - above,
+        depths=series[0].depths - above,
         coefficients=np.mean([images.coefficients for images in series], axis=0),
     )
     return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
@@ -265,7 +271,7 @@ def simulation_dataset(
     return xarray.Dataset(
         arrays,
         coords={
-            "thickness": ("thickness", images.thicknesses / 10, {"units": "nm", "description": "whole slices"}),
+            "thickness": ("thickness", images.depths / 10, {"units": "nm", "description": "whole slices"}),
             "segment": ("segment", np.array(names, dtype=StringDType())),
             "y": ("y", field.image.positions, position),
             "x": ("x", field.image.positions, position),

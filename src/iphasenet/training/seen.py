@@ -14,7 +14,7 @@ from iphasenet.crystal.identity import CrystalIdentity
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.network.rotations import beam_directions
 from iphasenet.simulation.grid import Sample, picometres
-from iphasenet.simulation.tilts import crystal_tilt, lab_angles
+from iphasenet.simulation.tilts import crystal_lean, lab_angles
 
 SAME_TILT_DEG = 1e-3
 """Two tilts of a crystal are one if the beam's directions in it are no further apart: a tenth of what images tell."""
@@ -64,7 +64,7 @@ def describe_seen(
     for split, parts in (("train", train), ("validation", validation)):
         for data in parts:
             entry = found.setdefault(data.material, {_STRUCTURE: data.structure} if data.structure else {})
-            tilts = {sample.orientation.index: sample for sample in rendered.get(data.material, ())}
+            tilts = {sample.orientation.tilt_index: sample for sample in rendered.get(data.material, ())}
             turned = [
                 replace(sample, rotation_index=number)
                 for sample in tilts.values()
@@ -112,7 +112,7 @@ def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
     small = np.flatnonzero(found[:, 2] > math.cos(math.radians(_SMALL_TILT_DEG)))
     if len(small):
         leans = np.array(
-            [crystal_tilt(*map(float, told)) for told in zip(alpha[small], beta[small], gamma[small], strict=True)]
+            [crystal_lean(*map(float, told)) for told in zip(alpha[small], beta[small], gamma[small], strict=True)]
         )
         vectors = np.stack([-leans[:, 0], -leans[:, 1], np.ones(len(leans))], axis=-1)
         found[small] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -11,7 +11,7 @@ import xarray
 from iphasenet import __version__
 from iphasenet.base.errors import InputWarning
 from iphasenet.cli import COMMANDS, main
-from iphasenet.simulation.tilts import crystal_tilt, lab_tilt
+from iphasenet.simulation.tilts import crystal_lean, lab_tilt
 
 STRUCTURES = Path(__file__).parents[3] / "resources" / "structures"
 SMALL = ["--pixels", "32", "--sampling", "0.3", "--window", "6", "--multislice-sampling", "0.15"]
@@ -65,8 +65,8 @@ def test_half_a_turn_turns_image_and_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 130.0])
-def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
-    assert lab_tilt(crystal_tilt(0.7, -1.1, gamma), gamma) == pytest.approx((0.7, -1.1))
+def test_tilt_and_lean_are_inverse(gamma: float) -> None:
+    assert lab_tilt(crystal_lean(0.7, -1.1, gamma), gamma) == pytest.approx((0.7, -1.1))
 
 
 @pytest.mark.parametrize(
