@@ -135,9 +135,9 @@ def planned_batches(material):
                 "tilt": o.lean,
                 "rotations_deg": o.rotations_deg,
             }
-            batches.setdefault(o.tilt_index // config["jobs"]["tilts_per_job"], []).append(
-                tilt
-            )
+            batches.setdefault(
+                o.tilt_index // config["jobs"]["tilts_per_job"], []
+            ).append(tilt)
     return batches
 
 
