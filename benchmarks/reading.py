@@ -36,14 +36,14 @@ def make(folder: Path, count: int) -> Path:
     potential = sampled_potential(cell_of("GaN"), 0.15, 0.1)
     numerics, image = Numerics(0.15, 0.3, 5.0), Image(256, 0.1)
     images = {}
-    for orientation in {s.orientation.tilt_index: s.orientation for s in planned}.values():
+    for orientation in {s.orientation.index: s.orientation for s in planned}.values():
         thicknesses = [10 * t for t in grid.thickness_nm]
-        images[orientation.tilt_index] = simulate_images(
+        images[orientation.index] = simulate_images(
             potential, MICROSCOPE, numerics, thicknesses, orientation.lean, orientation.rotations_deg
         )
     slicing = potential.slicing(numerics.slice_thickness_angstrom)
     started = time.perf_counter()
-    rendered = (render_sample(s, images[s.orientation.tilt_index], potential, slicing, image) for s in planned)
+    rendered = (render_sample(s, images[s.orientation.index], potential, slicing, image) for s in planned)
     noise = FixedNoise((1e3, 1e4, 1e5, 1e6), Acquisition(0.3, 0.01, 0.02, 0.1))
     write_material(folder / "GaN.zarr", rendered, planned, image, noise, 1, "GaN", {"zone_axis": [0, 0, 1]})
     each = (time.perf_counter() - started) / len(planned)

@@ -74,7 +74,7 @@ def planned_split(packed: Packed, split: Split, sampling: float) -> list[Materia
         known = [
             sample_metadata(sample, float(images.depths[sample.thickness_index]), (0.0, 0.0))
             for sample in _split(packed, material, split)
-            for images in (material.images[sample.orientation.tilt_index],)
+            for images in (material.images[sample.orientation.index],)
         ]
         coordinates = {key: np.array([one[key] for one in known]) for key in known[0]}
         found.append(
@@ -95,7 +95,7 @@ def _rendered(packed: Packed, material: Material, split: Split, image: Image, co
     slicing = potential.slicing(packed.numerics.slice_thickness_angstrom)
 
     def one(sample: Sample) -> Rendered:
-        return render_sample(sample, material.images[sample.orientation.tilt_index], potential, slicing, image)
+        return render_sample(sample, material.images[sample.orientation.index], potential, slicing, image)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(one, chosen))

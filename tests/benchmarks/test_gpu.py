@@ -347,7 +347,7 @@ def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
     config["simulation"]["multislice"] |= {"window_angstrom": 5}
     run, grid = tmp_path / "run", Grid(**config["grid"])
     planned = orientations(config["seed"], "KNbO3", grid)
-    made = [replace(series(one.tilt_index), rotations=np.array((*one.rotations_deg, 0.0))) for one in planned]
+    made = [replace(series(one.index), rotations=np.array((*one.rotations_deg, 0.0))) for one in planned]
     made = [replace(i, rotations=i.rotations[:-1], coefficients=i.coefficients[:, :-1]) for i in made]
     for number, part in enumerate((made[:3], made[3:])):
         save_images(run / "images" / "KNbO3" / f"batch{number}.npz", part)
@@ -360,7 +360,7 @@ def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
     folder.mkdir()
     write_data(simulated.from_run(run, folder))
     (found,) = read_data(folder).materials
-    assert list(found.images) == [one.tilt_index for one in planned]
+    assert list(found.images) == [one.index for one in planned]
     assert np.array_equal(found.reference.coefficients, made[0].coefficients)
     # The finer of both numerics, whatever the run's potential was computed for.
     assert found.potential.frequencies[0].max() >= 20

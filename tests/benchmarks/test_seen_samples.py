@@ -24,7 +24,7 @@ def packed() -> Packed:
         coefficients = rng.random((2, len(rotations), 4, 3, 3)) + 0j
         return PeriodicImages(potential().lengths[:2], np.array([19.9, 39.8]), np.array(rotations), coefficients)
 
-    series = {one.tilt_index: images(one.rotations_deg) for one in orientations(1, "Made", Grid(**grid))}
+    series = {one.index: images(one.rotations_deg) for one in orientations(1, "Made", Grid(**grid))}
     configuration = {"seed": 1, "grid": grid, "optics": {}, "noise": {"acquisition": {}}}
     numerics = {"sampling_angstrom": 0.2, "slice_thickness_angstrom": 0.5, "window_angstrom": 6, "memory_mb": 100}
     configuration["simulation"] = {"multislice": numerics}

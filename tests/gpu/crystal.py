@@ -34,6 +34,6 @@ def images(planned: Sample, device: str) -> PeriodicImages:
 def material() -> SimulatedMaterial:
     """Simulate the training tilts on a CPU."""
     planned = [sample for sample in samples(1, "Made", GRID) if sample.orientation.split == "train"]
-    found = {sample.orientation.tilt_index: sample for sample in planned}
+    found = {sample.orientation.index: sample for sample in planned}
     series = {tilt: images(sample, "cpu") for tilt, sample in found.items()}
     return SimulatedMaterial("Made", planned, series, potential(), NUMERICS.slice_thickness_angstrom)

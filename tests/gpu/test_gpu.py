@@ -56,7 +56,7 @@ def test_the_device_is_used(made: SimulatedMaterial) -> None:
 
 def test_the_engine_gives_the_images_of_a_cpu(made: SimulatedMaterial) -> None:
     sample = made.planned[0]
-    found, expected = images(sample, DEVICE.type), made.images[sample.orientation.tilt_index]
+    found, expected = images(sample, DEVICE.type), made.images[sample.orientation.index]
     mean = np.abs(expected.coefficients).max(axis=(-2, -1), keepdims=True)
     assert (np.abs(found.coefficients - expected.coefficients) / mean).max() < 1e-4
 

@@ -17,7 +17,7 @@ from iphasenet.reconstruction.reconstruct import Trained, load_trained
 from iphasenet.reconstruction.thickness_scan import scan_thickness
 from iphasenet.simulation.noise import record
 from iphasenet.simulation.rendering import Image
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 from tests.physics.conftest import cell_of
 
 TURN, THICKNESS, TILT, ROTATION = 30.0, 20.0, (0.25, -0.15), 77.0
@@ -38,7 +38,7 @@ def recorded() -> SegmentedImage:
         cell_of("MoS2"), thickness_nm=(THICKNESS,), tilt_deg=TILT, rotation_deg=ROTATION, offset=(0.2, 0.7)
     )
     microscope = Microscope(200, 20, 10, 50, detector_rotation_deg=TURN)
-    data = simulate_specimen(specimen, microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2))
+    data = Simulator(microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2)).simulate(specimen)
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
     segments = record(torch.from_numpy(data["segments"].values[0]), 1e5, 0.2, noise, np.random.default_rng(0)).numpy()
     return SegmentedImage(
@@ -106,9 +106,8 @@ def test_the_idpc_of_a_thin_object_is_its_potential() -> None:
     """6 Å of MoS2: the slope against the potential as the probe sees it, within 20 %: four segments with a hole in the
     middle are only nearly a detector of the centre of mass."""
     microscope = Microscope(200, 20, 10, 50)
-    data = simulate_specimen(
-        Specimen(cell_of("MoS2"), thickness_nm=(0.6,)), microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2)
-    )
+    simulator = Simulator(microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2))
+    data = simulator.simulate(Specimen(cell_of("MoS2"), thickness_nm=(0.6,)))
     known = dict.fromkeys(OPTIONS, 1.0) | {
         "energy_kev": 200.0,
         "semiangle_mrad": 20.0,

@@ -62,7 +62,7 @@ def test_at_a_samples_own_place_it_is_that_sample(simulated: SimulatedMaterial) 
     assert len(simulated.planned) == 2 * 2 * 2
     for number, sample in enumerate(simulated.planned):
         expected = render_sample(
-            sample, simulated.images[sample.orientation.tilt_index], simulated.potential, slicing, image
+            sample, simulated.images[sample.orientation.index], simulated.potential, slicing, image
         )
         frame = frames.rendered([View(0, number, sample.offset, sample.rotation_index)])
         np.testing.assert_array_equal(frame.segments[0], expected.segments)

@@ -12,7 +12,7 @@ from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.network.symmetry import OPERATIONS, transformed
 from iphasenet.simulation.rendering import Field, Image, render
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import cell_of, potential_of
 
@@ -76,7 +76,7 @@ def test_a_turned_slab_of_any_orientation_is_simulated_at_the_told_angles(operat
         specimen = Specimen(
             cell_of("GaN"), thickness_nm=(1.0,), tilt_deg=(angles[0], angles[1]), rotation_deg=angles[2]
         )
-        made = simulate_specimen(specimen, SOFT, Numerics(0.2, 1.0, 9.0), Image(24, 0.25))
+        made = Simulator(SOFT, Numerics(0.2, 1.0, 9.0), Image(24, 0.25)).simulate(specimen)
         return [torch.from_numpy(made[name].values[0]) for name in ("segments", "potential")]
 
     start = [31.0, -48.0, 200.0]

@@ -131,12 +131,12 @@ def planned_batches(material):
         if o.is_periodic:
             # Snakemake compares keys and values: another name of a key would simulate all anew.
             tilt = {
-                "index": o.tilt_index,
+                "index": o.index,
                 "tilt": o.lean,
                 "rotations_deg": o.rotations_deg,
             }
             batches.setdefault(
-                o.tilt_index // config["jobs"]["tilts_per_job"], []
+                o.index // config["jobs"]["tilts_per_job"], []
             ).append(tilt)
     return batches
 
@@ -169,7 +169,7 @@ def planned_samples(material):
     """Samples of each tilt, as text."""
     tilts = {}
     for sample in samples(config["seed"], material, GRID):
-        tilts.setdefault(sample.orientation.tilt_index, []).append(
+        tilts.setdefault(sample.orientation.index, []).append(
             recorded_text(sample)
         )
     return tilts
@@ -201,7 +201,7 @@ def batch_images(wildcards):
 def slab_samples(wildcards):
     """Samples of a material's tilts that have no small cell."""
     slabs = [
-        o.tilt_index
+        o.index
         for o in planned_orientations(wildcards.material)
         if not o.is_periodic
     ]

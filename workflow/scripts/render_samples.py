@@ -18,12 +18,12 @@ with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake
     potential = CrystalPotential.load(snakemake.input.potential)
     slicing = potential.slicing(params.slice_thickness)
     planned = samples(params.seed, material, Grid(**params.grid))
-    periodic = [s.orientation.tilt_index for s in planned if s.orientation.is_periodic]
+    periodic = [s.orientation.index for s in planned if s.orientation.is_periodic]
     series = [series for path in snakemake.input.images for series in load_images(path)]
     images = dict(zip(sorted(set(periodic)), series, strict=True))
     slabs = iter([sample for path in snakemake.input.slabs for sample in load_rendered(path)])
     rendered = (
-        render_sample(sample, images[sample.orientation.tilt_index], potential, slicing, image)
+        render_sample(sample, images[sample.orientation.index], potential, slicing, image)
         if sample.orientation.is_periodic
         else next(slabs)
         for sample in planned

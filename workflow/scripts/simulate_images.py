@@ -14,12 +14,12 @@ with use_threads(1), stage(f"images of {material}", snakemake.log[0], snakemake.
     device = choose_device(settings["device"])
     memory = settings["multislice"]["memory_mb"]
     numerics = Numerics(params.sampling, params.slice_thickness, params.window, memory)
-    depths = [10 * thickness for thickness in params.thickness_nm]
+    thicknesses = [10 * thickness for thickness in params.thickness_nm]
     images = []
     for orientation in params.orientations:
-        lean, rotations = orientation["tilt"], orientation["rotations_deg"]
+        tilt, rotations = orientation["tilt"], orientation["rotations_deg"]
         images.append(
-            simulate_images(potential, Microscope(**params.optics), numerics, depths, lean, rotations, device)
+            simulate_images(potential, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device)
         )
         log.info("tilt %d done on %s", orientation["index"], device)
     save_images(snakemake.output.images, images)

@@ -7,14 +7,14 @@ from iphasenet.simulation.grid import Grid, samples
 from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.slabs import save_rendered, simulate_slabs
 
-params, material, tilt_index = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
+params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
 config, settings = snakemake.config, snakemake.config["simulation"]
 
-with use_threads(1), stage(f"slab of {material}, tilt {tilt_index}", snakemake.log[0], snakemake.output) as log:
+with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0], snakemake.output) as log:
     cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif})
     every = samples(config["seed"], material, Grid(**config["grid"]))
-    planned = [sample for sample in every if sample.orientation.tilt_index == tilt_index]
+    planned = [sample for sample in every if sample.orientation.index == tilt]
     device = choose_device(settings["device"])
     memory = settings["multislice"]["memory_mb"]
     rendered = simulate_slabs(

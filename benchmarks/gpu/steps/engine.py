@@ -59,7 +59,7 @@ def _timed(context: Context, work: Any) -> float:
 def _orientation(context: Context, material: Material) -> Orientation:
     """Find the tilt that a CPU has simulated, too."""
     tilt = next(iter(material.images))
-    return next(s.orientation for s in context.packed.planned(material.name) if s.orientation.tilt_index == tilt)
+    return next(s.orientation for s in context.packed.planned(material.name) if s.orientation.index == tilt)
 
 
 def _simulate(context: Context, material: Material, numerics: Numerics) -> PeriodicImages:
@@ -144,7 +144,7 @@ def _scattered(context: Context, material: Material, numerics: Numerics, waves: 
     owner, beams = (torch.zeros(size, dtype=torch.int64, device=device) for size in ((1,), (1, 1)))
 
     def work(count: int) -> None:
-        scatter(incident, owner, functions, passed, [count], beams, grid)
+        scatter(incident, owner, functions, passed, [count], beams)
 
     work(2)
     seconds = (_timed(context, lambda: work(slices + 1)) - _timed(context, lambda: work(1))) / slices

@@ -15,7 +15,7 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import Numerics
 from iphasenet.reporting.image_figures import draw_simulation
 from iphasenet.simulation.rendering import Image
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 
 _UNRECORDED = ("command", "cif", "output", "preview", "device", "memory", "debug")
 """Options that say where and how, not what."""
@@ -66,9 +66,9 @@ def run(options: argparse.Namespace) -> None:
         phonons=options.frozen_phonons,
         seed=options.seed,
     )
-    device = choose_device(options.device)
+    simulator = Simulator(microscope, numerics, image, options.parametrization, choose_device(options.device))
     with progress_bar("multislice", "waves") as progress:
-        data = simulate_specimen(specimen, microscope, numerics, image, options.parametrization, device, progress)
+        data = simulator.simulate(specimen, progress)
     recorded = {name: value for name, value in vars(options).items() if name not in _UNRECORDED and value is not None}
     data.attrs |= {"structure": options.cif.name, "strain_percent": cell.info["strain_percent"], **recorded}
     for name in ("rms_displacement", "aberrations"):

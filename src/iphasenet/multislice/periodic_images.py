@@ -5,7 +5,6 @@ columns of the scattering matrix, its intensity is periodic in the cell and band
 image is a few hundred coefficients, from which any rotation, offset, pixel and field of view are evaluated.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from iphasenet.base.devices import exact_float32
-from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
 from iphasenet.base.recorded_names import recorded_as
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
-from iphasenet.microscope.probe import probe_blocks, window_cells
-from iphasenet.multislice.detection import centred_coefficients, detector_weights, illuminations, image_grid, intensity
-from iphasenet.multislice.memory import MATRICES, waves_together
-from iphasenet.multislice.numerics import Numerics, cell_grid, check_band, exit_planes
-from iphasenet.multislice.propagation import transmission_functions
-from iphasenet.multislice.scattering_matrix import Crystal, columns
+from iphasenet.multislice.detection import centred_coefficients
+from iphasenet.multislice.multislice_pass import MultislicePass
+from iphasenet.multislice.numerics import Numerics
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
@@ -134,46 +129,24 @@ def simulate_images(
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
     """
-    a, b, _ = potential.lengths
-    if not np.isfinite([*lean, *rotations]).all():
-        raise InputError(f"lean {lean}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
-    grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
-    check_band(microscope, grid)
-    slicing = slicing or potential.slicing(numerics.slice_thickness_angstrom)
-    exits = exit_planes(depths, slicing)
-    cells = window_cells((a, b), numerics.window_angstrom)
-    pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
-    orders, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
-    blocks = probe_blocks((a, b), cells, microscope, potential.translations)
-    shape = (len(exits), len(rotations), len(microscope.channels), size[1], size[0])
-    reach = microscope.detector_reach + max(pixel)
-    # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
-    beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
-    memory, points, images = numerics.memory_mb, size[0] * size[1], shape[1] * shape[2]
-    waves = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, dtype, device)
-
-    potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
-    coefficients = transmission_functions(potential_slices, grid, microscope.interaction_constant)
-    crystal = Crystal(
-        grid, coefficients, slicing.distances.tolist(), microscope.wavelength, lean, potential.translations
-    )
-    matrices = MATRICES * 1e6 * memory
+    simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
+    detection, (orders, size) = simulation.detection, simulation.image_grid
+    shape = (len(simulation.exits), len(rotations), len(microscope.channels), size[1], size[0])
     total = torch.zeros(shape, dtype=torch.float64, device=device)
-    done, every = 0, sum(len(block.orders) for block in blocks)
+    done, every = 0, sum(len(block.orders) for block in simulation.blocks)
     with exact_float32(total.device):
-        for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
+        for block, beams, matrix in simulation.columns():
             # A small detector may see none of a block's beams.
-            if len(beam_orders):
-                weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations, matrix)
-                total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
+            if len(beams):
+                total += detection.intensity(matrix, block, beams)
             done += len(block.orders)
             if progress is not None:
                 progress(done, every)
 
-    reached = np.array([slicing.depth(total) for total in exits])
-    series = _series(total, orders, (a, b), microscope.source_size_angstrom)
+    reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
+    series = _series(total, orders, simulation.lengths, microscope.source_size_angstrom)
     precision = np.complex128 if dtype == torch.float64 else np.complex64
-    return PeriodicImages((a, b), reached, np.array(rotations, float), series.astype(precision))
+    return PeriodicImages(simulation.lengths, reached, np.array(rotations, float), series.astype(precision))
 
 
 def _series(

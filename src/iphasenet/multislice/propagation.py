@@ -160,7 +160,6 @@ def scatter(
     propagator: Sequence[Tensor],
     exit_slices: Sequence[int],
     beams: Tensor,
-    grid: CellGrid,
 ) -> Tensor:
     """
     Send plane waves through a slab and collect them at its exit planes.
@@ -179,15 +178,13 @@ def scatter(
         Numbers of slices after which the waves are collected.
     beams : (block, beam) integer tensor
         Points of the grid, y nx + x, of the outgoing beams that are kept.
-    grid : CellGrid
-        Grid of the cell.
 
     Returns
     -------
     (exit, wave, beam) complex tensor
         Columns of the scattering matrix: amplitudes of the plane waves kappa + G'.
     """
-    nx, ny = grid.gpts
+    ny, nx = transmission.shape[-2:]
     waves = transmission.new_zeros(len(incident), ny, nx)
     waves[torch.arange(len(waves), device=waves.device), incident[:, 1] % ny, incident[:, 0] % nx] = 1
     collected: list[Tensor] = []

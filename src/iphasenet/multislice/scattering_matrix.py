@@ -150,7 +150,6 @@ def matrix_columns(
         crystal.coefficients[: plan.slices],
         propagator,
         plan,
-        crystal.grid,
     )
     return inside[detected], matrix
 
@@ -173,7 +172,7 @@ def _by_transforms(
         found, first, count = np.unique(owner[start : start + waves], return_index=True, return_counts=True)
         owners = send(owner[start : start + waves] if len(found) > 1 else found, device)
         together = incident[start : start + waves]
-        passed = scatter(together, owners, crystal.transmission, propagator, exits, points, crystal.grid)
+        passed = scatter(together, owners, crystal.transmission, propagator, exits, points)
         for index, row, rows in zip(found, first, count, strict=True):
             parts[index].append(passed[:, row : row + rows, : len(beams[index])])
     for block, orders, part in zip(batch, beams, parts, strict=True):

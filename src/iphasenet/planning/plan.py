@@ -211,7 +211,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
         first, microscope = periodic[0], Microscope(**config["optics"])
         with _named(f"images of {name}"):
             tilt = estimate_tilt(potential, microscope, numerics, depths, first.lean, first.rotations_deg, device)
-    jobs, each = len({one.tilt_index // size for one in periodic}), 0.0 if tilt is None else tilt.seconds
+    jobs, each = len({one.index // size for one in periodic}), 0.0 if tilt is None else tilt.seconds
     return MaterialPlan(
         name,
         (potential.lengths[0], potential.lengths[1]),

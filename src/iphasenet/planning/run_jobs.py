@@ -55,6 +55,6 @@ def _single(rules: Iterable[str], is_there: bool) -> dict[str, Iterable[str]]:
 def _simulations(config: Mapping[str, Any], materials: Collection[str]) -> dict[str, Iterable[str]]:
     grid, size = Grid(**config["grid"]), config["jobs"]["tilts_per_job"]
     every = [(name, one) for name in materials for one in orientations(config["seed"], name, grid)]
-    batches = [f"{name}-batch{one.tilt_index // size}" for name, one in every if one.is_periodic]
-    slabs = [f"{name}-tilt{one.tilt_index}" for name, one in every if not one.is_periodic]
+    batches = [f"{name}-batch{one.index // size}" for name, one in every if one.is_periodic]
+    slabs = [f"{name}-tilt{one.index}" for name, one in every if not one.is_periodic]
     return {"simulate_images": tuple(dict.fromkeys(batches)), "simulate_slabs": slabs}

@@ -199,7 +199,7 @@ class Orientation:
 
     Attributes
     ----------
-    tilt_index : int
+    index : int
         Number of the tilt; with the material, the group that is never divided between splits.
     lean : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
@@ -213,7 +213,7 @@ class Orientation:
         Any alpha and beta, about the lab's axes after each rotation, in place of `lean` [degrees].
     """
 
-    tilt_index: int = field(metadata=recorded_as("index"))
+    index: int
     lean: tuple[float, float] = field(metadata=recorded_as("tilt"))
     rotations_deg: tuple[float, ...]
     split: Split
@@ -346,8 +346,8 @@ def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
                 key = picometres(thickness)
                 # All thicknesses of a slab come from one pass over one place.
                 place = key if orientation.is_periodic else picometres(grid.thickness_nm[0])
-                offset = generator(seed, material, "offset", orientation.tilt_index, rotation, place).random(2)
-                name = f"{material}-tilt{orientation.tilt_index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
+                offset = generator(seed, material, "offset", orientation.index, rotation, place).random(2)
+                name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"
                 result.append(
                     Sample(name, orientation, rotation, index, thickness, (float(offset[0]), float(offset[1])))
                 )

@@ -115,7 +115,7 @@ def fixed_noise(
     (dose, 4, y, x) float16 array
         Fractions of the beam current; half precision rounds by 0.05 % at most, below the noise of 1e6 e/Å² at 0.1 Å.
     """
-    key = (sample.orientation.tilt_index, sample.rotation_index, picometres(sample.thickness_nm))
+    key = (sample.orientation.index, sample.rotation_index, picometres(sample.thickness_nm))
     streams = [generator(seed, material, "noise", *key, round(dose * 1000)) for dose in noise.doses]
     pairs = zip(noise.doses, streams, strict=True)
     clean, sampling = torch.from_numpy(segments), image.sampling_angstrom

@@ -331,7 +331,7 @@ def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -
         "alpha": alpha,
         "beta": beta,
         "gamma": sample.gamma,
-        "tilt": sample.orientation.tilt_index,
+        "tilt": sample.orientation.index,
         "split": SPLITS.index(sample.orientation.split),
         "offset_x": offset[0],
         "offset_y": offset[1],

@@ -23,6 +23,9 @@ from iphasenet.simulation.tilts import crystal_lean
 
 Progress = Callable[[int, int], object]
 
+_Passed = tuple[PeriodicImages, ComplexArray, Field]
+"""Series of the images, Fourier coefficients of the slabs' projected potential, and how the crystal lies."""
+
 SMALL_TILT = 2.0
 """Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
 
@@ -98,22 +101,13 @@ class Specimen:
         return float(self.offset[0] * a), float(self.offset[1] * b), float(self.cell.positions[:, 2].min())
 
 
-def simulate_specimen(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str = "lobato",
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> xarray.Dataset:
+@dataclass(frozen=True)
+class Simulator:
     """
-    Simulate the images and the projected potential of a specimen at all thicknesses.
+    A microscope and the numerics by which it is simulated.
 
-    Parameters
+    Attributes
     ----------
-    specimen : Specimen
-        Crystal and orientation.
     microscope : Microscope
         Probe and detectors.
     numerics : Numerics
@@ -124,20 +118,99 @@ def simulate_specimen(
         Scattering factors.
     device : str
         Torch device.
-    progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
-
-    Returns
-    -------
-    xarray.Dataset
-        segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
-    count = len(specimen.thickness_nm) * (len(microscope.channels) + 1)
-    # Complex while they are rendered, then real.
-    check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
-    simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
-    images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
-    return simulation_dataset(images, slabs, microscope, field)
+
+    microscope: Microscope
+    numerics: Numerics
+    image: Image
+    parametrization: str = "lobato"
+    device: str = "cpu"
+
+    def simulate(self, specimen: Specimen, progress: Progress | None = None) -> xarray.Dataset:
+        """
+        Simulate the images and the projected potential of a specimen at all thicknesses.
+
+        Parameters
+        ----------
+        specimen : Specimen
+            Crystal and orientation.
+        progress : callable, optional
+            Called with the number of plane waves done so far and that of all.
+
+        Returns
+        -------
+        xarray.Dataset
+            segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
+        """
+        count, pixels = len(specimen.thickness_nm) * (len(self.microscope.channels) + 1), self.image.pixels
+        # Complex while they are rendered, then real.
+        check_memory(12 * count * pixels**2, f"{count} images of {pixels} x {pixels} pixels")
+        passed = self._cell if specimen.has_small_cell else self._slab
+        return simulation_dataset(*passed(specimen, progress), self.microscope)
+
+    def _potential(self, atoms: Atoms, rms_displacements: Mapping[str, float] | None = None) -> CrystalPotential:
+        """Potential up to the frequencies that multislice and images need."""
+        pixels = (self.numerics.sampling_angstrom, self.image.sampling_angstrom)
+        return sampled_potential(atoms, *pixels, self.parametrization, rms_displacements)
+
+    def _cell(self, specimen: Specimen, progress: Progress | None) -> _Passed:
+        """All kappas, and the crystal's own cell."""
+        potential = self._potential(specimen.cell, specimen.rms_displacements)
+        lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
+        images = simulate_images(
+            potential,
+            self.microscope,
+            self.numerics,
+            specimen.depths,
+            lean,
+            [specimen.rotation_deg],
+            self.device,
+            progress=progress,
+        )
+        slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
+        field = Field(self.image, specimen.rotation_deg, specimen.point[:2])
+        return images, _projected(potential, slicing, images, lean), field
+
+    def _slab(self, specimen: Specimen, progress: Progress | None) -> _Passed:
+        """One kappa, and the slab as the cell; the mean over thermal configurations."""
+        # A slab's atoms lie at all heights.
+        dz = max(SLAB_SLICE, self.numerics.slice_thickness_angstrom)
+        numerics = replace(self.numerics, slice_thickness_angstrom=dz)
+        slab, side, rise = self._cut(specimen, dz)
+        damping = None if specimen.phonons else specimen.rms_displacements
+        # Displaced atoms stay in their slices: all snapshots end at the same depths.
+        slicing = self._potential(slab).slicing(dz)
+        above = 0.0 if specimen.shape.wedge is None else rise + dz / 2 - slicing.origin
+        depths = [depth + above for depth in specimen.depths]
+        series, projected = [], []
+        for atoms, advance in _snapshots(slab, specimen, progress):
+            potential = self._potential(atoms, damping)
+            images = simulate_images(
+                potential,
+                self.microscope,
+                numerics,
+                depths,
+                device=self.device,
+                progress=advance,
+                slicing=slicing,
+            )
+            series.append(images)
+            projected.append(_projected(potential, slicing, images))
+        coefficients = np.mean([images.coefficients for images in series], axis=0)
+        mean = replace(series[0], depths=series[0].depths - above, coefficients=coefficients)
+        return mean, np.mean(projected, axis=0), Field(self.image, 0.0, (side / 2, side / 2))
+
+    def _cut(self, specimen: Specimen, dz: float) -> tuple[Atoms, float, float]:
+        """Slab of whole slices of a specimen, its side, and the rise of an inclined surface above its middle [Å]."""
+        field_of_view, wedge = self.image.pixels * self.image.sampling_angstrom, specimen.shape.wedge
+        deepest, window = specimen.depths[-1], self.numerics.window_angstrom
+        side = slab_side(field_of_view, deepest, self.microscope.semiangle_mrad, window)
+        # An inclined surface rises above the image's centre.
+        rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
+        lead, depth = rise + dz / 2, max(1, round((deepest + rise) / dz)) * dz
+        angles = (*specimen.tilt_deg, specimen.rotation_deg)
+        slab = cut_slab(specimen.cell, angles, depth, (side, side), specimen.point, lead)
+        return shape_slab(slab, specimen.shape, field_of_view, lead), side, rise
 
 
 def _projected(
@@ -146,74 +219,6 @@ def _projected(
     """Projected potential (thickness, ...) of what the waves of `images` passed."""
     totals = [slicing.nearest(depth) for depth in images.depths]
     return np.stack([potential.projected(slicing, total, lean) for total in totals])
-
-
-def _simulate_cell(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str,
-    device: str,
-    progress: Progress | None,
-) -> tuple[PeriodicImages, ComplexArray, Field]:
-    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
-    potential = sampled_potential(specimen.cell, *pixels, parametrization, specimen.rms_displacements)
-    lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
-    images = simulate_images(
-        potential, microscope, numerics, specimen.depths, lean, [specimen.rotation_deg], device, progress=progress
-    )
-    field = Field(image, specimen.rotation_deg, specimen.point[:2])
-    slicing = potential.slicing(numerics.slice_thickness_angstrom)
-    return images, _projected(potential, slicing, images, lean), field
-
-
-def _simulate_slab(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str,
-    device: str,
-    progress: Progress | None,
-) -> tuple[PeriodicImages, ComplexArray, Field]:
-    """One kappa, and the slab as the cell; the mean over thermal configurations."""
-    side = slab_side(
-        image.pixels * image.sampling_angstrom,
-        specimen.depths[-1],
-        microscope.semiangle_mrad,
-        numerics.window_angstrom,
-    )
-    # A slab's atoms lie at all heights.
-    numerics = replace(numerics, slice_thickness_angstrom=max(SLAB_SLICE, numerics.slice_thickness_angstrom))
-    dz = numerics.slice_thickness_angstrom
-    wedge = specimen.shape.wedge
-    # An inclined surface rises above the image's centre.
-    rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
-    lead = rise + dz / 2
-    depth = max(1, round((specimen.depths[-1] + rise) / dz)) * dz
-    angles = (*specimen.tilt_deg, specimen.rotation_deg)
-    slab = cut_slab(specimen.cell, angles, depth, (side, side), specimen.point, lead)
-    slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
-    damping = None if specimen.phonons else specimen.rms_displacements
-    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
-    # Displaced atoms stay in their slices: all snapshots end at the same depths.
-    slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
-    above = 0.0 if wedge is None else lead - slicing.origin
-    depths = [depth + above for depth in specimen.depths]
-    series, projected = [], []
-    for atoms, advance in _snapshots(slab, specimen, progress):
-        potential = sampled_potential(atoms, *pixels, parametrization, damping)
-        series.append(
-            simulate_images(potential, microscope, numerics, depths, device=device, progress=advance, slicing=slicing)
-        )
-        projected.append(_projected(potential, slicing, series[-1]))
-    mean = replace(
-        series[0],
-        depths=series[0].depths - above,
-        coefficients=np.mean([images.coefficients for images in series], axis=0),
-    )
-    return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
 
 
 def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
@@ -232,7 +237,7 @@ def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> It
 
 
 def simulation_dataset(
-    images: PeriodicImages, slabs: ComplexArray, microscope: Microscope, field: Field
+    images: PeriodicImages, slabs: ComplexArray, field: Field, microscope: Microscope
 ) -> xarray.Dataset:
     """
     Render all thicknesses of one simulation.
@@ -243,10 +248,10 @@ def simulation_dataset(
         Series at one rotation.
     slabs : (thickness, 2 my + 1, 2 mx + 1) complex array
         Fourier coefficients of the slabs' projected potential [V Å].
-    microscope : Microscope
-        Names of the channels; annular dark field, where there is one, becomes an array of its own.
     field : Field
         Image and how the crystal lies under it.
+    microscope : Microscope
+        Names of the channels; annular dark field, where there is one, becomes an array of its own.
 
     Returns
     -------

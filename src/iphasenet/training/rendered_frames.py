@@ -72,7 +72,7 @@ class SimulatedMaterial:
     @cached_property
     def tilts(self) -> dict[int, tuple[float, float]]:
         """Tilts of the planned samples, by their numbers."""
-        return {sample.orientation.tilt_index: sample.orientation.lean for sample in self.planned}
+        return {sample.orientation.index: sample.orientation.lean for sample in self.planned}
 
 
 def load_simulated(
@@ -107,7 +107,7 @@ def load_simulated(
         series = [images for path in ordered for images in load_images(path)]
         every = samples(configuration["seed"], material, grid)
         planned = [sample for sample in every if sample.orientation.is_periodic]
-        rotations = {sample.orientation.tilt_index: sample.orientation.rotations_deg for sample in planned}
+        rotations = {sample.orientation.index: sample.orientation.rotations_deg for sample in planned}
         tilts = sorted(rotations)
         if len(potential) != 1 or len(series) != len(tilts):
             raise InputError(
@@ -233,7 +233,7 @@ class RenderedFrames:
         fields = [Field(self.image, s.gamma, (view.place[0] * a, view.place[1] * b)) for view, s in views]
         segments, potential = self.series[material]
         rows = self.rows[material]
-        chosen = [(rows[s.orientation.tilt_index], s.thickness_index, view.rotation_index) for view, s in views]
+        chosen = [(rows[s.orientation.index], s.thickness_index, view.rotation_index) for view, s in views]
         tilt, thickness, rotation = send(np.array(chosen).T, segments.terms.device)
         shown = (segments[tilt, thickness, rotation], potential[tilt, thickness])
         images, truths = (series.to(self.device).on_fields(fields) for series in shown)

@@ -64,7 +64,7 @@ def describe_seen(
     for split, parts in (("train", train), ("validation", validation)):
         for data in parts:
             entry = found.setdefault(data.material, {_STRUCTURE: data.structure} if data.structure else {})
-            tilts = {sample.orientation.tilt_index: sample for sample in rendered.get(data.material, ())}
+            tilts = {sample.orientation.index: sample for sample in rendered.get(data.material, ())}
             turned = [
                 replace(sample, rotation_index=number)
                 for sample in tilts.values()

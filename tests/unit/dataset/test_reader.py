@@ -39,7 +39,7 @@ def rendered(planned: list[Sample]) -> Iterator[Rendered]:
             "alpha": 0.1,
             "beta": 0.2,
             "gamma": sample.gamma,
-            "tilt": sample.orientation.tilt_index,
+            "tilt": sample.orientation.index,
             "split": SPLITS.index(sample.orientation.split),
             "offset_x": 0.0,
             "offset_y": 0.0,

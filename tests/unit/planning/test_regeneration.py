@@ -35,7 +35,7 @@ CONFIGURATION = {
 
 def test_a_slab_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     """The tilt as the workflow's job has it, through its file, and one sample of it alone."""
-    planned = [s for s in samples(3, "KNbO3", Grid(**CONFIGURATION["grid"])) if s.orientation.tilt_index == 1]
+    planned = [s for s in samples(3, "KNbO3", Grid(**CONFIGURATION["grid"])) if s.orientation.index == 1]
     numerics = Numerics(**CONFIGURATION["simulation"]["multislice"])
     cell = orthogonal_cell(read_structure(ROOT / "resources/structures/KNbO3.cif"), (0, 0, 1))
     image = Image(**CONFIGURATION["image"])

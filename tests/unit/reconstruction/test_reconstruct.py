@@ -21,7 +21,13 @@ from iphasenet.network.weights import save_weights
 from iphasenet.reconstruction import reconstruct as reconstruct_module
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.preparation import quarter_turned
-from iphasenet.reconstruction.reconstruct import Reconstruction, load_trained, reconstruct, shipped_weights
+from iphasenet.reconstruction.reconstruct import (
+    Choices,
+    Reconstruction,
+    load_trained,
+    reconstruct,
+    shipped_weights,
+)
 from iphasenet.reconstruction.thickness_scan import describe_scan, draw_scan, parse_thicknesses
 from tests.unit.microscope_files.segmented_images import fractions
 from tests.unit.reconstruction.test_preparation import RANGES
@@ -114,7 +120,7 @@ def test_what_was_predicted_is_not_predicted_again(
         return predict(network, segments, metadata, *rest)
 
     monkeypatch.setattr(reconstruct_module, "predict_large", counted)
-    reconstruct(recorded(beam_intensity=1.0, order=(2, 0, 3, 1)), load_trained(weights), turns)
+    reconstruct(recorded(beam_intensity=1.0, order=(2, 0, 3, 1)), load_trained(weights), Choices(turns))
     assert len(told) == runs
 
 
@@ -315,5 +321,5 @@ def test_weights_are_asked_for_where_the_repository_is_not(monkeypatch: pytest.M
 
 
 def test_a_detector_without_the_discs_edge_has_no_scale_of_the_idpc(weights: Path) -> None:
-    made = reconstruct(recorded(detector_inner_mrad=25.0), load_trained(weights), turns=1)
+    made = reconstruct(recorded(detector_inner_mrad=25.0), load_trained(weights), Choices(turns=1))
     assert any(line.startswith("idpc:") for line in made.attributes["warnings"])

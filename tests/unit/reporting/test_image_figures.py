@@ -30,7 +30,7 @@ def rendered(planned: list[Sample], rng: np.random.Generator) -> Iterator[Render
             "thickness_nm": sample.thickness_nm,
             "slab_thickness": 10 * sample.thickness_nm,
             "gamma": sample.gamma,
-            "tilt": sample.orientation.tilt_index,
+            "tilt": sample.orientation.index,
             "split": SPLITS.index(sample.orientation.split),
         }
         image = rng.random((5, PIXELS, PIXELS), dtype=np.float32)

@@ -35,7 +35,7 @@ def test_materials_and_seeds_differ() -> None:
 def test_a_tilt_lies_in_one_split() -> None:
     split_of: dict[int, set[str]] = {}
     for sample in samples(1, "GaN", GRID):
-        split_of.setdefault(sample.orientation.tilt_index, set()).add(sample.orientation.split)
+        split_of.setdefault(sample.orientation.index, set()).add(sample.orientation.split)
     assert all(len(splits) == 1 for splits in split_of.values())
     counts = [split for splits in split_of.values() for split in splits]
     assert {name: counts.count(name) for name in set(counts)} == {"train": 13, "validation": 3, "test": 4}

@@ -48,7 +48,7 @@ def simulated() -> SimulatedMaterial:
         return PeriodicImages((4.0, 5.0), np.array([20.0, 40.0]), np.array([12.0]), rng.random((2, 1, 4, 3, 3)) + 0j)
 
     potential = CrystalPotential((4.0, 5.0, 3.0), rng.random((2, 3)), np.array([0, 1]), rng.random((2, 3, 3)))
-    tilts = {sample.orientation.tilt_index for sample in planned}
+    tilts = {sample.orientation.index for sample in planned}
     return SimulatedMaterial("GaN", planned, {tilt: images() for tilt in sorted(tilts)}, potential, 0.3)
 
 

@@ -26,7 +26,7 @@ def split_of(grid: Grid, split: Split, material: str = "KNbO3", seed: int = 7) -
     rows = [sample for sample in samples(seed, material, grid) if sample.orientation.split == split]
     known: dict[str, Any] = {"thickness_nm": [sample.thickness_nm for sample in rows]}
     known |= dict(zip(("alpha", "beta"), zip(*(lab_angles(sample) for sample in rows), strict=True), strict=True))
-    known |= {"gamma": [sample.gamma for sample in rows], "tilt": [sample.orientation.tilt_index for sample in rows]}
+    known |= {"gamma": [sample.gamma for sample in rows], "tilt": [sample.orientation.index for sample in rows]}
     coordinates = {name: np.array(values) for name, values in known.items()}
     return MaterialData(material, NONE, NONE[:, 0], NONE[:, None], np.array([1e5]), 0.2, coordinates)
 
