@@ -1,10 +1,12 @@
 """Names under which finished work is known: they stay as they are whatever fields are called."""
 
+from pathlib import Path
+
 import numpy as np
 
 from iphasenet.base.recorded_names import recorded_text
 from iphasenet.crystal.slab_shape import Shape
-from iphasenet.multislice.periodic_images import PeriodicImages
+from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images
 from iphasenet.simulation.grid import Orientation, Sample
 from iphasenet.training.trained_on import _checksum
 
@@ -25,6 +27,17 @@ def test_snakemake_sees_a_samples_text_as_it_was() -> None:
         "rotations_deg=(12.5, 90.0), split='test', shape=Shape(edge=(30.0, 0.25), wedge=None), angles=(100.0, 200.0)), "
         "rotation_index=0, thickness_index=1, thickness_nm=2.0, offset=(0.5, 0.25))"
     )
+
+
+def test_simulations_of_before_are_read(tmp_path: Path) -> None:
+    """Arrays of the file are called as they were."""
+    series = np.arange(9.0).reshape(1, 1, 1, 1, 3, 3) + 0j
+    np.savez(tmp_path / "old.npz", lengths=(3.0, 5.0), thicknesses=[20.0], rotations=[[12.5]], coefficients=series)
+    (old,) = load_images(tmp_path / "old.npz")
+    assert (old.lengths, old.depths.tolist(), old.rotations.tolist()) == ((3.0, 5.0), [20.0], [12.5])
+    save_images(tmp_path / "new.npz", [old])
+    with np.load(tmp_path / "new.npz") as new:
+        assert list(new) == ["lengths", "thicknesses", "rotations", "coefficients"]
 
 
 def test_a_trainings_checkpoints_are_found_under_the_name_that_they_had() -> None:
