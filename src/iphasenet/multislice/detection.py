@@ -70,9 +70,10 @@ class Detection:
     def illuminations(self, block: Block) -> list[Illumination]:
         """List the probes of the incoherent sum: one a focus, and one a rotation where aberrations have a direction."""
         (kx, ky), microscope = (block.kappa + block.orders / self.lengths).T, self.microscope
-        groups = [(rotation, slice(index, index + 1)) for index, rotation in enumerate(self.rotations)]
         # A round probe looks the same from every rotation.
-        groups = [(0.0, slice(None))] if microscope.is_round else groups
+        groups: list[tuple[float, slice]] = [(0.0, slice(None))]
+        if not microscope.is_round:
+            groups = [(rotation, slice(index, index + 1)) for index, rotation in enumerate(self.rotations)]
         return [
             Illumination(block.amplitudes * microscope.aberration_phase(kx, ky, rotation, focus), share, group)
             for focus, share in microscope.foci()
