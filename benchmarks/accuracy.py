@@ -55,9 +55,9 @@ LEANING_SLICES = 0.15
 class EqualSlices(CrystalPotential):
     """A potential cut into equal slices wherever its layers lie, as abTEM cuts it."""
 
-    def slicing(self, thickness: float) -> Slicing:
-        """Slices of at most `thickness` [Å]."""
-        count = max(1, int(np.ceil(self.lengths[2] / thickness - 1e-9)))
+    def slicing(self, slice_thickness: float) -> Slicing:
+        """Slices of at most `slice_thickness` [Å]."""
+        count = max(1, int(np.ceil(self.lengths[2] / slice_thickness - 1e-9)))
         height = self.lengths[2] / count
         owner = np.floor((self.positions[:, 2] + 1e-3) / height).astype(int) % count
         return Slicing(np.full(count, height), owner, 0.0)
@@ -73,7 +73,7 @@ class AbtemProjection(EqualSlices):
     def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> np.ndarray:
         """Project slice by slice (slice, y, x) [V Å]."""
         potential = abtem.Potential(
-            self.atoms, gpts=gpts, slice_thickness=tuple(slicing.thicknesses.tolist()), projection=self.projection
+            self.atoms, gpts=gpts, slice_thickness=tuple(slicing.distances.tolist()), projection=self.projection
         )
         return np.asarray(potential.build().compute().array).transpose(0, 2, 1)
 
@@ -136,20 +136,20 @@ def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
     window = SMALL_WINDOW
     images = simulate(potential, sampling, slices, window)
     untilted = simulate_images(
-        potential, MICROSCOPE, Numerics(sampling, slices, window), images.thicknesses.tolist(), (0.0, 0.0)
+        potential, MICROSCOPE, Numerics(sampling, slices, window), images.depths.tolist(), (0.0, 0.0)
     )
     cells = window_cells(lengths[:2], window)
     side = (cells[0] * lengths[0], cells[1] * lengths[1])
     # No column on the box's sides: foreshortened, it would stand on both. The lead reaches no layer of another cell:
     # PVSK has one 0.29 Å above the first.
     point = (0.237 * lengths[0], 0.171 * lengths[1], potential.slicing(slices).origin)
-    slab = cut_slab(cell, (*lab_tilt(TILT, 0.0), 0.0), images.thicknesses[-1] + 1.5, side, point, lead=LEANING_SLICES)
+    slab = cut_slab(cell, (*lab_tilt(TILT, 0.0), 0.0), images.depths[-1] + 1.5, side, point, lead=LEANING_SLICES)
     grid = cell_grid(lengths[:2], sampling, potential.translations)
     # The same band limit, which the cell's coarser pixel sets.
     coarsest = max(length / points for length, points in zip(grid.lengths, grid.gpts, strict=True))
     rotated = potential_of(slab, coarsest)
     numerics = Numerics(coarsest, LEANING_SLICES, min(side), 12000)
-    reference = simulate_images(rotated, MICROSCOPE, numerics, images.thicknesses.tolist())
+    reference = simulate_images(rotated, MICROSCOPE, numerics, images.depths.tolist())
     pixels = Image(48, min(side) / 48)
     truth = render(reference.coefficients[:, 0], reference.lengths, Field(pixels, offset=(side[0] / 2, side[1] / 2)))
     contrast = np.sqrt(((truth - truth.mean(axis=(2, 3), keepdims=True)) ** 2).mean(axis=(1, 2, 3)))

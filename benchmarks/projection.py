@@ -28,8 +28,8 @@ def main() -> None:
         for sample in samples(5, material, GRID):
             total = slicing.nearest(10 * sample.thickness_nm)
             field = Field(IMAGE, sample.gamma, (sample.offset[0] * lengths[0], sample.offset[1] * lengths[1]))
-            tilts = (sample.orientation.tilt, (0.0, 0.0))
-            truth, columns = (render(potential.projected(slicing, total, tilt), lengths, field) for tilt in tilts)
+            leans = (sample.orientation.lean, (0.0, 0.0))
+            truth, columns = (render(potential.projected(slicing, total, lean), lengths, field) for lean in leans)
             metadata = torch.tensor([[sample.thickness_nm, *lab_angles(sample), sample.gamma]])
             shift = column_shift(metadata)
             projected = project_columns(torch.from_numpy(columns)[None], shift, IMAGE.sampling_angstrom)

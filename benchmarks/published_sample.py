@@ -54,7 +54,7 @@ def supercell(potential: CrystalPotential, slices: int) -> abtem.PotentialArray:
     array = np.tile(cell[order], (1, cells[1], cells[0])).transpose(0, 2, 1)
     extent = (cells[0] * lengths[0], cells[1] * lengths[1])
     return abtem.PotentialArray(
-        np.ascontiguousarray(array, np.float32), slice_thickness=slicing.thicknesses[order].tolist(), extent=extent
+        np.ascontiguousarray(array, np.float32), slice_thickness=slicing.distances[order].tolist(), extent=extent
     )
 
 

@@ -41,7 +41,7 @@ def make(folder: Path, count: int) -> Path:
     for orientation in {s.orientation.index: s.orientation for s in planned}.values():
         thicknesses = [10 * t for t in grid.thickness_nm]
         images[orientation.index] = simulate_images(
-            potential, MICROSCOPE, numerics, thicknesses, orientation.tilt, orientation.rotations_deg
+            potential, MICROSCOPE, numerics, thicknesses, orientation.lean, orientation.rotations_deg
         )
     slicing = potential.slicing(numerics.slice_thickness_angstrom)
     started = time.perf_counter()

@@ -152,7 +152,7 @@ def _write_half(path: Path, images: Mapping[int, PeriodicImages]) -> None:
         np.savez(
             stream,
             lengths=first.lengths,
-            thicknesses=first.thicknesses,
+            thicknesses=first.depths,
             tilts=np.array(list(images)),
             rotations=np.stack([one.rotations for one in images.values()]),
             shape=np.array([rows, columns]),

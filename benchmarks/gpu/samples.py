@@ -73,7 +73,7 @@ def planned_split(packed: Packed, split: Split, sampling: float) -> list[Materia
     none, found = np.zeros((0, 4, 1, 1), np.float32), []
     for material in packed.materials:
         known = [
-            sample_metadata(sample, float(images.thicknesses[sample.thickness_index]), (0.0, 0.0))
+            sample_metadata(sample, float(images.depths[sample.thickness_index]), (0.0, 0.0))
             for sample in _split(packed, material, split)
             for images in (material.images[sample.orientation.index],)
         ]

@@ -79,7 +79,7 @@ def on_the_spot(config: Mapping[str, Any], folder: Path) -> Packed:
         potential, images = _potential(config, name, numerics), dict[int, PeriodicImages]()
         for orientation in orientations(config["seed"], name, grid):
             images[orientation.index] = simulate_images(
-                potential, microscope, numerics, thicknesses, orientation.tilt, orientation.rotations_deg
+                potential, microscope, numerics, thicknesses, orientation.lean, orientation.rotations_deg
             )
             print(f"{name}: {len(images)} of {grid.tilts} tilts", flush=True)
         series[name] = images

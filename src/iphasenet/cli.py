@@ -11,6 +11,7 @@ from iphasenet import __version__
 from iphasenet.base.error_lines import one_line
 from iphasenet.base.errors import InputError
 from iphasenet.base.running_library import OWN, check_own
+from iphasenet.commands.options.reconstruct import refuse_three_angles
 
 COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
 """Each is a module of `iphasenet.commands`, and one of `iphasenet.commands.options`."""
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Of which argparse makes an empty list.
         if any(text.endswith("=--") for text in given):
             parser.error("found an option with the value '--'")
+        if given[:1] == ["reconstruct"]:
+            refuse_three_angles(given)
         options = parser.parse_args(given)
         # Only the command that is asked for loads its libraries, which takes seconds.
         import_module(f"iphasenet.commands.{options.command}").run(options)

@@ -27,7 +27,7 @@ def images(planned: Sample, device: str) -> PeriodicImages:
     """Simulate the images of a sample's tilt."""
     orientation, thicknesses = planned.orientation, [10 * thickness for thickness in GRID.thickness_nm]
     return simulate_images(
-        potential(), MICROSCOPE, NUMERICS, thicknesses, orientation.tilt, orientation.rotations_deg, device
+        potential(), MICROSCOPE, NUMERICS, thicknesses, orientation.lean, orientation.rotations_deg, device
     )
 
 

@@ -88,6 +88,6 @@ def supercell_slices(
     order = np.arange(total_slices) % slicing.count
     return (
         np.tile(cell[order], (1, cells[1], cells[0])),
-        slicing.thicknesses[order].tolist(),
+        slicing.distances[order].tolist(),
         (cells[0] * lengths[0], cells[1] * lengths[1]),
     )

@@ -33,11 +33,13 @@ def columns_of_atoms() -> CrystalPotential:
     return sampled_potential(atoms, SAMPLING, 2 * SAMPLING, "lobato", {"C": 0.1})
 
 
-def crystal(potential: CrystalPotential, vectors: list[list[float]]) -> ColumnCrystal:
+def crystal(
+    potential: CrystalPotential, vectors: list[list[float]], depth: float, lean: tuple[float, float]
+) -> ColumnCrystal:
     """What a perfect network would hold of it."""
     slicing = potential.slicing(PERIOD)
     mean = render(potential.projected(slicing, slicing.count), potential.lengths[:2], Field(IMAGE)) / PERIOD
-    return ColumnCrystal(Lattice(np.array(vectors)), mean, SAMPLING)
+    return ColumnCrystal(Lattice(np.array(vectors)), mean, SAMPLING, depth, lean)
 
 
 def multislice(potential: CrystalPotential, thickness: float, lean: tuple[float, float]) -> PeriodicImages:
@@ -54,8 +56,8 @@ def compared(
     steps = np.array([(x, y) for y in range(0, 50, 7) for x in range(0, 40, 7)])
     positions = (128 + steps - (IMAGE.pixels - 1) / 2) * SAMPLING
     expected = seen[:, 128 + steps[:, 1], 128 + steps[:, 0]]
-    held = crystal(potential, vectors)
-    made = segment_signals(held, MICROSCOPE, thickness, lean, positions, 15, phase_object, ACCURATE)
+    held = crystal(potential, vectors, thickness, lean)
+    made = segment_signals(held, MICROSCOPE, positions, 15, phase_object, ACCURATE)
     return float((made - expected).std() / expected.std())
 
 
@@ -71,10 +73,10 @@ def test_any_vectors_of_the_lattice_will_do() -> None:
 
 def test_the_lean_counts() -> None:
     potential = columns_of_atoms()
-    made = crystal(potential, [[4.0, 0.0], [0.0, 5.2]])
     positions = np.array([[0.0, 0.0], [1.0, 0.5], [2.0, 2.0]])
     straight, right, wrong = (
-        segment_signals(made, MICROSCOPE, 300.0, lean, positions) for lean in ((0.0, 0.0), LEAN, (-LEAN[0], -LEAN[1]))
+        segment_signals(crystal(potential, [[4.0, 0.0], [0.0, 5.2]], 300.0, lean), MICROSCOPE, positions)
+        for lean in ((0.0, 0.0), LEAN, (-LEAN[0], -LEAN[1]))
     )
     assert np.abs(right - wrong).max() > 0.1 * straight.std()
 
@@ -96,4 +98,4 @@ def test_fourier_sums_are_the_coefficients_of_a_periodic_image() -> None:
 
 def test_a_cell_that_would_take_too_long_is_refused() -> None:
     with pytest.raises(InputError, match=f"{LARGEST_CELL:g}"):
-        ColumnCrystal(Lattice(np.array([[11.0, 0.0], [0.0, 10.0]])), np.ones((8, 8), np.float32), 0.2)
+        ColumnCrystal(Lattice(np.array([[11.0, 0.0], [0.0, 10.0]])), np.ones((8, 8), np.float32), 0.2, 100.0)

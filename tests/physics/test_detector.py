@@ -61,7 +61,7 @@ def test_the_number_of_waves_carried_together_changes_nothing(monkeypatch: pytes
         monkeypatch.setattr("iphasenet.multislice.memory._CACHED_WAVES", waves)
         images.append(
             simulate_images(
-                potential, MICROSCOPE, NUMERICS, [20.0, 40.0], tilt=(0.004, 0.002), dtype=torch.float64
+                potential, MICROSCOPE, NUMERICS, [20.0, 40.0], lean=(0.004, 0.002), dtype=torch.float64
             ).coefficients
         )
     np.testing.assert_allclose(images[0], images[1], atol=1e-13)
@@ -72,7 +72,7 @@ def test_a_simulation_beyond_its_memory_is_refused_with_the_number() -> None:
         simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, Numerics(0.05, 0.3, 30, 1), [40.0])
 
 
-@pytest.mark.parametrize("undefined", [{"tilt": (np.nan, 0.0)}, {"rotations": [np.inf]}])
+@pytest.mark.parametrize("undefined", [{"lean": (np.nan, 0.0)}, {"rotations": [np.inf]}])
 def test_undefined_angles_are_refused(undefined: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="undefined angle"):
         simulate_images(potential_of(cell_of("KNbO3"), 0.12), MICROSCOPE, NUMERICS, [40.0], **undefined)
@@ -121,7 +121,7 @@ def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
     sample = Sample("x", orientation, 0, 1, 4.0, (0.3, 0.6))
     numerics = Numerics(0.2, 0.3, 8)
     soft = Microscope(energy_kev=200, semiangle_mrad=10, detector_inner_mrad=5, detector_outer_mrad=30)
-    series = simulate_images(potential, soft, numerics, [20.0, 40.0], orientation.tilt, orientation.rotations_deg)
+    series = simulate_images(potential, soft, numerics, [20.0, 40.0], orientation.lean, orientation.rotations_deg)
     image = Image(32, 0.3)
     rendered = render_sample(sample, series, potential, potential.slicing(0.3), image)
 

@@ -45,7 +45,7 @@ def test_equals_abtem_probe_scan(
     images = simulate_images(potential, MICROSCOPE, NUMERICS, [100.0, 400.0], dtype=dtype)
     positions = np.random.default_rng(7).uniform(0, 14, (8, 2))
     slicing = potential.slicing(NUMERICS.slice_thickness_angstrom)
-    for index, thickness in enumerate(images.thicknesses):
+    for index, thickness in enumerate(images.depths):
         slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(thickness))
         reference = abtem_segments(slices, dz, extent, positions)
         difference = np.abs(evaluate(images, positions)[index] - reference).max()
@@ -65,7 +65,7 @@ def test_rotation_equals_abtem_on_the_rotated_scan_and_detector() -> None:
     angle = np.deg2rad(gamma)
     scan = np.stack([np.cos(angle) * x + np.sin(angle) * y + 5, -np.sin(angle) * x + np.cos(angle) * y + 6], axis=1)
     slicing = potential.slicing(NUMERICS.slice_thickness_angstrom)
-    slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(images.thicknesses[0]))
+    slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(images.depths[0]))
     reference = abtem_segments(slices, dz, extent, scan, gamma)
     # Rendering is float32 and leaves out the corner of the band beyond the pixel's Nyquist square.
     np.testing.assert_allclose(rendered.reshape(4, -1).T, reference, atol=1e-4 * reference.mean())
@@ -82,7 +82,7 @@ def test_aberrations_equal_abtems(gamma: float) -> None:
     images = simulate_images(potential, microscope, NUMERICS, [60.0], rotations=[gamma], dtype=torch.float64)
     positions = np.random.default_rng(2).uniform(0, 14, (6, 2))
     slicing = potential.slicing(NUMERICS.slice_thickness_angstrom)
-    slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(images.thicknesses[0]))
+    slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(images.depths[0]))
     # Seen from the crystal, lab directions turn back by gamma.
     turned = {name: np.deg2rad(angle - gamma) for name, angle in angles.items()}
     reference = abtem_segments(slices, dz, extent, positions, gamma, **polar, **turned)
@@ -128,7 +128,7 @@ def test_lateral_translations_divide_the_work_and_change_nothing(material: str) 
     assert cell_grid(potential.lengths[:2], 0.12, ()) == grid
     whole = replace(potential, translations=())
     first, second = (
-        simulate_images(p, MICROSCOPE, numerics, [30.0], tilt=(0.005, -0.002), dtype=torch.float64).coefficients
+        simulate_images(p, MICROSCOPE, numerics, [30.0], lean=(0.005, -0.002), dtype=torch.float64).coefficients
         for p in (potential, whole)
     )
     np.testing.assert_allclose(first, second, atol=1e-12)
@@ -138,11 +138,11 @@ def test_matrix_powers_equal_fourier_transforms(monkeypatch: pytest.MonkeyPatch)
     """Exit planes inside a cell and on its end, through powers of the transfer matrix and slice by slice."""
     potential = potential_of(cell_of("GaN"), 0.12)
     slicing = potential.slicing(0.3)
-    thicknesses = [slicing.depth(total) for total in (2, 4, 23, 60)]
+    depths = [slicing.depth(total) for total in (2, 4, 23, 60)]
     numerics, found = Numerics(0.12, 0.3, 9), []
     for cost in (0.0, 1e9):
         monkeypatch.setattr("iphasenet.multislice.transfer_matrix._FFT_COST", cost)
-        images = simulate_images(potential, MICROSCOPE, numerics, thicknesses, tilt=(0.004, 0.002), dtype=torch.float64)
+        images = simulate_images(potential, MICROSCOPE, numerics, depths, lean=(0.004, 0.002), dtype=torch.float64)
         found.append(images.coefficients)
     np.testing.assert_allclose(found[0], found[1], atol=1e-12)
     assert best_passage([2, 4, 23, 60], 4, 200, 20, CellGrid((3.0, 5.0), (30, 50))).products < 60
@@ -165,7 +165,7 @@ def test_tilt_equals_a_rotated_slab(angles: tuple[float, float], thickness: floa
     potential = potential_of(atoms, numerics.sampling_angstrom)
     alpha, beta = np.deg2rad(angles)
     tilt = (np.tan(beta), -np.tan(alpha) / np.cos(beta))
-    images = simulate_images(potential, MICROSCOPE, numerics, [thickness], tilt=tilt, dtype=torch.float64)
+    images = simulate_images(potential, MICROSCOPE, numerics, [thickness], lean=tilt, dtype=torch.float64)
     # KNbO3's layers lie half a cell apart.
     dz = potential.lengths[2] / 2
     slices, extent = rotated_slices(atoms, alpha, beta, numerics, dz, round(thickness / dz))

@@ -17,10 +17,10 @@ from iphasenet.reconstruction.reconstruct import Trained, load_trained
 from iphasenet.reconstruction.thickness_scan import scan_thickness
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 from tests.physics.conftest import cell_of
 
-TURN, THICKNESS, ROTATION = 30.0, 20.0, (0.25, -0.15, 77.0)
+TURN, THICKNESS, TILT, ROTATION = 30.0, 20.0, (0.25, -0.15), 77.0
 
 IN_PLACE: Order = (2, 3, 1, 0)
 """Sectors of a detector turned by less than a quarter, counted from +x towards +y, that lie where our segments do."""
@@ -34,10 +34,11 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def recorded() -> SegmentedImage:
     """MoS2 at 1e5 e/Å², recorded with a detector that is turned in the image by 30°."""
-    alpha, beta, gamma = ROTATION
-    specimen = Specimen(cell_of("MoS2"), (10 * THICKNESS,), (alpha, beta), gamma, (0.2, 0.7))
+    specimen = Specimen(
+        cell_of("MoS2"), thickness_nm=(THICKNESS,), tilt_deg=TILT, rotation_deg=ROTATION, offset=(0.2, 0.7)
+    )
     microscope = Microscope(200, 20, 10, 50, detector_rotation_deg=TURN)
-    data = simulate_specimen(specimen, microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2))
+    data = Simulator(microscope, Numerics(0.12, 0.3, 16), Image(192, 0.2)).simulate(specimen)
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
     segments = record(torch.from_numpy(data["segments"].values[0]), 1e5, 0.2, noise, np.random.default_rng(0)).numpy()
     return SegmentedImage(
@@ -53,7 +54,8 @@ def recorded() -> SegmentedImage:
         beam_intensity=1.0,
         scan_rotation_deg=TURN,
         thickness_nm=THICKNESS,
-        rotation=ROTATION,
+        tilt_deg=TILT,
+        rotation_deg=ROTATION,
     )
 
 
@@ -65,7 +67,7 @@ def test_what_is_right_is_kept(recorded: SegmentedImage, trained: Trained) -> No
 
 
 def test_a_wrong_tilt_explains_nothing(recorded: SegmentedImage, trained: Trained) -> None:
-    found = check_orientation(replace(recorded, rotation=(-0.9, 0.9, 77.0)), trained)
+    found = check_orientation(replace(recorded, tilt_deg=(-0.9, 0.9)), trained)
     assert found.warning is not None and "no order" in found.warning and "try" not in found.warning
 
 
@@ -104,7 +106,8 @@ def test_the_idpc_of_a_thin_object_is_its_potential() -> None:
     """6 Å of MoS2: the slope against the potential as the probe sees it, within 20 %: four segments with a hole in the
     middle are only nearly a detector of the centre of mass."""
     microscope = Microscope(200, 20, 10, 50)
-    data = simulate_specimen(Specimen(cell_of("MoS2"), (6.0,)), microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2))
+    simulator = Simulator(microscope, Numerics(0.12, 0.3, 16), Image(128, 0.2))
+    data = simulator.simulate(Specimen(cell_of("MoS2"), thickness_nm=(0.6,)))
     known = dict.fromkeys(OPTIONS, 1.0) | {
         "energy_kev": 200.0,
         "semiangle_mrad": 20.0,
@@ -112,7 +115,7 @@ def test_the_idpc_of_a_thin_object_is_its_potential() -> None:
         "detector_outer_mrad": 50.0,
         "sampling": 0.2,
         "order": (0, 1, 2, 3),
-        "rotation": (0.0, 0.0, 0.0),
+        "tilt_deg": (0.0, 0.0),
     }
     prepared = prepare(SegmentedImage(data["segments"].values[0], "thin", **known), 0.2)
     image, calibrated = idpc_potential(prepared)

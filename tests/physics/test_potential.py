@@ -171,7 +171,7 @@ def test_slices_are_cut_between_layers_wherever_they_lie() -> None:
     slicing = layer_slicing(heights, np.array([1.0, 3.0, 1.0, 1.0, 1.0]), 8.0, 0.3)
     assert slicing.owner.tolist() == [1, 0, 0, 2, 2]
     assert slicing.origin == pytest.approx(1.025)
-    np.testing.assert_allclose(slicing.thicknesses, [1.975, 3.45, 2.575])
+    np.testing.assert_allclose(slicing.distances, [1.975, 3.45, 2.575])
     assert slicing.depth(7) == pytest.approx(17.975)
     assert [slicing.nearest(t) for t in (2.0, 7.9, 10.2, 160.0)] == [1, 3, 4, 60]
     with pytest.raises(InputError, match="below one slice"):

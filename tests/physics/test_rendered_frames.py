@@ -44,7 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     potential.save(folder / "potential" / "KNbO3.npz")
     microscope = Microscope(200, 20, 10, 50)
     images = [
-        simulate_images(potential, microscope, Numerics(0.15, 0.3, 6), (20, 40), o.tilt, o.rotations_deg)
+        simulate_images(potential, microscope, Numerics(0.15, 0.3, 6), (20, 40), o.lean, o.rotations_deg)
         for o in orientations(3, "KNbO3", GRID)
     ]
     for batch in range(2):

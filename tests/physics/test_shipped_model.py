@@ -14,7 +14,7 @@ from iphasenet.multislice.settings import Numerics
 from iphasenet.network.weights import load_weights
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 
@@ -23,8 +23,8 @@ def test_the_shipped_network_finds_the_potential_of_a_new_simulation() -> None:
     """MoS2 at a tilt, rotation and window of no data set, at 1e5 e/Å²; told the wrong tilt, it does not."""
     cell = orthogonal_cell(read_structure(RESOURCES / "structures" / "MoS2.cif"))
     alpha, beta, gamma, thickness = 0.31, -0.17, 77.0, 40.0
-    specimen = Specimen(cell, (10 * thickness,), (alpha, beta), gamma, (0.2, 0.7))
-    data = simulate_specimen(specimen, Microscope(200, 20, 10, 50), Numerics(0.12, 0.3, 16), Image(128, 0.2))
+    specimen = Specimen(cell, thickness_nm=(thickness,), tilt_deg=(alpha, beta), rotation_deg=gamma, offset=(0.2, 0.7))
+    data = Simulator(Microscope(200, 20, 10, 50), Numerics(0.12, 0.3, 16), Image(128, 0.2)).simulate(specimen)
     noise = Acquisition(readout_electrons=0.3, gain_mismatch=0.01)
     segments = record(torch.from_numpy(data["segments"].values[0]), 1e5, 0.2, noise, np.random.default_rng(0)).numpy()
     network, trained = load_weights(RESOURCES / "models" / "laptop.safetensors")

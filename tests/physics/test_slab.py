@@ -19,7 +19,7 @@ from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, render
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 from tests.physics.conftest import MICROSCOPE, abtem_segments, cell_of, potential_of, supercell_slices
 
 NUMERICS = Numerics(sampling_angstrom=0.125, slice_thickness_angstrom=2.0, window_angstrom=10)
@@ -46,7 +46,7 @@ def test_an_oriented_slab_equals_abtem_probe_scan() -> None:
     images = simulate_images(potential, MICROSCOPE, NUMERICS, [12.0, 24.0], dtype=torch.float64)
     positions = np.random.default_rng(1).uniform(0, 10, (5, 2))
     slicing = potential.slicing(NUMERICS.slice_thickness_angstrom)
-    for index, thickness in enumerate(images.thicknesses):
+    for index, thickness in enumerate(images.depths):
         slices, dz, extent = supercell_slices(potential, NUMERICS, slicing.nearest(thickness))
         reference = abtem_segments(slices, dz, extent, positions)
         my, mx = (n // 2 for n in images.coefficients.shape[-2:])
@@ -65,13 +65,14 @@ def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPat
     cell = cell_of("KNbO3")
     # The first layer, not the cell's face, is the entrance surface.
     cell.positions[:, 2] += 0.7
-    specimen = Specimen(cell, (40.0,), (0.9, -0.6), 33.0, (0.3, 0.6))
+    specimen = Specimen(cell, thickness_nm=(4.0,), tilt_deg=(0.9, -0.6), rotation_deg=33.0, offset=(0.3, 0.6))
     image = Image(16, 0.3)
     # Pixels and windows that fit both, or their band limits differ.
     numerics = Numerics(4.029 / 32, 0.3, 4 * 4.029)
-    periodic = simulate_specimen(specimen, SOFT, numerics, image)
+    simulator = Simulator(SOFT, numerics, image)
+    periodic = simulator.simulate(specimen)
     monkeypatch.setattr("iphasenet.simulation.specimen.SMALL_TILT", 0.0)
-    slab = simulate_specimen(specimen, SOFT, numerics, image)
+    slab = simulator.simulate(specimen)
     for name, tolerance in (("segments", 0.03), ("potential", 0.07)):
         # The slab ends 0.3 Å sooner, behind the same atoms.
         found, expected = slab[name].values, periodic[name].values
@@ -83,9 +84,10 @@ def test_a_slightly_tilted_slab_is_the_tilted_cell(monkeypatch: pytest.MonkeyPat
 def test_beyond_an_edge_lies_vacuum_and_before_it_the_crystal() -> None:
     """Two probe radii (3 Å) away from the edge at azimuth 90 degrees, which is down in the image."""
     cell, image, numerics = cell_of("KNbO3"), Image(40, 0.4), Numerics(4.029 / 32, 0.3, 4 * 4.029)
-    plain = Specimen(cell, (16.0,), (90.0, 0.0), offset=(0.1, 0.2))
-    ended = simulate_specimen(replace(plain, shape=Shape(edge=(90.0, 0.1))), SOFT, numerics, image).isel(thickness=0)
-    endless = simulate_specimen(plain, SOFT, numerics, image).isel(thickness=0)
+    plain = Specimen(cell, thickness_nm=(1.6,), tilt_deg=(90.0, 0.0), offset=(0.1, 0.2))
+    simulator = Simulator(SOFT, numerics, image)
+    ended = simulator.simulate(replace(plain, shape=Shape(edge=(90.0, 0.1)))).isel(thickness=0)
+    endless = simulator.simulate(plain).isel(thickness=0)
     position = image.positions
     edge = 0.1 * 8.0
     crystal = (position < edge - 3) & (position > -4)
@@ -118,9 +120,10 @@ def test_a_wedge_is_as_thick_as_it_says() -> None:
 def test_the_middle_of_a_shallow_wedge_is_the_even_slab() -> None:
     """2 degrees change the thickness by one layer over the middle 8 Å: images within 8 % of the contrast."""
     cell, image, numerics = cell_of("KNbO3"), Image(20, 0.4), Numerics(4.029 / 32, 0.3, 4 * 4.029)
-    even = Specimen(cell, (60.0,), (0.0, 0.0), phonons=1, rms_displacements={"K": 0.0, "Nb": 0.0, "O": 0.0})
-    slab = simulate_specimen(even, SOFT, numerics, image).isel(thickness=0)
-    wedge = simulate_specimen(replace(even, shape=Shape(wedge=(0.0, 2.0))), SOFT, numerics, image).isel(thickness=0)
+    even = Specimen(cell, thickness_nm=(6.0,), phonons=1, rms_displacements={"K": 0.0, "Nb": 0.0, "O": 0.0})
+    simulator = Simulator(SOFT, numerics, image)
+    slab = simulator.simulate(even).isel(thickness=0)
+    wedge = simulator.simulate(replace(even, shape=Shape(wedge=(0.0, 2.0)))).isel(thickness=0)
     assert float(wedge["thickness"]) == pytest.approx(6.0, abs=0.11)
     contrast = slab["segments"].values.std()
     assert np.sqrt(np.mean((wedge["segments"].values - slab["segments"].values) ** 2)) < 0.08 * contrast
@@ -154,14 +157,9 @@ def test_frozen_phonons_are_simulated_as_a_slab_and_scatter_further_out() -> Non
     """Thermal displacements move intensity into an annular dark field; Debye-Waller factors alone lose it."""
     microscope = Microscope(200, 15, 8, 25, dark_field_mrad=(28, 40))
     displacements = dict.fromkeys(("K", "Nb", "O"), 0.12)
-    image = Image(8, 0.5)
-    damped, snapshots = (
-        simulate_specimen(
-            Specimen(cell_of("KNbO3"), (60.0,), rms_displacements=displacements, phonons=phonons, seed=1),
-            microscope, Numerics(0.15, 0.3, 8), image,
-        )
-        for phonons in (0, 2)
-    )  # fmt: skip
+    simulator = Simulator(microscope, Numerics(0.15, 0.3, 8), Image(8, 0.5))
+    still = Specimen(cell_of("KNbO3"), thickness_nm=(6.0,), rms_displacements=displacements, seed=1)
+    damped, snapshots = (simulator.simulate(replace(still, phonons=phonons)) for phonons in (0, 2))
     assert float(snapshots["dark_field"].mean()) > 1.1 * float(damped["dark_field"].mean())
 
 
@@ -177,7 +175,7 @@ def test_a_supercell_with_a_defect_is_simulated_as_its_own_cell(tmp_path: Path) 
     for name, atoms in {"unit": cell, "perfect": perfect, "vacancy": vacancy}.items():
         write(tmp_path / f"{name}.cif", atoms)
         read = orthogonal_cell(read_structure(tmp_path / f"{name}.cif"))
-        data = simulate_specimen(Specimen(read, (8.0,)), SOFT, Numerics(0.15, 0.3, 12), Image(60, 0.2))
+        data = Simulator(SOFT, Numerics(0.15, 0.3, 12), Image(60, 0.2)).simulate(Specimen(read, thickness_nm=(0.8,)))
         images[name] = data["potential"].values[0]
     # A CIF gives 6 decimals.
     np.testing.assert_allclose(images["perfect"], images["unit"], atol=1e-3 * images["unit"].max())
@@ -190,16 +188,16 @@ def test_a_supercell_with_a_defect_is_simulated_as_its_own_cell(tmp_path: Path) 
     [
         ({"phonons": 2, "rms_displacements": {"K": 0.1}}, "no rms displacement for Nb"),
         ({"phonons": 2, "rms_displacements": dict.fromkeys(("K", "Nb", "O"), float("nan"))}, "found nan"),
-        ({"tilt": (float("nan"), 0.0)}, "alpha: found nan degrees"),
-        ({"tilt": (20.0, 0.0), "thicknesses": (1e4,)}, "atoms in"),
-        ({"thicknesses": (float("nan"),)}, "thickness: found nan nm"),
-        ({"thicknesses": (8.0, 4.0)}, "thickness.*rising"),
-        ({"thicknesses": ()}, "thickness.*rising"),
+        ({"tilt_deg": (float("nan"), 0.0)}, "alpha: found nan degrees"),
+        ({"tilt_deg": (20.0, 0.0), "thickness_nm": (1e3,)}, "atoms in"),
+        ({"thickness_nm": (float("nan"),)}, "thickness: found nan nm"),
+        ({"thickness_nm": (0.8, 0.4)}, "thickness.*rising"),
+        ({"thickness_nm": ()}, "thickness.*rising"),
         ({"phonons": 1, "seed": -1}, "seed: found -1"),
-        ({"tilt": (20.0, 0.0)}, r"needs [\d,.]+ MB"),
+        ({"tilt_deg": (20.0, 0.0)}, r"needs [\d,.]+ MB"),
     ],
 )
 def test_what_cannot_be_simulated_is_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        specimen = Specimen(**{"cell": cell_of("KNbO3"), "thicknesses": (20.0,), **change})
-        simulate_specimen(specimen, MICROSCOPE, Numerics(0.1, 0.3, 30, 100), Image(8, 0.5))
+        specimen = Specimen(**{"cell": cell_of("KNbO3"), "thickness_nm": (2.0,), **change})
+        Simulator(MICROSCOPE, Numerics(0.1, 0.3, 30, 100), Image(8, 0.5)).simulate(specimen)

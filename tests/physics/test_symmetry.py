@@ -13,7 +13,7 @@ from iphasenet.multislice.settings import Numerics
 from iphasenet.network.symmetry import OPERATIONS, transformed
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, render
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 from iphasenet.simulation.tilts import lab_tilt
 from tests.physics.conftest import cell_of, potential_of
 
@@ -74,8 +74,10 @@ def test_a_turned_slab_of_any_orientation_is_simulated_at_the_told_angles(operat
     """A slab at the angles of the turned sample has its images: 31° and -48° are no small tilts."""
 
     def simulated(angles: list[float]) -> list[torch.Tensor]:
-        specimen = Specimen(cell_of("GaN"), (10.0,), (angles[0], angles[1]), angles[2])
-        made = simulate_specimen(specimen, SOFT, Numerics(0.2, 1.0, 9.0), Image(24, 0.25))
+        specimen = Specimen(
+            cell_of("GaN"), thickness_nm=(1.0,), tilt_deg=(angles[0], angles[1]), rotation_deg=angles[2]
+        )
+        made = Simulator(SOFT, Numerics(0.2, 1.0, 9.0), Image(24, 0.25)).simulate(specimen)
         return [torch.from_numpy(made[name].values[0]) for name in ("segments", "potential")]
 
     start = [31.0, -48.0, 200.0]

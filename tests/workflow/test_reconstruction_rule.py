@@ -18,7 +18,7 @@ run: mine
 reconstruction:
   images: images
   weights: resources/models/laptop.safetensors
-  settings: {turns: 1, rotation_deg: [0, 0, 12.5], scan_rotation_deg: 0}
+  settings: {turns: 1, tilt_deg: [0, 0], rotation_deg: 12.5, scan_rotation_deg: 0}
   own: {second: {thickness_nm: 30}}
 simulation: {device: cpu}
 """

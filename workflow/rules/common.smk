@@ -20,6 +20,7 @@ from iphasenet.planning.configuration import (
 )
 from iphasenet.planning.configuration_form import check_keys, one_form
 from iphasenet.base.errors import InputError
+from iphasenet.base.recorded_names import recorded_text
 from iphasenet.base.running_library import job_prelude, own_library
 from iphasenet.planning.other_runs import (
     check_other_runs,
@@ -127,10 +128,15 @@ def planned_batches(material):
     batches = {}
     for o in planned_orientations(material):
         if o.is_periodic:
-            tilt = {"index": o.index, "tilt": o.tilt, "rotations_deg": o.rotations_deg}
-            batches.setdefault(o.index // config["jobs"]["tilts_per_job"], []).append(
-                tilt
-            )
+            # Snakemake compares keys and values: another name of a key would simulate all anew.
+            tilt = {
+                "index": o.index,
+                "tilt": o.lean,
+                "rotations_deg": o.rotations_deg,
+            }
+            batches.setdefault(
+                o.index // config["jobs"]["tilts_per_job"], []
+            ).append(tilt)
     return batches
 
 
@@ -160,7 +166,9 @@ def planned_samples(material):
     """Samples of each tilt, as text."""
     tilts = {}
     for sample in samples(config["seed"], material, GRID):
-        tilts.setdefault(sample.orientation.index, []).append(repr(sample))
+        tilts.setdefault(sample.orientation.index, []).append(
+            recorded_text(sample)
+        )
     return tilts
 
 
@@ -172,7 +180,7 @@ def planned_slab(wildcards):
 def test_tilt(wildcards):
     """First tilt of a material's test split that has a small cell."""
     return next(
-        o.tilt
+        o.lean
         for o in planned_orientations(wildcards.material)
         if o.split == "test" and o.is_periodic
     )
@@ -195,7 +203,9 @@ def batch_images(wildcards):
 def slab_samples(wildcards):
     """Samples of a material's tilts that have no small cell."""
     slabs = [
-        o.index for o in planned_orientations(wildcards.material) if not o.is_periodic
+        o.index
+        for o in planned_orientations(wildcards.material)
+        if not o.is_periodic
     ]
     return expand(
         "<run>/slabs/{material}/tilt{tilt}.npz", material=wildcards.material, tilt=slabs

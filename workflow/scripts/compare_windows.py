@@ -5,7 +5,7 @@ from iphasenet.base.files import write_table
 from iphasenet.base.job_log import stage
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.numerics import Numerics
 from iphasenet.simulation.window_convergence import window_differences
 
 params, material = snakemake.params, snakemake.wildcards.material

@@ -7,8 +7,7 @@ from iphasenet.dataset.writer import STRUCTURE, write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.multislice.periodic_images import load_images
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.image import Image
-from iphasenet.simulation.rendering import render_sample
+from iphasenet.simulation.rendering import Image, render_sample
 from iphasenet.simulation.slabs import load_rendered
 
 params, material = snakemake.params, snakemake.wildcards.material

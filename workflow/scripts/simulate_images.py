@@ -2,8 +2,8 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.job_log import stage
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import save_images, simulate_images
-from iphasenet.multislice.settings import Numerics
 
 params, material = snakemake.params, snakemake.wildcards.material
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.

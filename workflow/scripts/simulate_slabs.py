@@ -2,9 +2,9 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.job_log import stage
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.numerics import Numerics
 from iphasenet.simulation.grid import Grid, samples
-from iphasenet.simulation.image import Image
+from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.slabs import save_rendered, simulate_slabs
 
 params, material, tilt = snakemake.params, snakemake.wildcards.material, int(snakemake.wildcards.tilt)

@@ -68,7 +68,7 @@ def _simulate(context: Context, material: Material, numerics: Numerics) -> Perio
     packed, orientation = context.packed, _orientation(context, material)
     thicknesses = [10 * thickness for thickness in packed.grid.thickness_nm]
     setting = (material.potential, packed.microscope, numerics, thicknesses)
-    return simulate_images(*setting, orientation.tilt, orientation.rotations_deg, context.device.type)
+    return simulate_images(*setting, orientation.lean, orientation.rotations_deg, context.device.type)
 
 
 def _named(numerics: Numerics) -> str:
@@ -104,7 +104,7 @@ def _full(context: Context) -> None:
         with context.row("A tilt", crystal=material.name, **named) as row:
             orientation = _orientation(context, material)
             setting = (material.potential, packed.microscope, numerics, thicknesses)
-            cost = estimate_tilt(*setting, orientation.tilt, orientation.rotations_deg, context.device.type)
+            cost = estimate_tilt(*setting, orientation.lean, orientation.rotations_deg, context.device.type)
             row["seconds"], row["kind"] = cost.seconds, f"estimated, {cost.method}"
             costs[material.name] = cost.seconds
     for material in sorted(packed.materials, key=lambda one: costs.get(one.name, math.inf)):
@@ -138,14 +138,14 @@ def _scattered(context: Context, material: Material, numerics: Numerics, waves: 
     functions = torch.fft.ifft2(transmission_functions(values, grid, microscope.interaction_constant), norm="forward")
     kappa = torch.zeros(1, 2, dtype=torch.float64, device=device)
     passed = [
-        propagators(grid, kappa, microscope.wavelength, thickness, (0.0, 0.0)).to(functions.dtype)
-        for thickness in slicing.thicknesses.tolist()
+        propagators(grid, kappa, microscope.wavelength, distance, (0.0, 0.0)).to(functions.dtype)
+        for distance in slicing.distances.tolist()
     ]
     incident = torch.arange(waves, device=device)[:, None] % torch.tensor(grid.gpts, device=device)
     owner, beams = (torch.zeros(size, dtype=torch.int64, device=device) for size in ((1,), (1, 1)))
 
     def work(count: int) -> None:
-        scatter(incident, owner, functions, passed, [count], beams, grid)
+        scatter(incident, owner, functions, passed, [count], beams)
 
     work(2)
     seconds = (_timed(context, lambda: work(slices + 1)) - _timed(context, lambda: work(1))) / slices

@@ -18,7 +18,7 @@ from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
 from iphasenet.reconstruction.orientation_check import check_orientation
 from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known, mirrored
-from iphasenet.reconstruction.reconstruct import Trained, load_trained, reconstruct, setting_warnings
+from iphasenet.reconstruction.reconstruct import Choices, Trained, load_trained, reconstruct, setting_warnings
 from iphasenet.reconstruction.thickness_scan import (
     describe_scan,
     draw_scan,
@@ -116,7 +116,8 @@ def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImag
     inner, outer = options.detector or (None, None)
     said: dict[str, Any] = {
         "thickness_nm": thickness,
-        "rotation": None if options.rotation is None else tuple(options.rotation),
+        "tilt_deg": None if options.tilt is None else tuple(options.tilt),
+        "rotation_deg": options.rotation,
         "sampling": options.sampling,
         "energy_kev": options.energy,
         "semiangle_mrad": options.semiangle,
@@ -211,12 +212,9 @@ def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Name
         made = reconstruct(
             image,
             trained,
-            options.turns or 4,
-            tiling,
+            Choices(options.turns or 4, tiling, _told_errors(options), options.columns),
             progress,
             tuple(warnings),
-            _told_errors(options),
-            options.columns,
         )
     _tell(made.attributes["warnings"])
     write_reconstruction(made, options.output)

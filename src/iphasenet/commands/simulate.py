@@ -15,7 +15,7 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.reporting.image_figures import draw_simulation
 from iphasenet.simulation.image import Image
-from iphasenet.simulation.specimen import Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Simulator, Specimen
 
 _UNRECORDED = ("command", "cif", "output", "preview", "device", "memory", "debug")
 """Options that say where and how, not what."""
@@ -58,17 +58,17 @@ def run(options: argparse.Namespace) -> None:
     cell = orthogonal_cell(read_structure(options.cif, options.block), tuple(options.zone_axis), options.max_strain)
     specimen = Specimen(
         cell,
-        tuple(10 * thickness for thickness in options.thickness),
-        tuple(options.tilt),
-        options.rotation,
-        tuple(options.offset),
-        _once("--rms-displacement", options.rms_displacement),
-        options.frozen_phonons,
-        options.seed,
+        thickness_nm=tuple(options.thickness),
+        tilt_deg=tuple(options.tilt),
+        rotation_deg=options.rotation,
+        offset=tuple(options.offset),
+        rms_displacements=_once("--rms-displacement", options.rms_displacement),
+        phonons=options.frozen_phonons,
+        seed=options.seed,
     )
-    device = choose_device(options.device)
+    simulator = Simulator(microscope, numerics, image, options.parametrization, choose_device(options.device))
     with progress_bar("multislice", "waves") as progress:
-        data = simulate_specimen(specimen, microscope, numerics, image, options.parametrization, device, progress)
+        data = simulator.simulate(specimen, progress)
     recorded = {name: value for name, value in vars(options).items() if name not in _UNRECORDED and value is not None}
     data.attrs |= {"structure": options.cif.name, "strain_percent": cell.info["strain_percent"], **recorded}
     for name in ("rms_displacement", "aberrations"):

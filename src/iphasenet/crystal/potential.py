@@ -1,7 +1,7 @@
 """Electrostatic potential of a crystal as Fourier coefficients with exact phases.
 
 Every atom enters as f(G) exp(-2 pi i G.r), so nothing depends on where it lies relative to a pixel. Slices for the
-multislice and the projected potential of a slab of any thickness and small tilt are both sums over the same atoms. The
+multislice and the projected potential of a slab of any depth and small tilt are both sums over the same atoms. The
 phases of x and y separate: a sum over many atoms is one matrix product.
 """
 
@@ -68,11 +68,11 @@ class CrystalPotential:
         """Spatial frequencies Gx (1, nx) and Gy (ny, 1) of the coefficients [1/Å]."""
         return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
 
-    def slicing(self, thickness: float) -> Slicing:
-        """Cut the cell between its atomic layers; those within `thickness` [Å] are one slice."""
+    def slicing(self, slice_thickness: float) -> Slicing:
+        """Cut the cell between its atomic layers; those within `slice_thickness` [Å] are one slice."""
         ny, nx = self.form_factors.shape[-2:]
         weights = self.form_factors[self.elements, ny // 2, nx // 2]
-        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], thickness)
+        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], slice_thickness)
 
     def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> FloatArray:
         """
@@ -92,7 +92,7 @@ class CrystalPotential:
         """
         return np.stack([series_on_grid(self._sum(slicing.owner == n), gpts) for n in range(slicing.count)])
 
-    def projected(self, slicing: Slicing, total: int, tilt: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
+    def projected(self, slicing: Slicing, total: int, lean: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
         """
         Fourier coefficients of a slab's projected potential.
 
@@ -102,7 +102,7 @@ class CrystalPotential:
             Slices of the cell.
         total : int
             Number of slices of the slab: the atoms are those that the multislice passes.
-        tilt : (float, float)
+        lean : (float, float)
             Lateral shift of an atomic column per depth, (x, y) in the crystal's frame; column positions are
             those at the entrance surface.
 
@@ -112,25 +112,25 @@ class CrystalPotential:
             Coefficients [V Å].
         """
         gx, gy = self.frequencies
-        shear = (gx * tilt[0] + gy * tilt[1]) * self.lengths[2]
+        shear = (gx * lean[0] + gy * lean[1]) * self.lengths[2]
         repeats = (total - slicing.owner + slicing.count - 1) // slicing.count
         coefficients = np.zeros(self.form_factors.shape[1:], complex)
         for count in np.unique(repeats):
-            atoms = self._sum(repeats == count, tilt, slicing.origin)
+            atoms = self._sum(repeats == count, lean, slicing.origin)
             coefficients += atoms * _repeat(shear, int(count))
         return coefficients
 
     def _sum(
-        self, chosen: NDArray[np.bool_], tilt: tuple[float, float] = (0.0, 0.0), origin: float = 0.0
+        self, chosen: NDArray[np.bool_], lean: tuple[float, float] = (0.0, 0.0), origin: float = 0.0
     ) -> ComplexArray:
-        """Coefficients of some atoms' projected potential, each shifted by tilt times its depth [V Å]."""
+        """Coefficients of some atoms' projected potential, each shifted by its lean times its depth [V Å]."""
         gx, gy = self.frequencies
         total = np.zeros(self.form_factors.shape[1:], complex)
         for element in np.unique(self.elements[chosen]):
             x, y, z = self.positions[chosen & (self.elements == element)].T
             depth = z - origin
-            along_x = np.exp(-2j * np.pi * (x + tilt[0] * depth)[:, None] * gx)
-            along_y = np.exp(-2j * np.pi * gy * (y + tilt[1] * depth))
+            along_x = np.exp(-2j * np.pi * (x + lean[0] * depth)[:, None] * gx)
+            along_y = np.exp(-2j * np.pi * gy * (y + lean[1] * depth))
             total += self.form_factors[element] * (along_y @ along_x)
         return total
 

@@ -37,15 +37,15 @@ def rotation_matrix(alpha: float, beta: float, gamma: float) -> NDArray[np.float
     return about_y @ about_x @ about_z
 
 
-def slab_side(field_of_view: float, thickness: float, semiangle_mrad: float, window: float) -> float:
+def slab_side(field_of_view: float, depth: float, semiangle_mrad: float, window: float) -> float:
     """Side of a slab that holds a field of view and the cone of a probe at its edge, at least a window [Å]."""
-    return max(window, field_of_view + 2 * thickness * math.tan(1e-3 * semiangle_mrad))
+    return max(window, field_of_view + 2 * depth * math.tan(1e-3 * semiangle_mrad))
 
 
 def cut_slab(
     cell: Atoms,
     angles: tuple[float, float, float],
-    thickness: float,
+    depth: float,
     side: tuple[float, float],
     point: tuple[float, float, float] = (0.0, 0.0, 0.0),
     lead: float = 0.0,
@@ -59,8 +59,8 @@ def cut_slab(
         Crystal, in the orientation that all angles zero mean.
     angles : (float, float, float)
         alpha, beta, gamma of `rotation_matrix` [degrees].
-    thickness : float
-        Thickness along the beam [Å].
+    depth : float
+        Length along the beam [Å].
     side : (float, float)
         Lengths of the slab along x and y [Å].
     point : (float, float, float)
@@ -71,9 +71,9 @@ def cut_slab(
     Returns
     -------
     ase.Atoms
-        Atoms in a box of those sides and that thickness, entrance surface at z = 0.
+        Atoms in a box of those sides and that depth, entrance surface at z = 0.
     """
-    box = np.array([*side, thickness])
+    box = np.array([*side, depth])
     expected = len(cell) / cell.get_volume() * box.prod()
     if expected > MAX_ATOMS:
         raise InputError(

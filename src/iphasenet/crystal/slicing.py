@@ -21,7 +21,7 @@ class Slicing:
 
     Attributes
     ----------
-    thicknesses : (slice,) array
+    distances : (slice,) array
         Distance that waves travel after each slice's atoms [Å]; their sum is the cell's height.
     owner : (atom,) integer array
         Slice that holds each atom.
@@ -29,34 +29,34 @@ class Slicing:
         Height of the entrance surface: the plane of the first slice's atoms [Å].
     """
 
-    thicknesses: FloatArray
+    distances: FloatArray
     owner: IntArray
     origin: float
 
     @property
     def count(self) -> int:
         """Slices of one cell."""
-        return len(self.thicknesses)
+        return len(self.distances)
 
     def depth(self, total: int) -> float:
-        """Thickness of the first `total` slices of a crystal [Å]."""
+        """Depth of the first `total` slices of a crystal [Å]."""
         cells, rest = divmod(total, self.count)
-        return float(cells * self.thicknesses.sum() + self.thicknesses[:rest].sum())
+        return float(cells * self.distances.sum() + self.distances[:rest].sum())
 
-    def nearest(self, thickness: float) -> int:
-        """Slices whose thickness is nearest to one asked for [Å]; InputError below the first slice's."""
-        if not thickness >= self.thicknesses[0] - 1e-9:
+    def nearest(self, depth: float) -> int:
+        """Slices whose depth is nearest to one asked for [Å]; InputError below the first slice's."""
+        if not depth >= self.distances[0] - 1e-9:
             raise InputError(
-                f"thickness {thickness / 10:g} nm is below one slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
+                f"thickness {depth / 10:g} nm is below one slice; allowed: from {self.distances[0] / 10:.3g} nm"
             )
-        start = int(thickness // self.thicknesses.sum()) * self.count
+        start = int(depth // self.distances.sum()) * self.count
         candidates = range(max(1, start), start + self.count + 1)
-        return min(candidates, key=lambda total: abs(self.depth(total) - thickness))
+        return min(candidates, key=lambda total: abs(self.depth(total) - depth))
 
-    def exits(self, thicknesses: Sequence[float]) -> list[int]:
-        """Slices nearest to each of several rising thicknesses [Å]; InputError where two are of the same slab."""
-        totals = [self.nearest(thickness) for thickness in thicknesses]
-        for (first, before), (second, total) in pairwise(zip(thicknesses, totals, strict=True)):
+    def exits(self, depths: Sequence[float]) -> list[int]:
+        """Slices nearest to each of several rising depths [Å]; InputError where two are of the same slab."""
+        totals = [self.nearest(depth) for depth in depths]
+        for (first, before), (second, total) in pairwise(zip(depths, totals, strict=True)):
             if before == total:
                 raise InputError(
                     f"thickness: found {first / 10:g} and {second / 10:g} nm, which are the same {total} slices, "
@@ -65,7 +65,7 @@ class Slicing:
         return totals
 
 
-def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thickness: float) -> Slicing:
+def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice_thickness: float) -> Slicing:
     """
     Cut a cell between its atomic layers.
 
@@ -77,7 +77,7 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thick
         Scattering power of each: a slice's atoms act at their weighted mean height.
     length : float
         Height of the cell [Å].
-    thickness : float
+    slice_thickness : float
         Atoms up to this far above the lowest of a slice belong to it [Å].
 
     Returns
@@ -89,7 +89,7 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thick
     owner = np.empty(len(heights), dtype=np.int64)
     number, lowest = -1, -np.inf
     for atom in order:
-        if heights[atom] - lowest > thickness:
+        if heights[atom] - lowest > slice_thickness:
             number, lowest = number + 1, heights[atom]
         owner[atom] = number
     planes = np.bincount(owner, weights * heights) / np.bincount(owner, weights)

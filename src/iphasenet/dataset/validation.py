@@ -142,14 +142,14 @@ def _planned_splits(root: zarr.Group) -> tuple[str, ...]:
 def _splits(group: zarr.Group, planned: Sequence[str]) -> Iterator[str]:
     """Leaks between splits, and samples that are missing or twice there."""
     try:
-        split, tilt, identity, evaluated = (
+        split, tilt_index, identity, evaluated = (
             read_rows(group, name) for name in ("split", "tilt", "sample_id", "evaluation_sample")
         )
     except InputError as error:
         yield str(error)
         return
-    for number in np.unique(tilt):
-        owners = np.unique(split[tilt == number])
+    for number in np.unique(tilt_index):
+        owners = np.unique(split[tilt_index == number])
         if len(owners) > 1:
             yield f"tilt {number} is in {' and '.join(SPLITS[owner] for owner in owners)}"
     for index, name in enumerate(SPLITS):

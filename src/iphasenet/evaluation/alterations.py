@@ -95,10 +95,10 @@ def with_noise(data: MaterialData, dose: float, acquisition: Acquisition) -> Flo
     """Draw noise of other imperfections for a material's noise-free images, (sample, 4, y, x)."""
     known = data.coordinates
     images = []
-    for segments, tilt, gamma, thickness in zip(
+    for segments, tilt_index, gamma, thickness in zip(
         data.segments, known["tilt"], known["gamma"], known["thickness_nm"], strict=True
     ):
-        key = (int(tilt), round(1000 * float(gamma)), picometres(float(thickness)))
+        key = (int(tilt_index), round(1000 * float(gamma)), picometres(float(thickness)))
         rng = generator(0, data.material, "alteration", *key)
         images.append(record(torch.from_numpy(segments), dose, data.sampling, acquisition, rng))
     return torch.stack(images).numpy()

@@ -115,14 +115,14 @@ class Baselines:
         transfer = potential_transfer(microscope, (2 * shape[0], 2 * shape[1]), data.sampling)
         images = data.noisy_segments
         result = {name: np.empty((*images.shape[:2], *shape), np.float32) for name in SEEING}
-        for sample, thickness in enumerate(10 * data.coordinates["thickness_nm"]):
-            mean = self.mean_potential * thickness
+        for sample, depth in enumerate(10 * data.coordinates["thickness_nm"]):
+            mean = self.mean_potential * depth
             for index, dose in enumerate(data.doses):
                 segments = images[sample, index].astype(np.float32)
                 noise = shot_noise(segments, float(dose), data.sampling)
                 place = sample, index
                 result["idpc"][place] = self.scale * idpc(segments, data.sampling) + mean
-                result["wiener"][place] = thickness * self.wiener.apply(segments, noise) + mean
+                result["wiener"][place] = depth * self.wiener.apply(segments, noise) + mean
                 # The prior: a potential that deviates from its mean by as much as its mean, as crystals' do.
                 result["phase"][place] = invert_phase(segments, transfer, noise, prior=mean**2) + mean
         return result
@@ -207,10 +207,10 @@ def fit_baselines(training: Iterable[MaterialData]) -> Baselines:
             ny, nx = data.potential.shape[1:]
             wiener, sampling = WienerFit((ny, nx)), data.sampling
         _check_pixels(data.material, data.potential.shape[1:], data.sampling, wiener.shape, sampling)
-        for row, thickness in enumerate(10 * data.coordinates["thickness_nm"]):
+        for row, depth in enumerate(10 * data.coordinates["thickness_nm"]):
             segments, potential = data.segments[row], data.potential[row]
-            scale_fit.add(idpc(segments, sampling), float(thickness), potential)
-            wiener.add(segments, potential / thickness)
+            scale_fit.add(idpc(segments, sampling), float(depth), potential)
+            wiener.add(segments, potential / depth)
     if wiener is None:
         raise InputError("baselines: found no training image; allowed: at least one")
     scale, mean_potential = scale_fit.solve()

@@ -18,7 +18,7 @@ from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.optics import rotate
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field
-from iphasenet.simulation.tilts import crystal_tilt
+from iphasenet.simulation.tilts import crystal_lean
 
 SAME_COLUMN = 0.3
 """Atoms whose projections are no further apart belong to one column [Å]."""
@@ -178,42 +178,36 @@ class ColumnView:
     ----------
     field : Field
         Pixels, rotation, and the crystal's point under the image's centre at the entrance surface.
-    tilt : (float, float)
+    lean : (float, float)
         Lateral shift of a column per depth (x, y) in the crystal's frame.
-    thickness : float
+    depth : float
         Depth of the crystal [Å].
     straight : bool
         Whether the beam runs nearly along the columns.
     """
 
     field: Field
-    tilt: tuple[float, float]
-    thickness: float
+    lean: tuple[float, float]
+    depth: float
     straight: bool = True
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.tilt[0]) and math.isfinite(self.tilt[1]) and 0 < self.thickness < math.inf):
-            raise InputError(f"view: found tilt {self.tilt}, thickness {self.thickness} Å; allowed: finite, above 0")
+        if not (math.isfinite(self.lean[0]) and math.isfinite(self.lean[1]) and 0 < self.depth < math.inf):
+            raise InputError(f"view: found lean {self.lean}, depth {self.depth} Å; allowed: finite, above 0")
 
     @classmethod
     def of(cls, data: MaterialData, sample: int) -> "ColumnView":
         """Return the view of one sample of a data set."""
         names = ("alpha", "beta", "gamma", "offset_x", "offset_y", "slab_thickness")
-        alpha, beta, gamma, x, y, thickness = (float(data.coordinates[name][sample]) for name in names)
+        alpha, beta, gamma, x, y, depth = (float(data.coordinates[name][sample]) for name in names)
         image = Image(data.potential.shape[-1], data.sampling)
         upright = math.cos(math.radians(alpha)) * math.cos(math.radians(beta)) > math.cos(math.radians(LARGEST_TILT))
-        return cls(Field(image, gamma, (x, y)), crystal_tilt(alpha, beta, gamma), thickness, upright)
+        return cls(Field(image, gamma, (x, y)), crystal_lean(alpha, beta, gamma), depth, upright)
 
     @property
     def shift(self) -> tuple[float, float]:
         """How far a column leans from entrance to exit (x, y), in the crystal's frame [Å]."""
-        return self.tilt[0] * self.thickness, self.tilt[1] * self.thickness
-
-    @property
-    def lean(self) -> tuple[float, float]:
-        """How far a column leans from entrance to exit (x, y), in the image [Å]."""
-        x, y = rotate(*self.shift, self.field.rotation_deg)
-        return float(x), float(y)
+        return self.lean[0] * self.depth, self.lean[1] * self.depth
 
 
 @dataclass(frozen=True)

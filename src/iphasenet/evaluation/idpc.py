@@ -96,7 +96,7 @@ class ScaleFit:
         self._matrix = np.zeros((2, 2))
         self._vector = np.zeros(2)
 
-    def add(self, image: FloatArray, thickness: float, potential: FloatArray) -> None:
+    def add(self, image: FloatArray, depth: float, potential: FloatArray) -> None:
         """
         Add an image to the fit.
 
@@ -104,12 +104,12 @@ class ScaleFit:
         ----------
         image : (y, x) array
             iDPC image.
-        thickness : float
+        depth : float
             Thickness [Å].
         potential : (y, x) array
             Projected potential [V Å].
         """
-        columns = np.stack([image.ravel(), np.full(image.size, thickness)]).astype(np.float64)
+        columns = np.stack([image.ravel(), np.full(image.size, depth)]).astype(np.float64)
         self._matrix += columns @ columns.T
         self._vector += columns @ potential.ravel()
 

@@ -12,7 +12,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.file_checks import check_claim
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope_files.axes import pixel_axes
-from iphasenet.microscope_files.numbers import read_number, read_numbers, read_order, read_pixel
+from iphasenet.microscope_files.numbers import read_number, read_numbers, read_order, read_orientation, read_pixel
 from iphasenet.microscope_files.recording import Recording
 from iphasenet.microscope_files.segmented_image import QUANTITIES, describe_shape
 from iphasenet.microscope_files.signals import reading
@@ -45,7 +45,7 @@ def read_npz(path: Path) -> Recording:
     path : path
         File with `segments` (4, y, x) and any fields of `SegmentedImage` as numbers, alone or in an array of one, or as
         text with a unit; `sampling` may be a pixel's height and width. Or of the published data set, with `input`
-        (4, y, x), fractions of the beam current, and `rotation` gamma, alpha, beta; or with one array.
+        (4, y, x), fractions of the beam current, and `rotation` (`numbers.read_orientation`); or with one array.
 
     Returns
     -------
@@ -66,13 +66,9 @@ def read_npz(path: Path) -> Recording:
         for key, quantity in QUANTITIES.items()
         if key in arrays and key != "sampling"
     }
-    if "rotation" in arrays:
-        known["rotation"] = read_numbers(arrays["rotation"], 3, "degrees", f"{path}: rotation")
+    known |= read_orientation(arrays, str(path), published=name == "input")
     if name == "input":
         known |= {"beam_intensity": 1.0, "order": (0, 1, 2, 3), "names": SEGMENTS, "scan_rotation_deg": 0.0}
-        if "rotation" in known:
-            gamma, alpha, beta = known["rotation"]
-            known["rotation"] = (alpha, beta, gamma)
     if "order" in arrays:
         known["order"] = read_order(arrays["order"], f"{path}: order")
     if "names" in arrays:

@@ -73,7 +73,8 @@ def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics:
         beam_intensity=1.0,
         scan_rotation_deg=0.0,
         thickness_nm=values["thickness_nm"],
-        rotation=(values["alpha"], values["beta"], values["gamma"]),
+        tilt_deg=(values["alpha"], values["beta"]),
+        rotation_deg=values["gamma"],
     )
 
 

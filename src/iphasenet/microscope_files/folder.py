@@ -21,6 +21,7 @@ ENDINGS = (
 
 OPTIONS = {
     "thickness_nm": "--thickness",
+    "tilt_deg": "--tilt",
     "rotation_deg": "--rotation",
     "sampling_angstrom": "--sampling",
     "energy_kev": "--energy",

@@ -110,13 +110,12 @@ def imagej_origin(origin: tuple[float, float], sampling: float) -> dict[str, flo
 
 
 def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
-    known = _known(image)
-    if image.rotation is not None:
-        known |= dict(zip(("alpha", "beta", "gamma"), known.pop("rotation"), strict=True))
     microscope = {"beam_energy": image.energy_kev, "convergence_angle": image.semiangle_mrad}
     metadata: Mapping[str, Any] = {
         "Acquisition_instrument": {"TEM": {name: value for name, value in microscope.items() if value is not None}},
-        "iphasenet": {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()},
+        "iphasenet": {
+            name: list(value) if isinstance(value, tuple) else value for name, value in _known(image).items()
+        },
     }
     axes = image_axes(values.shape, image.sampling, "segment", origin=image.origin)
     write_hyperspy(path, [Signal("segments", values, axes, metadata)], IMAGE)

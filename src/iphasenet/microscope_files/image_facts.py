@@ -18,8 +18,8 @@ from iphasenet.microscope_files.signal_images import choices_of, record_signals,
 from iphasenet.microscope_files.signals import Signal, load
 from iphasenet.microscope_files.virtual_segments import checked_blocks
 
-_NEEDED = ("thickness_nm", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad", "detector_mrad",
-           "beam_intensity", "segment_order")  # fmt: skip
+_NEEDED = ("thickness_nm", "tilt_deg", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad",
+           "detector_mrad", "beam_intensity", "segment_order")  # fmt: skip
 """Settings without which no image is reconstructed."""
 
 _SHOWN = {
@@ -28,6 +28,7 @@ _SHOWN = {
     "dose": ("dose", "e/Å²"),
     "scan_rotation_deg": ("scan rotation", "degrees"),
     "thickness_nm": ("thickness", "nm"),
+    "rotation_deg": ("rotation", "degrees"),
     "beam_intensity": ("beam intensity", ""),
     "dark_intensity": ("dark intensity", ""),
 }
@@ -52,10 +53,10 @@ def image_facts(path: Path) -> Facts:
         y, x, row, column of patterns; or number, row, column of patterns without the shape of the scan),
         `sampling_angstrom` [y, x], `energy_kev`, `semiangle_mrad`, `detector_mrad` [inner, outer], `segments` (names;
         none of patterns), `segment_order` (numbers of those top-left, top-right, bottom-left, bottom-right),
-        `rotation_deg`, `camera_pixel` ([row, column], each with its unit), numbers such as `dose`, `detectors` (names,
-        where there are several), `frames` (scans of a series, or 1), `series` (its axis, where it is one detector's
-        alone), of a .mib `counter_bits` and `header` (what its .hdr says), `missing` (settings that a reconstruction
-        will ask for), `warnings`. Where detectors or scans differ in a value, it is None.
+        `tilt_deg` [alpha, beta], `camera_pixel` ([row, column], each with its unit), numbers such as `rotation_deg`,
+        `detectors` (names, where there are several), `frames` (scans of a series, or 1), `series` (its axis, where it
+        is one detector's alone), of a .mib `counter_bits` and `header` (what its .hdr says), `missing` (settings that a
+        reconstruction will ask for), `warnings`. Where detectors or scans differ in a value, it is None.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def _not_square(what: str, sides: tuple[float, float], unit: str) -> str:
 def _facts(shape: Sequence[int], scan: Sequence[Axis], known: Mapping[str, Any], names: list[str]) -> Facts:
     pixels = [axis.pixel for axis in scan]
     inner, outer = known.get("detector_inner_mrad"), known.get("detector_outer_mrad")
-    order, rotation = known.get("order"), known.get("rotation")
+    order, tilt = known.get("order"), known.get("tilt_deg")
     facts: Facts = {
         "kind": "image",
         "shape": [int(size) for size in shape],
@@ -199,7 +200,7 @@ def _facts(shape: Sequence[int], scan: Sequence[Axis], known: Mapping[str, Any],
         "detector_mrad": None if outer is None else [inner, outer],
         "segments": names,
         "segment_order": None if order is None else [index + 1 for index in order],
-        "rotation_deg": None if rotation is None else list(rotation),
+        "tilt_deg": None if tilt is None else list(tilt),
         **{name: known.get(name) for name in _SHOWN},
         "detectors": [],
         "frames": 1,
@@ -244,8 +245,8 @@ def image_text(facts: Mapping[str, Any]) -> str:
             lines.append(f"{called}: {facts[name]:.6g} {unit}".rstrip())
     if facts["segment_order"]:
         lines.append("top-left, top-right, bottom-left, bottom-right: " + ", ".join(map(str, facts["segment_order"])))
-    if facts["rotation_deg"]:
-        lines.append("alpha, beta, gamma: {:g}, {:g}, {:g} degrees".format(*facts["rotation_deg"]))
+    if facts["tilt_deg"]:
+        lines.append("tilt about x, y: {:g}, {:g} degrees".format(*facts["tilt_deg"]))
     if facts.get("counter_bits"):
         lines.append(f"counter: {counted(facts['counter_bits'], 'bit')}")
     lines += [f"{name}: {text}" for name, text in facts.get("header", {}).items()]

@@ -1,7 +1,7 @@
 """Numbers as files hold them: alone, in an array of one, or written with their unit."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,39 @@ def read_numbers(value: Any, count: int, unit: str, what: str) -> tuple[float, .
     if found.shape != (count,):
         raise InputError(f"{what}: found {' '.join(str(value).split())[:60]!r}; allowed: {count} numbers")
     return tuple(read_number(one, unit, what) for one in found)
+
+
+def read_orientation(fields: Mapping[str, Any], source: str, published: bool = False) -> dict[str, Any]:
+    """
+    Read how a crystal stands in the beam.
+
+    Parameters
+    ----------
+    fields : mapping
+        What a file holds: `tilt_deg` (alpha, beta), beside a `rotation_deg` that is read as every other number. Samples
+        of a data set and older files have `alpha`, `beta` and `gamma` instead, or `rotation` with all three.
+    source : str
+        Name of the file, for the message.
+    published : bool
+        Whether `rotation` is in the published data set's order: gamma, alpha, beta.
+
+    Returns
+    -------
+    dict
+        `tilt_deg` of a `SegmentedImage`, and `rotation_deg` where it stands with the tilt; empty where none is known.
+    """
+    if "tilt_deg" in fields:
+        return {"tilt_deg": read_numbers(fields["tilt_deg"], 2, "degrees", f"{source}: tilt_deg")}
+    names = ("alpha", "beta", "gamma")
+    if fields.keys() >= set(names):
+        alpha, beta, gamma = (read_number(fields[name], "degrees", f"{source}: {name}") for name in names)
+    elif "rotation" in fields:
+        alpha, beta, gamma = read_numbers(fields["rotation"], 3, "degrees", f"{source}: rotation")
+        if published:
+            gamma, alpha, beta = alpha, beta, gamma
+    else:
+        return {}
+    return {"tilt_deg": (alpha, beta), "rotation_deg": gamma}
 
 
 def read_order(value: Any, what: str) -> tuple[int, int, int, int]:

@@ -23,6 +23,7 @@ QUANTITIES = {
     "detector_outer_mrad": quantities.COLLECTION_ANGLE,
     "dose": quantities.DOSE,
     "thickness_nm": quantities.THICKNESS,
+    "rotation_deg": quantities.ANGLE,
     "scan_rotation_deg": quantities.ANGLE,
     "dark_intensity": quantities.INTENSITY,
     "beam_intensity": quantities.INTENSITY,
@@ -65,8 +66,11 @@ class SegmentedImage:
         a + scan_rotation_deg in the image [degrees].
     thickness_nm : float, optional
         Thickness of the crystal [nm].
-    rotation : tuple of 3 float, optional
-        Orientation of the crystal: alpha, beta, gamma [degrees].
+    tilt_deg : (float, float), optional
+        alpha, beta: the crystal, rotated by gamma, is tilted by alpha about the image's x, then by beta about its y
+        [degrees].
+    rotation_deg : float, optional
+        gamma: rotation of the crystal about the beam, from x to y (down) [degrees].
     origin : (float, float)
         Where the file's axes have the first pixel's centre: x, y [Å].
 
@@ -90,7 +94,8 @@ class SegmentedImage:
     dark_intensity: float = 0.0
     scan_rotation_deg: float | None = None
     thickness_nm: float | None = None
-    rotation: tuple[float, float, float] | None = None
+    tilt_deg: tuple[float, float] | None = None
+    rotation_deg: float | None = None
     origin: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -146,17 +151,17 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
     if inner is not None and outer is not None and inner >= outer:
         raise InputError(f"{source}: detector: found {inner:g} to {outer:g} mrad; allowed: an inner angle below the "
                          "outer one")  # fmt: skip
-    order, rotation = known.get("order"), known.get("rotation")
+    order, tilt = known.get("order"), known.get("tilt_deg")
     if order is not None and sorted(order) != [0, 1, 2, 3]:
         raise InputError(f"{source}: order: found {order}; allowed: 0, 1, 2 and 3, each once")
     beam, dark = known.get("beam_intensity"), known.get("dark_intensity") or 0.0
     # In single precision, as the images are.
     if beam is not None and np.float32(beam - dark) < _SMALLEST_BEAM:
         raise InputError(f"{source}: beam_intensity: found {beam:g}; allowed: above that without electrons, {dark:g}")
-    if rotation is not None and len(rotation) != 3:
-        raise InputError(f"{source}: rotation: found {rotation}; allowed: alpha, beta, gamma [degrees]")
-    for angle in rotation or ():
-        quantities.ANGLE.check(angle, f"{source}: rotation")
+    if tilt is not None and len(tilt) != 2:
+        raise InputError(f"{source}: tilt_deg: found {tilt}; allowed: alpha and beta [degrees]")
+    for angle in tilt or ():
+        quantities.ANGLE.check(angle, f"{source}: tilt_deg")
     origin = known.get("origin")
     if origin is not None and (len(origin) != 2 or not all(map(math.isfinite, origin))):
         raise InputError(f"{source}: origin: found {origin}; allowed: x and y of the first pixel [Å]")

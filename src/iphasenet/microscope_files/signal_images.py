@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope_files.axes import Axis, check_axes
-from iphasenet.microscope_files.numbers import read_number, read_order, read_pixel
+from iphasenet.microscope_files.numbers import read_number, read_order, read_orientation, read_pixel
 from iphasenet.microscope_files.recording import Recording
 from iphasenet.microscope_files.resampling import SAME_PIXEL
 from iphasenet.microscope_files.segmented_image import QUANTITIES, describe_shape
@@ -148,7 +148,7 @@ def join_images(
     for name, (one_axes, one_known) in zip(names, described, strict=True):
         check_axes(one_axes[-2:], signals[0].shape[-2:], f"{source}: {name}")
         facts = {f"pixel along {side}": axis.pixel for side, axis in zip("yx", one_axes[-2:], strict=True)}
-        facts |= {key: value for key, value in one_known.items() if key in (*QUANTITIES, "rotation")}
+        facts |= {key: value for key, value in one_known.items() if key in (*QUANTITIES, "tilt_deg")}
         for key, value in facts.items():
             if value is not None:
                 _check_same(key, known.setdefault(key, (name, value)), (name, value), source)
@@ -213,9 +213,7 @@ def told(signal: Signal, path: Path) -> Told:
         value = own.get(name, optics.get(name))
         if value is not None and name != "sampling":
             known[name] = read_number(value, quantity.unit, f"{path}: {name}")
-    if {"alpha", "beta", "gamma"} <= own.keys():
-        angles = (read_number(own[name], "degrees", f"{path}: {name}") for name in ("alpha", "beta", "gamma"))
-        known["rotation"] = tuple(angles)
+    known |= read_orientation(own, str(path))
     if list(own.get("segments", ())) == list(SEGMENTS):
         known |= {"names": SEGMENTS, "order": (0, 1, 2, 3), "beam_intensity": 1.0, "scan_rotation_deg": 0.0}
     if "order" in own:

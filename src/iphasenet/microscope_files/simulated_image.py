@@ -81,5 +81,6 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
         beam_intensity=1.0,
         scan_rotation_deg=known["detector_rotation"],
         thickness_nm=wanted[index],
-        rotation=(alpha, beta, known["rotation"]),
+        tilt_deg=(alpha, beta),
+        rotation_deg=known["rotation"],
     )

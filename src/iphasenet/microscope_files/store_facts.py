@@ -63,8 +63,8 @@ def _facts(root: zarr.Group, kind: str, path: Path) -> dict[str, Any]:
 def _check(facts: Mapping[str, Any], source: str) -> None:
     """Refuse numbers of a store that no image could have."""
     inner, outer = facts.get("detector_mrad") or (None, None)
-    known = {"detector_inner_mrad": inner, "detector_outer_mrad": outer, "rotation": facts.get("rotation_deg")}
-    check_fields(known | {name: facts.get(name) for name in ("energy_kev", "semiangle_mrad")}, source)
+    known = {"detector_inner_mrad": inner, "detector_outer_mrad": outer, "tilt_deg": facts.get("tilt_deg")}
+    check_fields(known | {name: facts.get(name) for name in ("energy_kev", "semiangle_mrad", "rotation_deg")}, source)
     for quantity, name in ((IMAGE_SAMPLING, "sampling_angstrom"), (THICKNESS, "thickness_nm")):
         for value in facts.get(name) or ():
             quantity.check(value, f"{source}: {name}")
@@ -72,12 +72,12 @@ def _check(facts: Mapping[str, Any], source: str) -> None:
 
 def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Name the settings of a simulation as those of an image."""
-    alpha, beta = attributes["tilt"]
     return {
         "structure": attributes["structure"],
         "zone_axis": attributes.get("zone_axis"),
         "thickness_nm": attributes["thickness"],
-        "rotation_deg": [alpha, beta, attributes["rotation"]],
+        "tilt_deg": attributes["tilt"],
+        "rotation_deg": attributes["rotation"],
         "segments": attributes["segments"],
         "sampling_angstrom": [attributes["sampling"]] * 2,
         "energy_kev": attributes["energy"],

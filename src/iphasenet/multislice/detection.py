@@ -42,93 +42,95 @@ class Illumination:
     rotations: slice
 
 
-def illuminations(
-    block: Block, microscope: Microscope, lengths: tuple[float, ...], rotations: Sequence[float]
-) -> list[Illumination]:
-    """List the probes of the incoherent sum: one a focus, and one a rotation where aberrations have a direction."""
-    k = block.kappa + block.orders / lengths[:2]
-    # A round probe looks the same from every rotation.
-    groups = [(0.0, slice(None))] if microscope.is_round else [(r, slice(i, i + 1)) for i, r in enumerate(rotations)]
-    return [
-        Illumination(block.amplitudes * microscope.aberration_phase(k[:, 0], k[:, 1], rotation, focus), share, group)
-        for focus, share in microscope.foci()
-        for rotation, group in groups
-    ]
-
-
-def detector_weights(
-    orders: NDArray[np.int64],
-    block: Block,
-    microscope: Microscope,
-    lengths: tuple[float, ...],
-    pixel: Pixel,
-    rotations: Sequence[float],
-    like: Tensor,
-) -> Tensor:
+@dataclass(frozen=True)
+class Detection:
     """
-    Share of outgoing beams that falls on each detector segment.
+    How the beams that leave a crystal become images.
 
-    Parameters
+    Attributes
     ----------
-    orders : (beam, 2) integer array
-        Orders (x, y) of the beams.
-    block : Block
-        Their block.
     microscope : Microscope
-        Detectors.
-    lengths : (float, float, ...)
+        Probe and detectors.
+    lengths : (float, float)
         Periods along x and y [Å].
     pixel : (float, float)
         Size of a reciprocal pixel of the window [1/Å].
     rotations : sequence of float
         Rotations gamma of the crystal [degrees].
-    like : tensor
-        Its device and real precision are those of the weights.
-
-    Returns
-    -------
-    (rotation, channel, beam) tensor
-        Weights between 0 and 1.
-    """
-    kx, ky = (block.kappa + orders / lengths[:2]).T
-    weights = np.stack([microscope.detector_weights(kx, ky, pixel, r) for r in rotations])
-    return send(torch.from_numpy(weights).to(like.real.dtype), like.device)
-
-
-def intensity(
-    columns: Tensor, block: Block, lit: Sequence[Illumination], weights: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """
-    Intensities that one block adds, at the positions of a small grid over the cell.
-
-    Parameters
-    ----------
-    columns : (exit, wave, beam) complex tensor
-        Columns of the scattering matrix, in the outgoing beams that reach a detector.
-    block : Block
-        Incident waves.
-    lit : sequence of Illumination
-        Probes of the incoherent sum.
-    weights : (rotation, channel, beam) tensor
-        Share of each outgoing beam that falls on each segment.
     size : (int, int)
-        Grid points along x and y, above twice the range of the orders.
-
-    Returns
-    -------
-    (exit, rotation, channel, y, x) tensor
-        Intensity at R = (x a / size, y b / size).
+        Probe positions along x and y of the cell, above twice the range of the orders.
     """
-    orders = send(block.orders, columns.device)
-    waves = [send(torch.from_numpy(probe.amplitudes).to(columns.dtype), columns.device)[:, None] for probe in lit]
-    total = weights.new_zeros(len(columns), *weights.shape[:2], size[1], size[0])
-    for part, share in zip(columns.split(BEAMS_TOGETHER, dim=2), weights.split(BEAMS_TOGETHER, dim=2), strict=True):
-        spectrum = part.new_zeros(len(part), part.shape[2], size[1], size[0])
-        for probe, amplitudes in zip(lit, waves, strict=True):
-            spectrum[..., orders[:, 1] % size[1], orders[:, 0] % size[0]] = (part * amplitudes).transpose(1, 2)
-            signal = torch.fft.fft2(spectrum).abs().square()
-            total[:, probe.rotations] += torch.einsum("rcb,ebyx->ercyx", probe.share * share[probe.rotations], signal)
-    return total
+
+    microscope: Microscope
+    lengths: tuple[float, float]
+    pixel: Pixel
+    rotations: Sequence[float]
+    size: tuple[int, int]
+
+    def illuminations(self, block: Block) -> list[Illumination]:
+        """List the probes of the incoherent sum: one a focus, and one a rotation where aberrations have a direction."""
+        (kx, ky), microscope = (block.kappa + block.orders / self.lengths).T, self.microscope
+        # A round probe looks the same from every rotation.
+        groups: list[tuple[float, slice]] = [(0.0, slice(None))]
+        if not microscope.is_round:
+            groups = [(rotation, slice(index, index + 1)) for index, rotation in enumerate(self.rotations)]
+        return [
+            Illumination(block.amplitudes * microscope.aberration_phase(kx, ky, rotation, focus), share, group)
+            for focus, share in microscope.foci()
+            for rotation, group in groups
+        ]
+
+    def weights(self, orders: NDArray[np.int64], block: Block, like: Tensor) -> Tensor:
+        """
+        Share of outgoing beams that falls on each detector segment.
+
+        Parameters
+        ----------
+        orders : (beam, 2) integer array
+            Orders (x, y) of the beams.
+        block : Block
+            Their block.
+        like : tensor
+            Its device and real precision are those of the weights.
+
+        Returns
+        -------
+        (rotation, channel, beam) tensor
+            Weights between 0 and 1.
+        """
+        kx, ky = (block.kappa + orders / self.lengths).T
+        weights = np.stack([self.microscope.detector_weights(kx, ky, self.pixel, r) for r in self.rotations])
+        return send(torch.from_numpy(weights).to(like.real.dtype), like.device)
+
+    def intensity(self, columns: Tensor, block: Block, orders: NDArray[np.int64]) -> Tensor:
+        """
+        Intensities that one block adds, at the positions of a small grid over the cell.
+
+        Parameters
+        ----------
+        columns : (exit, wave, beam) complex tensor
+            Columns of the scattering matrix, in the outgoing beams that reach a detector.
+        block : Block
+            Incident waves.
+        orders : (beam, 2) integer array
+            Orders (x, y) of the outgoing beams.
+
+        Returns
+        -------
+        (exit, rotation, channel, y, x) tensor
+            Intensity at R = (x a / size, y b / size).
+        """
+        weights, lit, (nx, ny) = self.weights(orders, block, columns), self.illuminations(block), self.size
+        places = send(block.orders, columns.device)
+        waves = [send(torch.from_numpy(probe.amplitudes).to(columns.dtype), columns.device)[:, None] for probe in lit]
+        total = weights.new_zeros(len(columns), *weights.shape[:2], ny, nx)
+        for part, share in zip(columns.split(BEAMS_TOGETHER, dim=2), weights.split(BEAMS_TOGETHER, dim=2), strict=True):
+            spectrum = part.new_zeros(len(part), part.shape[2], ny, nx)
+            for probe, amplitudes in zip(lit, waves, strict=True):
+                spectrum[..., places[:, 1] % ny, places[:, 0] % nx] = (part * amplitudes).transpose(1, 2)
+                signal, group = torch.fft.fft2(spectrum).abs().square(), probe.rotations
+                total[:, group] += torch.einsum("rcb,ebyx->ercyx", probe.share * share[group], signal)
+        return total
 
 
 def image_grid(lengths: tuple[float, ...], band: float) -> tuple[tuple[int, int], tuple[int, int]]:

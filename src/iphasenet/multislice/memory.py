@@ -1,6 +1,7 @@
 """Memory of a simulation, known before it starts: how many waves are carried together."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -19,25 +20,13 @@ MATRICES = 0.5
 """Share of the memory that transfer matrices may take: beyond it waves are transformed slice by slice."""
 
 
-def waves_together(
-    memory_mb: float,
-    grid: CellGrid,
-    slices: int,
-    exits: int,
-    blocks: Sequence[Block],
-    beams: int,
-    image: int,
-    images: int,
-    dtype: torch.dtype,
-    device: str,
-) -> int:
+@dataclass(frozen=True)
+class SimulationSize:
     """
-    Plane waves that can be carried together.
+    Numbers that the memory of a simulation depends on.
 
-    Parameters
+    Attributes
     ----------
-    memory_mb : float
-        Memory that the simulation may use [MB].
     grid : CellGrid
         Grid of the cell.
     slices : int
@@ -48,37 +37,56 @@ def waves_together(
         Incident waves.
     beams : int
         Outgoing beams of a block that are kept.
-    image : int
+    points : int
         Points of the grid of one image.
     images : int
         Images of an exit plane: rotations x channels.
     dtype : torch.dtype
         float32 or float64.
-    device : str
-        Torch device.
-
-    Returns
-    -------
-    int
-        Number of waves; InputError with the memory needed where not even one fits.
     """
-    size = 16 if dtype == torch.float64 else 8
-    points = grid.gpts[0] * grid.gpts[1]
-    # Potential, transmission functions in both spaces and on their way, a propagator a slice.
-    crystal = slices * points * (8 + 4 * size)
-    # Images in double and single precision; of a few hundred beams, spectra, their transforms and intensities.
-    signals = exits * image * (images * (16 + size) + 3 * size * min(BEAMS_TOGETHER, beams))
-    fixed = crystal + signals
-    column, flight = exits * beams * size + 8 * beams, _FLIGHT * points * size
-    largest = max(len(block.orders) for block in blocks)
-    # A block's columns stand together, whatever the number of waves in flight.
-    needed = (fixed + largest * column + flight) / 1e6
-    if needed > memory_mb:
-        raise InputError(
-            f"memory: found a simulation of {grid.gpts[0]} x {grid.gpts[1]} points, {slices} slices, {largest} waves a "
-            f"block and {exits} thicknesses, which needs {needed:,.1f} MB; allowed: memory_mb {memory_mb:g}; raise "
-            "it, or simulate a smaller cell, fewer thicknesses, coarser"
-        )
-    free = memory_mb * 1e6 - fixed
-    fit = int(min((free - largest * column) / flight, free / (column + flight)))
-    return max(1, fit if device != "cpu" else min(fit, _CACHED_WAVES))
+
+    grid: CellGrid
+    slices: int
+    exits: int
+    blocks: Sequence[Block]
+    beams: int
+    points: int
+    images: int
+    dtype: torch.dtype
+
+    def waves_together(self, memory_mb: float, device: str) -> int:
+        """
+        Plane waves that can be carried together.
+
+        Parameters
+        ----------
+        memory_mb : float
+            Memory that the simulation may use [MB].
+        device : str
+            Torch device.
+
+        Returns
+        -------
+        int
+            Number of waves; InputError with the memory needed where not even one fits.
+        """
+        size = 16 if self.dtype == torch.float64 else 8
+        x, y = self.grid.gpts
+        # Potential, transmission functions in both spaces and on their way, a propagator a slice.
+        crystal = self.slices * x * y * (8 + 4 * size)
+        # Images in double and single precision; of a few hundred beams, spectra, their transforms and intensities.
+        together = 3 * size * min(BEAMS_TOGETHER, self.beams)
+        fixed = crystal + self.exits * self.points * (self.images * (16 + size) + together)
+        column, flight = self.exits * self.beams * size + 8 * self.beams, _FLIGHT * x * y * size
+        largest = max(len(block.orders) for block in self.blocks)
+        # A block's columns stand together, whatever the number of waves in flight.
+        needed = (fixed + largest * column + flight) / 1e6
+        if needed > memory_mb:
+            raise InputError(
+                f"memory: found a simulation of {x} x {y} points, {self.slices} slices, {largest} waves a block and "
+                f"{self.exits} thicknesses, which needs {needed:,.1f} MB; allowed: memory_mb {memory_mb:g}; raise it, "
+                "or simulate a smaller cell, fewer thicknesses, coarser"
+            )
+        free = memory_mb * 1e6 - fixed
+        fit = int(min((free - largest * column) / flight, free / (column + flight)))
+        return max(1, fit if device != "cpu" else min(fit, _CACHED_WAVES))

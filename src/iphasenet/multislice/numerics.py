@@ -14,6 +14,9 @@ from iphasenet.microscope.optics import Microscope, sampling_limit
 from iphasenet.microscope.probe import Translations
 from iphasenet.multislice.propagation import CellGrid
 
+# Scripts of the workflow find it here: one that changes makes finished simulations run again.
+from iphasenet.multislice.settings import Numerics as Numerics
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -115,15 +118,15 @@ def check_band(microscope: Microscope, grid: CellGrid) -> None:
 
 
 def check_thicknesses(thicknesses: Sequence[float]) -> None:
-    """Refuse thicknesses [Å] that are out of range or not rising."""
-    found = [thickness / 10 for thickness in thicknesses]
+    """Refuse thicknesses [nm] that are out of range or not rising."""
+    found = list(thicknesses)
     for thickness in found:
         quantities.THICKNESS.check(thickness, "thickness")
     if not found or found != sorted(set(found)):
         raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
 
 
-def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
-    """Slices nearest to each thickness [Å]; InputError where one is below a slice, or two are of the same slab."""
-    check_thicknesses(thicknesses)
-    return slicing.exits(thicknesses)
+def exit_planes(depths: Sequence[float], slicing: Slicing) -> list[int]:
+    """Slices nearest to each depth [Å]; InputError where one is below a slice, or two are of the same slab."""
+    check_thicknesses([depth / 10 for depth in depths])
+    return slicing.exits(depths)

@@ -5,9 +5,8 @@ columns of the scattering matrix, its intensity is periodic in the cell and band
 image is a few hundred coefficients, from which any rotation, offset, pixel and field of view are evaluated.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from iphasenet.base.devices import exact_float32
-from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
+from iphasenet.base.recorded_names import recorded_as
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
-from iphasenet.microscope.probe import probe_blocks, window_cells
-from iphasenet.multislice.detection import centred_coefficients, detector_weights, illuminations, image_grid, intensity
-from iphasenet.multislice.memory import MATRICES, waves_together
-from iphasenet.multislice.numerics import cell_grid, check_band, exit_planes
-from iphasenet.multislice.propagation import transmission_functions
-from iphasenet.multislice.scattering_matrix import Crystal, columns
+from iphasenet.multislice.detection import centred_coefficients
+from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.settings import Numerics
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -42,8 +37,8 @@ class PeriodicImages:
     ----------
     lengths : (float, float)
         Periods along x and y [Å].
-    thicknesses : (thickness,) array
-        Thickness of the simulated slabs [Å].
+    depths : (thickness,) array
+        Depths of the simulated slabs [Å].
     rotations : (rotation,) array
         In-plane rotations gamma of the crystal [degrees]; they set which beams fall on which segment.
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
@@ -51,12 +46,12 @@ class PeriodicImages:
     """
 
     lengths: tuple[float, float]
-    thicknesses: NDArray[np.float64]
+    depths: NDArray[np.float64] = field(metadata=recorded_as("thicknesses"))
     rotations: NDArray[np.float64]
     coefficients: ComplexArray
 
     def __post_init__(self) -> None:
-        expected = (len(self.thicknesses), len(self.rotations))
+        expected = (len(self.depths), len(self.rotations))
         if self.coefficients.ndim != 5 or self.coefficients.shape[:2] != expected:
             raise ValueError(f"coefficients {self.coefficients.shape} do not begin with {expected}")
 
@@ -70,13 +65,13 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     path : path
         The .npz file to be made.
     images : sequence of PeriodicImages
-        Series with equal periods and thicknesses.
+        Series with equal periods and depths.
     """
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(
             stream,
             lengths=images[0].lengths,
-            thicknesses=images[0].thicknesses,
+            thicknesses=images[0].depths,
             rotations=np.stack([series.rotations for series in images]),
             coefficients=np.stack([series.coefficients for series in images]),
         )
@@ -95,8 +90,8 @@ def simulate_images(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float] = (0.0, 0.0),
+    depths: Sequence[float],
+    lean: tuple[float, float] = (0.0, 0.0),
     rotations: Sequence[float] = (0.0,),
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -114,9 +109,9 @@ def simulate_images(
         Probe and detectors.
     numerics : Numerics
         Grid, slices, window and memory.
-    thicknesses : sequence of float, rising
-        Thicknesses [Å]; each is rounded to whole slices.
-    tilt : (float, float)
+    depths : sequence of float, rising
+        Depths [Å]; each is rounded to whole slices.
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y), in the crystal's frame.
     rotations : sequence of float
         In-plane rotations gamma of the crystal [degrees].
@@ -127,53 +122,31 @@ def simulate_images(
     progress : callable, optional
         Called with the number of plane waves done so far and that of all.
     slicing : Slicing, optional
-        Slices of the cell; by the numerics' thickness if not given.
+        Slices of the cell; by the numerics' slice thickness if not given.
 
     Returns
     -------
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
     """
-    a, b, _ = potential.lengths
-    if not np.isfinite([*tilt, *rotations]).all():
-        raise InputError(f"tilt {tilt}, rotations {list(rotations)}: found an undefined angle; allowed: finite numbers")
-    grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
-    check_band(microscope, grid)
-    slicing = slicing or potential.slicing(numerics.slice_thickness_angstrom)
-    exits = exit_planes(thicknesses, slicing)
-    cells = window_cells((a, b), numerics.window_angstrom)
-    pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
-    orders, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
-    blocks = probe_blocks((a, b), cells, microscope, potential.translations)
-    shape = (len(exits), len(rotations), len(microscope.channels), size[1], size[0])
-    reach = microscope.detector_reach + max(pixel)
-    # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
-    beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
-    memory, points, images = numerics.memory_mb, size[0] * size[1], shape[1] * shape[2]
-    waves = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, dtype, device)
-
-    potential_slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=dtype, device=device)
-    coefficients = transmission_functions(potential_slices, grid, microscope.interaction_constant)
-    crystal = Crystal(
-        grid, coefficients, slicing.thicknesses.tolist(), microscope.wavelength, tilt, potential.translations
-    )
-    matrices = MATRICES * 1e6 * memory
+    simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
+    detection, (orders, size) = simulation.detection, simulation.image_grid
+    shape = (len(simulation.exits), len(rotations), len(microscope.channels), size[1], size[0])
     total = torch.zeros(shape, dtype=torch.float64, device=device)
-    done, every = 0, sum(len(block.orders) for block in blocks)
+    done, every = 0, sum(len(block.orders) for block in simulation.blocks)
     with exact_float32(total.device):
-        for block, beam_orders, matrix in columns(blocks, crystal, exits, reach, waves, matrices):
+        for block, beams, matrix in simulation.columns():
             # A small detector may see none of a block's beams.
-            if len(beam_orders):
-                weights = detector_weights(beam_orders, block, microscope, (a, b), pixel, rotations, matrix)
-                total += intensity(matrix, block, illuminations(block, microscope, (a, b), rotations), weights, size)
+            if len(beams):
+                total += detection.intensity(matrix, block, beams)
             done += len(block.orders)
             if progress is not None:
                 progress(done, every)
 
-    thickness = np.array([slicing.depth(total) for total in exits])
-    series = _series(total, orders, (a, b), microscope.source_size_angstrom)
+    reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
+    series = _series(total, orders, simulation.lengths, microscope.source_size_angstrom)
     precision = np.complex128 if dtype == torch.float64 else np.complex64
-    return PeriodicImages((a, b), thickness, np.array(rotations, float), series.astype(precision))
+    return PeriodicImages(simulation.lengths, reached, np.array(rotations, float), series.astype(precision))
 
 
 def _series(

@@ -124,9 +124,7 @@ def transmission_functions(slices: Tensor, grid: CellGrid, interaction_constant:
     return torch.fft.fft2(exact, norm="forward") * grid.antialias(torch.hypot(kx, ky))
 
 
-def propagators(
-    grid: CellGrid, kappa: Tensor, wavelength: float, thickness: float, tilt: tuple[float, float]
-) -> Tensor:
+def propagators(grid: CellGrid, kappa: Tensor, wavelength: float, distance: float, lean: tuple[float, float]) -> Tensor:
     """
     Fresnel propagators of the blocks, with a small crystal tilt.
 
@@ -138,9 +136,9 @@ def propagators(
         Fractional wave vectors (x, y) [1/Å].
     wavelength : float
         Electron wavelength [Å].
-    thickness : float
-        Slice thickness dz [Å].
-    tilt : (float, float)
+    distance : float
+        Distance dz to the next slice [Å].
+    lean : (float, float)
         Lateral shift of an atomic column per depth, t: waves are carried in the frame of the columns, which
         multiplies the propagator by exp(2 pi i dz k.t).
 
@@ -151,7 +149,7 @@ def propagators(
     """
     kx, ky = grid.frequencies(kappa)
     k2 = kx**2 + ky**2
-    phase = math.pi * thickness * (2 * (kx * tilt[0] + ky * tilt[1]) - wavelength * k2)
+    phase = math.pi * distance * (2 * (kx * lean[0] + ky * lean[1]) - wavelength * k2)
     return torch.polar(grid.antialias(k2.sqrt()), phase)
 
 
@@ -162,7 +160,6 @@ def scatter(
     propagator: Sequence[Tensor],
     exit_slices: Sequence[int],
     beams: Tensor,
-    grid: CellGrid,
 ) -> Tensor:
     """
     Send plane waves through a slab and collect them at its exit planes.
@@ -181,15 +178,13 @@ def scatter(
         Numbers of slices after which the waves are collected.
     beams : (block, beam) integer tensor
         Points of the grid, y nx + x, of the outgoing beams that are kept.
-    grid : CellGrid
-        Grid of the cell.
 
     Returns
     -------
     (exit, wave, beam) complex tensor
         Columns of the scattering matrix: amplitudes of the plane waves kappa + G'.
     """
-    nx, ny = grid.gpts
+    ny, nx = transmission.shape[-2:]
     waves = transmission.new_zeros(len(incident), ny, nx)
     waves[torch.arange(len(waves), device=waves.device), incident[:, 1] % ny, incident[:, 0] % nx] = 1
     collected: list[Tensor] = []

@@ -32,11 +32,11 @@ class Crystal:
         Grid of one cell.
     coefficients : (slice, y, x) complex tensor
         Fourier coefficients of the transmission functions of one cell (`multislice.transmission_functions`).
-    thicknesses : sequence of float
+    distances : sequence of float
         Distance that waves travel after each slice [Å].
     wavelength : float
         Electron wavelength [Å].
-    tilt : (float, float)
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y).
     translations : sequence of (u, v, n)
         Lateral translations that leave the crystal unchanged.
@@ -44,9 +44,9 @@ class Crystal:
 
     grid: CellGrid
     coefficients: Tensor
-    thicknesses: Sequence[float]
+    distances: Sequence[float]
     wavelength: float
-    tilt: tuple[float, float]
+    lean: tuple[float, float]
     translations: Translations
 
     @cached_property
@@ -55,13 +55,13 @@ class Crystal:
         return torch.fft.ifft2(self.coefficients, norm="forward")
 
     def propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
-        """Propagators (block, y, x) after each slice; slices of one thickness share theirs."""
+        """Propagators (block, y, x) after each slice; slices of one distance share theirs."""
         kappa = np.stack([block.kappa for block in blocks])
         vectors = send(kappa, self.coefficients.device)
         # Equal but for rounding is equal.
-        keys = [round(thickness, 9) for thickness in self.thicknesses]
+        keys = [round(distance, 9) for distance in self.distances]
         phases = {
-            key: propagators(self.grid, vectors, self.wavelength, key, self.tilt).to(self.coefficients.dtype)
+            key: propagators(self.grid, vectors, self.wavelength, key, self.lean).to(self.coefficients.dtype)
             for key in set(keys)
         }
         return [phases[key] for key in keys]
@@ -150,7 +150,6 @@ def matrix_columns(
         crystal.coefficients[: plan.slices],
         propagator,
         plan,
-        crystal.grid,
     )
     return inside[detected], matrix
 
@@ -173,7 +172,7 @@ def _by_transforms(
         found, first, count = np.unique(owner[start : start + waves], return_index=True, return_counts=True)
         owners = send(owner[start : start + waves] if len(found) > 1 else found, device)
         together = incident[start : start + waves]
-        passed = scatter(together, owners, crystal.transmission, propagator, exits, points, crystal.grid)
+        passed = scatter(together, owners, crystal.transmission, propagator, exits, points)
         for index, row, rows in zip(found, first, count, strict=True):
             parts[index].append(passed[:, row : row + rows, : len(beams[index])])
     for block, orders, part in zip(batch, beams, parts, strict=True):

@@ -108,7 +108,6 @@ def transfer_columns(
     transmission: Tensor,
     propagator: Sequence[Tensor],
     plan: Passage,
-    grid: CellGrid,
 ) -> Tensor:
     """
     Columns of a block's scattering matrix from powers of its transfer matrix.
@@ -127,15 +126,13 @@ def transfer_columns(
         Propagator after each slice.
     plan : Passage
         From `best_passage`.
-    grid : CellGrid
-        Grid of the transmission functions.
 
     Returns
     -------
     (exit, wave, detected beam) complex tensor
         Amplitudes at the exit planes.
     """
-    nx, ny = grid.gpts
+    ny, nx = transmission.shape[-2:]
     # Differences of beams beyond the grid's range wrap onto coefficients that the band limit made zero.
     difference = beams[:, None] - beams[None]
     index = (difference[..., 1] % ny) * nx + difference[..., 0] % nx

@@ -34,6 +34,7 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     InputError
         One line that names the key, what was found and what is allowed.
     """
+    _refuse_three_angles(config.get("reconstruction"))
     check_form(config)
     _check_materials(config, Path(folder))
     _check_amount(config)
@@ -45,6 +46,21 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     _check_multislice(config, microscope)
     _check_training(config, microscope)
     _check_evaluation(config)
+
+
+def _refuse_three_angles(reconstruction: Any) -> None:
+    """Refuse a `rotation_deg` of three angles, as it once was, of a section whose form is not checked yet."""
+    section = reconstruction if isinstance(reconstruction, Mapping) else {}
+    own = section.get("own")
+    images = own if isinstance(own, Mapping) else {}
+    groups = {"settings": section.get("settings"), **{f"own.{name}": group for name, group in images.items()}}
+    for place, group in groups.items():
+        angles = group.get("rotation_deg") if isinstance(group, Mapping) else None
+        if isinstance(angles, list) and len(angles) == 3:
+            raise InputError(
+                "configuration: reconstruction.{}.rotation_deg takes gamma alone: write tilt_deg: [{}, {}] and "
+                "rotation_deg: {}".format(place, *angles)
+            )
 
 
 def _check_materials(config: Mapping[str, Any], folder: Path) -> None:

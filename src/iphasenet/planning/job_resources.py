@@ -152,8 +152,8 @@ def _tilt_seconds(config: Config) -> float:
     """Of one tilt on one core."""
     optics, numerics = Microscope(**config["optics"]), config["simulation"]["multislice"]
     waves = (numerics["window_angstrom"] * optics.frequency(optics.semiangle_mrad)) ** 2
-    thickness = 10 * max(config["grid"]["thickness_nm"])
-    return float(_TILT_SECONDS * waves * thickness / numerics["sampling_angstrom"] ** 2)
+    depth = 10 * max(config["grid"]["thickness_nm"])
+    return float(_TILT_SECONDS * waves * depth / numerics["sampling_angstrom"] ** 2)
 
 
 def _test_images(config: Config) -> int:

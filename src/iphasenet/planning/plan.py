@@ -206,11 +206,11 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
     periodic = [orientation for orientation in every if orientation.is_periodic]
     tilt = None
     if periodic:
-        thicknesses = [10 * thickness for thickness in grid.thickness_nm]
+        depths = [10 * thickness for thickness in grid.thickness_nm]
         first, microscope = periodic[0], Microscope(**config["optics"])
         with _named(f"images of {name}"):
-            tilt = estimate_tilt(potential, microscope, numerics, thicknesses, first.tilt, first.rotations_deg, device)
-    jobs, each = len({orientation.index // size for orientation in periodic}), 0.0 if tilt is None else tilt.seconds
+            tilt = estimate_tilt(potential, microscope, numerics, depths, first.lean, first.rotations_deg, device)
+    jobs, each = len({one.index // size for one in periodic}), 0.0 if tilt is None else tilt.seconds
     return MaterialPlan(
         name,
         (potential.lengths[0], potential.lengths[1]),

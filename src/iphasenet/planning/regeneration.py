@@ -170,7 +170,7 @@ class _Recipe:
             self.microscope,
             self.numerics,
             [10 * thickness for thickness in Grid(**self.configuration["grid"]).thickness_nm],
-            self.sample.orientation.tilt,
+            self.sample.orientation.lean,
             self.sample.orientation.rotations_deg,
             self.device,
             progress=self.progress,

@@ -138,9 +138,12 @@ class ImageSettings(Settings, section="reconstruction.settings"):
     """What the user's image files do not say, or say wrongly: the options of `iphasenet reconstruct`."""
 
     thickness_nm: Annotated[float | None, Setting("Thickness of the crystal.", quantities.THICKNESS)] = None
+    tilt_deg: Annotated[
+        tuple[float, float] | None,
+        Setting("Tilt (alpha, beta) of the crystal about the image's x and y axes.", quantities.ANGLE),
+    ] = None
     rotation_deg: Annotated[
-        tuple[float, float, float] | None,
-        Setting("alpha, beta, gamma of the crystal in the image's frame.", quantities.ANGLE),
+        float | None, Setting("Rotation gamma of the crystal about the beam, in the image.", quantities.ANGLE)
     ] = None
     sampling_angstrom: Annotated[float | None, Setting("Pixel size.", quantities.IMAGE_SAMPLING)] = None
     energy_kev: Annotated[float | None, Setting("Beam energy.", quantities.ENERGY)] = None

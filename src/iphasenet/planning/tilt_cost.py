@@ -5,7 +5,6 @@ one block is done in full. The rest is counting: slices and waves, or the multip
 `iphasenet.multislice.transfer_matrix` weighs.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,8 @@ import torch
 
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
-from iphasenet.microscope.probe import Block, batches, probe_blocks, window_cells
-from iphasenet.multislice.detection import detector_weights, illuminations, image_grid, intensity
-from iphasenet.multislice.memory import MATRICES, waves_together
-from iphasenet.multislice.numerics import cell_grid, check_band, exit_planes
-from iphasenet.multislice.propagation import transmission_functions
+from iphasenet.microscope.probe import Block, batches
+from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.scattering_matrix import Crystal, columns, matrix_columns
 from iphasenet.multislice.settings import Numerics
 from iphasenet.multislice.transfer_matrix import Passage, best_passage
@@ -88,27 +84,12 @@ def timed(work: Callable[[], object], clock: Clock, repeats: int = 5) -> float:
     return float(np.median(times[1:] or times))
 
 
-@dataclass(frozen=True)
-class _Simulation:
-    """What `iphasenet.multislice.periodic_images.simulate_images` prepares before its first wave."""
-
-    microscope: Microscope
-    rotations: Sequence[float]
-    crystal: Crystal
-    blocks: Sequence[Block]
-    exits: Sequence[int]
-    pixel: tuple[float, float]
-    reach: float
-    size: tuple[int, int]
-    together: int
-
-
 def estimate_tilt(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float],
+    depths: Sequence[float],
+    lean: tuple[float, float],
     rotations: Sequence[float],
     device: str = "cpu",
 ) -> TiltCost:
@@ -122,9 +103,9 @@ def estimate_tilt(
     """
     clock = device_clock(device)
     started = clock()
-    simulation = _prepare(potential, microscope, numerics, thicknesses, tilt, rotations, device)
+    simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device)
     blocks = simulation.blocks
-    plans = passages(blocks, simulation.crystal, simulation.exits, MATRICES * 1e6 * numerics.memory_mb)
+    plans = passages(blocks, simulation.crystal, simulation.exits, simulation.matrix_memory)
     total = clock() - started
     multiplied = [(block, *plan) for block, plan in zip(blocks, plans, strict=True) if plan is not None]
     transformed = [block for block, plan in zip(blocks, plans, strict=True) if plan is None]
@@ -135,35 +116,6 @@ def estimate_tilt(
     total += len(blocks) * _detection(simulation, clock)
     waves = sum(len(block.orders) for block in blocks)
     return TiltCost(waves, simulation.exits[-1], sum(len(block.orders) for block, *_ in multiplied), total)
-
-
-def _prepare(
-    potential: CrystalPotential,
-    microscope: Microscope,
-    numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float],
-    rotations: Sequence[float],
-    device: str,
-) -> _Simulation:
-    (a, b, _), memory = potential.lengths, numerics.memory_mb
-    grid = cell_grid((a, b), numerics.sampling_angstrom, potential.translations)
-    check_band(microscope, grid)
-    slicing = potential.slicing(numerics.slice_thickness_angstrom)
-    exits = exit_planes(thicknesses, slicing)
-    cells = window_cells((a, b), numerics.window_angstrom)
-    pixel = (1 / (cells[0] * a), 1 / (cells[1] * b))
-    _, size = image_grid((a, b), 2 * microscope.frequency(microscope.semiangle_mrad) + 2 * max(pixel))
-    blocks = probe_blocks((a, b), cells, microscope, potential.translations)
-    reach = microscope.detector_reach + max(pixel)
-    beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
-    images, points, kind = len(rotations) * len(microscope.channels), size[0] * size[1], torch.float32
-    together = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, kind, device)
-    slices = torch.as_tensor(potential.slices(slicing, grid.gpts), dtype=kind, device=device)
-    coefficients = transmission_functions(slices, grid, microscope.interaction_constant)
-    wavelength, heights = microscope.wavelength, slicing.thicknesses.tolist()
-    crystal = Crystal(grid, coefficients, heights, wavelength, tilt, potential.translations)
-    return _Simulation(microscope, rotations, crystal, blocks, exits, pixel, reach, size, together)
 
 
 def passages(
@@ -192,7 +144,7 @@ def _shortened(plan: Passage) -> Passage:
     return Passage(slices, 2 - slices, (((0,) * shares, 0),))
 
 
-def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: _Simulation, clock: Clock) -> float:
+def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: MultislicePass, clock: Clock) -> float:
     """Time of all blocks that pass by transfer matrices [s]."""
     crystal, reach = simulation.crystal, simulation.reach
     block, plan, beams = planned[len(planned) // 2]
@@ -210,10 +162,10 @@ def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: _Sim
     return len(planned) * fixed + max(0.0, each) * every
 
 
-def _by_transforms(blocks: Sequence[Block], simulation: _Simulation, clock: Clock) -> float:
+def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: Clock) -> float:
     """Time of all blocks that are transformed slice by slice [s]."""
     crystal, exits = simulation.crystal, simulation.exits
-    reach, together = simulation.reach, simulation.together
+    reach, together = simulation.reach, simulation.waves_together
     groups = list(batches(blocks, together))
     group = groups[len(groups) // 2]
     waves = sum(len(block.orders) for block in group)
@@ -230,17 +182,12 @@ def _by_transforms(blocks: Sequence[Block], simulation: _Simulation, clock: Cloc
     return len(groups) * max(0.0, first - each) + share * exits[-1] * each
 
 
-def _detection(simulation: _Simulation, clock: Clock) -> float:
+def _detection(simulation: MultislicePass, clock: Clock) -> float:
     """Time that the intensities of one block take [s]."""
-    crystal, microscope, rotations = simulation.crystal, simulation.microscope, simulation.rotations
-    block, lengths = simulation.blocks[len(simulation.blocks) // 2], crystal.grid.lengths
+    crystal, block = simulation.crystal, simulation.blocks[len(simulation.blocks) // 2]
     orders = crystal.beams(block, simulation.reach)
     shape, device = (len(simulation.exits), len(block.orders), len(orders)), crystal.coefficients.device
     matrix = torch.randn(shape, dtype=crystal.coefficients.dtype, device=device)
 
-    def work() -> None:
-        lit = illuminations(block, microscope, lengths, rotations)
-        weights = detector_weights(orders, block, microscope, lengths, simulation.pixel, rotations, matrix)
-        intensity(matrix, block, lit, weights, simulation.size)
-
-    return timed(work, clock) if len(orders) else 0.0
+    detection = simulation.detection
+    return timed(lambda: detection.intensity(matrix, block, orders), clock) if len(orders) else 0.0

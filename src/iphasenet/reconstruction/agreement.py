@@ -93,16 +93,14 @@ def explain(
     # A network without the projection holds the leaning crystal, not its columns.
     if lattice.area > LARGEST_CELL or network.settings.projection == "direct":
         return Explanation(math.nan, math.nan, mean, spread)
-    crystal = ColumnCrystal(lattice, columns.numpy(), network.sampling)
+    lean_x, lean_y = column_lean(known)[0].tolist()
+    crystal = ColumnCrystal(lattice, columns.numpy(), network.sampling, 10 * float(known[0, 0]), (lean_x, lean_y))
     steps = np.stack(np.meshgrid(*[np.arange(_POINTS) / _POINTS] * 2), axis=-1).reshape(-1, 2)
     positions = steps @ vectors
     recorded = _cell_mean(middle, crystal, 2 * microscope.frequency(microscope.semiangle_mrad), positions)
-    lean_x, lean_y = column_lean(known)[0].tolist()
 
     def likeness(thin: bool) -> float:
-        thickness = 10 * float(known[0, 0])
-        simulated = segment_signals(crystal, microscope, thickness, (lean_x, lean_y), positions, phase_object=thin)
-        return compare(simulated, recorded)
+        return compare(segment_signals(crystal, microscope, positions, phase_object=thin), recorded)
 
     return Explanation(likeness(False), likeness(True) if phase_object else math.nan, mean, spread)
 

@@ -105,11 +105,17 @@ class ColumnCrystal:
         Mean potential, columns where they stand at the entrance surface [V].
     sampling : float
         Pixel size [Å].
+    depth : float
+        Along the beam [Å].
+    lean : (float, float)
+        Lateral shift of a column per depth (x, y).
     """
 
     lattice: Lattice
     columns: NDArray[np.float32]
     sampling: float
+    depth: float
+    lean: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 0 < self.lattice.area <= LARGEST_CELL:
@@ -127,8 +133,6 @@ class ColumnCrystal:
 def segment_signals(
     crystal: ColumnCrystal,
     microscope: Microscope,
-    thickness: float,
-    lean: tuple[float, float],
     positions: FloatArray,
     window: float = 15.0,
     phase_object: bool = False,
@@ -143,16 +147,12 @@ def segment_signals(
         What the probe passes.
     microscope : Microscope
         Probe and detector.
-    thickness : float
-        Along the beam [Å].
-    lean : (float, float)
-        Lateral shift of a column per depth (x, y).
     positions : (n, 2) array
         Positions (x, y) of the probe from the centre of the crystal's image [Å].
     window : float
         Smallest side of the window in which the probe is periodic [Å].
     phase_object : bool
-        Leave out how waves spread inside the crystal: exp(i sigma V thickness) alone, whatever the lean.
+        Leave out how waves spread inside the crystal: exp(i sigma V depth) alone, whatever the lean.
     carried : float
         Beams are carried up to this times the detector's outer angle.
 
@@ -166,7 +166,7 @@ def segment_signals(
     side = 1 / math.sqrt(lattice.area * cells[0] * cells[1])
     reach = carried * microscope.reach
     orders = lattice.orders(reach + float(np.linalg.norm(lattice.reciprocal, axis=1).max()))
-    scattering = _scattering(crystal, microscope, thickness, phase_object, orders)
+    scattering = _scattering(crystal, microscope, phase_object, orders)
     total, norm = np.zeros((len(microscope.channels), len(positions))), 0.0
     for index in np.ndindex(*cells):
         kappa = ((np.array(index) - np.array(cells) // 2) / cells) @ lattice.reciprocal
@@ -176,7 +176,7 @@ def segment_signals(
         amplitude = microscope.aperture(k[:, 0], k[:, 1], (side, side))
         lit = amplitude > 0
         if lit.any():
-            energies = np.zeros(len(k)) if phase_object else _energies(k, microscope.wavelength, lean)
+            energies = np.zeros(len(k)) if phase_object else _energies(k, microscope.wavelength, crystal.lean)
             incident = amplitude[lit, None] * np.exp(-2j * np.pi * (k[lit] @ positions.T))
             waves = scattering.pass_through(beams, energies, lit, incident)
             weights = microscope.detector_weights(k[:, 0], k[:, 1], (side, side))
@@ -214,13 +214,13 @@ class _Scattering:
 
 
 def _scattering(
-    crystal: ColumnCrystal, microscope: Microscope, thickness: float, phase_object: bool, orders: NDArray[np.int64]
+    crystal: ColumnCrystal, microscope: Microscope, phase_object: bool, orders: NDArray[np.int64]
 ) -> _Scattering:
     limits = 2 * np.abs(orders).max(axis=0)
     mesh = np.stack(np.meshgrid(*(np.arange(-limit, limit + 1) for limit in limits), indexing="ij"), axis=-1)
     table = microscope.interaction_constant * crystal.coefficients(mesh)
     if not phase_object:
-        return _Scattering(table, thickness)
+        return _Scattering(table, crystal.depth)
     # On the points of a cell, as many along each axis as there are orders.
     phase = table.size * np.fft.ifft2(np.fft.ifftshift(table))
-    return _Scattering(np.fft.fftshift(np.fft.fft2(np.exp(1j * thickness * phase.real))) / table.size, None)
+    return _Scattering(np.fft.fftshift(np.fft.fft2(np.exp(1j * crystal.depth * phase.real))) / table.size, None)

@@ -48,7 +48,7 @@ def draw_reconstruction(reconstruction: Reconstruction, output: Path) -> None:
         for axes in panels[len(shown) :]:
             axes.set_axis_off()
         draw_scale_bar(panels[0], columns * reconstruction.sampling, rows * reconstruction.sampling)
-        alpha, beta, gamma = reconstruction.rotation
+        (alpha, beta), gamma = reconstruction.tilt_deg, reconstruction.rotation_deg
         figure.suptitle(
             number_text(
                 "{:g} nm     α = {:z.2f}°     β = {:z.2f}°     γ = {:.1f}°     pixel {:g} Å",

@@ -45,7 +45,7 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
         .zspy, .hspy: a signal each of `QUANTITIES`, y and x in Å, as the input's axes have them;
         .tif: float32, an ImageJ stack with one labelled slice each, calibrated in nm, with ImageJ's origin;
         .npz: an array each, `sampling` [Å], `origin` (x and y of the first pixel's centre [Å]), `thickness_nm`,
-        `rotation` [degrees], `attributes` as JSON;
+        `tilt_deg` (alpha, beta), `rotation_deg` (gamma), `attributes` as JSON;
         .png: the potential, with scale bar and colour bar.
         Uncertainty and columns are left out where there are none.
 
@@ -68,12 +68,12 @@ def _images(reconstruction: "Reconstruction") -> dict[str, NDArray[np.float32]]:
 
 def _description(reconstruction: "Reconstruction") -> dict[str, Any]:
     """Describe the images in JSON's types."""
-    rotation = dict(zip(("alpha", "beta", "gamma"), map(float, reconstruction.rotation), strict=True))
     described = {
         "sampling": float(reconstruction.sampling),
         "origin": list(map(float, reconstruction.origin)),
         "thickness_nm": float(reconstruction.thickness_nm),
-        **rotation,
+        "tilt_deg": list(map(float, reconstruction.tilt_deg)),
+        "rotation_deg": float(reconstruction.rotation_deg),
         **reconstruction.attributes,
     }
     plain: dict[str, Any] = json.loads(json.dumps(described, default=_plain))
@@ -123,7 +123,8 @@ def _write_npz(reconstruction: "Reconstruction", path: Path) -> None:
         "sampling": described["sampling"],
         "origin": np.array(described["origin"]),
         "thickness_nm": described["thickness_nm"],
-        "rotation": np.array([described[name] for name in ("alpha", "beta", "gamma")]),
+        "tilt_deg": np.array(described["tilt_deg"]),
+        "rotation_deg": described["rotation_deg"],
         "attributes": json.dumps(described),
     }
     write_npz(path, arrays, RECONSTRUCTION)

@@ -138,7 +138,8 @@ class _Judge:
             segments = turned_frame(segments, turn)
         if not has_room((segments.shape[1], segments.shape[2])):
             return math.nan
-        metadata = np.array([image.thickness_nm, *turned_angles(image.rotation or (0, 0, 0), turn)], np.float32)
+        angles = turned_angles(image.tilt_deg or (0.0, 0.0), image.rotation_deg or 0.0, turn)
+        metadata = np.array([image.thickness_nm, *angles], np.float32)
         return explain(self.trained.network, microscope_of(image), segments, metadata).agreement
 
     def spectra(self, order: Order) -> Spectra:

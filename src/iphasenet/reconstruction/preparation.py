@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ OPTIONS = {
     "beam_intensity": "--beam-intensity",
     "order": "--segment-order",
     "thickness_nm": "--thickness",
-    "rotation": "--rotation",
+    "tilt_deg": "--tilt",
+    "rotation_deg": "--rotation",
 }
 """What must be known of an image, and the option that says it where the file does not."""
 
@@ -38,6 +39,7 @@ _UNITS = {"energy_kev": "keV", "thickness_nm": "nm", "dose": "e/Å²", "tilt_deg
 
 FloatImage = NDArray[np.float32]
 Order = tuple[int, int, int, int]
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,16 @@ def mirrored(order: Sequence[int]) -> Order:
     return order[1], order[0], order[3], order[2]
 
 
-def turned_angles(rotation: Sequence[float], turn_deg: float) -> tuple[float, float, float]:
+def turned_angles(tilt_deg: tuple[float, float], rotation_deg: float, turn_deg: float) -> tuple[float, float, float]:
     """
     Orientation of a crystal as seen in a frame that is turned.
 
     Parameters
     ----------
-    rotation : sequence of 3 float
-        alpha, beta, gamma [degrees].
+    tilt_deg : (float, float)
+        alpha, beta [degrees].
+    rotation_deg : float
+        gamma [degrees].
     turn_deg : float
         Turn of the new frame in the old one, from x to y (down) [degrees].
 
@@ -104,7 +108,7 @@ def turned_angles(rotation: Sequence[float], turn_deg: float) -> tuple[float, fl
     (float, float, float)
         alpha, beta, gamma in the new frame [degrees].
     """
-    alpha, beta, gamma = turned_about_beam(np.array(rotation, np.float64), -turn_deg).tolist()
+    alpha, beta, gamma = turned_about_beam(np.array([*tilt_deg, rotation_deg], np.float64), -turn_deg).tolist()
     return alpha, beta, gamma % 360
 
 
@@ -165,7 +169,7 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
     segments = resampled(straight.fractions, _known(image.sampling), sampling)
     if rest:
         segments = turned_frame(segments, rest)
-    angles = turned_angles(image.rotation or (), rest)
+    angles = turned_angles(_known(image.tilt_deg), _known(image.rotation_deg), rest)
     metadata = np.array([_known(image.thickness_nm), *angles], np.float32)
     side = _known(image.sampling)
     origin = moved_origin(image.origin, (side, side), image.segments.shape[1:], sampling, segments.shape[1:], rest)
@@ -182,7 +186,7 @@ def microscope_of(image: SegmentedImage) -> Microscope:
     )
 
 
-def _known(value: float | None) -> float:
+def _known(value: Known | None) -> Known:
     """Value of a calibration that `check_known` has passed."""
     if value is None:
         raise ValueError("a calibration is missing that check_known should have refused")
@@ -245,9 +249,8 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
                 *_sampling_warning(image)]  # fmt: skip
     found = {name: getattr(image, name) for name in ("thickness_nm", "dose", "energy_kev", "semiangle_mrad")}
     found |= {name: getattr(image, name) for name in ("detector_inner_mrad", "detector_outer_mrad")}
-    if image.rotation is not None:
-        alpha, beta, _ = np.array(image.rotation)
-        found["tilt_deg"] = float(zone_axis_angle(alpha, beta))
+    if image.tilt_deg is not None:
+        found["tilt_deg"] = float(zone_axis_angle(*np.array(image.tilt_deg)))
     warnings = []
     for name, value in found.items():
         low, high = ranges.get(name, (-math.inf, math.inf))

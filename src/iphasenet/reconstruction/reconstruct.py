@@ -52,8 +52,10 @@ class Reconstruction:
         Pixel size [Å].
     thickness_nm : float
         Thickness that was assumed [nm].
-    rotation : tuple of 3 float
-        alpha, beta, gamma that were assumed, in the frame of these images [degrees].
+    tilt_deg : (float, float)
+        alpha, beta that were assumed, in the frame of these images [degrees].
+    rotation_deg : float
+        gamma that was assumed, in the same frame [degrees].
     origin : (float, float)
         Where the input's axes have the first pixel's centre: x, y [Å].
     columns : (y, x) float32 array, or None
@@ -69,7 +71,8 @@ class Reconstruction:
     idpc: FloatImage
     sampling: float
     thickness_nm: float
-    rotation: tuple[float, float, float]
+    tilt_deg: tuple[float, float]
+    rotation_deg: float
     attributes: dict[str, Any] = field(default_factory=dict)
     origin: tuple[float, float] = (0.0, 0.0)
     columns: FloatImage | None = None
@@ -155,15 +158,44 @@ def load_trained(path: Path | None = None, device: str = "cpu", allow_pickle: bo
     return Trained(network.to(device).eval(), described, path, checksum)
 
 
+@dataclass(frozen=True)
+class Choices:
+    """
+    How a potential is made of images.
+
+    Attributes
+    ----------
+    turns : int
+        Quarter turns that predictions are averaged over, 1 or 4.
+    tiling : Tiling
+        How a large image is cut.
+    errors : ToldErrors
+        How well tilt and thickness are known: the uncertainty is widened by what they do to the potential, for which
+        the network runs at several told values, without a mean over turns.
+    with_columns : bool
+        Keep the columns at the entrance surface too.
+    """
+
+    turns: int = 4
+    tiling: Tiling = DEFAULT
+    errors: ToldErrors = told_errors.DEFAULT
+    with_columns: bool = False
+
+    def __post_init__(self) -> None:
+        if self.turns not in (1, 4):
+            raise InputError(f"turns: found {self.turns}; allowed: 1 or 4")
+
+
+USUAL = Choices()
+"""What is done where a user says nothing."""
+
+
 def reconstruct(
     image: SegmentedImage,
     trained: Trained,
-    turns: int = 4,
-    tiling: Tiling = DEFAULT,
+    choices: Choices = USUAL,
     progress: Progress | None = None,
     warnings: tuple[str, ...] = (),
-    errors: ToldErrors = told_errors.DEFAULT,
-    with_columns: bool = False,
 ) -> Reconstruction:
     """
     Reconstruct the projected potential of one image.
@@ -174,19 +206,12 @@ def reconstruct(
         Images of the four segments, all that `preparation.OPTIONS` names known.
     trained : Trained
         Network.
-    turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
-    tiling : Tiling
-        How a large image is cut.
+    choices : Choices
+        How it is done, and what is kept.
     progress : callable, optional
         Called with the number of tiles done and that of all.
     warnings : tuple of str
         What is to be recorded besides the warnings of this function.
-    errors : ToldErrors
-        How well tilt and thickness are known: the uncertainty is widened by what they do to the potential, for which
-        the network runs at several told values, without a mean over turns.
-    with_columns : bool
-        Keep the columns at the entrance surface too.
 
     Returns
     -------
@@ -200,15 +225,15 @@ def reconstruct(
         Where a calibration is missing, the field too small, the prediction not finite or columns are asked of a network
         that has none.
     """
-    network = trained.network
-    if with_columns and network.settings.projection == "direct":
+    network, turns, tiling = trained.network, choices.turns, choices.tiling
+    if choices.with_columns and network.settings.projection == "direct":
         raise InputError("--columns: found a network that predicts no columns; allowed: model.projection 'columns'")
     prepared = prepare(image, network.sampling)
     columns = mean_columns(network, prepared.segments, prepared.metadata, turns, tiling, progress)
     potential, spread = project_potential(network, columns, prepared.metadata)
     if spread is not None:
         predict = lambda told: predict_large(network, prepared.segments, told, 1, tiling)[0]  # noqa: E731
-        spread = widened(spread, prepared.metadata, errors, predict, potential if turns == 1 else None)
+        spread = widened(spread, prepared.metadata, choices.errors, predict, potential if turns == 1 else None)
     scanned, calibrated = idpc_potential(prepared)
     found = [*warnings, *setting_warnings(image, trained)]
     if not calibrated:
@@ -221,11 +246,12 @@ def reconstruct(
         idpc=scanned,
         sampling=round(prepared.sampling, 9),
         thickness_nm=thickness,
-        rotation=(alpha, beta, gamma),
-        attributes=_attributes(image, trained, prepared, turns, tiling)
-        | {"holds": errors.describe(prepared.metadata), "warnings": found},
+        tilt_deg=(alpha, beta),
+        rotation_deg=gamma,
+        attributes=_attributes(image, trained, prepared, choices)
+        | {"holds": choices.errors.describe(prepared.metadata), "warnings": found},
         origin=prepared.origin,
-        columns=columns[0, 0].numpy() if with_columns else None,
+        columns=columns[0, 0].numpy() if choices.with_columns else None,
     )
 
 
@@ -237,9 +263,7 @@ def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
     return [*range_warnings(image, trained.described), *assumed]
 
 
-def _attributes(
-    image: SegmentedImage, trained: Trained, prepared: Prepared, turns: int, tiling: Tiling
-) -> dict[str, Any]:
+def _attributes(image: SegmentedImage, trained: Trained, prepared: Prepared, choices: Choices) -> dict[str, Any]:
     """How a reconstruction was made."""
     optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
     calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
@@ -252,8 +276,8 @@ def _attributes(
             **{name: getattr(image, name) for name in (*optics, *calibration)},
             "segment_names": list(image.names),
             "frame_turned_deg": prepared.turned_deg,
-            "turns": turns,
-            "tile": tiling.tile,
-            "overlap": tiling.overlap,
+            "turns": choices.turns,
+            "tile": choices.tiling.tile,
+            "overlap": choices.tiling.overlap,
         },
     }

@@ -84,8 +84,8 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
 
 def _first_view(coordinates: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
     """All thicknesses of the first tilt and rotation."""
-    gamma, tilt = coordinates["gamma"], coordinates["tilt"]
-    return np.flatnonzero((tilt == tilt[0]) & (gamma == gamma[0]))
+    gamma, tilt_index = coordinates["gamma"], coordinates["tilt"]
+    return np.flatnonzero((tilt_index == tilt_index[0]) & (gamma == gamma[0]))
 
 
 def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> None:

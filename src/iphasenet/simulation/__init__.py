@@ -2,5 +2,5 @@
 
 In: `multislice.periodic_images.PeriodicImages` and a `grid.Grid` of thicknesses, tilts and rotations. Out:
 `rendering.Rendered`, images and projected potential of samples (`grid.samples`) on the pixels of an `rendering.Image`;
-`noise.record` makes recorded images of them. `specimen.simulate_specimen` does all of it for one specimen.
+`noise.record` makes recorded images of them. `specimen.Simulator` does all of it for one specimen.
 """

@@ -7,7 +7,7 @@ same whatever else is in the run.
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import THICKNESS, Quantity
+from iphasenet.base.recorded_names import recorded_as
 from iphasenet.base.settings import Setting, Settings
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 
@@ -237,7 +238,7 @@ class Orientation:
     ----------
     index : int
         Number of the tilt; with the material, the group that is never divided between splits.
-    tilt : (float, float)
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     rotations_deg : tuple of float
         In-plane rotations gamma: those of samples, then those of rendered crops alone [degrees].
@@ -245,21 +246,21 @@ class Orientation:
         The split that the tilt belongs to.
     shape : Shape
         How the slab ends.
-    angles : (float, float), optional
-        Any alpha and beta, about the lab's axes after each rotation, in place of `tilt` [degrees].
+    tilt_deg : (float, float), optional
+        Any alpha and beta, about the lab's axes after each rotation, in place of `lean` [degrees].
     """
 
     index: int
-    tilt: tuple[float, float]
+    lean: tuple[float, float] = field(metadata=recorded_as("tilt"))
     rotations_deg: tuple[float, ...]
     split: Split
     shape: Shape = INFINITE
-    angles: tuple[float, float] | None = None
+    tilt_deg: tuple[float, float] | None = field(default=None, metadata=recorded_as("angles"))
 
     @property
     def is_periodic(self) -> bool:
         """Whether the crystal's cell repeats in the image; else the atoms of a slab are simulated."""
-        return self.angles is None and self.shape == INFINITE
+        return self.tilt_deg is None and self.shape == INFINITE
 
 
 @dataclass(frozen=True)
@@ -348,12 +349,12 @@ def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
     for index in (tilt for tilt in range(grid.tilts) if split[tilt] in grid.splits):
         angles = generator(seed, material, "tilt", index).normal(0.0, grid.tilt_std_deg, 2)
         rotations = generator(seed, material, "rotation", index).uniform(0.0, 360.0, simulated)
-        tilt = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
-        any_angles = None
+        lean = (math.tan(math.radians(angles[0])), math.tan(math.radians(angles[1])))
+        any_tilt = None
         if grid.orientation == "any":
-            tilt, any_angles = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
+            lean, any_tilt = (0.0, 0.0), _pair(generator(seed, material, "angles", index).uniform(0.0, 360.0, 2))
         shape = _shape(seed, material, index, grid)
-        result.append(Orientation(index, tilt, tuple(float(r) for r in rotations), split[index], shape, any_angles))
+        result.append(Orientation(index, lean, tuple(float(r) for r in rotations), split[index], shape, any_tilt))
     return result
 
 

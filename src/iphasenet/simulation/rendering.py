@@ -262,18 +262,18 @@ def render_sample(
     Rendered
         Arrays and metadata.
     """
-    thickness = float(images.thicknesses[sample.thickness_index])
+    depth = float(images.depths[sample.thickness_index])
     offset = (sample.offset[0] * potential.lengths[0], sample.offset[1] * potential.lengths[1])
     field = Field(image, sample.gamma, offset)
-    slab = potential.projected(slicing, slicing.nearest(thickness), sample.orientation.tilt)
+    slab = potential.projected(slicing, slicing.nearest(depth), sample.orientation.lean)
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
         potential=render(slab, potential.lengths[:2], field),
-        metadata=sample_metadata(sample, thickness, offset),
+        metadata=sample_metadata(sample, depth, offset),
     )
 
 
-def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float]) -> dict[str, Any]:
+def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -> dict[str, Any]:
     """
     Coordinates of a sample in the data set.
 
@@ -281,7 +281,7 @@ def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float
     ----------
     sample : Sample
         What was rendered.
-    thickness : float
+    depth : float
         Thickness that was simulated [Å].
     offset : (float, float)
         Point of the crystal under the image's centre [Å].
@@ -301,7 +301,7 @@ def sample_metadata(sample: Sample, thickness: float, offset: tuple[float, float
     return {
         "sample_id": sample.sample_id,
         "thickness_nm": sample.thickness_nm,
-        "slab_thickness": thickness,
+        "slab_thickness": depth,
         "alpha": alpha,
         "beta": beta,
         "gamma": sample.gamma,

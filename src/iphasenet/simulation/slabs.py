@@ -15,7 +15,7 @@ from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Sample
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Rendered, sample_metadata
-from iphasenet.simulation.specimen import Progress, Specimen, simulate_specimen
+from iphasenet.simulation.specimen import Progress, Simulator, Specimen
 from iphasenet.simulation.tilts import lab_angles
 
 
@@ -40,26 +40,27 @@ def simulate_slabs(
     cell : ase.Atoms
         Orthogonal cell of the crystal.
     microscope, numerics, image, parametrization, rms_displacements, device, progress
-        As in `iphasenet.simulation.specimen.simulate_specimen`.
+        As in `iphasenet.simulation.specimen`.
 
     Yields
     ------
     Rendered
         One sample after another, in their order.
     """
+    simulator = Simulator(microscope, numerics, image, parametrization, device)
     for _, group in groupby(planned, key=lambda sample: sample.rotation_index):
         thicknesses = list(group)
         first = thicknesses[0]
         specimen = Specimen(
             cell,
-            tuple(10 * sample.thickness_nm for sample in thicknesses),
-            lab_angles(first),
-            first.gamma,
-            first.offset,
-            rms_displacements,
+            thickness_nm=tuple(sample.thickness_nm for sample in thicknesses),
+            tilt_deg=lab_angles(first),
+            rotation_deg=first.gamma,
+            offset=first.offset,
+            rms_displacements=rms_displacements,
             shape=first.orientation.shape,
         )
-        data = simulate_specimen(specimen, microscope, numerics, image, parametrization, device, progress)
+        data = simulator.simulate(specimen, progress)
         for index, sample in enumerate(thicknesses):
             one = data.isel(thickness=index)
             metadata = sample_metadata(sample, 10 * float(one["thickness"]), specimen.point[:2])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import xarray
@@ -21,9 +21,12 @@ from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, s
 from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, render
-from iphasenet.simulation.tilts import crystal_tilt
+from iphasenet.simulation.tilts import crystal_lean
 
 Progress = Callable[[int, int], object]
+
+_Passed = tuple[PeriodicImages, ComplexArray, Field]
+"""Series of the images, Fourier coefficients of the slabs' projected potential, and how the crystal lies."""
 
 SMALL_TILT = 2.0
 """Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
@@ -41,9 +44,9 @@ class Specimen:
     ----------
     cell : ase.Atoms
         Orthogonal cell, beam along z.
-    thicknesses : tuple of float
-        Thicknesses, rising [Å].
-    tilt : (float, float)
+    thickness_nm : tuple of float
+        Thicknesses, rising [nm].
+    tilt_deg : (float, float)
         alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
     rotation_deg : float
         gamma [degrees].
@@ -60,8 +63,9 @@ class Specimen:
     """
 
     cell: Atoms
-    thicknesses: tuple[float, ...]
-    tilt: tuple[float, float] = (0.0, 0.0)
+    _: KW_ONLY
+    thickness_nm: tuple[float, ...]
+    tilt_deg: tuple[float, float] = (0.0, 0.0)
     rotation_deg: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
     rms_displacements: Mapping[str, float] | None = None
@@ -70,11 +74,11 @@ class Specimen:
     shape: Shape = INFINITE
 
     def __post_init__(self) -> None:
-        for name, angle in (("alpha", self.tilt[0]), ("beta", self.tilt[1]), ("rotation", self.rotation_deg)):
+        for name, angle in (("alpha", self.tilt_deg[0]), ("beta", self.tilt_deg[1]), ("rotation", self.rotation_deg)):
             quantities.ANGLE.check(angle, name)
         for share in self.offset:
             quantities.OFFSET.check(share, "offset")
-        check_thicknesses(self.thicknesses)
+        check_thicknesses(self.thickness_nm)
         quantities.SNAPSHOTS.check(self.phonons, "frozen phonons")
         quantities.SEED.check(self.seed, "seed")
 
@@ -84,8 +88,13 @@ class Specimen:
         return (
             self.phonons == 0
             and self.shape == INFINITE
-            and max(abs((angle + 180) % 360 - 180) for angle in self.tilt) <= SMALL_TILT
+            and max(abs((angle + 180) % 360 - 180) for angle in self.tilt_deg) <= SMALL_TILT
         )
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Thicknesses as the multislice has them [Å]."""
+        return tuple(10 * thickness for thickness in self.thickness_nm)
 
     @property
     def point(self) -> tuple[float, float, float]:
@@ -94,22 +103,13 @@ class Specimen:
         return float(self.offset[0] * a), float(self.offset[1] * b), float(self.cell.positions[:, 2].min())
 
 
-def simulate_specimen(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str = "lobato",
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> xarray.Dataset:
+@dataclass(frozen=True)
+class Simulator:
     """
-    Simulate the images and the projected potential of a specimen at all thicknesses.
+    A microscope and the numerics by which it is simulated.
 
-    Parameters
+    Attributes
     ----------
-    specimen : Specimen
-        Crystal and orientation.
     microscope : Microscope
         Probe and detectors.
     numerics : Numerics
@@ -120,96 +120,107 @@ def simulate_specimen(
         Scattering factors.
     device : str
         Torch device.
-    progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
-
-    Returns
-    -------
-    xarray.Dataset
-        segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
-    count = len(specimen.thicknesses) * (len(microscope.channels) + 1)
-    # Complex while they are rendered, then real.
-    check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
-    simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
-    images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
-    return simulation_dataset(images, slabs, microscope, field)
+
+    microscope: Microscope
+    numerics: Numerics
+    image: Image
+    parametrization: str = "lobato"
+    device: str = "cpu"
+
+    def simulate(self, specimen: Specimen, progress: Progress | None = None) -> xarray.Dataset:
+        """
+        Simulate the images and the projected potential of a specimen at all thicknesses.
+
+        Parameters
+        ----------
+        specimen : Specimen
+            Crystal and orientation.
+        progress : callable, optional
+            Called with the number of plane waves done so far and that of all.
+
+        Returns
+        -------
+        xarray.Dataset
+            segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
+        """
+        count, pixels = len(specimen.thickness_nm) * (len(self.microscope.channels) + 1), self.image.pixels
+        # Complex while they are rendered, then real.
+        check_memory(12 * count * pixels**2, f"{count} images of {pixels} x {pixels} pixels")
+        passed = self._cell if specimen.has_small_cell else self._slab
+        return simulation_dataset(*passed(specimen, progress), self.microscope)
+
+    def _potential(self, atoms: Atoms, rms_displacements: Mapping[str, float] | None = None) -> CrystalPotential:
+        """Potential up to the frequencies that multislice and images need."""
+        pixels = (self.numerics.sampling_angstrom, self.image.sampling_angstrom)
+        return sampled_potential(atoms, *pixels, self.parametrization, rms_displacements)
+
+    def _cell(self, specimen: Specimen, progress: Progress | None) -> _Passed:
+        """All kappas, and the crystal's own cell."""
+        potential = self._potential(specimen.cell, specimen.rms_displacements)
+        lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
+        images = simulate_images(
+            potential,
+            self.microscope,
+            self.numerics,
+            specimen.depths,
+            lean,
+            [specimen.rotation_deg],
+            self.device,
+            progress=progress,
+        )
+        slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
+        field = Field(self.image, specimen.rotation_deg, specimen.point[:2])
+        return images, _projected(potential, slicing, images, lean), field
+
+    def _slab(self, specimen: Specimen, progress: Progress | None) -> _Passed:
+        """One kappa, and the slab as the cell; the mean over thermal configurations."""
+        # A slab's atoms lie at all heights.
+        dz = max(SLAB_SLICE, self.numerics.slice_thickness_angstrom)
+        numerics = replace(self.numerics, slice_thickness_angstrom=dz)
+        slab, side, rise = self._cut(specimen, dz)
+        damping = None if specimen.phonons else specimen.rms_displacements
+        # Displaced atoms stay in their slices: all snapshots end at the same depths.
+        slicing = self._potential(slab).slicing(dz)
+        above = 0.0 if specimen.shape.wedge is None else rise + dz / 2 - slicing.origin
+        depths = [depth + above for depth in specimen.depths]
+        series, projected = [], []
+        for atoms, advance in _snapshots(slab, specimen, progress):
+            potential = self._potential(atoms, damping)
+            images = simulate_images(
+                potential,
+                self.microscope,
+                numerics,
+                depths,
+                device=self.device,
+                progress=advance,
+                slicing=slicing,
+            )
+            series.append(images)
+            projected.append(_projected(potential, slicing, images))
+        coefficients = np.mean([images.coefficients for images in series], axis=0)
+        mean = replace(series[0], depths=series[0].depths - above, coefficients=coefficients)
+        return mean, np.mean(projected, axis=0), Field(self.image, 0.0, (side / 2, side / 2))
+
+    def _cut(self, specimen: Specimen, dz: float) -> tuple[Atoms, float, float]:
+        """Slab of whole slices of a specimen, its side, and the rise of an inclined surface above its middle [Å]."""
+        field_of_view, wedge = self.image.pixels * self.image.sampling_angstrom, specimen.shape.wedge
+        deepest, window = specimen.depths[-1], self.numerics.window_angstrom
+        side = slab_side(field_of_view, deepest, self.microscope.semiangle_mrad, window)
+        # An inclined surface rises above the image's centre.
+        rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
+        lead, depth = rise + dz / 2, max(1, round((deepest + rise) / dz)) * dz
+        angles = (*specimen.tilt_deg, specimen.rotation_deg)
+        slab = cut_slab(specimen.cell, angles, depth, (side, side), specimen.point, lead)
+        return shape_slab(slab, specimen.shape, field_of_view, lead), side, rise
 
 
 def _projected(
-    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, tilt: tuple[float, float] = (0.0, 0.0)
+    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, lean: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
     """Projected potential (thickness, ...) of what the waves of `images` passed."""
-    totals = [slicing.nearest(thickness) for thickness in images.thicknesses]
-    return np.stack([potential.projected(slicing, total, tilt) for total in totals])
-
-
-def _simulate_cell(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str,
-    device: str,
-    progress: Progress | None,
-) -> tuple[PeriodicImages, ComplexArray, Field]:
-    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
-    potential = sampled_potential(specimen.cell, *pixels, parametrization, specimen.rms_displacements)
-    tilt = crystal_tilt(*specimen.tilt, specimen.rotation_deg)
-    images = simulate_images(
-        potential, microscope, numerics, specimen.thicknesses, tilt, [specimen.rotation_deg], device, progress=progress
-    )
-    field = Field(image, specimen.rotation_deg, specimen.point[:2])
-    slicing = potential.slicing(numerics.slice_thickness_angstrom)
-    return images, _projected(potential, slicing, images, tilt), field
-
-
-def _simulate_slab(
-    specimen: Specimen,
-    microscope: Microscope,
-    numerics: Numerics,
-    image: Image,
-    parametrization: str,
-    device: str,
-    progress: Progress | None,
-) -> tuple[PeriodicImages, ComplexArray, Field]:
-    """One kappa, and the slab as the cell; the mean over thermal configurations."""
-    side = slab_side(
-        image.pixels * image.sampling_angstrom,
-        specimen.thicknesses[-1],
-        microscope.semiangle_mrad,
-        numerics.window_angstrom,
-    )
-    # A slab's atoms lie at all heights.
-    numerics = replace(numerics, slice_thickness_angstrom=max(SLAB_SLICE, numerics.slice_thickness_angstrom))
-    dz = numerics.slice_thickness_angstrom
-    wedge = specimen.shape.wedge
-    # An inclined surface rises above the image's centre.
-    rise = 0.0 if wedge is None else math.tan(math.radians(wedge[1])) * side * math.sqrt(0.5)
-    lead = rise + dz / 2
-    thickness = max(1, round((specimen.thicknesses[-1] + rise) / dz)) * dz
-    angles = (*specimen.tilt, specimen.rotation_deg)
-    slab = cut_slab(specimen.cell, angles, thickness, (side, side), specimen.point, lead)
-    slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
-    damping = None if specimen.phonons else specimen.rms_displacements
-    pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
-    # Displaced atoms stay in their slices: all snapshots end at the same depths.
-    slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
-    above = 0.0 if wedge is None else lead - slicing.origin
-    depths = [thickness + above for thickness in specimen.thicknesses]
-    series, projected = [], []
-    for atoms, advance in _snapshots(slab, specimen, progress):
-        potential = sampled_potential(atoms, *pixels, parametrization, damping)
-        series.append(
-            simulate_images(potential, microscope, numerics, depths, device=device, progress=advance, slicing=slicing)
-        )
-        projected.append(_projected(potential, slicing, series[-1]))
-    mean = replace(
-        series[0],
-        thicknesses=series[0].thicknesses - above,
-        coefficients=np.mean([images.coefficients for images in series], axis=0),
-    )
-    return mean, np.mean(projected, axis=0), Field(image, 0.0, (side / 2, side / 2))
+    totals = [slicing.nearest(depth) for depth in images.depths]
+    return np.stack([potential.projected(slicing, total, lean) for total in totals])
 
 
 def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
@@ -228,7 +239,7 @@ def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> It
 
 
 def simulation_dataset(
-    images: PeriodicImages, slabs: ComplexArray, microscope: Microscope, field: Field
+    images: PeriodicImages, slabs: ComplexArray, field: Field, microscope: Microscope
 ) -> xarray.Dataset:
     """
     Render all thicknesses of one simulation.
@@ -239,10 +250,10 @@ def simulation_dataset(
         Series at one rotation.
     slabs : (thickness, 2 my + 1, 2 mx + 1) complex array
         Fourier coefficients of the slabs' projected potential [V Å].
-    microscope : Microscope
-        Names of the channels; annular dark field, where there is one, becomes an array of its own.
     field : Field
         Image and how the crystal lies under it.
+    microscope : Microscope
+        Names of the channels; annular dark field, where there is one, becomes an array of its own.
 
     Returns
     -------
@@ -267,7 +278,7 @@ def simulation_dataset(
     return xarray.Dataset(
         arrays,
         coords={
-            "thickness": ("thickness", images.thicknesses / 10, {"units": "nm", "description": "whole slices"}),
+            "thickness": ("thickness", images.depths / 10, {"units": "nm", "description": "whole slices"}),
             "segment": ("segment", np.array(names, dtype=StringDType())),
             "y": ("y", field.image.positions, position),
             "x": ("x", field.image.positions, position),

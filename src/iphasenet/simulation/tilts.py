@@ -1,4 +1,4 @@
-"""Tilts of a crystal, in its own frame and about the lab's axes."""
+"""How a tilted crystal's columns lean: by angles about the lab's axes, and as a shift per depth in its own frame."""
 
 import math
 
@@ -6,13 +6,13 @@ from iphasenet.microscope.optics import rotate
 from iphasenet.simulation.grid import Sample
 
 
-def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, float]:
+def lab_tilt(lean: tuple[float, float], rotation_deg: float) -> tuple[float, float]:
     """
-    Tilt angles about the lab's axes of a crystal tilted in its own frame.
+    Tilt angles about the lab's axes of a crystal whose columns lean.
 
     Parameters
     ----------
-    tilt : (float, float)
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     rotation_deg : float
         Rotation gamma about the beam [degrees].
@@ -23,14 +23,14 @@ def lab_tilt(tilt: tuple[float, float], rotation_deg: float) -> tuple[float, flo
         The crystal is rotated by gamma, then by alpha about lab x, then by beta about lab y [degrees]: the zone
         axis then points along (cos alpha sin beta, -sin alpha, cos alpha cos beta).
     """
-    tx, ty = rotate(*tilt, rotation_deg)
+    tx, ty = rotate(*lean, rotation_deg)
     beta = math.atan(tx)
     return math.degrees(-math.atan(ty * math.cos(beta))), math.degrees(beta)
 
 
-def crystal_tilt(alpha: float, beta: float, rotation_deg: float) -> tuple[float, float]:
+def crystal_lean(alpha: float, beta: float, rotation_deg: float) -> tuple[float, float]:
     """
-    Tilt in the crystal's frame of a crystal tilted about the lab's axes: the inverse of `lab_tilt`.
+    How the columns of a crystal lean that is tilted about the lab's axes: the inverse of `lab_tilt`.
 
     Parameters
     ----------
@@ -51,5 +51,5 @@ def crystal_tilt(alpha: float, beta: float, rotation_deg: float) -> tuple[float,
 
 def lab_angles(sample: Sample) -> tuple[float, float]:
     """Tilt (alpha, beta) of a sample about the lab's axes, after its rotation [degrees]."""
-    angles = sample.orientation.angles
-    return lab_tilt(sample.orientation.tilt, sample.gamma) if angles is None else angles
+    any_tilt = sample.orientation.tilt_deg
+    return lab_tilt(sample.orientation.lean, sample.gamma) if any_tilt is None else any_tilt

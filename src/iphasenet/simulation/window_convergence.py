@@ -20,7 +20,7 @@ def image_difference(images: PeriodicImages, reference: PeriodicImages) -> NDArr
     Parameters
     ----------
     images, reference : PeriodicImages
-        Series of one cell at the same thicknesses.
+        Series of one cell at the same depths.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def window_differences(
     potential: CrystalPotential,
     microscope: Microscope,
     numerics: Numerics,
-    thicknesses: Sequence[float],
-    tilt: tuple[float, float],
+    depths: Sequence[float],
+    lean: tuple[float, float],
     factors: Sequence[float],
     device: str = "cpu",
 ) -> pandas.DataFrame:
@@ -61,9 +61,9 @@ def window_differences(
         Probe and detectors.
     numerics : Numerics
         Those of the run.
-    thicknesses : sequence of float
-        Thicknesses [Å].
-    tilt : (float, float)
+    depths : sequence of float
+        Depths [Å].
+    lean : (float, float)
         Lateral shift of an atomic column per depth (x, y).
     factors : sequence of float
         Sizes of the windows beside the run's own, as multiples of it; the largest is the reference.
@@ -81,8 +81,8 @@ def window_differences(
             potential,
             microscope,
             replace(numerics, window_angstrom=factor * numerics.window_angstrom),
-            thicknesses,
-            tilt,
+            depths,
+            lean,
             device=device,
         )
         for factor in sizes
@@ -90,7 +90,7 @@ def window_differences(
     tables = [
         pandas.DataFrame(
             {
-                "thickness_nm": np.array(thicknesses) / 10,
+                "thickness_nm": np.array(depths) / 10,
                 "window_angstrom": factor * numerics.window_angstrom,
                 "difference": image_difference(images, found[-1]),
             }

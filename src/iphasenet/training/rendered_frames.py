@@ -64,7 +64,7 @@ class SimulatedMaterial:
         segments, slabs = [], []
         for number, tilt in self.tilts.items():
             images = self.images[number]
-            projected = [self.potential.projected(slicing, slicing.nearest(t), tilt) for t in images.thicknesses]
+            projected = [self.potential.projected(slicing, slicing.nearest(t), tilt) for t in images.depths]
             segments.append(Series.visible(images.coefficients, lengths, sampling))
             slabs.append(Series.visible(np.stack(projected), lengths, sampling))
         stacked = [replace(part[0], terms=torch.stack([one.terms for one in part])) for part in (segments, slabs)]
@@ -73,7 +73,7 @@ class SimulatedMaterial:
     @cached_property
     def tilts(self) -> dict[int, tuple[float, float]]:
         """Tilts of the planned samples, by their numbers."""
-        return {sample.orientation.index: sample.orientation.tilt for sample in self.planned}
+        return {sample.orientation.index: sample.orientation.lean for sample in self.planned}
 
 
 def load_simulated(
@@ -144,14 +144,14 @@ class View(NamedTuple):
         Numbers of the material and of its planned sample, whose tilt and thickness are shown.
     place : (float, float)
         Point of the cell under the crop's centre, in fractions of it.
-    rotation : int
+    rotation_index : int
         Number of the rotation.
     """
 
     material: int
     number: int
     place: tuple[float, float]
-    rotation: int
+    rotation_index: int
 
 
 class RenderedFrames:
@@ -217,7 +217,7 @@ class RenderedFrames:
 
     def rendered(self, views: Sequence[View]) -> Frame:
         """Render views: those of a material together, for they share its frequencies."""
-        samples = [replace(self.data[v.material].planned[v.number], rotation_index=v.rotation) for v in views]
+        samples = [replace(self.data[v.material].planned[v.number], rotation_index=v.rotation_index) for v in views]
         order: list[int] = []
         parts: list[tuple[Tensor, Tensor]] = []
         for material in sorted({view.material for view in views}):
@@ -237,8 +237,8 @@ class RenderedFrames:
         fields = [Field(self.image, s.gamma, (view.place[0] * a, view.place[1] * b)) for view, s in views]
         segments, potential = self.series[material]
         rows = self.rows[material]
-        index = np.array([(rows[s.orientation.index], s.thickness_index, view.rotation) for view, s in views])
-        tilt, thickness, rotation = send(index.T, segments.terms.device)
+        chosen = [(rows[s.orientation.index], s.thickness_index, view.rotation_index) for view, s in views]
+        tilt, thickness, rotation = send(np.array(chosen).T, segments.terms.device)
         shown = (segments[tilt, thickness, rotation], potential[tilt, thickness])
         images, truths = (series.to(self.device).on_fields(fields) for series in shown)
         return images, truths

@@ -14,7 +14,7 @@ from iphasenet.crystal.identity import CrystalIdentity
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.network.rotations import beam_directions
 from iphasenet.simulation.grid import Sample, picometres
-from iphasenet.simulation.tilts import crystal_tilt, lab_angles
+from iphasenet.simulation.tilts import crystal_lean, lab_angles
 
 SAME_TILT_DEG = 1e-3
 """Two tilts of a crystal are one if the beam's directions in it are no further apart: a tenth of what images tell."""
@@ -112,7 +112,7 @@ def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
     small = np.flatnonzero(found[:, 2] > math.cos(math.radians(_SMALL_TILT_DEG)))
     if len(small):
         leans = np.array(
-            [crystal_tilt(*map(float, told)) for told in zip(alpha[small], beta[small], gamma[small], strict=True)]
+            [crystal_lean(*map(float, told)) for told in zip(alpha[small], beta[small], gamma[small], strict=True)]
         )
         vectors = np.stack([-leans[:, 0], -leans[:, 1], np.ones(len(leans))], axis=-1)
         found[small] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from iphasenet.base.recorded_names import recorded_name
 from iphasenet.base.stage_versions import STAGE_VERSIONS
 from iphasenet.dataset.material_data import MaterialData, zone_axis_angle
 from iphasenet.microscope.acquisition import TrainingNoise
@@ -78,7 +79,8 @@ def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
 def _checksum(value: Any, start: int = 0) -> int:
     """CRC-32 of all that a value is compared by; images are read row by row, in memory or in the store, alike."""
     if is_dataclass(value):
-        return _checksum({part.name: getattr(value, part.name) for part in fields(value) if part.compare}, start)
+        compared = {recorded_name(part): getattr(value, part.name) for part in fields(value) if part.compare}
+        return _checksum(compared, start)
     if isinstance(value, Mapping):
         return _checksum([part for key in sorted(value) for part in (key, value[key])], start)
     if isinstance(value, Tensor):

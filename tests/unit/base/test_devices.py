@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from iphasenet.base.devices import exact_float32
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import probe_blocks
-from iphasenet.multislice.detection import detector_weights, illuminations, intensity
+from iphasenet.multislice.detection import Detection
 from iphasenet.multislice.propagation import CellGrid
 from iphasenet.multislice.scattering_matrix import Crystal, columns
 from iphasenet.network.column_projection import project_columns
@@ -139,9 +139,7 @@ def test_simulation_waits_for_nothing(memory: float, waves: int) -> None:
     with NoWaitingOnMeta():
         for block, orders, matrix in columns(blocks, crystal, (30, 61), 2.2, waves, memory):
             assert matrix.shape == (2, len(block.orders), len(orders))
-            weights = detector_weights(orders, block, microscope, lengths, (0.1, 0.1), (0.0, 20.0), matrix)
-            lit = illuminations(block, microscope, lengths, (0.0, 20.0))
-            seen = intensity(matrix, block, lit, weights, (14, 14))
+            seen = Detection(microscope, lengths, (0.1, 0.1), (0.0, 20.0), (14, 14)).intensity(matrix, block, orders)
             assert (seen.device.type, seen.shape) == ("meta", (2, 2, 4, 14, 14))
 
 

@@ -11,7 +11,7 @@ import xarray
 from iphasenet import __version__
 from iphasenet.base.errors import InputWarning
 from iphasenet.cli import COMMANDS, main
-from iphasenet.simulation.tilts import crystal_tilt, lab_tilt
+from iphasenet.simulation.tilts import crystal_lean, lab_tilt
 
 STRUCTURES = Path(__file__).parents[3] / "resources" / "structures"
 SMALL = ["--pixels", "32", "--sampling", "0.3", "--window", "6", "--multislice-sampling", "0.15"]
@@ -65,8 +65,8 @@ def test_half_a_turn_turns_image_and_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 130.0])
-def test_lab_and_crystal_tilt_are_inverse(gamma: float) -> None:
-    assert lab_tilt(crystal_tilt(0.7, -1.1, gamma), gamma) == pytest.approx((0.7, -1.1))
+def test_tilt_and_lean_are_inverse(gamma: float) -> None:
+    assert lab_tilt(crystal_lean(0.7, -1.1, gamma), gamma) == pytest.approx((0.7, -1.1))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,16 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, arguments: lis
     for part in parts:
         assert part in message
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a.emd", "--rotation", "0.3", "-0.1", "12.5"], ["--rotat", "0.3", "-0.1", "12.5", "a.emd"]]
+)
+def test_three_angles_behind_rotation_are_told_the_new_way(arguments: list[str]) -> None:
+    """In the user's own numbers, before any file is looked for; argparse would take two of them for files."""
+    with pytest.raises(SystemExit) as caught:
+        main(["reconstruct", *arguments, "--output", "a.npz"])
+    assert caught.value.code == "iphasenet: --rotation takes gamma alone: write --tilt 0.3 -0.1 --rotation 12.5"
 
 
 def test_help_names_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,8 @@ def test_pixels_that_are_not_square_are_shown(tmp_path: Path, capsys: pytest.Cap
     assert found["sampling_angstrom"] == pytest.approx([0.4, 0.2])
     assert found["warnings"] == ["pixels of 0.2 x 0.4 Å are refused without --resample"]
     assert found["energy_kev"] is found["semiangle_mrad"] is found["detector_mrad"] is None
-    assert found["missing"] == ["thickness_nm", "rotation_deg", "energy_kev", "semiangle_mrad", "detector_mrad",
-                                "beam_intensity", "segment_order"]  # fmt: skip
+    assert found["missing"] == ["thickness_nm", "tilt_deg", "rotation_deg", "energy_kev", "semiangle_mrad",
+                                "detector_mrad", "beam_intensity", "segment_order"]  # fmt: skip
 
 
 def test_patterns_and_one_of_four_images_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -370,7 +370,7 @@ def test_a_column_hides_its_own_repeat() -> None:
 
 def test_a_peak_is_spurious_only_where_the_nearest_column_can_be_located() -> None:
     """The O column leans into Sr: its own peak is no error, one as far from Sr on the other side is."""
-    pair, view = row_of(("Sr", "O"), [38.0, 8.0], 1.0, 2.5), dataclasses.replace(VIEW, tilt=(0.012, 0.0))
+    pair, view = row_of(("Sr", "O"), [38.0, 8.0], 1.0, 2.5), dataclasses.replace(VIEW, lean=(0.012, 0.0))
     columns = expected_columns(pair, view)
     heavy, hidden = columns.positions[columns.apart], columns.positions[~columns.apart]
     truth = gaussians(heavy, 1000.0)
@@ -388,7 +388,7 @@ def test_leaning_columns_are_found_at_the_middle_of_their_lines(tilt: tuple[floa
     data = rendered(crystal("KNbO3"), tilt, 33.0, IMAGE)
     rows = column_rows(crystal_columns(crystal("KNbO3")), data, 0, {"model": data.potential[0]})
     assert all(row["visible"] == row["expected"] for row in rows)
-    view = dataclasses.replace(ColumnView.of(data, 0), tilt=(0.0, 0.0))
+    view = dataclasses.replace(ColumnView.of(data, 0), lean=(0.0, 0.0))
     untilted = true_columns(crystal_columns(crystal("KNbO3")), view, data.potential[0])
     assert (untilted.visible >= 0).sum() < 0.5 * untilted.expected.sum()
 

@@ -27,7 +27,8 @@ def fractions(**known: Any) -> SegmentedImage:
         beam_intensity=1.0,
         scan_rotation_deg=7.0,
         thickness_nm=20.0,
-        rotation=(0.1, -0.2, 30.0),
+        tilt_deg=(0.1, -0.2),
+        rotation_deg=30.0,
     )
     return replace(image, **known)
 

@@ -64,7 +64,8 @@ def test_the_command_understands_every_setting() -> None:
     """A small negative angle as well, which has an exponent in Python."""
     settings = {
         "thickness_nm": 40,
-        "rotation_deg": [-1e-5, 0.25, -12],
+        "tilt_deg": [-1e-5, 0.25],
+        "rotation_deg": -12,
         "sampling_angstrom": 0.15,
         "energy_kev": 200,
         "semiangle_mrad": 20.0,
@@ -92,7 +93,7 @@ def test_the_command_understands_every_setting() -> None:
     parser = argparse.ArgumentParser()
     reconstruct.add_command(parser.add_subparsers())
     found = parser.parse_args(["reconstruct", "in.emd", *command_options(settings)])
-    assert found.rotation == [-1e-5, 0.25, -12] and found.thickness == "40" and found.dose == 1e5
+    assert found.tilt == [-1e-5, 0.25] and found.rotation == -12 and found.thickness == "40" and found.dose == 1e5
     assert found.resample and found.detector_name == "DF4"
     assert found.flip and found.segment_order == ["4", "DF4-B", "2", "1"] and found.scan_shape == [64, 32]
     assert found.camera_centre == [63.5, 64.0] and found.camera_rotation == -90 and found.dark_intensity == -3.5

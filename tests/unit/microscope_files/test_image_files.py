@@ -10,17 +10,21 @@ import zarr
 from rsciio import emd, nexus, tiff
 
 from iphasenet.base.errors import InputError
+from iphasenet.base.marks import IMAGE
 from iphasenet.base.seals import seal
 from iphasenet.microscope_files.export import export_hyperspy, export_npz
 from iphasenet.microscope_files.foreign_files import write_image
+from iphasenet.microscope_files.hyperspy_files import image_axes, write_hyperspy
 from iphasenet.microscope_files.image_files import read_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.microscope_files.signals import Signal
 from tests.unit.dataset.test_reader import NOISE, SAMPLING, make
 from tests.unit.microscope_files.segmented_images import SHAPE, counts, fractions
 from tests.unit.microscope_files.test_export import OPTICS, sample_of
 
 KNOWN = ("sampling", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose",
-         "beam_intensity", "dark_intensity", "scan_rotation_deg", "thickness_nm", "rotation", "order")  # fmt: skip
+         "beam_intensity", "dark_intensity", "scan_rotation_deg", "thickness_nm", "tilt_deg", "rotation_deg",
+         "order")  # fmt: skip
 COMPLETE = (".npz", ".hspy", ".zspy")
 PARTIAL = (".emd", ".tif", ".npy")
 
@@ -158,11 +162,40 @@ def test_a_sample_of_the_data_set(store: Path) -> None:
     assert (found.energy_kev, found.semiangle_mrad, found.sampling) == (200, 20, SAMPLING)
     assert (found.detector_inner_mrad, found.detector_outer_mrad) == (10, 50)
     assert found.thickness_nm == group["thickness_nm"][index]
-    assert found.rotation == tuple(group[key][index] for key in ("alpha", "beta", "gamma"))
+    assert found.tilt_deg == tuple(group[key][index] for key in ("alpha", "beta"))
+    assert found.rotation_deg == group["gamma"][index]
     noisy = read_image(store, sample=name, dose=NOISE.doses[1])
     row = list(group["evaluation_sample"][:]).index(index)
     np.testing.assert_array_equal(noisy.fractions, group["noisy_segments"][row, 1].astype(np.float32))
     assert noisy.dose == NOISE.doses[1]
+
+
+def write_old(image: SegmentedImage, path: Path) -> None:
+    """As this library wrote an image when its `rotation` was alpha, beta and gamma."""
+    (alpha, beta), gamma = image.tilt_deg or (0.0, 0.0), image.rotation_deg
+    known = {"order": image.order, "sampling": image.sampling, "thickness_nm": image.thickness_nm}
+    if path.suffix == ".npz":
+        np.savez(path, segments=image.segments, rotation=(alpha, beta, gamma), **known)
+        return
+    own = {"alpha": alpha, "beta": beta, "gamma": gamma, **known, "order": list(image.order or ())}
+    axes = image_axes(image.segments.shape, image.sampling, "segment")
+    write_hyperspy(path, [Signal("segments", image.segments, axes, {"iphasenet": own})], IMAGE)
+
+
+@pytest.mark.parametrize("ending", [".hspy", ".zspy", ".npz"])
+def test_tilt_and_rotation_are_read_of_old_and_new_files(ending: str, tmp_path: Path) -> None:
+    write_image(fractions(), tmp_path / f"new{ending}")
+    write_old(fractions(), tmp_path / f"old{ending}")
+    new, old = (read_image(tmp_path / f"{age}{ending}") for age in ("new", "old"))
+    for found in (new, old):
+        assert (found.tilt_deg, found.rotation_deg, found.thickness_nm) == ((0.1, -0.2), 30, 20)
+    np.testing.assert_array_equal(new.arranged, old.arranged)
+
+
+def test_a_published_file_has_gamma_first(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", input=fractions().segments, rotation=(30.0, 0.1, -0.2))
+    found = read_image(tmp_path / "a.npz")
+    assert (found.tilt_deg, found.rotation_deg) == ((0.1, -0.2), 30)
 
 
 def test_exported_samples_are_read_as_the_data_set(store: Path, tmp_path: Path) -> None:
@@ -173,7 +206,8 @@ def test_exported_samples_are_read_as_the_data_set(store: Path, tmp_path: Path) 
     for path, tolerance in ((zspy, 0), (tmp_path / "npz" / "val" / f"{name}.npz", 2**-11)):
         found = read_image(path)
         np.testing.assert_allclose(found.fractions, expected.fractions, rtol=tolerance)
-        assert found.rotation == pytest.approx(expected.rotation)
+        assert found.tilt_deg == pytest.approx(expected.tilt_deg)
+        assert found.rotation_deg == pytest.approx(expected.rotation_deg)
         for key in ("sampling", "thickness_nm", "detector_inner_mrad", "detector_outer_mrad", "scan_rotation_deg"):
             assert getattr(found, key) == getattr(expected, key), key
     whole = export_hyperspy(store, tmp_path / "b.zspy", "GaN")[0]

@@ -44,7 +44,8 @@ def test_without_order_or_beam_it_asks_by_name() -> None:
         ({"detector_outer_mrad": None, "detector_inner_mrad": -1.0}, "detector_inner_mrad: found -1 mrad; allowed: 0"),
         ({"beam_intensity": 5.0, "dark_intensity": 10.0}, "beam_intensity: found 5; allowed: above that without"),
         ({"dark_intensity": float("inf")}, "dark_intensity: found inf"),
-        ({"rotation": (0.0, 0.0)}, r"rotation: found \(0.0, 0.0\)"),
+        ({"tilt_deg": (0.0, 0.0, 5.0)}, r"tilt_deg: found \(0.0, 0.0, 5.0\); allowed: alpha and beta"),
+        ({"rotation_deg": 400.0}, "rotation_deg: found 400 degrees"),
         ({"scan_rotation_deg": float("nan")}, "scan_rotation_deg: found nan"),
     ],
 )

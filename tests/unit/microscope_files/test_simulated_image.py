@@ -39,7 +39,7 @@ def test_a_thickness_is_an_image_with_all_that_is_known(tmp_path: Path) -> None:
     path = simulated(tmp_path)
     image = read_simulation(path, 40.0)
     np.testing.assert_array_equal(image.fractions, zarr.open(path, mode="r")["segments"][1])
-    assert image.thickness_nm == 40 and image.rotation == (0.3, -0.1, 12.5) and image.sampling == 0.2
+    assert (image.thickness_nm, image.tilt_deg, image.rotation_deg, image.sampling) == (40, (0.3, -0.1), 12.5, 0.2)
     with pytest.raises(InputError, match=r"thickness: found none; allowed: one of 20, 40 nm"):
         read_image(path)
     with pytest.raises(InputError, match=r"thickness: found 30 nm; allowed: one of 20, 40 nm"):

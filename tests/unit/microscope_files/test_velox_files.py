@@ -64,7 +64,8 @@ def test_the_microscope_is_understood(tmp_path: Path) -> None:
     for name in ("sampling", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad"):
         assert getattr(found, name) == pytest.approx(getattr(fractions(), name)), name
     assert found.scan_rotation_deg == pytest.approx(7)
-    assert (found.beam_intensity, found.thickness_nm, found.rotation, found.dose) == (None, None, None, None)
+    assert (found.beam_intensity, found.thickness_nm, found.dose) == (None, None, None)
+    assert found.tilt_deg is found.rotation_deg is None
 
 
 def test_what_velox_left_at_zero_is_unknown(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.network.lattice import continued, lattice_vectors
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, render
-from iphasenet.simulation.tilts import crystal_tilt, lab_tilt
+from iphasenet.simulation.tilts import crystal_lean, lab_tilt
 
 STRUCTURES = Path(__file__).parents[3] / "resources" / "structures"
 
@@ -132,7 +132,7 @@ def slabs(material: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         depth = slicing.depth(total)
         gamma, (alpha, beta) = rng.uniform(0, 360), rotate(rng.uniform(0.2, 0.5), 0.0, rng.uniform(0, 360))
         field = Field(IMAGE, gamma, (rng.uniform(0, lengths[0]), rng.uniform(0, lengths[1])))
-        tilt = crystal_tilt(alpha, beta, gamma)
+        tilt = crystal_lean(alpha, beta, gamma)
         untilted.append(render(crystal.projected(slicing, total), lengths, field) / depth)
         tilted.append(render(crystal.projected(slicing, total, tilt), lengths, field) / depth)
         metadata.append([depth / 10, alpha, beta, gamma])

@@ -71,6 +71,19 @@ def test_schema_and_tables_are_those_of_the_settings() -> None:
         assert "properties" in part or part["description"].split(" [")[0].rstrip(".") in readme, key
 
 
+@pytest.mark.parametrize("place", ["settings", "own.wedge_07"])
+def test_three_angles_under_rotation_are_told_the_new_keys(place: str) -> None:
+    group: dict[str, Any] = {"rotation_deg": [0.3, -0.1, 12.5]}
+    for name in reversed(place.split(".")):
+        group = {name: group}
+    with pytest.raises(InputError) as caught:
+        check_configuration({**SHIPPED, "reconstruction": {"images": "images", **group}}, ROOT)
+    assert str(caught.value) == (
+        f"configuration: reconstruction.{place}.rotation_deg takes gamma alone: write tilt_deg: [0.3, -0.1] and "
+        "rotation_deg: 12.5"
+    )
+
+
 @pytest.mark.parametrize(
     ("apply", "parts"),
     [

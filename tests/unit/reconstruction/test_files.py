@@ -36,7 +36,8 @@ class Made:
     idpc: Any = field(default_factory=lambda: image(3))
     sampling: float = 0.2
     thickness_nm: float = 40.0
-    rotation: tuple[float, float, float] = (0.1, -0.2, 30.0)
+    tilt_deg: tuple[float, float] = (0.1, -0.2)
+    rotation_deg: float = 30.0
     origin: tuple[float, float] = (3.5, -1.25)
     columns: Any = None
     attributes: dict[str, Any] = field(
@@ -83,7 +84,7 @@ def test_hyperspy_has_a_calibrated_signal_for_each_image(ending: str, tmp_path: 
         ]
     assert signals["mean_potential"]["metadata"]["Signal"]["quantity"] == "Mean potential (V)"
     known = signals["potential"]["metadata"]["iphasenet"]
-    assert (known["thickness_nm"], known["alpha"], known["beta"], known["gamma"]) == (40, 0.1, -0.2, 30)
+    assert (known["thickness_nm"], list(known["tilt_deg"]), known["rotation_deg"]) == (40, [0.1, -0.2], 30)
     assert known["weights"] == "laptop.safetensors"
     assert list(known["warnings"]) == ["dose in e/Å²"]
 
@@ -112,7 +113,8 @@ def test_a_npz_holds_everything(tmp_path: Path) -> None:
         for name in NAMES:
             np.testing.assert_array_equal(file[name], getattr(Made(), name))
         assert (file["sampling"], file["thickness_nm"]) == (0.2, 40)
-        np.testing.assert_array_equal(file["rotation"], (0.1, -0.2, 30))
+        np.testing.assert_array_equal(file["tilt_deg"], (0.1, -0.2))
+        assert file["rotation_deg"] == 30
         assert json.loads(str(file["attributes"]))["weights"] == "laptop.safetensors"
 
 

@@ -64,7 +64,7 @@ def test_quarter_turns_are_a_matter_of_order(angle: float, turns: int, rest: flo
 
 def test_a_turn_goes_with_the_crystals_angles() -> None:
     """The lean of a column is a vector of the image: in a frame turned by 25° it is turned back by 25°."""
-    prepared = prepare(image(scan_rotation_deg=25.0, rotation=(0.4, -0.7, 100.0)), 0.2)
+    prepared = prepare(image(scan_rotation_deg=25.0, tilt_deg=(0.4, -0.7), rotation_deg=100.0), 0.2)
     assert prepared.turned_deg == 25 and min(prepared.segments.shape[1:]) < 80
     import torch
 
@@ -77,7 +77,8 @@ def test_a_turn_goes_with_the_crystals_angles() -> None:
     np.testing.assert_allclose(after, turn @ before, rtol=1e-4)
     # To first order in the tilt: its rotation as a whole is turned.
     assert prepared.metadata[3] == pytest.approx(75, abs=0.01)
-    np.testing.assert_allclose(turned_angles(turned_angles((0.4, -0.7, 100.0), 25), -25), (0.4, -0.7, 100.0))
+    alpha, beta, gamma = turned_angles((0.4, -0.7), 100.0, 25)
+    np.testing.assert_allclose(turned_angles((alpha, beta), gamma, -25), (0.4, -0.7, 100.0))
 
 
 @pytest.mark.parametrize("turn", [0.0, 25.0, 90.0, -130.0])
@@ -108,10 +109,16 @@ def test_pixels_become_the_networks() -> None:
 
 def test_all_that_is_missing_is_named_with_its_option() -> None:
     with pytest.raises(InputError) as caught:
-        prepare(image(energy_kev=None, beam_intensity=None, order=None, rotation=None), 0.2)
+        prepare(image(energy_kev=None, beam_intensity=None, order=None, rotation_deg=None), 0.2)
     for part in ("energy_kev", "--energy", "--beam-intensity", "--segment-order", "--rotation"):
         assert part in str(caught.value)
     assert "--thickness" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "option"), [("tilt_deg", "--tilt"), ("rotation_deg", "--rotation")])
+def test_the_angle_that_is_missing_is_named_alone(name: str, option: str) -> None:
+    with pytest.raises(InputError, match=rf"found no {name}; allowed: give {option}$"):
+        prepare(image(**{name: None}), 0.2)
 
 
 def test_the_beam_is_guessed_from_the_mean_of_the_training_images() -> None:
@@ -127,7 +134,7 @@ def test_the_beam_is_guessed_from_the_mean_of_the_training_images() -> None:
 
 
 def test_settings_inside_the_trained_ranges_are_not_mentioned() -> None:
-    assert range_warnings(image(rotation=(0.0, 0.0, 0.0), sampling=0.05), {"ranges": RANGES}) == []
+    assert range_warnings(image(tilt_deg=(0.0, 0.0), sampling=0.05), {"ranges": RANGES}) == []
     assert range_warnings(image(dose=None, thickness_nm=None), {"ranges": RANGES}) == []
 
 
@@ -140,7 +147,7 @@ def test_settings_inside_the_trained_ranges_are_not_mentioned() -> None:
         ({"semiangle_mrad": 25.0}, ["semiangle_mrad: 25 mrad"]),
         ({"detector_inner_mrad": 0.0}, ["detector_inner_mrad: 0 mrad"]),
         ({"detector_outer_mrad": 40.0}, ["detector_outer_mrad: 40 mrad"]),
-        ({"rotation": (1.0, 1.0, 0.0)}, ["tilt_deg: 1.414 °"]),
+        ({"tilt_deg": (1.0, 1.0)}, ["tilt_deg: 1.414 °"]),
         ({"sampling": 0.4}, ["0.4 Å", "0.313 Å"]),
     ],
 )

@@ -22,7 +22,13 @@ from iphasenet.network.weights import save_weights
 from iphasenet.reconstruction import reconstruct as reconstruct_module
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.preparation import quarter_turned
-from iphasenet.reconstruction.reconstruct import Reconstruction, load_trained, reconstruct, shipped_weights
+from iphasenet.reconstruction.reconstruct import (
+    Choices,
+    Reconstruction,
+    load_trained,
+    reconstruct,
+    shipped_weights,
+)
 from iphasenet.reconstruction.thickness_scan import describe_scan, draw_scan, parse_thicknesses
 from tests.unit.microscope_files.segmented_images import fractions
 from tests.unit.reconstruction.test_preparation import RANGES
@@ -44,7 +50,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recorded(**known: Any) -> SegmentedImage:
     """Segments of a lattice; the file's order is not ours."""
-    made = fractions(order=(2, 0, 3, 1), sampling=0.2, scan_rotation_deg=0.0, thickness_nm=40.0, rotation=ROTATION)
+    told = {"thickness_nm": 40.0, "tilt_deg": ROTATION[:2], "rotation_deg": ROTATION[2]}
+    made = fractions(order=(2, 0, 3, 1), sampling=0.2, scan_rotation_deg=0.0, **told)
     return replace(made, **{"segments": lattice(96, 128)[[1, 3, 0, 2]], **known})
 
 
@@ -114,7 +121,7 @@ def test_what_was_predicted_is_not_predicted_again(
         return predict(network, segments, metadata, *rest)
 
     monkeypatch.setattr(reconstruct_module, "predict_large", counted)
-    reconstruct(recorded(beam_intensity=1.0, order=(2, 0, 3, 1)), load_trained(weights), turns)
+    reconstruct(recorded(beam_intensity=1.0, order=(2, 0, 3, 1)), load_trained(weights), Choices(turns))
     assert len(told) == runs
 
 
@@ -122,7 +129,7 @@ def test_columns_at_the_entrance_surface_need_no_tilt(command: Callable[..., Pat
     """Those of a tilt that is told 0.5° off differ less than the potentials that are projected along it."""
     near, far = {}, {}
     for kept, tilt in ((near, "0.3"), (far, "0.8")):
-        with np.load(command("--no-check", "--columns", "--rotation", tilt, "-0.2", "20")) as made:
+        with np.load(command("--no-check", "--columns", "--tilt", tilt, "-0.2", "--rotation", "20")) as made:
             kept |= {name: made[name] for name in ("columns", "potential")}
     apart = {name: np.std(near[name] - far[name]) / np.std(near[name]) for name in near}
     assert apart["columns"] < 0.5 * apart["potential"]
@@ -134,11 +141,12 @@ def test_options_say_what_the_file_does_not(command: Callable[..., Path]) -> Non
         expected = made["potential"]
     unknown = dict.fromkeys(
         ("sampling", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "order",
-         "thickness_nm", "rotation", "beam_intensity")
+         "thickness_nm", "tilt_deg", "rotation_deg", "beam_intensity")
     )  # fmt: skip
     options = [
         *("--sampling", "0.2", "--energy", "200", "--semiangle", "20", "--detector", "10", "50"),
-        *("--thickness", "40", "--rotation", "0.3", "-0.2", "20", "--beam-intensity", "2", "--dark-intensity", "0.5"),
+        *("--thickness", "40", "--tilt", "0.3", "-0.2", "--rotation", "20"),
+        *("--beam-intensity", "2", "--dark-intensity", "0.5"),
         *("--segment-order", "c", "a", "4", "2", "--no-check"),
     ]
     told = command(*options, segments=0.5 + 1.5 * recorded().segments, **unknown)
@@ -158,7 +166,8 @@ def test_the_potential_does_not_depend_on_the_format(
     order = ["--segment-order", "1", "2", "3", "4"] if ending in (".tif", ".npy") else []
     main(["reconstruct", str(source), "--weights", str(weights), "--device", "cpu", "--turns", "1", "--no-check",
           "--output", str(tmp_path / "other.npz"), "--sampling", "0.2", "--energy", "200", "--semiangle", "20",
-          "--detector", "10", "50", "--thickness", "40", "--rotation", *map(str, ROTATION), "--beam-intensity", "1",
+          "--detector", "10", "50", "--thickness", "40", "--tilt", *map(str, ROTATION[:2]), "--rotation",
+          str(ROTATION[2]), "--beam-intensity", "1",
           "--dark-intensity", "0", "--scan-rotation", "0", *order])  # fmt: skip
     with np.load(tmp_path / "other.npz") as made:
         np.testing.assert_allclose(made["potential"], expected, atol=1e-4 * expected.std())
@@ -291,7 +300,7 @@ def test_a_scan_without_a_lattice_is_drawn_and_says_nothing(tmp_path: Path) -> N
 def test_a_reconstruction_without_uncertainty_is_drawn_without_its_panel(tmp_path: Path) -> None:
     made = np.random.default_rng(0).random((70, 90)).astype(np.float32)
     for spread, panels in ((made, 4), (None, 3)):
-        whole = Reconstruction(made, made, spread, made, 0.2, 40.0, ROTATION)
+        whole = Reconstruction(made, made, spread, made, 0.2, 40.0, ROTATION[:2], ROTATION[2])
         draw_reconstruction(whole, tmp_path / "all.svg")
         assert (tmp_path / "all.svg").read_text().count("<image") >= panels
         assert ("Uncertainty" in (tmp_path / "all.svg").read_text()) == (spread is not None)
@@ -300,9 +309,9 @@ def test_a_reconstruction_without_uncertainty_is_drawn_without_its_panel(tmp_pat
 def test_images_that_do_not_belong_together_are_refused() -> None:
     made = np.ones((70, 90), np.float32)
     with pytest.raises(InputError, match="idpc"):
-        Reconstruction(made, made, None, made[1:], 0.2, 40.0, ROTATION)
+        Reconstruction(made, made, None, made[1:], 0.2, 40.0, ROTATION[:2], ROTATION[2])
     with pytest.raises(InputError, match="spread"):
-        Reconstruction(made, made, np.nan * made, made, 0.2, 40.0, ROTATION)
+        Reconstruction(made, made, np.nan * made, made, 0.2, 40.0, ROTATION[:2], ROTATION[2])
 
 
 def test_weights_are_asked_for_where_the_repository_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,5 +322,5 @@ def test_weights_are_asked_for_where_the_repository_is_not(monkeypatch: pytest.M
 
 
 def test_a_detector_without_the_discs_edge_has_no_scale_of_the_idpc(weights: Path) -> None:
-    made = reconstruct(recorded(detector_inner_mrad=25.0), load_trained(weights), turns=1)
+    made = reconstruct(recorded(detector_inner_mrad=25.0), load_trained(weights), Choices(turns=1))
     assert any(line.startswith("idpc:") for line in made.attributes["warnings"])

@@ -22,13 +22,13 @@ def test_every_combination_is_there_once() -> None:
 def test_a_sample_is_the_same_whatever_else_is_in_the_run() -> None:
     """More thicknesses, rotations and tilts, and another order, leave tilt, rotation and offset as they were."""
     larger = replace(GRID, thickness_nm=(20, 30, 40, 60), rotations=5, tilts=25)
-    wanted = {s.sample_id: (s.orientation.tilt, s.gamma, s.offset) for s in samples(1, "GaN", GRID)}
-    found = {s.sample_id: (s.orientation.tilt, s.gamma, s.offset) for s in samples(1, "GaN", larger)}
+    wanted = {s.sample_id: (s.orientation.lean, s.gamma, s.offset) for s in samples(1, "GaN", GRID)}
+    found = {s.sample_id: (s.orientation.lean, s.gamma, s.offset) for s in samples(1, "GaN", larger)}
     assert wanted.items() <= found.items()
 
 
 def test_materials_and_seeds_differ() -> None:
-    tilts = [orientations(seed, name, GRID)[0].tilt for seed, name in [(1, "GaN"), (1, "MoS2"), (2, "GaN")]]
+    tilts = [orientations(seed, name, GRID)[0].lean for seed, name in [(1, "GaN"), (1, "MoS2"), (2, "GaN")]]
     assert len(set(tilts)) == 3
 
 
@@ -75,7 +75,7 @@ def test_the_first_tilts_are_in_another_split_of_another_material() -> None:
 
 def test_tilts_have_the_configured_spread_and_rotations_are_uniform() -> None:
     planned = orientations(3, "GaN", replace(GRID, tilts=4000))
-    angles = np.degrees(np.arctan([o.tilt for o in planned]))
+    angles = np.degrees(np.arctan([o.lean for o in planned]))
     np.testing.assert_allclose(angles.std(axis=0), 0.3, rtol=0.05)
     np.testing.assert_allclose(angles.mean(axis=0), 0.0, atol=0.02)
     rotations = np.array([o.rotations_deg for o in planned]).ravel()
@@ -116,13 +116,13 @@ def test_edges_and_wedges_take_their_shares_and_leave_the_rest_alone() -> None:
     assert abs(len(wedges) / 400 - 0.5) < 4 * np.sqrt(0.25 / 400)
     assert all(abs(distance) <= 0.5 for _, distance in edges) and {angle for _, angle in wedges} == {3.0}
     for plain, other in zip(orientations(7, "GaN", many), shaped, strict=True):
-        assert (plain.tilt, plain.rotations_deg, plain.split) == (other.tilt, other.rotations_deg, other.split)
+        assert (plain.lean, plain.rotations_deg, plain.split) == (other.lean, other.rotations_deg, other.split)
         assert plain.is_periodic and other.is_periodic == (other.shape == INFINITE)
 
 
 def test_any_orientation_is_uniform_in_all_three_angles() -> None:
     planned = orientations(7, "GaN", replace(GRID, tilts=400, orientation="any"))
-    angles = np.array([o.angles for o in planned])
+    angles = np.array([o.tilt_deg for o in planned])
     np.testing.assert_allclose(np.histogram(angles, 4, (0, 360))[0], 200, rtol=4 / np.sqrt(200))
     assert not any(o.is_periodic for o in planned)
 

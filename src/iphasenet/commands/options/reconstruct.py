@@ -1,9 +1,11 @@
 """Options of `iphasenet reconstruct`."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from iphasenet.base import quantities
+from iphasenet.base.errors import InputError
 
 _DESCRIPTION = (
     "Reconstruct the projected potential [V Å] of the images of four detector segments, with its uncertainty, the mean "
@@ -44,6 +46,27 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     _add_choices(command)
 
 
+def refuse_three_angles(arguments: Sequence[str]) -> None:
+    """
+    Refuse three numbers behind `--rotation`, which argparse would take for names of files.
+
+    The option was alpha, beta and gamma together once.
+    """
+    for place, option in enumerate(arguments):
+        angles = arguments[place + 1 : place + 4]
+        if option.startswith("--ro") and len(angles) == 3 and all(map(_is_number, angles)):
+            alpha, beta, gamma = angles
+            raise InputError(f"--rotation takes gamma alone: write --tilt {alpha} {beta} --rotation {gamma}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _add_crystal(command: argparse.ArgumentParser) -> None:
     crystal = command.add_argument_group("crystal, unless the file knows it")
     crystal.add_argument("--thickness", metavar="NM", help="thickness, or FIRST:LAST:STEP [nm]")
@@ -59,9 +82,10 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the columns as they stand at the entrance surface too: they need no tilt",
     )
-    crystal.add_argument("--rotation", type=quantities.ANGLE, nargs=3, metavar=("ALPHA", "BETA", "GAMMA"),
-                         help="tilt about x, then y, of a crystal that is rotated by gamma about the beam, as seen in "
-                         "the file's image [degrees]")  # fmt: skip
+    crystal.add_argument("--tilt", type=quantities.ANGLE, nargs=2, metavar=("ALPHA", "BETA"),
+                         help="tilt about x, then y, in the file's image, after the rotation [degrees]")  # fmt: skip
+    crystal.add_argument("--rotation", type=quantities.ANGLE, metavar="GAMMA",
+                         help="rotation about the beam, from x to y (down), in the file's image [degrees]")  # fmt: skip
 
 
 def _add_microscope(command: argparse.ArgumentParser) -> None:

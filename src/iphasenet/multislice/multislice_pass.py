@@ -1,0 +1,161 @@
+"""One multislice pass of a probe's plane waves through a crystal, with all that is made before the first wave."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import Block, probe_blocks, window_cells
+from iphasenet.multislice.detection import Detection, image_grid
+from iphasenet.multislice.memory import MATRICES, SimulationSize
+from iphasenet.multislice.numerics import cell_grid, check_band, exit_planes
+from iphasenet.multislice.propagation import CellGrid, transmission_functions
+from iphasenet.multislice.scattering_matrix import Crystal, Orders, columns
+from iphasenet.multislice.settings import Numerics
+
+
+@dataclass(frozen=True)
+class MultislicePass:
+    """
+    A crystal, a microscope and how waves are carried from one to the other.
+
+    Attributes
+    ----------
+    potential : CrystalPotential
+        Potential of the cell.
+    microscope : Microscope
+        Probe and detectors.
+    numerics : Numerics
+        Grid, slices, window and memory.
+    depths : sequence of float, rising
+        Depths [Å]; each is rounded to whole slices.
+    lean : (float, float)
+        Lateral shift of an atomic column per depth (x, y), in the crystal's frame.
+    rotations : sequence of float
+        In-plane rotations gamma of the crystal [degrees].
+    device : str
+        Torch device.
+    dtype : torch.dtype
+        float32 or float64.
+    given_slicing : Slicing, optional
+        Slices of the cell; by the numerics' slice thickness if not given.
+
+    Raises
+    ------
+    InputError
+        Where an angle is undefined, the probe or a detector reaches beyond the grid's band limit, depths are not those
+        of different slabs, or the memory does not hold one wave.
+    """
+
+    potential: CrystalPotential
+    microscope: Microscope
+    numerics: Numerics
+    depths: Sequence[float]
+    lean: tuple[float, float] = (0.0, 0.0)
+    rotations: Sequence[float] = (0.0,)
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    given_slicing: Slicing | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([*self.lean, *self.rotations]).all():
+            raise InputError(f"lean {self.lean}, rotations {list(self.rotations)}: found an undefined angle; allowed: "
+                             "finite numbers")  # fmt: skip
+        check_band(self.microscope, self.grid)
+        # Refuses depths, then what does not fit into memory, before anything large is made.
+        _ = self.waves_together
+
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """Periods along x and y [Å]."""
+        a, b, _ = self.potential.lengths
+        return a, b
+
+    @cached_property
+    def grid(self) -> CellGrid:
+        """Grid of the cell."""
+        return cell_grid(self.lengths, self.numerics.sampling_angstrom, self.potential.translations)
+
+    @cached_property
+    def slicing(self) -> Slicing:
+        """Slices of the cell."""
+        given = self.given_slicing
+        return self.potential.slicing(self.numerics.slice_thickness_angstrom) if given is None else given
+
+    @cached_property
+    def exits(self) -> list[int]:
+        """Slices after which the waves are collected."""
+        return exit_planes(self.depths, self.slicing)
+
+    @cached_property
+    def cells(self) -> tuple[int, int]:
+        """Cells of the window along x and y."""
+        return window_cells(self.lengths, self.numerics.window_angstrom)
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Size of a reciprocal pixel of the window [1/Å]."""
+        (a, b), cells = self.lengths, self.cells
+        return 1 / (cells[0] * a), 1 / (cells[1] * b)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Incident waves."""
+        return probe_blocks(self.lengths, self.cells, self.microscope, self.potential.translations)
+
+    @property
+    def image_grid(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Highest orders of the images, and a grid of probe positions that holds them (x, y)."""
+        aperture = self.microscope.frequency(self.microscope.semiangle_mrad)
+        return image_grid(self.lengths, 2 * aperture + 2 * max(self.pixel))
+
+    @property
+    def reach(self) -> float:
+        """Spatial frequency below which outgoing beams are kept [1/Å]."""
+        return self.microscope.detector_reach + max(self.pixel)
+
+    @property
+    def detection(self) -> Detection:
+        """How the outgoing beams are recorded."""
+        return Detection(self.microscope, self.lengths, self.pixel, self.rotations, self.image_grid[1])
+
+    @property
+    def _size(self) -> SimulationSize:
+        (a, b), (_, size) = self.lengths, self.image_grid
+        # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
+        beams = math.ceil(math.pi * (self.reach + max(1 / a, 1 / b)) ** 2 * a * b)
+        images = len(self.rotations) * len(self.microscope.channels)
+        return SimulationSize(
+            self.grid, self.slicing.count, len(self.exits), self.blocks, beams, size[0] * size[1], images, self.dtype
+        )
+
+    @cached_property
+    def waves_together(self) -> int:
+        """Plane waves that are carried together."""
+        return self._size.waves_together(self.numerics.memory_mb, self.device)
+
+    @property
+    def matrix_memory(self) -> float:
+        """Memory that transfer matrices may take [bytes]."""
+        return MATRICES * 1e6 * self.numerics.memory_mb
+
+    @cached_property
+    def crystal(self) -> Crystal:
+        """The crystal on its grid."""
+        slices = self.potential.slices(self.slicing, self.grid.gpts)
+        potential = torch.as_tensor(slices, dtype=self.dtype, device=self.device)
+        coefficients = transmission_functions(potential, self.grid, self.microscope.interaction_constant)
+        distances, wavelength = self.slicing.distances.tolist(), self.microscope.wavelength
+        return Crystal(self.grid, coefficients, distances, wavelength, self.lean, self.potential.translations)
+
+    def columns(self) -> Iterator[tuple[Block, Orders, Tensor]]:
+        """Columns of the scattering matrix, block by block (`scattering_matrix.columns`)."""
+        return columns(self.blocks, self.crystal, self.exits, self.reach, self.waves_together, self.matrix_memory)
