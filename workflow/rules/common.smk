@@ -134,9 +134,9 @@ def planned_batches(material):
                 "tilt": o.lean,
                 "rotations_deg": o.rotations_deg,
             }
-            batches.setdefault(
-                o.index // config["jobs"]["tilts_per_job"], []
-            ).append(tilt)
+            batches.setdefault(o.index // config["jobs"]["tilts_per_job"], []).append(
+                tilt
+            )
     return batches
 
 
@@ -166,9 +166,7 @@ def planned_samples(material):
     """Samples of each tilt, as text."""
     tilts = {}
     for sample in samples(config["seed"], material, GRID):
-        tilts.setdefault(sample.orientation.index, []).append(
-            recorded_text(sample)
-        )
+        tilts.setdefault(sample.orientation.index, []).append(recorded_text(sample))
     return tilts
 
 
@@ -203,9 +201,7 @@ def batch_images(wildcards):
 def slab_samples(wildcards):
     """Samples of a material's tilts that have no small cell."""
     slabs = [
-        o.index
-        for o in planned_orientations(wildcards.material)
-        if not o.is_periodic
+        o.index for o in planned_orientations(wildcards.material) if not o.is_periodic
     ]
     return expand(
         "<run>/slabs/{material}/tilt{tilt}.npz", material=wildcards.material, tilt=slabs
