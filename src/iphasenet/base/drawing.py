@@ -229,7 +229,7 @@ def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int = 150) -> None
             figure.savefig(temporary, dpi=dpi, metadata=metadata, format=ending[1:])
 
 
-def draw_scale_bar(axes: Axes, width: float, height: float, unit: float = 1.0) -> float:
+def draw_scale_bar(axes: Axes, width: float, height: float, unit: float = 1.0, thickness: float = 0.012) -> float:
     """
     Draw a scale bar at the lower left of an image.
 
@@ -241,6 +241,8 @@ def draw_scale_bar(axes: Axes, width: float, height: float, unit: float = 1.0) -
         Size of the image, in units of the axes.
     unit : float
         Unit of the axes [Å].
+    thickness : float
+        Thickness of the bar, as a share of the height.
 
     Returns
     -------
@@ -251,7 +253,7 @@ def draw_scale_bar(axes: Axes, width: float, height: float, unit: float = 1.0) -
     power = 10 ** np.floor(np.log10(longest))
     length = float(max(step * power for step in (1, 2, 5) if step * power <= longest))
     text = f"{length:g} Å" if length < 10 else f"{length / 10:g} nm"
-    left, thick, long = 0.04 * width, 0.012 * height, length / unit
+    left, thick, long = 0.04 * width, thickness * height, length / unit
     axes.add_patch(Rectangle((left, 0.96 * height - thick), long, thick, color="white", ec="black", lw=0.5))
     axes.text(left + long / 2, 0.94 * height - thick, text, color="white", ha="center", va="bottom",
               bbox={"facecolor": "black", "alpha": 0.4, "pad": 1.5, "linewidth": 0})  # fmt: skip

@@ -210,4 +210,4 @@ def _panels(figure: Figure, row: int, first: int, images: Images, quantity: Quan
 
 def _scale_bar(axes: Axes, sampling: float) -> None:
     rows, columns = axes.images[0].get_size()
-    draw_scale_bar(axes, columns, rows, sampling)
+    draw_scale_bar(axes, columns, rows, sampling, thickness=0.022)
