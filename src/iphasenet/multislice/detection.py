@@ -19,7 +19,7 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Pixel = tuple[float, float]
 
 BEAMS_TOGETHER = 256
-"""Outgoing beams whose images are computed together: bounds memory, changes nothing."""
+"""Outgoing beams whose images are computed together: this bounds the memory and does not change the result."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Illumination:
     share : float
         Share of the beam current.
     rotations : slice
-        Rotations of the crystal that it holds for.
+        Rotations of the crystal for which the probe is the same.
     """
 
     amplitudes: ComplexArray
@@ -45,7 +45,7 @@ class Illumination:
 def illuminations(
     block: Block, microscope: Microscope, lengths: tuple[float, ...], rotations: Sequence[float]
 ) -> list[Illumination]:
-    """List the probes of the incoherent sum: one a focus, and one a rotation where aberrations have a direction."""
+    """List the probes of the incoherent sum: one per focus, and per rotation if aberrations have a direction."""
     k = block.kappa + block.orders / lengths[:2]
     # A round probe looks the same from every rotation.
     groups = [(0.0, slice(None))] if microscope.is_round else [(r, slice(i, i + 1)) for i, r in enumerate(rotations)]
@@ -73,7 +73,7 @@ def detector_weights(
     orders : (beam, 2) integer array
         Orders (x, y) of the beams.
     block : Block
-        Their block.
+        Block of the beams.
     microscope : Microscope
         Detectors.
     lengths : (float, float, ...)
@@ -83,7 +83,7 @@ def detector_weights(
     rotations : sequence of float
         Rotations gamma of the crystal [degrees].
     like : tensor
-        Its device and real precision are those of the weights.
+        The weights get its device and real precision.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def intensity(
     Parameters
     ----------
     columns : (exit, wave, beam) complex tensor
-        Columns of the scattering matrix, in the outgoing beams that reach a detector.
+        Columns of the scattering matrix, for the outgoing beams that reach a detector.
     block : Block
         Incident waves.
     lit : sequence of Illumination

@@ -1,4 +1,4 @@
-"""Memory of a simulation, known before it starts: how many waves are carried together."""
+"""Memory of a simulation, estimated before it starts: it sets how many waves are propagated together."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from iphasenet.multislice.detection import BEAMS_TOGETHER
 from iphasenet.multislice.propagation import CellGrid
 
 _CACHED_WAVES = 128
-"""Waves that a CPU carries together: more fall out of its cache."""
+"""Waves that a CPU propagates together: more do not fit into its cache."""
 
 _FLIGHT = 4
-"""Copies of a wave field during one slice: itself, in real space, transformed, its propagator."""
+"""Copies of a wave field during one slice: the field, in real space, its transform, its propagator."""
 
 MATRICES = 0.5
-"""Share of the memory that transfer matrices may take: beyond it waves are transformed slice by slice."""
+"""Share of the memory that transfer matrices may take; if they need more, waves are transformed slice by slice."""
 
 
 def waves_together(
@@ -32,7 +32,7 @@ def waves_together(
     device: str,
 ) -> int:
     """
-    Plane waves that can be carried together.
+    Plane waves that can be propagated together.
 
     Parameters
     ----------
@@ -60,24 +60,24 @@ def waves_together(
     Returns
     -------
     int
-        Number of waves; InputError with the memory needed where not even one fits.
+        Number of waves; InputError with the memory needed if not even one fits.
     """
     size = 16 if dtype == torch.float64 else 8
     points = grid.gpts[0] * grid.gpts[1]
-    # Potential, transmission functions in both spaces and on their way, a propagator a slice.
+    # Potential, transmission functions in both spaces and a temporary copy, a propagator for each slice.
     crystal = slices * points * (8 + 4 * size)
-    # Images in double and single precision; of a few hundred beams, spectra, their transforms and intensities.
+    # Images in double and single precision; for a few hundred beams, spectra, their transforms and intensities.
     signals = exits * image * (images * (16 + size) + 3 * size * min(BEAMS_TOGETHER, beams))
     fixed = crystal + signals
     column, flight = exits * beams * size + 8 * beams, _FLIGHT * points * size
     largest = max(len(block.orders) for block in blocks)
-    # A block's columns stand together, whatever the number of waves in flight.
+    # All columns of a block are kept, however few waves are propagated at a time.
     needed = (fixed + largest * column + flight) / 1e6
     if needed > memory_mb:
         raise InputError(
             f"memory: found a simulation of {grid.gpts[0]} x {grid.gpts[1]} points, {slices} slices, {largest} waves a "
             f"block and {exits} thicknesses, which needs {needed:,.1f} MB; allowed: memory_mb {memory_mb:g}; raise "
-            "it, or simulate a smaller cell, fewer thicknesses, coarser"
+            "it, or simulate a smaller cell, fewer thicknesses or larger pixels"
         )
     free = memory_mb * 1e6 - fixed
     fit = int(min((free - largest * column) / flight, free / (column + flight)))

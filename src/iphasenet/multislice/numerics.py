@@ -1,4 +1,4 @@
-"""What a simulation's accuracy, cost and memory depend on."""
+"""Settings on which the accuracy, cost and memory of a simulation depend."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,11 +36,11 @@ class Numerics:
     sampling_angstrom : float
         Largest pixel of the multislice grid [Å].
     slice_thickness_angstrom : float
-        Atoms up to this far above the lowest of a slice belong to it [Å] (`iphasenet.crystal.slicing`).
+        A slice holds the atoms up to this far above its lowest one [Å] (`iphasenet.crystal.slicing`).
     window_angstrom : float
-        Smallest side of the window, a whole number of cells, in which a probe is periodic [Å].
+        Smallest side of the window in which the probe is periodic [Å]; its sides are whole numbers of cells.
     memory_mb : float
-        Memory for the waves and all that they need [MB]: as many are carried together as fit.
+        Memory for the waves and all that they need [MB]: as many waves are propagated together as fit.
     """
 
     sampling_angstrom: float
@@ -64,12 +64,12 @@ def cell_grid(lengths: tuple[float, float], sampling: float, translations: Trans
     sampling : float
         Largest pixel [Å].
     translations : sequence of (u, v, n)
-        Lateral translations of the crystal: the grid has whole points in each, so that aliases obey them too.
+        Lateral translations of the crystal: each is a whole number of grid points, so that aliases obey it too.
 
     Returns
     -------
     CellGrid
-        7-smooth, even numbers of points.
+        Grid with even numbers of points without prime factors above 7.
     """
     x = math.lcm(1, *(n // math.gcd(u, n) for u, _, n in translations))
     y = math.lcm(1, *(n // math.gcd(v, n) for _, v, n in translations))
@@ -130,7 +130,7 @@ def sampled_potential(
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
     orders = 4 * cutoff**2 * a * b
-    # Form factors of each element, a sum over atoms, its phases and a copy.
+    # Form factors of each element, a sum over atoms, the phases in it and a copy.
     check_memory((8 * len(set(cell.numbers)) + 64) * orders,
                  f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
                  f"{image_sampling:g} Å)")  # fmt: skip
@@ -155,10 +155,10 @@ def check_thicknesses(thicknesses: Sequence[float]) -> None:
     for thickness in found:
         quantities.THICKNESS.check(thickness, "thickness")
     if not found or found != sorted(set(found)):
-        raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
+        raise InputError(f"thickness: found {found} nm; allowed: rising thicknesses, each once")
 
 
 def exit_planes(thicknesses: Sequence[float], slicing: Slicing) -> list[int]:
-    """Slices nearest to each thickness [Å]; InputError where one is below a slice, or two are of the same slab."""
+    """Slices nearest to each thickness [Å], counted; InputError for less than one slice, or the same number twice."""
     check_thicknesses(thicknesses)
     return slicing.exits(thicknesses)

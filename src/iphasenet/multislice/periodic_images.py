@@ -44,7 +44,7 @@ class PeriodicImages:
     thicknesses : (thickness,) array
         Thickness of the simulated slabs [Å].
     rotations : (rotation,) array
-        In-plane rotations gamma of the crystal [degrees]; they set which beams fall on which segment.
+        In-plane rotations gamma of the crystal [degrees]; they decide which beams fall on which segment.
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
         I(R) = sum_G I_G exp(2 pi i G.R), fractions of the beam current, R in the crystal's frame.
     """
@@ -124,9 +124,9 @@ def simulate_images(
     dtype : torch.dtype
         float32 or float64; sums over blocks are float64 in both.
     progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
+        Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
-        Slices of the cell; by the numerics' thickness if not given.
+        Slices of the cell; if not given, by the slice thickness of `numerics`.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def simulate_images(
     blocks = probe_blocks((a, b), cells, microscope, potential.translations)
     shape = (len(exits), len(rotations), len(microscope.channels), size[1], size[0])
     reach = microscope.detector_reach + max(pixel)
-    # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
+    # Beams of a block that a detector sees: area of the detected disc over the area of one mesh of reciprocal space.
     beams = math.ceil(math.pi * (reach + max(1 / a, 1 / b)) ** 2 * a * b)
     memory, points, images = numerics.memory_mb, size[0] * size[1], shape[1] * shape[2]
     waves = waves_together(memory, grid, slicing.count, len(exits), blocks, beams, points, images, dtype, device)
@@ -180,6 +180,6 @@ def _series(
 ) -> ComplexArray:
     """Fourier series of images on a grid of probe positions (..., y, x), blurred by a source of some size [Å]."""
     series = centred_coefficients(images, orders)
-    # Probe positions that the source blurs are an incoherent sum: a product in the images' Fourier series.
+    # The source blurs images incoherently: a convolution, which is a product in their Fourier series.
     gx, gy = series_frequencies(series.shape[-2:], lengths)
     return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))

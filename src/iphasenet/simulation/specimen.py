@@ -1,4 +1,4 @@
-"""One simulation of one crystal: of its small cell where it has one, else of a slab of atoms."""
+"""Simulation of one specimen: of the crystal's small cell if its images repeat, else of a slab of atoms."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ from iphasenet.simulation.tilts import crystal_tilt
 Progress = Callable[[int, int], object]
 
 SMALL_TILT = 2.0
-"""Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
+"""Largest tilt that the propagator describes; above it the atoms of a slab are rotated [degrees]."""
 
 SLAB_SLICE = 1.0
 """Thinnest slices of a slab [Å]."""
@@ -33,7 +33,7 @@ SLAB_SLICE = 1.0
 @dataclass(frozen=True)
 class Specimen:
     """
-    A crystal and how it stands in the beam.
+    A crystal and its orientation in the beam.
 
     Attributes
     ----------
@@ -42,15 +42,16 @@ class Specimen:
     thicknesses : tuple of float
         Thicknesses, rising [Å].
     tilt : (float, float)
-        alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
+        alpha and beta [degrees]: after the rotation by gamma, the crystal is tilted by alpha about lab x, then by beta
+        about lab y.
     rotation_deg : float
-        gamma [degrees].
+        Rotation gamma of the crystal about the beam [degrees].
     offset : (float, float)
-        Point of the cell under the image's centre, as shares of its periods.
+        Point of the cell under the image's centre, as fractions of its periods.
     rms_displacements : mapping
         Thermal displacement along one axis for elements [Å].
     phonons : int
-        Frozen-phonon configurations; 0 takes Debye-Waller factors instead.
+        Number of frozen-phonon configurations; 0: Debye-Waller factors instead.
     seed : int
         Seed of the configurations.
     shape : Shape
@@ -78,7 +79,7 @@ class Specimen:
 
     @property
     def has_small_cell(self) -> bool:
-        """Whether the cell's periods hold: atoms at their sites, tilted little, no end in sight."""
+        """Whether the images repeat with the cell: no frozen phonons, a small tilt, no edge or wedge."""
         return (
             self.phonons == 0
             and self.shape == INFINITE
@@ -87,7 +88,7 @@ class Specimen:
 
     @property
     def point(self) -> tuple[float, float, float]:
-        """Point of the crystal under the image's centre: on the first atomic layer [Å]."""
+        """Point of the crystal under the image's centre, on the first atomic layer [Å]."""
         a, b, _ = self.cell.cell.lengths()
         return float(self.offset[0] * a), float(self.offset[1] * b), float(self.cell.positions[:, 2].min())
 
@@ -119,7 +120,7 @@ def simulate_specimen(
     device : str
         Torch device.
     progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
+        Called with the numbers of plane waves done so far and in all.
 
     Returns
     -------
@@ -127,7 +128,7 @@ def simulate_specimen(
         segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
     """
     count = len(specimen.thicknesses) * (len(microscope.channels) + 1)
-    # Complex while they are rendered, then real.
+    # Images are complex while they are rendered, then real.
     check_memory(12 * count * image.pixels**2, f"{count} images of {image.pixels} x {image.pixels} pixels")
     simulate = _simulate_cell if specimen.has_small_cell else _simulate_slab
     images, slabs, field = simulate(specimen, microscope, numerics, image, parametrization, device, progress)
@@ -137,7 +138,7 @@ def simulate_specimen(
 def _projected(
     potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, tilt: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
-    """Projected potential (thickness, ...) of what the waves of `images` passed."""
+    """Projected potential (thickness, ...) of the slabs that the waves of `images` passed."""
     totals = [slicing.nearest(thickness) for thickness in images.thicknesses]
     return np.stack([potential.projected(slicing, total, tilt) for total in totals])
 
@@ -171,7 +172,7 @@ def _simulate_slab(
     device: str,
     progress: Progress | None,
 ) -> tuple[PeriodicImages, ComplexArray, Field]:
-    """One kappa, and the slab as the cell; the mean over thermal configurations."""
+    """Simulate the slab as one cell with a single kappa, averaged over thermal configurations."""
     side = slab_side(
         image.pixels * image.sampling_angstrom,
         specimen.thicknesses[-1],
@@ -191,7 +192,7 @@ def _simulate_slab(
     slab = shape_slab(slab, specimen.shape, image.pixels * image.sampling_angstrom, lead)
     damping = None if specimen.phonons else specimen.rms_displacements
     pixels = (numerics.sampling_angstrom, image.sampling_angstrom)
-    # Displaced atoms stay in their slices: all snapshots end at the same depths.
+    # Displaced atoms stay in their slices, so that all snapshots end at the same depths.
     slicing = sampled_potential(slab, *pixels, parametrization).slicing(dz)
     above = 0.0 if wedge is None else lead - slicing.origin
     depths = [thickness + above for thickness in specimen.thicknesses]
@@ -211,7 +212,7 @@ def _simulate_slab(
 
 
 def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
-    """Thermal configurations of a slab, or the slab itself, each with what tells its part of the whole progress."""
+    """Thermal configurations of a slab, or the slab itself, each with a function that reports its progress."""
     count = max(1, specimen.phonons)
     snapshots: Iterable[Atoms] = [slab]
     if specimen.phonons:
@@ -238,7 +239,7 @@ def simulation_dataset(
     slabs : (thickness, 2 my + 1, 2 mx + 1) complex array
         Fourier coefficients of the slabs' projected potential [V Å].
     microscope : Microscope
-        Names of the channels; annular dark field, where there is one, becomes an array of its own.
+        Gives the names of the channels; an annular dark-field image becomes a separate array.
     field : Field
         Image and how the crystal lies under it.
 

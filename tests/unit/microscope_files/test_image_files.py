@@ -236,7 +236,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image\.bmp: found the ending '\.bmp'; allowed: \.dm3, \.dm4"):
         read_image(tmp_path / "image.bmp")
     for name in ("gone.emd", "gone.npz"):
-        with pytest.raises(InputError, match=rf"{name}: found no such file"):
+        with pytest.raises(InputError, match=rf"{name}: there is no such file"):
             read_image(tmp_path / name)
 
 

@@ -289,8 +289,11 @@ def test_folders_and_empty_files_are_refused_by_what_they_are(tmp_path: Path) ->
     for ending in (".npy", ".npz", ".tif", ".hspy", ".mib"):
         (tmp_path / f"folder{ending}").mkdir()
         (tmp_path / f"empty{ending}").touch()
-        for name, told in (("folder", "a folder; allowed: a file"), ("empty", "an empty file; allowed: a whole")):
-            with pytest.raises(InputError, match=f"{name}{ending}: found {told}"):
+        for name, told in (
+            ("folder", "this is a folder; give the path of"),
+            ("empty", "this file is empty; give a whole"),
+        ):
+            with pytest.raises(InputError, match=f"{name}{ending}: {told}"):
                 read_image(tmp_path / f"{name}{ending}")
 
 
@@ -530,9 +533,7 @@ def test_a_shape_below_zero_is_told_without_its_bytes(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 5, 5), np.float32))
     written = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(written.replace(b"(4, 5, 5), ", b"(4, -5, 5),"))
-    with pytest.raises(
-        InputError, match=r"claims 4 x -5 x 5 values; allowed: a whole file, none of whose sizes is below"
-    ):
+    with pytest.raises(InputError, match=r"claims 4 x -5 x 5 values; allowed: a whole file, without negative sizes"):
         read_image(tmp_path / "a.npy")
 
 
