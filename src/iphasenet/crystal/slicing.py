@@ -44,17 +44,17 @@ class Slicing:
         return float(cells * self.thicknesses.sum() + self.thicknesses[:rest].sum())
 
     def nearest(self, thickness: float) -> int:
-        """Slices whose thickness is nearest to one asked for [Å]; InputError below the first slice's."""
+        """Slices whose total thickness is nearest to `thickness` [Å]; InputError if it is below one slice."""
         if not thickness >= self.thicknesses[0] - 1e-9:
             raise InputError(
-                f"thickness {thickness / 10:g} nm is below one slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
+                f"thickness {thickness / 10:g} nm is less than a slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
             )
         start = int(thickness // self.thicknesses.sum()) * self.count
         candidates = range(max(1, start), start + self.count + 1)
         return min(candidates, key=lambda total: abs(self.depth(total) - thickness))
 
     def exits(self, thicknesses: Sequence[float]) -> list[int]:
-        """Slices nearest to each of several rising thicknesses [Å]; InputError where two are of the same slab."""
+        """Slices nearest to each of several rising thicknesses [Å]; InputError if two give the same slab."""
         totals = [self.nearest(thickness) for thickness in thicknesses]
         for (first, before), (second, total) in pairwise(zip(thicknesses, totals, strict=True)):
             if before == total:
@@ -74,16 +74,16 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, thick
     heights : (atom,) array
         Heights of the atoms in the cell [Å].
     weights : (atom,) array
-        Scattering power of each: a slice's atoms act at their weighted mean height.
+        Scattering power of each atom: the atoms of a slice act at their weighted mean height.
     length : float
         Height of the cell [Å].
     thickness : float
-        Atoms up to this far above the lowest of a slice belong to it [Å].
+        A slice holds the atoms up to this far above its lowest one [Å].
 
     Returns
     -------
     Slicing
-        Exact for atoms that lie in layers, however the layers are spaced: equal slices displace them along the beam.
+        Slices, exact for atoms in layers with any spacing; slices of equal thickness would displace the layers.
     """
     order = np.argsort(heights, kind="stable")
     owner = np.empty(len(heights), dtype=np.int64)

@@ -133,7 +133,7 @@ def test_the_working_folder_and_a_link_in_a_circle_are_no_places(
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert "in a circle" in refused([out(tmp_path / "loop", SIMULATION, folder=True)], [], tmp_path)
+    assert "leads to itself" in refused([out(tmp_path / "loop", SIMULATION, folder=True)], [], tmp_path)
     assert "runs in" in refused([out(Path(), SIMULATION, folder=True)], [], tmp_path)
     assert "disk's own folder" in refused([out(Path("/dev/shm"), SIMULATION, folder=True)], [], tmp_path)
 
