@@ -47,7 +47,7 @@ class Slicing:
         """Slices whose total thickness is nearest to `thickness` [Å]; InputError if it is below one slice."""
         if not thickness >= self.thicknesses[0] - 1e-9:
             raise InputError(
-                f"thickness {thickness / 10:g} nm is less than a slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
+                f"thickness {thickness / 10:g} nm is below one slice; allowed: from {self.thicknesses[0] / 10:.3g} nm"
             )
         start = int(thickness // self.thicknesses.sum()) * self.count
         candidates = range(max(1, start), start + self.count + 1)

@@ -74,7 +74,9 @@ class ModelSettings:
         check_number(self.window_size, "model.window_size", _WINDOW_SIZE)
         check_choices(self, "model")
         if self.output == "projected" and (self.uncertainty or self.projection != "direct"):
-            raise InputError("model.output: found 'projected' with columns or an uncertainty; allowed: mean")
+            raise InputError(
+                "model.output: found 'projected' with projection 'columns' or uncertainty; allowed: 'mean'"
+            )
         if self.feature_size % 12:
             raise InputError(f"model.feature_size: found {self.feature_size}; allowed: a multiple of 12")
 

@@ -126,7 +126,7 @@ def shipped_weights() -> Path:
         if (folder / SHIPPED).is_file():
             return folder / SHIPPED
     raise InputError(
-        f"weights: found no {SHIPPED} beside this package; allowed: --weights FILE, such as the repository's"
+        f"weights: found no {SHIPPED} beside this package; give --weights FILE, such as the one of the repository"
     )
 
 
@@ -202,7 +202,9 @@ def reconstruct(
     """
     network = trained.network
     if with_columns and network.settings.projection == "direct":
-        raise InputError("--columns: found a network that predicts no columns; allowed: model.projection 'columns'")
+        raise InputError(
+            "--columns: found a network that predicts no columns; allowed: one trained with model.projection 'columns'"
+        )
     prepared = prepare(image, network.sampling)
     columns = mean_columns(network, prepared.segments, prepared.metadata, turns, tiling, progress)
     potential, spread = project_potential(network, columns, prepared.metadata)

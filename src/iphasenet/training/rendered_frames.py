@@ -96,7 +96,9 @@ def load_simulated(
         In the order of their names; InputError where something is missing, or simulated for another grid.
     """
     if configuration is None:
-        raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
+        raise InputError(
+            "simulations: found a data set without its configuration; allowed: a data set that this workflow assembled"
+        )
     grid = Grid(**configuration["grid"])
     slice_thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
     found = []
@@ -111,8 +113,8 @@ def load_simulated(
         tilts = sorted(rotations)
         if len(potential) != 1 or len(series) != len(tilts):
             raise InputError(
-                f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
-                f"and the data set's {len(tilts)}"
+                f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one "
+                f"potential, and the data set's {len(tilts)} tilts"
             )
         if material in left_out.materials:
             continue

@@ -262,9 +262,9 @@ def test_names_are_shown_on_one_line() -> None:
 def test_a_choice_without_effect_is_refused(tmp_path: Path) -> None:
     stack, files = hyperspy(tmp_path / "stack", COUNTS, SQUARE, ""), four_files(tmp_path / "f", COUNTS, SQUARE, "")
     for paths in ([stack], files):
-        with pytest.raises(InputError, match="frame: found 1 for one scan; allowed: none"):
+        with pytest.raises(InputError, match="frame: found 1, but the file holds one scan: remove it"):
             read_image(paths, frame=1)
-        with pytest.raises(InputError, match="detector name: found 'DF4' for a file that names no detectors"):
+        with pytest.raises(InputError, match="detector name: found 'DF4', but the file names no detectors"):
             read_image(paths, detector_name="DF4")
 
 
@@ -540,6 +540,6 @@ def test_a_shape_below_zero_is_told_without_its_bytes(tmp_path: Path) -> None:
 def test_a_resampling_without_effect_is_told(tmp_path: Path) -> None:
     """And not refused: the settings of a folder hold for images with square pixels too."""
     path = hyperspy(tmp_path / "a", COUNTS, SQUARE, "segment")
-    with pytest.warns(InputWarning, match="a.hspy: resample: found no pixels that are not square; it has no effect"):
+    with pytest.warns(InputWarning, match="a.hspy: resample: all pixels are square already; it has no effect"):
         found = read_image(path, resample=True)
     np.testing.assert_array_equal(found.segments, COUNTS)
