@@ -127,7 +127,7 @@ def main() -> None:
         print(table(options.files[0]))
         return
     if len(options.files) != 2:
-        parser.error(f"found {len(options.files)} files; allowed: a data set and the table to be made")
+        parser.error(f"found {len(options.files)} files; allowed: two, a data set and the table to be made")
     warnings.filterwarnings("ignore")
     dataset, output = options.files
     for seed in options.seeds:

@@ -35,7 +35,7 @@ def budget(choices: pd.DataFrame, windows: pd.DataFrame, tilt: pd.DataFrame, win
     table = choices.pivot_table(index=keys, columns="choice", values="share").reindex(order)
     own = windows[(windows.window == window) & (windows.edges == "fractional")]
     if own.empty:
-        sys.exit(f"no window of {window} Å was measured; measured: {sorted(set(windows.window))}")
+        sys.exit(f"no window of {window} Å was measured; allowed: {sorted(set(windows.window))}")
     table["window"] = own.set_index(keys).share
     table["tilt"] = tilt[tilt.choice == "tilt"].set_index(keys).share
     if "infinite" in table:

@@ -48,6 +48,6 @@ def pack(folder: Path, make: Callable[[Path], Packed], wheels: bool) -> int:
         if size > LIMIT:
             raise InputError(
                 f"{folder}: found {format_bytes(size)}, of which the images {format_bytes(file_bytes(data))}; allowed: "
-                f"{format_bytes(LIMIT)}; fewer tilts, rotations or crystals"
+                f"{format_bytes(LIMIT)}; take fewer tilts, rotations or crystals"
             )
     return size

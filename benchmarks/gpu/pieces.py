@@ -44,6 +44,6 @@ def joined(folder: Path, known: Mapping[str, Any]) -> bytes:
     content = b"".join((folder / name).read_bytes() for name in known["pieces"])
     if hashlib.sha256(content).hexdigest() != known["sha256"]:
         raise InputError(
-            f"{folder}: found other weights in {', '.join(known['pieces'])}; allowed: as they were written"
+            f"{folder}: found other weights in {', '.join(known['pieces'])}; allowed: the weights as they were written"
         )
     return content

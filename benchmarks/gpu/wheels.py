@@ -32,11 +32,9 @@ def _write_wheel(name: str, folder: Path) -> Path:
     try:
         found = distribution(name)
     except PackageNotFoundError as error:
-        raise InputError(f"wheels: found no {name} installed here; allowed: an environment of requirements.lock") from (
-            error
-        )
+        raise InputError(f"wheels: {name} is not installed here; install requirements.lock") from (error)
     if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or ""):
-        raise InputError(f"wheels: found {name} compiled for this machine; allowed: pure Python")
+        raise InputError(f"wheels: found {name} compiled for this machine; allowed: packages of pure Python")
     files = [file for file in found.files or () if file.parts[0] != ".." and file.suffix != ".pyc"]
     records = {file for file in files if file.name == "RECORD"}
     path = folder / f"{found.name.replace('-', '_')}-{found.version}-py3-none-any.whl"

@@ -14,11 +14,11 @@ from iphasenet.base.running_library import OWN, check_own
 from iphasenet.commands.options.reconstruct import refuse_three_angles
 
 COMMANDS = ("inspect", "simulate", "render", "validate", "export", "reconstruct")
-"""Each is a module of `iphasenet.commands`, and one of `iphasenet.commands.options`."""
+"""Subcommands; each has a module in `iphasenet.commands` and one in `iphasenet.commands.options`."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong with a command line as every other bad input."""
+    """Reports a wrong command line like any other bad input."""
 
     def error(self, message: str) -> NoReturn:
         hint = "" if "allowed: " in message else f"; `{self.prog} --help` lists what is allowed"
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if OWN in os.environ:
             print(library, file=sys.stderr)
         parser = _parser()
-        # Of which argparse makes an empty list.
+        # argparse would read it as an empty list.
         if any(text.endswith("=--") for text in given):
-            parser.error("found an option with the value '--'")
+            parser.error("found an option with the value '--'; allowed: a value of the option")
         if given[:1] == ["reconstruct"]:
             refuse_three_angles(given)
         options = parser.parse_args(given)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="iphasenet", description="Four-quadrant STEM images of crystals.")
+    parser = _Parser(prog="iphasenet", description="Simulate and invert four-quadrant STEM images.")
     parser.add_argument("--version", action="version", version=f"iphasenet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name in COMMANDS:

@@ -82,7 +82,9 @@ def test_jobs_run_the_library_of_their_checkout_in_an_environment_that_holds_ano
 def test_a_checkout_without_a_library_is_one_line_with_conda(workflow: Path, conda: str) -> None:
     result = snakemake(workflow, "-n", "--use-conda", PATH=f"{conda}:{os.environ['PATH']}")
     assert result.returncode == 1 and "Traceback" not in result.stdout
-    assert re.search(r"^library: found no .*src/iphasenet; allowed with conda", result.stdout, re.MULTILINE)
+    assert re.search(
+        r"^library: found no .*src/iphasenet; jobs in conda environments need", result.stdout, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(

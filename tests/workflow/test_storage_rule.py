@@ -60,5 +60,5 @@ def test_a_bucket_that_does_not_exist_is_one_line(finished_copy: Path) -> None:
         stream.write("storage: s3://nothing/sets\n")
     result = snakemake(finished_copy, "dataset")
     assert result.returncode == 1 and "Traceback" not in result.stdout
-    assert "upload of the data set: s3://nothing/sets/tiny/dataset.zarr: found no such bucket" in result.stdout
+    assert "upload of the data set: s3://nothing/sets/tiny/dataset.zarr: there is no such bucket" in result.stdout
     assert not (finished_copy / "results/tiny/storage.json").exists()

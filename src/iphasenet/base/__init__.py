@@ -1,7 +1,7 @@
 """What every stage uses: errors, files, numbers a user may give, devices, logs.
 
-Nothing of crystals, images or networks is known here. Bad input is an `errors.InputError`, and `error_lines.one_line`
-makes one line of it where a program ends. `files` writes outputs whole or not at all, and `outputs` says what a command
-may write over. `reading`, `tables` and `seals` open what an earlier stage wrote, and `quantities` holds the range of
-every number. `devices` chooses where torch computes, and `drawing` gives all figures one look.
+It knows nothing of crystals, images or networks. Bad input is an `errors.InputError`; `error_lines.one_line`
+prints it as one line where a program ends. `files` writes outputs whole or not at all, `outputs` says what a command
+may overwrite. `reading`, `tables` and `seals` open what an earlier stage wrote, and `quantities` holds the range of
+every number that a user may give. `devices` chooses where torch computes, and `drawing` gives all figures one look.
 """

@@ -10,13 +10,13 @@ from iphasenet.base.marks import LIST, UNLISTED
 from iphasenet.base.storage import Folder, Place
 
 ROOT = "zarr.json"
-"""Metadata of a store's root, and of all that is in it."""
+"""File with the metadata of a store's root and of everything in the store."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def write_checksums(store: Path, known: Mapping[str, str]) -> None:
-    """Write the list of all files of a store, in the order of their names, into the store; some may be known."""
+    """Write the checksums of all files of a store into the store, ordered by name; `known` holds some of them."""
     folder = Folder(store)
     lines = [f"{known.get(name) or _sha256(folder, name)}  {name}\n" for name in _files(folder)]
     (store / LIST).write_text("".join(lines), encoding="utf-8")
@@ -24,10 +24,10 @@ def write_checksums(store: Path, known: Mapping[str, str]) -> None:
 
 def check_seal(store: Place) -> None:
     """
-    Refuse a store that lacks a file, or whose metadata are not as they were made.
+    Refuse a store that lacks a file, or whose metadata were changed.
 
-    Readers of Zarr take a missing shard for zeros. The root's metadata are gathered from all of the store: no other
-    are read.
+    Zarr reads a missing shard as zeros. The root's metadata file holds the metadata of the whole store: no other
+    is read.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def check_seal(store: Place) -> None:
 
 
 def check_files(store: Place) -> None:
-    """Refuse a store of which any file is missing or changed: InputError names the first."""
+    """Refuse a store with a missing or changed file: InputError names the first."""
     problems = damaged_files(store)
     if problems:
         raise InputError(f"{store}: found {problems[0]} ({len(problems)} such files); allowed: a store as it was made")
@@ -67,7 +67,7 @@ def damaged_files(store: Place) -> list[str]:
     Returns
     -------
     list of str
-        One line a file that is missing, changed or not in the list.
+        One line for each file that is missing, changed or not in the list.
     """
     folder = Folder(store)
     listed, found = listed_files(folder), set(_files(folder))

@@ -1,4 +1,4 @@
-"""Choice of the torch device, and the threads of reproducible numbers."""
+"""Choice of the torch device, and of the number of threads where results must be reproducible."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,12 +33,12 @@ def choose_device(name: str) -> str:
 
 
 def room_for_images(device: torch.device) -> int:
-    """Bytes that training images may take of a GPU: half of what is free, the rest is the network's; 0 on a CPU."""
+    """Memory of a GPU that training images may take [bytes]: half of what is free (the network needs the rest)."""
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
 
 
 def send(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """Array as a tensor on a device; a GPU takes it while it computes, which it does from pinned memory alone."""
+    """Array as a tensor on a device. A GPU copies it while it computes, for which the memory must be pinned."""
     tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
@@ -54,14 +54,14 @@ def single_precision(device: torch.device) -> AbstractContextManager[Any]:
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
     """
-    Compute in float32 as a CPU does: a GPU's matrix products and convolutions may be done in TF32, of 10 bits.
+    Compute in full float32, as a CPU does: GPUs may use TF32, with a mantissa of 10 bits.
 
-    Torch does so with convolutions unless told otherwise, with matrix products where a user asks for it.
+    Torch uses TF32 for convolutions by default, and for matrix products where a user asks for it.
 
     Parameters
     ----------
     device : torch.device
-        Where it is computed.
+        Device that computes.
     """
     if device.type != "cuda":
         yield
@@ -83,8 +83,8 @@ def use_threads(number: int) -> Iterator[None]:
     """
     Compute with a number of threads, whatever the environment says.
 
-    Threads change the order of sums, in torch's libraries and in numpy's, and with it the last bit: what is to be the
-    same bytes on any number of cores is computed with one.
+    The number of threads changes the order of sums in torch and NumPy, and so the last bit of a result. Results that
+    must be the same bytes on any number of cores are computed with one thread.
 
     Parameters
     ----------

@@ -46,14 +46,14 @@ _LINES: tuple[Dashes, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 @dataclass(frozen=True)
 class Look:
     """
-    What tells a curve from others: never the colour alone.
+    How a curve is drawn, so that it differs from others by more than its colour.
 
     Attributes
     ----------
     label : str
         Name in the legend.
     colour, marker, line, hatch : str or tuple
-        Of matplotlib.
+        Matplotlib's colour, marker, line style and hatch.
     """
 
     label: str
@@ -112,7 +112,8 @@ def methods_of(frame: pd.DataFrame, path: Path, others: Sequence[str] = ()) -> l
     """
     Methods of a table in the order of `METHODS`; InputError where one is unknown and not among `others`.
 
-    Of a baseline that stands there twice, told the tilt and not, the told one: the network is told it too.
+    Where a baseline stands there with and without the tilt, only the one that is told the tilt is kept: the network is
+    told it too.
     """
     found = set(frame["method"]) - set(others)
     if not found <= set(METHODS):
@@ -151,7 +152,7 @@ def pearson_axis(axes: Axes) -> None:
 
 
 def _stretched(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm of the distance to a little beyond 1."""
+    """Minus the logarithm of the distance to a value slightly above 1."""
     return -np.log10(1 + _BEYOND - np.minimum(correlation, 1 + _BEYOND / 2))
 
 
@@ -173,7 +174,7 @@ def dose_axis(axes: Axes, doses: Iterable[float]) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes, title: str | None = None) -> None:
-    """Put the legend of some axes above all, in as many rows as its texts need."""
+    """Put the legend of some axes above the figure, in as many rows as its texts need."""
     handles, labels = axes.get_legend_handles_labels()
     # An entry is about 0.65 inch of handle and gaps, and 0.085 inch a letter.
     needed = sum(0.65 + 0.085 * len(str(label)) for label in labels)
@@ -197,9 +198,9 @@ def panel_grid(titles: Sequence[str], xlabel: str, ylabel: str, height: float = 
     Returns
     -------
     figure : Figure
-        With room for a legend above.
+        Figure with room for a legend above.
     panels : list of Axes
-        In the order of the titles.
+        Panels in the order of the titles.
     """
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
@@ -223,7 +224,7 @@ def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int = 150) -> None
         ending, mark = Path(output).suffix.lower(), mark_text(FIGURE)
         if ending not in (".png", ".svg"):
             raise InputError(f"{output}: found the ending {ending!r}; allowed: .png or .svg")
-        # Neither the hour nor the version of a library.
+        # The files hold neither a time nor the version of a library: the same figure is the same bytes.
         metadata = {"Date": None, "Creator": mark} if ending == ".svg" else {"Software": mark}
         with atomic_file(output) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata, format=ending[1:])

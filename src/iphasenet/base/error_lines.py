@@ -1,4 +1,4 @@
-"""Where errors leave the program: one line each, and an exit code."""
+"""How a program ends with an error: one line and an exit code."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ STOPPED: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", s
 """Signals that end a command in good order."""
 
 GRACE = 10.0
-"""Time in which a command that a signal ended cleans up, and hears no other signal [s]."""
+"""Time in which a command that was ended by a signal cleans up and ignores other signals [s]."""
 
 
 class Stopped(BaseException):
@@ -28,7 +28,7 @@ class Stopped(BaseException):
 @contextmanager
 def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterator[None]:
     """
-    Run a command so that whatever ends it is told in one line.
+    Run a command so that any error that ends it is printed as one line.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
     debug : bool
         Let errors pass with their traceback.
     mistakes : bool
-        Tell errors that the program did not foresee in one line too; a log is the better for their traceback.
+        Print unforeseen errors as one line too; a log keeps their traceback instead.
 
     Raises
     ------
     SystemExit
-        With the line, which makes the exit code 1; 128 and the signal's number where a signal ended it.
+        With the line and exit code 1; after a signal, with exit code 128 plus the signal's number.
     """
     received: list[int] = []
     try:
@@ -50,7 +50,7 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
             _write_anything()
             yield
             sys.stdout.flush()
-    # What a signal breaks off may end as another error: half an import as an ImportError.
+    # Code that a signal interrupts may raise another error, such as an ImportError from an unfinished import.
     except (Stopped, KeyboardInterrupt, Exception) as error:
         number = received[0] if received else signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
         if number is not None:
@@ -64,7 +64,7 @@ def one_line(program: str, debug: bool = False, mistakes: bool = True) -> Iterat
 
 @contextmanager
 def _warnings_in_one_line(program: str) -> Iterator[None]:
-    """Tell doubtful input as errors are told; other warnings are for programmers and keep their form."""
+    """Print warnings about input like errors, as one line; other warnings are for programmers and keep their form."""
     before = warnings.formatwarning
 
     def tell(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
@@ -85,12 +85,12 @@ def is_foreseen(error: Exception) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what an error means to the user of a command."""
+    """Describe an error in one line for the user of a command."""
     text = " ".join(str(error).split())
     if isinstance(error, InputError):
         return text
     if isinstance(error, BrokenPipeError):
-        return "the program that reads the output has ended; the rest of it is lost"
+        return "the program that reads the output has ended; the rest of the output is lost"
     if is_memory_error(error):
         return f"found too little memory ({text[:200] or 'no details'}); allowed: smaller images, fewer thicknesses"
     if isinstance(error, OSError):
@@ -99,17 +99,17 @@ def describe(error: BaseException) -> str:
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether memory was asked for that is not there; torch says so in a RuntimeError's text alone."""
+    """Whether there was too little memory; torch says so only in the text of a RuntimeError."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
     )
 
 
 def _leave(program: str, error: BaseException) -> NoReturn:
-    """End with a line; what is left of the output has nowhere to go."""
+    """End with a line on stderr, and without the rest of the output where nobody reads it."""
     line = f"{program}: {describe(error)}"
     if isinstance(error, OSError) and not isinstance(error, InputError):
-        # Python would complain once more of each stream that it cannot flush at its end.
+        # Without this, Python would report each stream that it cannot flush when it ends.
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -121,11 +121,11 @@ def _leave(program: str, error: BaseException) -> NoReturn:
 @contextmanager
 def _signals_raise(received: list[int]) -> Iterator[None]:
     """
-    Let signals end the block as an error would, so that it cleans up; those that are ignored stay so (nohup).
+    Let a signal end the block like an error, so that it cleans up; signals that are ignored stay ignored (nohup).
 
-    A second one, such as Ctrl-C pressed twice, would break off the cleaning, or make Python's own end a traceback: it
-    is not heard before `GRACE` is over, nor after the block. Where a signal came when Python does not let an error
-    pass, such as in a destructor, it comes again.
+    A second signal, such as Ctrl-C pressed twice, would interrupt the cleaning, or end Python with a traceback: it is
+    ignored until `GRACE` is over, and after the block. A signal that comes where Python swallows errors, such as in a
+    destructor, is sent again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -161,7 +161,7 @@ def _signals_raise(received: list[int]) -> Iterator[None]:
 
 
 def _write_anything() -> None:
-    """Let Å, ² and names that are no text pass through an output that knows ASCII alone."""
+    """Let an output that knows only ASCII print Å, ² and file names in other encodings."""
     register_error("iphasenet", _spelled)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

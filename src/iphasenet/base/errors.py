@@ -1,4 +1,4 @@
-"""What means that the user's input is wrong, or doubtful."""
+"""The error and the warning for input of a user that is wrong or doubtful."""
 
 
 class InputError(ValueError):
@@ -6,4 +6,4 @@ class InputError(ValueError):
 
 
 class InputWarning(UserWarning):
-    """One line about input that is used, but not as it stands."""
+    """One line about input that is used, but not exactly as it was given."""

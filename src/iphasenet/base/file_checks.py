@@ -1,4 +1,4 @@
-"""Before a file is read: whether it is one, and whether it can hold what its header claims."""
+"""Checks before a file is read: that it is a file, and that it can hold what its header claims."""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.files import describe_entry, format_bytes
 
 MOST = 10_000
-"""Bytes of values that a compressed byte may stand for: Deflate reaches 1032, almost empty patterns ten times that."""
+"""Largest compression allowed: Deflate reaches a factor of 1032, almost empty patterns reach ten times that."""
 
 SMALL = 2**26
-"""Bytes that any file may claim: chunks of zeros alone need not be stored."""
+"""Size that any file may claim [bytes]: chunks that hold only zeros need not be stored."""
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is neither a file nor a folder: whoever opens a pipe without a writer waits for ever."""
+    """Refuse what is neither a file nor a folder: opening a pipe without a writer waits for ever."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"{path}: found {describe_entry(path)}, which is no regular file; allowed: a regular file")
 
@@ -34,15 +34,15 @@ def check_file(path: Path, folder: bool = False) -> None:
     Raises
     ------
     InputError
-        One line.
+        One line that says which.
     """
     if not path.exists():
-        raise InputError(f"{path}: found no such file; allowed: a file that exists")
+        raise InputError(f"{path}: there is no such file; give the path of a file that exists")
     check_regular(path)
     if path.is_dir() and not folder:
-        raise InputError(f"{path}: found a folder; allowed: a file")
+        raise InputError(f"{path}: this is a folder; give the path of a file")
     if path.is_file() and not path.stat().st_size:
-        raise InputError(f"{path}: found an empty file; allowed: a whole file")
+        raise InputError(f"{path}: this file is empty; give a whole file")
 
 
 def check_claim(source: str, shape: Sequence[int], itemsize: int, stored: int, compressed: bool = True) -> None:
@@ -52,15 +52,15 @@ def check_claim(source: str, shape: Sequence[int], itemsize: int, stored: int, c
     Parameters
     ----------
     source : str
-        Where it is said to be.
+        Name of the file, and of the array in it, for the message.
     shape : sequence of int
         Shape that the header claims.
     itemsize : int
         Size of a value [bytes].
     stored : int
-        Size of the file, or of the files that the array may be in [bytes].
+        Size of the file or files that hold the array [bytes].
     compressed : bool
-        Whether its values may be compressed or left out; otherwise all of them stand in the file.
+        Whether the file may compress values or leave some out.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def check_claim(source: str, shape: Sequence[int], itemsize: int, stored: int, c
     """
     sizes = " x ".join(f"{size:,}" for size in shape)
     if min(shape, default=0) < 0:
-        raise InputError(f"{source}: found a header that claims {sizes} values; allowed: a whole file, none of whose "
-                         "sizes is below 0")  # fmt: skip
+        raise InputError(f"{source}: found a header that claims {sizes} values; allowed: a whole file, without "
+                         "negative sizes")  # fmt: skip
     claimed = math.prod(map(int, shape)) * itemsize
     if claimed > (max(MOST * stored, SMALL) if compressed else stored):
         raise InputError(

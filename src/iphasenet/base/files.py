@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; what is renamed into its place is on the disk by then."""
+"""Files and folders that appear whole or not at all: written under another name, flushed to the disk, then renamed."""
 
 import errno
 import hashlib
@@ -20,7 +20,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.marks import is_replaceable_folder, mark_text
 
 if TYPE_CHECKING:
-    # Parsing the workflow must not load it.
+    # Parsing the workflow must not load pandas.
     from pandas import DataFrame
 
 
@@ -31,7 +31,7 @@ LONGEST_NAME = 255
 
 
 def _process_space() -> str:
-    """Where a process's number counts: this machine, and on Linux this container's own numbers."""
+    """Name of the space in which process numbers are unique: the machine, and on Linux the container."""
     host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:40]
     try:
         return f"{host}.{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -40,7 +40,7 @@ def _process_space() -> str:
 
 
 _HOST = _process_space()
-"""Folders are shared among machines and containers."""
+"""Part of temporary names, because machines and containers share folders."""
 
 
 @contextmanager
@@ -51,7 +51,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The file to be made; its folder is made when it is missing. A link stays one: what it leads to is replaced.
+        The file to be made; its folder is made when it is missing. If it is a link, the file that it leads to is
+        replaced.
 
     Yields
     ------
@@ -62,17 +63,17 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        Where the file cannot be written, or what is there is no file.
+        If the file cannot be written, or something other than a file is there.
     """
     path = Path(os.path.realpath(path))
     with _temporary(path) as temporary:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: found {describe_entry(path)}; allowed: a new file, or one to replace")
+            raise InputError(f"{path}: found {describe_entry(path)}; allowed: a new name, or a file to be replaced")
         before = _state(path)
         yield temporary
         _flush(temporary)
         if _state(path) != before:
-            raise InputError(f"{path}: found another file that came there meanwhile; allowed: a name of its own")
+            raise InputError(f"{path}: another program wrote this file meanwhile; give each program its own output")
         temporary.replace(path)
 
 
@@ -94,19 +95,19 @@ def write_npz(path: Path, arrays: Mapping[str, Any], kind: str) -> None:
 @contextmanager
 def atomic_directory(path: str | Path, kind: str | None = None) -> Iterator[Path]:
     """
-    Make a folder beside `path`, then put it in its place; as `atomic_file`.
+    Make a folder beside `path`, then rename it, like `atomic_file`.
 
     Parameters
     ----------
     path : path
         The folder to be made.
     kind : str, optional
-        Mark of a store that is replaced (`iphasenet.base.marks`); without it, an empty folder alone is.
+        Mark of a store that may be replaced (`iphasenet.base.marks`); without it, only an empty folder may.
 
     Raises
     ------
     InputError
-        Where the folder cannot be written, or what is there is not replaced.
+        If the folder cannot be written, or what is there must not be replaced.
     """
     path = Path(os.path.realpath(path))
     with _temporary(path) as temporary:
@@ -118,7 +119,7 @@ def atomic_directory(path: str | Path, kind: str | None = None) -> Iterator[Path
 
 
 def _exchange(temporary: Path, path: Path) -> None:
-    """Put a folder in the place of another one, which comes back where that fails, and is gone where it does not."""
+    """Replace a folder by another one; if that fails, the old one is put back."""
     old = _beside(path, "replaced")
     try:
         if path.exists() and any(path.iterdir()):
@@ -128,7 +129,7 @@ def _exchange(temporary: Path, path: Path) -> None:
         if old.exists() and not path.exists():
             old.replace(path)
         if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise InputError(f"{path}: found another folder that came there meanwhile; allowed: a name of its own") \
+            raise InputError(f"{path}: another program wrote this folder meanwhile; give each program its own output") \
                 from error  # fmt: skip
         raise
     finally:
@@ -137,7 +138,7 @@ def _exchange(temporary: Path, path: Path) -> None:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """Tell one file from another that took its place; None where there is none."""
+    """Numbers that identify a file, and change when another one takes its place; None if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -175,18 +176,18 @@ def format_bytes(size: float) -> str:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Name beside `path`, in a folder that is made; what is still there in the end is removed."""
+    """Temporary name beside `path`, whose folder is made; what is left under this name at the end is removed."""
     temporary = _beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
-        # An earlier process may have had this one's number.
+        # An earlier process may have had the number of this one.
         _remove(temporary)
         yield temporary
         _sync(path.parent)
     except OSError as error:
         told = Path(error.filename) if isinstance(error.filename, str) else temporary
-        # Another file's error is told as what it is, and a closed pipe is no file's.
+        # Errors of other files and of a closed pipe pass unchanged.
         if isinstance(error, BrokenPipeError) or not (told.is_relative_to(temporary) or path.is_relative_to(told)):
             raise
         raise InputError(
@@ -197,7 +198,7 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path, state: str, process: int | None = None) -> Path:
-    """Name of a file or folder on its way to `path` or from it: it tells its process, and whose it is."""
+    """Temporary name beside `path`, with its state ('partial' or 'replaced'), the process and the machine."""
     name = f".{state}-{process or os.getpid()}-{_HOST}-{path.name}"
     if len(os.fsencode(name)) > LONGEST_NAME:
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -206,7 +207,7 @@ def _beside(path: Path, state: str, process: int | None = None) -> Path:
 
 
 def _tidy(path: Path) -> None:
-    """Remove what dead processes of this machine left of the same output; a replaced folder goes back."""
+    """Remove what ended processes of this machine left of the same output; a folder that they had moved is put back."""
     for state in ("replaced", "partial"):
         for process in _processes(path, state):
             left = _beside(path, state, process)
@@ -219,7 +220,7 @@ def _tidy(path: Path) -> None:
 
 
 def _processes(path: Path, state: str) -> list[int]:
-    """Find the processes that left something of an output in its folder."""
+    """Numbers of the processes that left temporary files of an output in its folder."""
     known = re.compile(rf"\.{state}-(\d+)-{re.escape(_HOST)}-")
     found = [int(match[1]) for entry in path.parent.iterdir() if (match := known.match(entry.name))]
     return [process for process in found if _beside(path, state, process).exists()]
@@ -237,7 +238,7 @@ def _is_alive(process: int) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        # Where one of Zarr's threads fails, others still write what they have begun, and make its folders again.
+        # If one of Zarr's threads fails, the others may still be writing, and so make the folder again.
         for pause in (0.02, 0.1, 0.5):
             shutil.rmtree(path, ignore_errors=True)
             time.sleep(pause)
@@ -248,7 +249,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or a folder and all in it, on the disk: others rely on it once it has its name."""
+    """Flush a file, or a folder and all in it, to the disk, before it gets its final name."""
     for entry in (*path.rglob("*"), path) if path.is_dir() else (path,):
         _sync(entry)
 

@@ -54,14 +54,14 @@ def check_scratch() -> None:
 @contextmanager
 def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
     """
-    Log some work: with what versions and library, what it says and warns of, and last how long it took or what failed.
+    Log some work: versions and library, messages and warnings, and at the end the time it took or what failed.
 
     Parameters
     ----------
     name : str
-        What is done.
+        What the work is called in the log.
     handler : logging.Handler
-        Where to; closed in the end.
+        Handler that writes the log; closed at the end.
 
     Yields
     ------
@@ -84,7 +84,7 @@ def journal(name: str, handler: logging.Handler) -> Iterator[logging.Logger]:
             yield logger
         logger.info("ended after %.1f s", time.monotonic() - started)
     except BaseException as error:
-        # Bad input and the machine's want need no traceback.
+        # Bad input, and a machine that lacks something, need no traceback.
         if isinstance(error, Exception) and not is_foreseen(error):
             logger.error("%s failed", name, exc_info=True)
         logger.error("failed after %.1f s: %s", time.monotonic() - started, _in_words(error))
@@ -104,7 +104,7 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
     name : str
         What the job does.
     log : path
-        Log file: versions, warnings, what was done, made and for how long; of a failure the traceback.
+        Log file: versions, messages, warnings, outputs, time, and the traceback of a failure.
     outputs : iterable of str
         Files and folders that the job makes.
 
@@ -123,7 +123,7 @@ def stage(name: str, log: str | Path, outputs: Iterable[str] = ()) -> Iterator[l
 
 
 def _in_words(error: BaseException) -> str:
-    """Say what failed in one line: bad input by its text alone."""
+    """Describe an error in one line: bad input by its text, another error with its type."""
     text = " ".join(str(error).split())
     if isinstance(error, Exception) and is_foreseen(error):
         return describe(error)

@@ -1,4 +1,4 @@
-"""Marks in what iphasenet writes where a user says, by which it knows its own: nothing else is ever replaced."""
+"""Marks in files and stores that iphasenet writes: only what bears one is ever replaced."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ WEIGHTS: Final = "network"
 HISTORY: Final = "history of a training"
 
 KEY = "iphasenet"
-"""Attribute, of the root of a store, that names what it is."""
+"""Attribute of a store's root that names the kind of store."""
 
 _REACH = 2**16
-"""A file's mark stands in its first or last bytes."""
+"""The mark stands in this many first or last bytes of a file."""
 
 _MARKS = {SCAN: b"thickness_nm,agreement,phase_object", WEIGHTS: b'"output_scale_v"', HISTORY: b"validation_pearson"}
-"""Of kinds that say by themselves what they are."""
+"""Kinds of files that can be recognised without a mark."""
 
 _STARTS = {
     ".png": (b"\x89PNG",),
@@ -37,11 +37,11 @@ LIST = "checksums.sha256"
 """File in a store that lists the others, with their checksums."""
 
 UNLISTED = {LIST, ".snakemake_timestamp", ".DS_Store", "Thumbs.db", "desktop.ini"}
-"""Files that are no part of a store: its list, and what Snakemake and file browsers leave where they have been."""
+"""Files that do not belong to a store: its list of checksums, and what Snakemake and file browsers leave there."""
 
 
 def mark_text(kind: str) -> str:
-    """Text that a file of a kind holds near its start or end, in whatever its format keeps for remarks."""
+    """Text that marks a file's kind, near its start or end, in the field that its format has for remarks."""
     return f"iphasenet:{kind}"
 
 
@@ -54,7 +54,7 @@ def is_marked_file(path: Path, kind: str) -> bool:
     path : path
         File.
     kind : str
-        What it must be.
+        Kind that it must be.
     """
     mark = _MARKS.get(kind, mark_text(kind).encode())
     with path.open("rb") as stream:
@@ -66,13 +66,13 @@ def is_marked_file(path: Path, kind: str) -> bool:
 
 
 def _is_table(path: Path) -> bool:
-    """Whether all lines have as many fields as the first: none is a note of the user's."""
+    """Whether all lines have as many fields as the first, so that the user has added no note."""
     lines = path.read_bytes().splitlines()
     return all(line.count(b",") == lines[0].count(b",") for line in lines)
 
 
 def is_marked_store(path: Path, kind: str) -> bool:
-    """Whether a folder is a store that iphasenet made, as it was made; arguments as `is_marked_file`."""
+    """Whether a folder is an unchanged store that iphasenet made; arguments as in `is_marked_file`."""
     for name, places in (("zarr.json", ("attributes",)), (".zattrs", ())):
         try:
             content = (path / name).read_bytes()
@@ -90,7 +90,7 @@ def is_marked_store(path: Path, kind: str) -> bool:
 
 
 def is_replaceable_folder(path: Path, kind: str | None) -> bool:
-    """Whether a folder can be made at a path: nothing is there, an empty folder, or a store of that kind."""
+    """Whether a folder can be made at a path: there is nothing, an empty folder or a store of that kind."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return True
     return path.is_dir() and kind is not None and is_marked_store(path, kind)

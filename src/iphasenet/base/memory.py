@@ -1,4 +1,4 @@
-"""Memory that is free here, and the refusal of what needs more."""
+"""Memory that is free on this machine, and the refusal of work that needs more."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def available_bytes() -> float:
-    """Memory that this process may still take, as far as the system tells; infinity where it does not [bytes]."""
+    """Memory that this process may still take [bytes]; infinity if the system does not say."""
     found = [math.inf]
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
@@ -30,18 +30,18 @@ def available_bytes() -> float:
 
 def check_memory(needed: float, what: str) -> None:
     """
-    Refuse what this machine has no memory for, before it is asked for.
+    Refuse work that needs more memory than is free, before it starts.
 
     Parameters
     ----------
     needed : float
-        Memory that it takes at least [bytes].
+        Memory that it needs at least [bytes].
     what : str
-        What takes it, and on what it depends.
+        What needs it, and the settings that it depends on, for the message.
     """
     available = available_bytes()
     if needed > available:
         raise InputError(
-            f"memory: found {what}, which needs {format_bytes(needed)}; allowed: what fits into "
+            f"memory: found {what}, which needs {format_bytes(needed)}; allowed: at most "
             f"{format_bytes(available)}, the memory that is free here"
         )

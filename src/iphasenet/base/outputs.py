@@ -1,4 +1,4 @@
-"""What a command may write, decided before it computes anything."""
+"""Checks of a command's outputs before it computes anything."""
 
 import os
 import resource
@@ -33,17 +33,17 @@ class Output:
     option : str
         Option of the command line that names it.
     path : Path
-        Where.
+        Its path.
     kind : str, optional
-        What may be replaced (`iphasenet.base.marks`); nothing but an empty folder if not given.
+        Kind of file or store that may be replaced (`iphasenet.base.marks`); if not given, only an empty folder may.
     endings : sequence of str
-        Endings that can be written, in lower case; any if there are none.
+        Endings that can be written, in lower case; if empty, all can.
     folder : bool, optional
-        Whether it is a folder; by its ending if not given.
+        Whether it is a folder; if not given, its ending decides.
     size : float
-        Room that it takes at least [bytes].
+        Disk space that it takes at least [bytes].
     added : bool
-        Whether it is a folder in which what is there stays.
+        Whether it is a folder to which files are added, so that its other files stay.
     """
 
     option: str
@@ -61,11 +61,11 @@ class Output:
 
     @property
     def place(self) -> Path:
-        """Where it comes to lie, all links followed."""
+        """Its path with all links followed."""
         return Path(os.path.realpath(self.path))
 
     def error(self, found: str, allowed: str) -> InputError:
-        """Build the error that names the output."""
+        """Error that names the output."""
         return InputError(f"{self.option} {self.path}: found {found}; allowed: {allowed}")
 
 
@@ -76,15 +76,15 @@ def check_outputs(outputs: Iterable[Output | None], inputs: Iterable[Path | None
     Parameters
     ----------
     outputs : iterable of Output or None
-        All that the command is asked to write; None is left out.
+        All outputs of the command; None is left out.
     inputs : iterable of Path or None
-        All that it reads.
+        All inputs of the command; None is left out.
 
     Raises
     ------
     InputError
-        One line: an ending that is not written; a place that cannot be written or has no room; an output that is an
-        input, another output, lies in one or holds one, or lies in a store; something there that is not of its kind.
+        One line if the ending cannot be written; if the place cannot be written or has no room; if an output is an
+        input or another output, lies in one or holds one, or lies in a store; if something else is there already.
     """
     asked = [output for output in outputs if output is not None]
     read = [Path(os.path.realpath(path)) for path in inputs if path is not None]
@@ -113,15 +113,15 @@ def _check_apart(output: Output, others: Sequence[Path], what: str) -> None:
         if place == other or (place.exists() and other.exists() and place.samefile(other)):
             raise output.error(f"an {what} of the same command", "another name")
         if other in place.parents and not other.is_file():
-            raise output.error(f"a place inside the {what} {other.name}", "one outside it")
+            raise output.error(f"a place inside the {what} {other.name}", "a place outside it")
         if place in other.parents:
-            raise output.error(f"a folder that holds the {what} {other.name}", "one that does not")
+            raise output.error(f"a folder that holds the {what} {other.name}", "another folder")
 
 
 def _check_no_store(output: Output) -> None:
     for parent in output.place.parents:
         if any((parent / name).is_file() for name in _STORE_ROOTS):
-            raise output.error(f"a place inside the store {parent}, which it would damage", "one outside it")
+            raise output.error(f"a place inside the store {parent}, which it would damage", "a place outside it")
 
 
 def _check_replaced(output: Output) -> None:
@@ -129,7 +129,7 @@ def _check_replaced(output: Output) -> None:
     if not os.path.lexists(place) or (output.added and place.is_dir()):
         return
     if not place.exists():
-        raise output.error("a link that leads in a circle", "a new name")
+        raise output.error("a link that leads to itself", "a new name")
     if output.is_folder and (place.is_mount() or place == Path.cwd()):
         raise output.error("a disk's own folder or the one that the command runs in", "a new name")
     like = f", or {_with_article(kind)} of iphasenet to replace" if kind else ""
@@ -140,7 +140,7 @@ def _check_replaced(output: Output) -> None:
     if not place.is_file():
         raise output.error(describe_entry(place), "a new file" + like)
     if kind is None or not is_marked_file(place, kind):
-        raise output.error("a file of this name that is none of iphasenet's", "a new name" + like)
+        raise output.error("a file of this name that iphasenet did not write", "a new name" + like)
     if not os.access(place, os.W_OK):
         raise output.error("a file that must not be written", "a new name")
 
@@ -150,7 +150,7 @@ def _with_article(kind: str) -> str:
 
 
 def _check_place(output: Output) -> None:
-    """Refuse a place where nothing can be made, or that has no room; nothing is left there."""
+    """Refuse a place where nothing can be written, or without room; the test leaves nothing behind."""
     place = output.place
     folder = next(parent for parent in place.parents if os.path.lexists(parent))
     try:

@@ -1,4 +1,4 @@
-"""JSON and arrays that an earlier stage wrote: damage becomes one line that names the file, in one place."""
+"""Reading of JSON and arrays that an earlier stage wrote: a damaged file is one line that names it."""
 
 import json
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from iphasenet.base.errors import InputError
 @contextmanager
 def whole_file(path: Path, what: str) -> Iterator[None]:
     """
-    Turn whatever goes wrong in reading a file into one line.
+    Turn any error of reading a file into one line.
 
     Parameters
     ----------
     path : path
         The file.
     what : str
-        What it should be.
+        What it should be, for the message.
 
     Raises
     ------
     InputError
-        The file is missing, damaged or something else.
+        If the file is missing, damaged or something else.
     """
     try:
         yield
     except (InputError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{path}: found no such file; allowed: {what}") from error
-    # Parsers fail on damage in every way there is: zlib.error, struct.error, RuntimeError of a zip file, KeyError.
+        raise InputError(f"{path}: there is no such file; allowed: {what}") from error
+    # A damaged file may make a parser raise anything: zlib.error, struct.error, RuntimeError, KeyError.
     except Exception as error:
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: found damage or another file ({told}); allowed: {what}, whole") from error
@@ -54,7 +54,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def read_arrays(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
     """Read arrays of a .npz file, each of which ends with a checksum; InputError as `read_json`."""
     path = Path(path)
-    # Opened here: of a damaged file numpy leaves it open.
+    # Opened here, because NumPy leaves a damaged file open.
     with (
         whole_file(path, f"a .npz file with {', '.join(names)}"),
         path.open("rb") as stream,

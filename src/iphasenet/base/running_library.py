@@ -29,7 +29,7 @@ class Library:
     folder : Path
         The package's folder.
     source : str
-        Twelve hexadecimal digits of the SHA-256 of its files' names and contents.
+        First twelve hexadecimal digits of the SHA-256 of its files' names and contents.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class Library:
 
 @cache
 def library_in(folder: Path) -> Library:
-    """Look at the library in a folder, the package's."""
+    """Identify the library in a package's folder."""
     checksum = hashlib.sha256()
     for path in sorted([*folder.rglob("*.py"), *folder.rglob("templates/*")]):
         for part in (path.relative_to(folder).as_posix().encode(), path.read_bytes()):
@@ -50,29 +50,31 @@ def library_in(folder: Path) -> Library:
 
 
 def running_library() -> Library:
-    """Look at the library that this process runs."""
+    """Identify the library that this process runs."""
     return library_in(Path(iphasenet.__file__).parent)
 
 
 def own_library(checkout: Path, conda: bool = False) -> Library:
     """
-    Look at a workflow's own library: its checkout's, or, where that holds none, the one that runs.
+    Identify a workflow's own library: the one in its checkout or, if it has none, the one that runs.
 
     Parameters
     ----------
     checkout : Path
         Folder of the workflow's Snakefile.
     conda : bool
-        Whether jobs run in environments of conda, which hold no library: then the checkout must.
+        Whether jobs run in conda environments, which hold no library: then the checkout must have one.
 
     Raises
     ------
     InputError
-        Where another one runs.
+        If another library runs.
     """
     package = checkout / "src" / "iphasenet"
     if conda and not package.is_dir():
-        raise InputError(f"library: found no {package}; allowed with conda: a whole checkout, whose library jobs run")
+        raise InputError(
+            f"library: found no {package}; jobs in conda environments need a checkout of the whole repository"
+        )
     own = library_in(package) if package.is_dir() else running_library()
     check_own({OWN: _told(own)})
     return own
@@ -80,18 +82,18 @@ def own_library(checkout: Path, conda: bool = False) -> Library:
 
 def check_own(environment: Mapping[str, str] = os.environ) -> Library:
     """
-    Refuse to run as a job of a workflow whose library is another.
+    Refuse to run as a job of a workflow that has another library.
 
     Parameters
     ----------
     environment : mapping
-        Variables of this process: `OWN` is one where it is a job.
+        Environment variables of this process; in a job, `OWN` is one of them.
 
     Returns
     -------
     Library
-        The one that runs. That of the own folder is the own one, whatever was changed there since the workflow
-        started; and so is any of the same source, such as a container's.
+        The one that runs. It is the workflow's own if it lies in the same folder, whatever was changed there since
+        the workflow started, or if its source is the same, such as in a container.
 
     Raises
     ------
@@ -108,25 +110,25 @@ def check_own(environment: Mapping[str, str] = os.environ) -> Library:
 
 def job_prelude(own: Library, checkout: Path) -> str:
     """
-    Write what bash does before every job: Snakemake's own words, then the jobs' library.
+    Write the commands that bash runs before every job: Snakemake's own, then those that set the jobs' library.
 
     Parameters
     ----------
     own : Library
-        The workflow's.
+        The workflow's library.
     checkout : Path
-        Folder of the workflow's Snakefile. Its library comes before that of an environment; a path with a colon cannot
-        be told, and then the environment's has to be the same.
+        Folder of the workflow's Snakefile. Its library comes before that of an environment. PYTHONPATH cannot hold a
+        path with a colon; then the environment must have the same library.
 
     Returns
     -------
     str
-        Commands, each with its end, in which Snakemake has nothing to fill in.
+        Commands, each ended by a semicolon, without braces that Snakemake would fill in.
     """
     lines = ["set -euo pipefail", f"export {OWN}={shlex.quote(_told(own))}"]
     root = str(own.folder.parent)
     if own.folder == (checkout / "src" / "iphasenet").resolve() and os.pathsep not in root:
-        # Snakemake takes PYTHONPATH from jobs with an environment of conda.
+        # Snakemake removes PYTHONPATH from jobs with a conda environment.
         lines.append(f"export PYTHONPATH={shlex.quote(root)}${{PYTHONPATH:+:$PYTHONPATH}}")
     return "".join(f"{line}; " for line in lines)
 

@@ -20,19 +20,19 @@ Place = str | Path
 
 _S3 = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 10, "retries": {"total_max_attempts": 1}}}
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "s3a": _S3, "file": {"auto_mkdir": True}}
-"""A server that does not answer is an error within a minute; s3fs's own would be several minutes."""
+"""With these limits, a server that does not answer is an error within a minute; by default s3fs waits for several."""
 
 TRIES = 2
-"""Of each request to S3."""
+"""Number of tries of each request to S3."""
 
 
 def is_url(place: Place) -> bool:
-    """Whether a place is a URL and no path."""
+    """Whether a place is a URL, not a path."""
     return "://" in str(place)
 
 
 def parse_place(text: str) -> Place:
-    """Read a command's option: a URL as it stands, or a path."""
+    """Read a command's option: a URL is kept as text, anything else is a path."""
     return text if is_url(text) else Path(text)
 
 
@@ -45,20 +45,20 @@ def storage_options(place: Place) -> dict[str, Any]:
 @contextmanager
 def reached(place: Place) -> Iterator[None]:
     """
-    Say in one line why a URL cannot be reached; errors of paths, and a file that is not there, pass as they are.
+    Say in one line why a URL cannot be reached; errors of paths, and of missing files, pass unchanged.
 
     Raises
     ------
     InputError
-        The protocol is not known, its package missing, the server silent or access denied.
+        If the protocol is unknown, its package is missing, the server does not answer or denies access.
     """
     if "@" in str(place).split("://", maxsplit=1)[-1].split("/", maxsplit=1)[0] and is_url(place):
-        raise InputError("storage: found a user in the URL; allowed: credentials in the environment alone")
+        raise InputError("storage: found a user name in the URL; allowed: credentials in environment variables only")
     try:
         yield
     except (InputError, FileNotFoundError, AttributeError, NameError, TypeError):
         raise
-    # Each file system has exceptions of its own, beside those above: a missing file and mistakes of a program.
+    # Each file system raises its own exceptions; missing files and mistakes of the program passed above.
     except Exception as error:
         if not is_url(place):
             raise
@@ -87,7 +87,7 @@ class Folder:
         """File system of fsspec."""
         with reached(self.place):
             system, _ = fsspec.url_to_fs(str(self.place), **storage_options(self.place))
-            # Of S3 alone, and no argument of it.
+            # Only S3 uses this; it is no argument of its file system.
             system.retries = TRIES
             return system
 
@@ -97,14 +97,14 @@ class Folder:
         return str(self.system._strip_protocol(str(self.place))).rstrip("/")
 
     def sizes(self) -> dict[str, int]:
-        """Files in the folder and the folders in it, by name; empty where there is none [bytes]."""
+        """Sizes of all files in the folder and its subfolders, by name [bytes]; empty if it does not exist."""
         try:
             with reached(self.place):
-                # What other processes wrote meanwhile is not in a listing that was kept.
+                # A cached listing would lack what other processes wrote meanwhile.
                 self.system.invalidate_cache()
                 found = self.system.find(self.root, detail=True)
         except FileNotFoundError as error:
-            raise InputError(f"{self.place}: found no such bucket; allowed: one that exists") from error
+            raise InputError(f"{self.place}: there is no such bucket; create it, or give one that exists") from error
         return {path[len(self.root) + 1 :]: int(entry["size"]) for path, entry in sorted(found.items())}
 
     def open(self, name: str) -> IO[bytes]:

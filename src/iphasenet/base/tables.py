@@ -1,4 +1,4 @@
-"""Tables that an earlier stage wrote, read in one place: damage, and what a table lacks, is one line."""
+"""Reading of tables that an earlier stage wrote: damage, or what a table lacks, is told in one line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.reading import whole_file
 
 _UNKNOWN = ["", "nan"]
-"""What is no number in a CSV file, and nothing else is."""
+"""Entries of a CSV file that stand for a missing number; there are no others."""
 
 _NAMES = dict.fromkeys(("material", "sample_id", "case", "run"), str)
-"""Columns whose entries are names, whatever they look like: crystals may be called NA, null, nan or 007."""
+"""Columns whose entries are always read as text: crystals may be called NA, null, nan or 007."""
 
 
 NO_ROWS = pandas.DataFrame({"material": pandas.Series(dtype=str)})
-"""Table of what was measured of nothing."""
+"""A table without a measurement."""
 
 
 def read_table(
@@ -29,24 +29,24 @@ def read_table(
     Parameters
     ----------
     path : Path
-        Parquet or CSV file. Noticed are a Parquet file that was cut anywhere or whose values have changed, and a CSV
-        file that was cut within a row.
+        Parquet or CSV file. A Parquet file that was cut or changed is noticed, a CSV file only if it was cut within a
+        row.
     columns : sequence of str
         Columns that it must have.
     finite : sequence of str
-        Columns that must hold finite numbers alone.
+        Columns that must hold only finite numbers.
     may_be_empty : bool
-        Whether no row, and none of these columns, is a table too.
+        Whether a table without rows, or without these columns, is accepted.
 
     Returns
     -------
     DataFrame
-        At least one row, or none where there may be none.
+        Table with at least one row, unless it may be empty.
 
     Raises
     ------
     InputError
-        The file is missing or damaged; no rows, no such column, or a number that is not finite.
+        If the file is missing or damaged, or lacks rows or a column, or holds a number that is not finite.
     """
     path = Path(path)
     frame = _frame(path)
@@ -54,7 +54,7 @@ def read_table(
         return frame
     if frame.empty or not set(columns) <= set(frame):
         found, needed = (", ".join(map(str, names)) for names in (frame, columns or ("any column",)))
-        raise InputError(f"{path}: found {len(frame)} rows of {found}; allowed: at least one row of {needed}")
+        raise InputError(f"{path}: found {len(frame)} rows of {found}; allowed: at least one row, with {needed}")
     for name in finite:
         bad = frame[~np.isfinite(pandas.to_numeric(frame[name], errors="coerce"))]
         if len(bad):
@@ -69,6 +69,6 @@ def _frame(path: Path) -> pandas.DataFrame:
             return pandas.read_parquet(path, page_checksum_verification=True)
     with whole_file(path, "a CSV file"):
         if not path.read_bytes().endswith(b"\n"):
-            raise InputError(f"{path}: found a last row without its end; allowed: a whole CSV file")
+            raise InputError(f"{path}: the last row has no end: the file was cut; give the whole CSV file")
         unknown = {name: _UNKNOWN for name in pandas.read_csv(path, nrows=0) if name not in _NAMES}
         return pandas.read_csv(path, keep_default_na=False, na_values=unknown, dtype=_NAMES)

@@ -1,4 +1,4 @@
-"""`iphasenet export`: the data set in other formats, a network as a model hub wants it."""
+"""`iphasenet export`: the data set in other formats, or a network in the form that a model hub needs."""
 
 import argparse
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _CHOICES = {
     "allow_pickle": False,
     "angles": None,
 }
-"""Options of which each kind of export takes some, with their values where they are not given."""
+"""Options that only some kinds of export take, with their defaults."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def _refuse_others(options: argparse.Namespace, what: str, *used: str) -> None:
     for name, absent in _CHOICES.items():
         if name not in used and getattr(options, name) != absent:
             allowed = ", ".join(map(_option, used))
-            raise InputError(f"{_option(name)}: found it for {what}, where it has no effect; allowed: {allowed}")
+            raise InputError(f"{_option(name)} has no effect for {what}: remove it; allowed: {allowed}")
 
 
 def _option(name: str) -> str:

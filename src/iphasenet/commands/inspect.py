@@ -17,13 +17,13 @@ CRYSTALS = (".cif", ".mcif")
 def run(options: argparse.Namespace) -> None:
     """Show one file after the other."""
     if options.block is not None and not any(path.suffix.lower() in CRYSTALS for path in options.input):
-        raise InputError("--block: found it without a CIF, where it has no effect; allowed: for a CIF")
+        raise InputError("--block has no effect without a CIF: remove it, or give a CIF file")
     found, failed = [], False
     for path in options.input:
         try:
             facts, text = _inspect(path, options.block)
         except Exception as error:
-            # An error of the program ends its file too, and not the others.
+            # An error of the program also ends only the file at which it occurs.
             if options.debug:
                 raise
             failed = True
@@ -44,16 +44,16 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _inspect(path: Path, block: str | None) -> tuple[dict[str, Any], str]:
-    """Read a file by its ending: what it holds, as JSON can say it, and in words."""
+    """Read a file by its ending: what it holds, as JSON values and in words."""
     facts, text = _facts(path, block)
-    # Other programs read no NaN: a reader that lets one pass is at fault, which is told of this file alone.
+    # Other programs cannot read NaN in JSON: a reader that lets one pass has a fault, reported for this file only.
     json.dumps(facts, allow_nan=False)
     return facts, text(facts)
 
 
 def _facts(path: Path, block: str | None) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
     check_regular(path)
-    # Each loads libraries of its own, which takes seconds.
+    # Each import loads its own libraries, which takes seconds.
     if path.suffix.lower() in CRYSTALS:
         from iphasenet.crystal.facts import crystal_facts, crystal_text
 

@@ -1,4 +1,4 @@
-"""A progress bar for functions that report how much is done."""
+"""A progress bar for functions that report their progress."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar after half a second; yields a function of how many are done and how many there are."""
+    """Show a bar after half a second; yields a function that takes the numbers of steps done and in all."""
     with tqdm(desc=name, unit=f" {unit}", delay=0.5) as bar:
 
         def progress(done: int, every: int) -> None:

@@ -32,7 +32,7 @@ from iphasenet.reconstruction.told_errors import ToldErrors
 
 def run(options: argparse.Namespace) -> None:
     """Check, scan the thickness or reconstruct, as the options say."""
-    # Threads that wait for each other on a busy core turn seconds into minutes.
+    # On busy cores, threads that wait for each other turn seconds into minutes.
     with use_threads(options.threads):
         _run(options)
 
@@ -59,7 +59,7 @@ _WITHOUT_EFFECT = {
     "--check": ("output", "figure", "no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
     "a range of thicknesses": ("no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
 }
-"""Options that are refused beside another."""
+"""Options that are refused together with `--check` or a range of thicknesses."""
 
 
 def _check_choices(options: argparse.Namespace, several: bool) -> None:
@@ -69,24 +69,25 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
     chosen = "--check" if options.check else "a range of thicknesses" if several else None
     for name in _WITHOUT_EFFECT.get(chosen or "", ()):
         if getattr(options, name) not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')}: found it beside {chosen}, where it has no effect; allowed: "
-                             "without it")  # fmt: skip
+            raise InputError(f"--{name.replace('_', '-')} has no effect beside {chosen}: remove one of them")
     if options.output is None and not options.check:
         raise InputError("--output is missing: give the file to be made, or --check alone")
     endings = {path.suffix.lower() for path in options.input}
     for name, where in {"sample": (".zarr",), "scan_shape": (".mib",)}.items():
         if getattr(options, name) is not None and not endings <= set(where):
-            raise InputError(f"--{name.replace('_', '-')}: found it for {options.input[0].name}, where it has no "
-                             f"effect; allowed: for a {where[0]}")  # fmt: skip
+            raise InputError(f"--{name.replace('_', '-')} has no effect for {options.input[0].name}: remove it; it is "
+                             f"for a {where[0]}")  # fmt: skip
     if options.allow_pickle and (options.weights is None or options.weights.suffix.lower() == ".safetensors"):
-        raise InputError("--allow-pickle has no effect here: it is for --weights of the published system (.pt)")
+        raise InputError(
+            "--allow-pickle has no effect here: remove it; it is for --weights of the published system (.pt)"
+        )
     camera = (options.camera_pixel, options.camera_centre, options.camera_rotation)
     if options.detector is None and camera != (None, None, None):
-        raise InputError("--camera-... needs --detector, the angles of the segments")
+        raise InputError("--detector is missing: give the angles of the segments, which --camera-... needs")
 
 
 def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage | None = None) -> list[Output | None]:
-    """List all that is written; of four images in single precision, once the image is known."""
+    """List all outputs; once the image is known, with the size of four images in single precision."""
     output, figure = options.output, options.figure
     size = 0 if image is None or several else 16 * image.segments[0].size
     if output is None:
@@ -101,7 +102,7 @@ def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage |
 
 
 def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImage:
-    """Read the images, and put what the options say in the place of what the file does."""
+    """Read the images; options override what the file says."""
     detector = None
     if options.detector is not None:
         inner, outer = options.detector
@@ -132,7 +133,7 @@ def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImag
 
 
 def _ordered(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
-    """Give an image the order that the options say."""
+    """Set the order of an image's segments by the options."""
     order = image.order
     if options.segment_order is not None:
         first, second, third, fourth = (_index(text, image) for text in options.segment_order)
@@ -141,7 +142,7 @@ def _ordered(image: SegmentedImage, options: argparse.Namespace) -> SegmentedIma
         order = (0, 1, 2, 3)
     if options.flip:
         if order is None:
-            raise InputError(f"{image.source}: --flip: found no order of the segments; allowed: with --segment-order")
+            raise InputError(f"{image.source}: --flip: the order of the segments is missing: give --segment-order")
         order = mirrored(order)
     return replace(image, order=order)
 
@@ -158,13 +159,13 @@ def _index(text: str, image: SegmentedImage) -> int:
 def _calibrated(
     image: SegmentedImage, options: argparse.Namespace, trained: Trained
 ) -> tuple[SegmentedImage, list[str]]:
-    """Give an image the intensity of the beam that the options say, and warn where it was guessed."""
+    """Set an image's beam intensity by the options, and warn where it is guessed."""
     text = options.beam_intensity
     warnings = []
     if text == "auto":
         value = automatic_beam_intensity(image, trained.described)
-        warnings = [f"beam intensity: guessed to be {value:.4g} from the training images' mean; a wrong one scales the "
-                    "potential"]  # fmt: skip
+        warnings = [f"beam intensity: guessed to be {value:.4g} from the training images' mean; an error in it scales "
+                    "the potential"]  # fmt: skip
         image = replace(image, beam_intensity=value)
     elif text is not None:
         try:
@@ -187,7 +188,7 @@ def _print_check(image: SegmentedImage, trained: Trained) -> None:
         found = check_orientation(image, trained, thorough=True, progress=progress)
     print(found.table().head(12).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     if found.is_kept:
-        print(f"given: {found.given.options}; none that was tried agrees better; tilt and thickness were not tested")
+        print(f"given: {found.given.options}; no other setting agrees better; tilt and thickness were not tested")
     else:
         print(f"proposed: {found.best.options}")
     _tell([found.warning] if found.best.agreement < MEANINGLESS and found.warning else [])

@@ -1,4 +1,4 @@
-"""`iphasenet render`: one sample of a data set again, from its crystal structure."""
+"""`iphasenet render`: make one sample of a data set again from its crystal structure."""
 
 import argparse
 from typing import Any
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> None:
     differing = _differences(root, remade)
     if differing:
         raise InputError(
-            f"{options.sample}: {', '.join(differing)} differ from the stored; allowed: equal bytes, which need the "
-            "structures, processor and library versions of the data set"
+            f"{options.sample}: {', '.join(differing)} differ from the stored sample; equal bytes need the structures, "
+            "processor and library versions of the data set"
         )
     print(f"{options.sample}: equal to the stored one, bit for bit")
 
@@ -66,7 +66,7 @@ def _as_xarray(remade: Remade, image: Image, doses: list[float]) -> xarray.Datas
 
 
 def _differences(root: zarr.Group, remade: Remade) -> list[str]:
-    """Names of what differs from the stored sample."""
+    """Names of the arrays that differ from the stored sample."""
     group: Any = find_material(root, remade.material)
     names = [str(name) for name in read_rows(group, "sample_id")]
     row = names.index(str(remade.rendered.metadata["sample_id"]))

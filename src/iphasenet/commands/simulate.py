@@ -18,7 +18,7 @@ from iphasenet.simulation.image import Image
 from iphasenet.simulation.specimen import Simulator, Specimen
 
 _UNRECORDED = ("command", "cif", "output", "preview", "device", "memory", "debug")
-"""Options that say where and how, not what."""
+"""Options that do not change what is simulated."""
 
 
 def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
@@ -32,7 +32,7 @@ def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
 def run(options: argparse.Namespace) -> None:
     """Simulate one crystal as the command line says."""
     image = Image(options.pixels, options.sampling)
-    # Five images a thickness in single precision, of which compression leaves half at least.
+    # Five images per thickness in single precision, which compress at best to half their size.
     size = 10 * len(options.thickness) * image.pixels**2
     check_outputs(
         [

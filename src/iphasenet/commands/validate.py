@@ -1,4 +1,4 @@
-"""`iphasenet validate`: whether a data set is what it says."""
+"""`iphasenet validate`: check a data set."""
 
 import argparse
 import sys
@@ -8,11 +8,11 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.dataset.validation import CHECKS, validate
 
 SHOWN = 5
-"""Problems of a check that are listed."""
+"""Largest number of problems that are listed for a check."""
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print a line a check and the problems found."""
+    """Print one line per check, and the problems found."""
     with progress_bar("validate", "samples") as progress:
         problems = validate(parse_place(options.dataset), progress)
     for check in CHECKS:

@@ -1,4 +1,4 @@
-"""A crystal as its file means it: symmetry and sites made one, or one line that says what contradicts what."""
+"""Read a crystal from its CIF: symmetry and sites combined, or one line that says what contradicts what."""
 
 import math
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from iphasenet.crystal.orbits import SAID_DISTANCE, Orbit, atoms_of, counts_of, 
 from iphasenet.crystal.space_group import Group
 
 RADII_SHARE = 0.6
-"""Atoms closer than this share of the sum of their covalent radii are no crystal; the shortest bonds have 0.65."""
+"""Smallest distance allowed between atoms, as a share of the sum of their covalent radii; shortest bonds: 0.65."""
 
 
 BOND_SHARE = 0.85
-"""Most bonds are not shorter, as a share of the same sum: only double and triple ones are."""
+"""Shortest distance of most bonds, as a share of the same sum: only double and triple bonds are shorter."""
 
 _Fit = tuple[Reading, tuple[Orbit, ...], bool, list[str]]
 """A reading that the file does not contradict: sites, whether the file confirms them, and warnings."""
@@ -46,11 +46,11 @@ class Crystal:
     cell : ndarray
         Lattice vectors as rows, shape (3, 3) [Å].
     reading : Reading
-        Symmetry operations and where they came from.
+        Symmetry operations, and the statement of the file that gave them.
     orbits : tuple of Orbit
         Sites, in the file's order.
     claims : Claims
-        What the file says of its contents.
+        What the file says about the contents of the cell.
     warnings : tuple of str
         One line each.
     """
@@ -70,7 +70,7 @@ class Crystal:
 
 def read_crystal(path: Path, block: str | None = None) -> Crystal:
     """
-    Read the crystal that a CIF means.
+    Read the crystal that a CIF describes.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
     Returns
     -------
     Crystal
-        The crystal, checked against all that the file says of it.
+        The crystal, checked against all that the file says about it.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
         why = symmetry.warnings[-1] if symmetry.warnings else "found no symmetry"
         raise InputError(
             f"{path}: {why}, and neither formula with Z nor density confirms the {sum(counts_of(orbits).values())} "
-            "atoms; allowed: symmetry operations, a Hall symbol, a space group's name or number ('P 1' for none)"
+            "atoms; add symmetry operations, a Hall symbol, or a space group's name or number ('P 1' for none)"
         )
     every = [*claims.warnings, *symmetry.warnings, *_chosen(symmetry, reading), *rare, *notes, *more]
     return Crystal(path, found.name, cell, reading, orbits, claims, tuple(dict.fromkeys(every)))
@@ -134,14 +134,14 @@ def _cell(block: CifBlock) -> NDArray[np.float64]:
     a, b, c = np.cos(np.radians(numbers[3:]))
     if 1 + 2 * a * b * c - a * a - b * b - c * c < 1e-9:
         listed = ", ".join(f"{value:g}" for value in numbers[3:])
-        raise InputError(f"{block.path}: found the angles {listed} degrees, which no cell has")
+        raise InputError(f"{block.path}: found the angles {listed} degrees; no cell can have these")
     return np.asarray(Cell.fromcellpar(numbers)[:], dtype=np.float64)
 
 
 def _check(
     path: Path, orbits: tuple[Orbit, ...], group: Group, cell: NDArray[np.float64], claims: Claims
 ) -> tuple[bool, list[str]]:
-    """Refuse what contradicts the file; whether the file confirms the atoms, and what is worth a warning."""
+    """Refuse atoms that contradict the file; return whether it confirms them, and warnings."""
     attached = {o.site.label: o.site.attached * len(o.positions) for o in orbits if o.site.attached}
     volume = float(abs(np.linalg.det(cell)))
     confirmed, notes = check_contents(counts_of(orbits), claims, volume, str(path), attached)
@@ -158,20 +158,20 @@ def _check(
         k = int(np.argmin(distance))
         raise InputError(
             f"{path}: found {labels[i[k]]} ({atoms.symbols[i[k]]}) and {labels[j[k]]} ({atoms.symbols[j[k]]}) "
-            f"{distance[k]:.3f} Å apart, which their radii do not allow; allowed: at least "
+            f"{distance[k]:.3f} Å apart, which is too close for their radii; allowed: at least "
             f"{RADII_SHARE * covalent_radii[atoms.numbers[[i[k], j[k]]]].sum():.2f} Å"
         )
     return confirmed or any(orbit.site.multiplicity > 1 for orbit in told), notes
 
 
 def _check_multiplicities(path: Path, told: list[Orbit], group: Group) -> list[str]:
-    """Compare the places of sites with the multiplicities that the file says; what is not used is a warning."""
+    """Compare the places of sites with the multiplicities in the file; a multiplicity that is not used is a warning."""
 
     def places(orbit: Orbit) -> float:
         return len(orbit.positions)
 
     def order_of_site(orbit: Orbit) -> float:
-        """Which SHELX-97 wrote by the tag of the multiplicity."""
+        """Order of the site's symmetry, which SHELX-97 wrote under the tag of the multiplicity."""
         return len(group) / len(orbit.positions)
 
     if any(all(orbit.site.multiplicity == meant(orbit) for orbit in told) for meant in (places, order_of_site)):
@@ -179,9 +179,9 @@ def _check_multiplicities(path: Path, told: list[Orbit], group: Group) -> list[s
     first = next(orbit for orbit in told if orbit.site.multiplicity != places(orbit))
     text = f"{len(first.positions)} places of site {first.site.label}"
     if not {orbit.site.multiplicity for orbit in told} <= {0, 1}:
-        raise InputError(f"{path}: found {text}, but it says a multiplicity of {first.site.multiplicity:g}")
+        raise InputError(f"{path}: found {text}, but the file says a multiplicity of {first.site.multiplicity:g}")
     # Some programs write 1 or 0 for every site.
-    return [f"found {text}; the multiplicity {first.site.multiplicity:g} that it says is not used"]
+    return [f"found {text}; the multiplicity {first.site.multiplicity:g} in the file is ignored"]
 
 
 def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:
@@ -198,10 +198,10 @@ def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:
 
 def _without_rare(fits: list[_Fit], cell: NDArray[np.float64]) -> tuple[list[_Fit], list[str]]:
     """
-    Leave out the settings beyond International Tables where a usual one fits, and say so.
+    Leave out settings that International Tables does not list where a usual one fits, with a warning.
 
-    Without a word, where their further lattice points make contacts that are no bonds. A triclinic cell is an
-    exception: its metric allows any centring, and minerals are told in C -1 and I -1.
+    There is no warning where their additional lattice points bring atoms too close. Triclinic cells are an exception:
+    their metric allows any centring, and minerals are described in C -1 and I -1.
     """
     usual, rare = ([fit for fit in fits if fit[0].usual is kind] for kind in (True, False))
     least = min([BOND_SHARE, *(_closest(fit[1], cell) for fit in usual)])
@@ -210,7 +210,7 @@ def _without_rare(fits: list[_Fit], cell: NDArray[np.float64]) -> tuple[list[_Fi
     if not rare or len(usual) != 1 or len(np.unique(usual[0][0].group.rotations, axis=0)) <= 2:
         return fits, []
     listed = " or ".join(_described(fit[0]) for fit in rare)
-    return usual, [f"read with {_described(usual[0][0])}: nothing else decides against {listed}"]
+    return usual, [f"read with {_described(usual[0][0])}, the usual setting; the file does not exclude {listed}"]
 
 
 def _closest(orbits: tuple[Orbit, ...], cell: NDArray[np.float64]) -> float:
@@ -226,7 +226,7 @@ def _described(reading: Reading) -> str:
 
 
 def _undecided(path: Path, symmetry: Symmetry, fits: list[Reading], reasons: list[InputError]) -> InputError:
-    """Say what is wrong where no reading, or more than one, fits all that the file says."""
+    """Error for a file that no reading fits, or more than one."""
     texts = {str(reason) for reason in reasons}
     if not fits and len(texts) == 1:
         return InputError(texts.pop())
@@ -234,15 +234,15 @@ def _undecided(path: Path, symmetry: Symmetry, fits: list[Reading], reasons: lis
     listed = " or ".join(dict.fromkeys(map(_described, meant)))
     if fits:
         return InputError(
-            f"{path}: found a symmetry that may be {listed}, and nothing that decides; allowed: one of them (full "
-            "name with its setting, or operations), or a formula with Z that tells them apart"
+            f"{path}: found a symmetry that may be {listed}, and nothing that decides between them; write one of them "
+            "(full name with its setting, or operations), or a formula with Z that tells them apart"
         )
     reason = str(reasons[0]).removeprefix(f"{path}: ")
     return InputError(f"{path}: found {listed}, and none agrees with the rest of the file: {reason}")
 
 
 def _chosen(symmetry: Symmetry, reading: Reading) -> list[str]:
-    """Say why this reading, where there were others or none was told."""
+    """Say why this reading was chosen, if there were others or the file tells no symmetry."""
     others = [_described(other) for other in symmetry.readings if other is not reading and other.usual]
     if others:
         return [f"read with {_described(reading)}: the rest of the file contradicts {' and '.join(others)}"]

@@ -1,4 +1,4 @@
-"""Where the axes of a CIF's Cartesian coordinates lie: as the file says, or along the sides of a right-angled cell."""
+"""Axes of a CIF's Cartesian coordinates: as the file says, or along the sides of a right-angled cell."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.cif_file import CifBlock
 
 _STRAIN = 2e-3
-"""Largest strain between the cell and that of a transformation which rounding explains."""
+"""Largest strain, by rounding, between the cell and the one that a transformation implies."""
 
 _APART = 0.1
-"""Coordinates that are told twice may differ by this, as fractions have few digits [Å]."""
+"""Largest difference between coordinates that are given in two ways [Å]: fractions have few digits."""
 
 _MATRICES = ("tran_matrix_{}{}", "transf_matrix[{}][{}]", "transform_mat_{}{}")
 _VECTORS = ("tran_vector_{}", "transf_vector[{}]", "transform_vec_{}")
@@ -25,7 +25,7 @@ def fractional(block: CifBlock, cell: _Floats, places: _Floats) -> _Floats:
     Parameters
     ----------
     block : CifBlock
-        Block of a CIF, which may say how the two are transformed into each other, either way.
+        Block of a CIF, which may give the transformation in either direction.
     cell : ndarray
         Lattice vectors as rows, shape (3, 3) [Å].
     places : ndarray
@@ -34,30 +34,30 @@ def fractional(block: CifBlock, cell: _Floats, places: _Floats) -> _Floats:
     Returns
     -------
     ndarray
-        Fractional coordinates, shape (n, 3), by the transformation of the file: its rotation and shift; lengths and
-        angles are the cell's, which has more digits.
+        Fractional coordinates, shape (n, 3), by the rotation and shift of the file's transformation. Lengths and
+        angles are those of the cell, which have more digits.
 
     Raises
     ------
     InputError
-        If a transformation is told in part or contradicts the cell or the other one, or none is told of a skew cell.
+        If a transformation is incomplete, contradicts the cell or the other one, or is missing for a skew cell.
     """
     found = [result for kind in ("Cartn", "fract") for result in [_by(block, kind, cell, places)] if result is not None]
     if not found:
-        # How the axes of the coordinates lie in a cell without right angles, programs do not agree on.
+        # Programs place the Cartesian axes of a cell without right angles in different ways.
         if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-9:
             raise InputError(
-                f"{block.path}: found Cartesian coordinates in a skew cell; allowed: fractional ones, or the matrix "
-                "of their transformation (_atom_sites_Cartn_tran_matrix)"
+                f"{block.path}: found Cartesian coordinates in a skew cell; allowed: fractional coordinates, or the "
+                "matrix of their transformation (_atom_sites_Cartn_tran_matrix)"
             )
         return np.asarray(places / np.diag(cell))
     if np.nan_to_num(np.linalg.norm((found[-1] - found[0]) @ cell, axis=1)).max() > _APART:
-        raise InputError(f"{block.path}: found transformations to and from Cartesian coordinates that differ")
+        raise InputError(f"{block.path}: found two transformations of Cartesian coordinates that contradict each other")
     return found[0]
 
 
 def check_axes(block: CifBlock, cell: _Floats) -> None:
-    """Refuse a whole transformation that is of another cell, though nothing is transformed."""
+    """Refuse a complete transformation that belongs to another cell, even where it is not needed."""
     for kind in ("Cartn", "fract"):
         matrix = _told(block, kind, _MATRICES, (3, 3))
         if np.isfinite(matrix).all():
@@ -65,7 +65,7 @@ def check_axes(block: CifBlock, cell: _Floats) -> None:
 
 
 def check_distances(block: CifBlock, cell: _Floats, fractions: _Floats, places: _Floats) -> None:
-    """Refuse fractional and Cartesian coordinates, both shape (n, 3), that are not of the same atoms, in any axes."""
+    """Refuse fractional and Cartesian coordinates, both shape (n, 3), with different distances between the atoms."""
     known = np.isfinite(fractions).all(axis=1) & np.isfinite(places).all(axis=1)
     if known.any():
         first = int(np.argmax(known))
@@ -73,20 +73,20 @@ def check_distances(block: CifBlock, cell: _Floats, fractions: _Floats, places: 
         gaps = np.abs(by_fractions - np.linalg.norm(places[known] - places[first], axis=1))
         if gaps.max() > _APART:
             raise InputError(
-                f"{block.path}: found Cartesian coordinates by which distances of atoms differ by {gaps.max():.2g} Å "
-                f"from those of the fractional ones; allowed: up to {_APART} Å"
+                f"{block.path}: found distances of atoms by Cartesian coordinates that differ by {gaps.max():.2g} Å "
+                f"from those by fractional ones; allowed: up to {_APART} Å"
             )
 
 
 def _by(block: CifBlock, kind: str, cell: _Floats, places: _Floats) -> _Floats | None:
-    """Fractional coordinates by the matrix and vector that go to Cartesian, or to fractional ones; None if not told."""
+    """Fractional coordinates by the file's transformation to Cartesian or to fractional ones; None if there is none."""
     matrix, vector = _told(block, kind, _MATRICES, (3, 3)), _told(block, kind, _VECTORS, (3,))
     if np.isnan(matrix).all() and (np.isnan(vector).all() or not vector.any()):
         return None
     vector = np.zeros(3) if np.isnan(vector).all() else vector
     if not (np.isfinite(matrix).all() and np.isfinite(vector).all()):
         raise InputError(
-            f"{block.path}: found a part of the transformation of Cartesian coordinates (_atom_sites_{kind}); "
+            f"{block.path}: found only part of the transformation of Cartesian coordinates (_atom_sites_{kind}); "
             "allowed: nine numbers of its matrix, and three of its vector unless they are 0"
         )
     turn = _rotation(block, kind, matrix, cell)
@@ -101,14 +101,14 @@ def _rotation(block: CifBlock, kind: str, matrix: _Floats, cell: _Floats) -> _Fl
     left, stretches, right = np.linalg.svd(sides @ np.linalg.inv(cell.T))
     if not determinant or np.abs(stretches - 1).max() > _STRAIN:
         raise InputError(
-            f"{block.path}: found a transformation of Cartesian coordinates (_atom_sites_{kind}) of another cell "
+            f"{block.path}: found a transformation of Cartesian coordinates (_atom_sites_{kind}) for another cell "
             f"(strain {100 * np.abs(stretches - 1).max():.2g} %); allowed: at most {100 * _STRAIN:g} %"
         )
     return np.asarray(left @ right)
 
 
 def _told(block: CifBlock, kind: str, forms: tuple[str, ...], shape: tuple[int, ...]) -> _Floats:
-    """Numbers of a matrix or a vector, by their indices from 1; NaN where nothing is told."""
+    """Numbers of a matrix or a vector, with indices from 1; NaN where the file gives none."""
     places = [tuple(k + 1 for k in index) for index in np.ndindex(shape)]
     tags = [[f"_atom_sites_{kind}_{form.format(*place)}".lower() for form in forms] for place in places]
     return np.array([block.number(*one) for one in tags]).reshape(shape)

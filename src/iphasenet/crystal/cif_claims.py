@@ -1,4 +1,4 @@
-"""What a CIF says of its contents: formula, formula units, weight, electrons, densities, volume."""
+"""What a CIF says about the contents of its cell: formula, formula units, weight, electrons, densities, volume."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from ase.units import _amu  # kg
 from iphasenet.crystal.cif_file import CifBlock, number
 
 ELEMENTS = frozenset(chemical_symbols[1:104])
-"""Elements of crystals; heavier ones were never made by the gram."""
+"""Elements that crystals may hold; heavier ones were never made in such amounts."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Told:
     value : float
         The number; NaN if it says none.
     spread : float
-        By how much it may be rounded, half of its last digit.
+        Largest rounding error, half of its last digit.
     """
 
     value: float = math.nan
@@ -38,7 +38,7 @@ class Told:
         return self.value > 0
 
     def agrees(self, lowest: float, highest: float, tolerance: float) -> bool:
-        """Whether what was found, from a lowest to a highest, is the number within a share of it and its digits."""
+        """Whether the range found agrees with the number, within a relative tolerance and its rounding."""
         margin = tolerance * self.value + self.spread
         return lowest - margin <= self.value <= highest + margin
 
@@ -46,20 +46,20 @@ class Told:
 @dataclass(frozen=True)
 class Claims:
     """
-    What a file says of its cell's contents; NaN and empty where it says nothing.
+    What a file says about the contents of its cell; NaN or empty where it says nothing.
 
     Attributes
     ----------
     formula : mapping of str to Decimal
         Atoms of a formula unit by element, with the digits that are written; deuterium is counted as H.
     text : str
-        The formula as it stands.
+        The formula as written.
     units : float
         Formula units in the cell (Z).
     density : float
         Density of the crystal that the file gives as calculated [g/cm³].
     measured : Told
-        Density that it gives as measured [g/cm³].
+        Density that the file gives as measured [g/cm³].
     weight : Told
         Weight of a formula unit [g/mol].
     electrons : Told
@@ -71,7 +71,7 @@ class Claims:
     volume : float
         Volume of the cell [Å³].
     warnings : tuple of str
-        What could not be read.
+        One line for each statement that could not be read.
     """
 
     formula: Mapping[str, Decimal] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Claims:
 
 
 def read_claims(block: CifBlock) -> Claims:
-    """Read what a block says of the cell's contents; a formula that is no list of elements is a warning."""
+    """Read what a block says about the cell's contents; a formula that is no list of elements is a warning."""
     text = block.text("_chemical_formula_sum")
     formula = read_formula(text)
     notes = [f"its formula {text!r} is not understood and not checked"] if text and formula is None else []
@@ -119,7 +119,7 @@ def _told(block: CifBlock, tag: str) -> Told:
 
 
 def _by_element(block: CifBlock, tag: str) -> dict[str, Decimal]:
-    """Read a column of the list of types of atoms, valences of one element together; empty if it is not whole."""
+    """Read a column of the list of atom types, summed over the valences of each element; empty if incomplete."""
     symbols, values = block.column("_atom_type_symbol"), block.column(tag)
     found: dict[str, Decimal] = {}
     for symbol, value in zip(symbols, values, strict=False):
@@ -145,7 +145,7 @@ def read_formula(text: str) -> dict[str, Decimal] | None:
     Returns
     -------
     dict or None
-        Counts by element, of "D" as "H"; None for what is no such list, or two ("IN").
+        Counts by element, with "D" counted as "H"; None for text that is no formula, or that may be two ("IN").
     """
     words = re.sub(r"^\s*\(([^()]*)\)\s*$", r"\1", text).replace(",", " ").split()
     split = _counted([re.fullmatch(r"([A-Za-z]{1,2})(\d*\.?\d*)(?:\(\d+\))?", word) for word in words])
@@ -173,13 +173,13 @@ def _counted(matches: list[re.Match[str] | None]) -> dict[str, Decimal] | None:
 
 
 def spread_of(count: Decimal) -> float:
-    """By how much a count of a formula may be rounded: half of its last decimal; not at all without decimals."""
+    """Largest rounding error of a count in a formula: half of its last decimal; 0 without decimals."""
     exponent = int(count.as_tuple().exponent)
     return 0.5 * 10.0**exponent if exponent < 0 else 1e-6
 
 
 def density(counts: Mapping[str, float], volume: float, isotopes: Mapping[str, float] | None = None) -> float:
-    """Density of a cell [g/cm³] of atoms by element and a volume [Å³]; masses of isotopes [u] in place of the usual."""
+    """Density of a cell [g/cm³] from its atoms by element and its volume [Å³]; `isotopes` replaces masses [u]."""
     masses = {e: atomic_masses[atomic_numbers[e]] for e in counts} | dict(isotopes or {})
     return float(sum(masses[e] * count for e, count in counts.items()) * _amu * 1e3 / (volume * 1e-24))
 

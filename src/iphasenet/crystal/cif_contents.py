@@ -1,4 +1,4 @@
-"""The atoms of a cell against all that its file says of them: formula, Z, weight, electrons, densities, volume."""
+"""Comparison of a cell's atoms with what its file says: formula, Z, weight, electrons, densities, volume."""
 
 import math
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from iphasenet.crystal.cif_claims import Claims, Told, density, hill, spread_of
 
 _LIGHT = {"Li": 6.015, "B": 10.013}
 _HEAVY = {"H": 2.014, "Li": 7.016, "B": 11.009}
-"""Masses of isotopes that crystals are made of, where they differ by more than the tolerances [u]."""
+"""Masses of isotopes in crystals that differ from the element's mass by more than the tolerances [u]."""
 
 _FULL_VOLUME = 60.0
-"""Most that crystals give to an atom but hydrogen [Å³]: oxides 8 to 20, molecules 18, porous MOF-5 53."""
+"""Largest volume per atom other than hydrogen [Å³]: oxides have 8 to 20, molecules 18, porous MOF-5 53."""
 
 _DENSITY_TOLERANCE = 0.05
 _WEIGHT_TOLERANCE = 0.01
@@ -28,7 +28,7 @@ def check_contents(
     counts: Mapping[str, int], claims: Claims, volume: float, name: str, attached: Mapping[str, float] | None = None
 ) -> tuple[bool, list[str]]:
     """
-    Compare the atoms of a cell with what the file says of them.
+    Compare the atoms of a cell with what the file says about them.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def check_contents(
     name : str
         Name of the file, for messages.
     attached : mapping of str to float, optional
-        Hydrogen atoms of the cell that are not listed but said to be attached to sites, by their labels.
+        Hydrogen atoms that are not listed but attached to sites, by the labels of the sites.
 
     Returns
     -------
     tuple
-        Whether the number of atoms is confirmed, and as warnings what the file has and the list lacks, or that the
-        cell is all but empty.
+        Whether the number of atoms is confirmed, and warnings: atoms that the file states but does not list, or a cell
+        that is nearly empty.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def check_contents(
         If they contradict each other.
     """
     more, carriers = sum((attached or {}).values()), ", ".join(attached or {})
-    # Some programs say what is attached of hydrogen that they list.
+    # Some programs give the number of attached hydrogen atoms even if they list them.
     told = {**counts, "H": more} if more and "H" not in counts else dict(counts)
     choices = _units(told, claims, volume)
     problems = [_problem(told, claims.formula, units) for units in choices]
@@ -76,7 +76,7 @@ def check_contents(
     atoms = {e: counts.get(e, 0) + lacking.get(e, 0) for e in {*counts, *lacking}}
     confirmed, doubts = _ask_witnesses(_witnesses(atoms, claims, volume, units), f"{name}: found {hill(counts)}")
     if claims.volume > 0 and abs(volume / claims.volume - 1) > _VOLUME_TOLERANCE:
-        raise InputError(f"{name}: found a cell of {volume:.6g} Å³, but it says {claims.volume:g} Å³")
+        raise InputError(f"{name}: found a cell of {volume:.6g} Å³, but the file says {claims.volume:g} Å³")
     if _is_sparse(counts, volume):
         notes.append(f"found only {hill(counts)} in a cell of {volume:.4g} Å³; atoms or symmetry may be missing")
     whole = not lacking or (told != counts and lacking == {"H": more})
@@ -87,7 +87,7 @@ def check_contents(
 def _lacking(
     counts: Mapping[str, int], claims: Claims, units: float, attached: Mapping[str, float]
 ) -> Mapping[str, float]:
-    """Atoms by element that the formula, or the list of types, has and the list of atoms lacks; else those attached."""
+    """Atoms by element that the formula or the list of types has and the list of sites lacks; else attached H."""
     found = attached
     for listed, times in ((claims.formula, units), (claims.cell, 1.0)):
         if listed and not math.isnan(times):
@@ -100,7 +100,7 @@ def _lacking(
 
 @dataclass(frozen=True)
 class _Witness:
-    """A number that the file says of the whole cell beside what its atoms have, from lowest to highest."""
+    """A number that the file gives for the whole cell, and the range that its atoms give."""
 
     told: Told
     text: str
@@ -112,14 +112,14 @@ class _Witness:
 
 
 def _witnesses(atoms: Mapping[str, float], claims: Claims, volume: float, units: float) -> list[_Witness]:
-    """List what the file says of mass and electrons; atoms may be isotopes, and electrons scatter less at an edge."""
+    """List what the file says about mass and electrons; ranges allow for isotopes and for absorption edges."""
     light, heavy = (density(atoms, volume, masses) for masses in (_LIGHT, _HEAVY))
     plain, widest = f"{density(atoms, volume):.3g} g/cm³", _DENSITY_TOLERANCE
     calculated, measured = (_in_grams(told, heavy) for told in (Told(claims.density), claims.measured))
     electrons = sum(atomic_numbers[e] * n for e, n in atoms.items())
     scattering = electrons + sum(claims.dispersion.get(e, 0.0) * n for e, n in atoms.items())
     grams = volume * 1e-24 / (_amu * 1e3)
-    # The weight of what a formula calls the whole cell may be a unit's.
+    # Where the formula is that of the whole cell, the weight may be that of one formula unit.
     times = claims.units if not math.isnan(claims.units) else 0.0
     weight = Told(times * claims.weight.value, times * claims.weight.spread)
     if units == 1 and not weight.agrees(light * grams, heavy * grams, _WEIGHT_TOLERANCE):
@@ -147,12 +147,12 @@ def _witnesses(atoms: Mapping[str, float], claims: Claims, volume: float, units:
 
 
 def _in_grams(told: Told, highest: float) -> Told:
-    """Take a density for one in kg/m³ where it is far above what the atoms have [g/cm³]."""
+    """Read a density far above that of the atoms as kg/m³ and return it in g/cm³."""
     return Told(told.value / 1000, told.spread / 1000) if told.value > 100 * highest else told
 
 
 def _ask_witnesses(witnesses: list[_Witness], found: str) -> tuple[bool, list[str]]:
-    """Refuse a contradiction; whether any confirms the atoms, and the doubts of those that may be wrong."""
+    """Refuse a contradiction; return whether a number confirms the atoms, and doubts from numbers that may be wrong."""
     doubts, confirmed = [], False
     for one in witnesses:
         if not one.told.known:
@@ -160,18 +160,18 @@ def _ask_witnesses(witnesses: list[_Witness], found: str) -> tuple[bool, list[st
         if one.told.agrees(one.lowest, one.highest, one.tolerance):
             confirmed = True
         elif one.binding:
-            raise InputError(f"{found} in the cell, {one.found}, but it says {one.text}")
+            raise InputError(f"{found} in the cell, {one.found}, but the file says {one.text}")
         else:
-            doubts.append(f"{found.partition(': ')[2]} in the cell, {one.found}, but it says {one.text}")
+            doubts.append(f"{found.partition(': ')[2]} in the cell, {one.found}, but the file says {one.text}")
     return confirmed, doubts
 
 
 def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[float]:
     """
-    List how many formula units the cell may have.
+    List the possible numbers of formula units in the cell.
 
-    The file's Z; and 1 where Z divides the formula and its atoms fill the cell, as pymatgen writes the cell's
-    contents as the formula. Without Z what the listed elements ask for.
+    This is Z of the file, and also 1 where the formula is a multiple of Z and its atoms fill the cell, because
+    pymatgen writes the cell's contents as the formula. Without Z, the numbers that fit the listed elements.
     """
     formula = claims.formula
     if not formula:
@@ -190,12 +190,12 @@ def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[f
     low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
     if high == math.inf:
         return [low]
-    # Where no number fits all, the first element tells what does not fit it.
+    # If no number fits all elements, that of the first element shows which others do not fit.
     return [(low + high) / 2 if low <= high else sum(next(pair for pair in ranges if pair[1] < math.inf)) / 2]
 
 
 def _problem(counts: Mapping[str, float], formula: Mapping[str, Decimal], units: float) -> str:
-    """Say how a list of atoms contradicts a formula; empty if it does not. What it lacks is no contradiction."""
+    """Say how a list of atoms contradicts a formula; empty if it does not. Missing atoms are no contradiction."""
     for element, count in counts.items():
         written = formula.get(element, Decimal(0))
         over = count - float(written) * units
@@ -206,7 +206,7 @@ def _problem(counts: Mapping[str, float], formula: Mapping[str, Decimal], units:
 
 
 def _is_sparse(counts: Mapping[str, float], volume: float) -> bool:
-    """Whether the atoms leave a cell [Å³] emptier than any crystal is: three quarters of its symmetry are not told."""
+    """Whether a cell [Å³] is emptier than that of any crystal, as when most of the symmetry is not given."""
     # The large atoms of the alkali metals have more room: 117 Å³ in caesium.
     room = {e: max(_FULL_VOLUME, 12 * covalent_radii[atomic_numbers[e]] ** 3) for e in counts}
     heavy = {e: count for e, count in counts.items() if e != "H"} or counts

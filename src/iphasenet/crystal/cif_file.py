@@ -1,6 +1,6 @@
-"""What a CIF says, before anything is made of it: its blocks, their values by tag, and numbers with brackets.
+"""Content of a CIF before it is interpreted: its blocks, their values by tag, and numbers with uncertainties.
 
-Grammar is gemmi's; what that refuses, ASE's tolerant reader may still read, but no row of a table is left out.
+gemmi reads the grammar. ASE's tolerant reader may read a file that gemmi refuses, but no row of a table is left out.
 """
 
 import math
@@ -24,7 +24,7 @@ _CRYSTAL = (
     *("_cell_length", "_cell_angle", "_cell_formula", "_cell_volume"),
     *("_symmetry_", "_space_group_", "_atom_site", "_chemical_formula_sum"),
 )
-"""Beginnings of the tags of which a block may not say two things."""
+"""Beginnings of the tags that may not have two different values in a block."""
 
 
 def number(text: str) -> float:
@@ -34,7 +34,7 @@ def number(text: str) -> float:
     Parameters
     ----------
     text : str
-        Such as "0.25", "5.640(2)", "-.5", "0,25" or "1/3".
+        Text such as "0.25", "5.640(2)", "-.5", "0,25" or "1/3".
 
     Returns
     -------
@@ -110,7 +110,7 @@ def read_block(path: Path, name: str | None = None) -> CifBlock:
     """
     check_regular(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a CIF file is needed")
+        raise InputError(f"{path}: there is no such file; give the path of a CIF file")
     text = _decode(path.read_bytes())
     blocks = [CifBlock(path, title, _merge(path, items)) for title, items in _parse(path, text)]
     if name is not None:
@@ -119,19 +119,21 @@ def read_block(path: Path, name: str | None = None) -> CifBlock:
             listed = ", ".join(block.name for block in blocks)
             raise InputError(f"{path}: found {len(chosen)} blocks called {name!r}; allowed: one of {listed or 'none'}")
         if not chosen[0].has_atoms:
-            raise InputError(f"{path}: found no atoms in the block {name!r}; a structure is needed")
+            raise InputError(f"{path}: found no atoms in the block {name!r}; give a block with a structure")
         return chosen[0]
     chosen = _different([block for block in blocks if block.has_atoms])
     if len(chosen) > 1:
         listed = ", ".join(block.name for block in chosen)
-        raise InputError(f"{path}: found {len(chosen)} structures, {listed}; --block (`block`) says which is meant")
+        raise InputError(
+            f"{path}: found {len(chosen)} structures, {listed}; --block (in a configuration `block`) chooses one"
+        )
     if not chosen:
-        raise InputError(f"{path}: found 0 structures with atoms, exactly one is allowed")
+        raise InputError(f"{path}: found 0 structures with atoms; allowed: exactly one")
     return chosen[0]
 
 
 def _different(blocks: list[CifBlock]) -> list[CifBlock]:
-    """Each block once, where one stands twice and says the same."""
+    """Leave out exact repetitions of blocks."""
     return [block for k, block in enumerate(blocks) if block not in blocks[:k]]
 
 
@@ -156,12 +158,12 @@ def _decode(data: bytes) -> str:
 def _parse(path: Path, text: str) -> list[tuple[str, list[tuple[str, list[str]]]]]:
     """Blocks with their tags and values, in order."""
     try:
-        # The level that lets pass what is no business of ours, such as a tag of authors that stands twice.
+        # This level tolerates faults that do not concern the structure, such as a repeated tag of authors.
         document = cif.read_string(text, 0)
     except (ValueError, RuntimeError) as strict:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # of rows that it would leave out
+                warnings.simplefilter("error")  # warnings about rows that the parser would leave out
                 blocks = list(parse_cif(StringIO(text)))
             if not blocks:
                 raise ValueError("no block")
@@ -188,7 +190,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _merge(path: Path, items: list[tuple[str, list[str]]]) -> dict[str, tuple[str, ...]]:
-    """Values by tag; of a crystal, nothing may be said twice and differently."""
+    """Values by tag; tags of the crystal must not have two different values."""
     found: dict[str, tuple[str, ...]] = {}
     for tag, values in items:
         key, value = tag.lower().replace(".", "_"), tuple(text.strip() for text in values)

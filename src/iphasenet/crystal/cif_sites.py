@@ -14,17 +14,17 @@ from iphasenet.crystal.cif_claims import ELEMENTS, read_formula
 from iphasenet.crystal.cif_file import CifBlock, number
 
 OCCUPANCY_TOLERANCE = 1e-3
-"""An occupancy this close to 1 is 1: what rounding leaves of thirds and of refined values."""
+"""An occupancy this close to 1 counts as 1, because thirds and refined values are rounded."""
 
 _NAMES = ELEMENTS | {"D"}
 _SUFFIXES = ("val", "iso", "va", "cy")
-"""Of type symbols such as Cval and Hiso, which name form factors."""
+"""Endings of type symbols such as Cval and Hiso, which name form factors."""
 
 _DUMMIES = ("X", "Q", "Du", "Dum", "Vac")
-"""Labels and type symbols of what is no atom: dummies, peaks of a density, vacancies."""
+"""Labels and type symbols of rows that are no atoms: dummies, peaks of a density, vacancies."""
 
 _DUMMY_SYMBOLS = (*_DUMMIES, "Cg", "Va")
-"""Type symbols alone of it: centres of rings, and vacancies where the formula has no vanadium."""
+"""The same for type symbols only: centres of rings, and vacancies where the formula has no vanadium."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Site:
     multiplicity : float
         Multiplicity that the file gives; NaN if none.
     attached : float
-        Hydrogen atoms that the file says are attached to it and not listed.
+        Hydrogen atoms that are attached to the site and not listed, as the file says.
     """
 
     label: str
@@ -77,7 +77,7 @@ def read_sites(
     Returns
     -------
     tuple
-        The sites, and what is worth a warning.
+        The sites, and warnings.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_sites(
             notes.append(f"site {name} has the occupancy 0 and is left out")
             continue
         if not np.isfinite(positions[k]).all():
-            raise InputError(f"{block.path}: found the site {name} without coordinates; three numbers are allowed")
+            raise InputError(f"{block.path}: found the site {name} without coordinates; three numbers are needed")
         element, note = _element(block, name, symbols[k], formula)
         notes += filter(None, [note])
         position = (float(positions[k][0]), float(positions[k][1]), float(positions[k][2]))
@@ -117,10 +117,10 @@ def read_sites(
 
 
 def _rows(block: CifBlock, tag: str, count: int, *more: str) -> list[str]:
-    """Take a column of the list, empty where it says nothing; refuse one of another length."""
+    """Return a column of the list of atoms, with empty strings if there is none; refuse another length."""
     column = block.column(tag, *more)
     if column and len(column) != count:
-        raise InputError(f"{block.path}: found {len(column)} values of {tag} for {count} atoms; allowed: one each")
+        raise InputError(f"{block.path}: found {len(column)} values of {tag} for {count} atoms; allowed: one for each")
     return ["" if text in (".", "?") else text for text in column] or count * [""]
 
 
@@ -152,30 +152,30 @@ def _occupancy(block: CifBlock, name: str, text: str) -> float:
 
 
 def _displacements(block: CifBlock, count: int) -> list[float]:
-    """Isotropic displacements [Å²], of B where there is no U."""
+    """Isotropic displacements [Å²], from B where there is no U."""
     direct = [number(text) for text in _rows(block, "_atom_site_u_iso_or_equiv", count)]
     factors = [number(text) / (8 * math.pi**2) for text in _rows(block, "_atom_site_b_iso_or_equiv", count)]
     return [b if math.isnan(u) else u for u, b in zip(direct, factors, strict=True)]
 
 
 def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str]) -> tuple[str, str]:
-    """Element of a site, and a note if it was not plain; the type symbol first, then the label."""
+    """Element of a site, from the type symbol or else from the label, and a note if it was not obvious."""
     if _is_water(label, symbol, formula):
-        return "O", f"site {label} is taken for the oxygen of water"
+        return "O", f"site {label} is read as the oxygen of water"
     if re.search(r"[A-Za-z].*[+,/&].*[A-Za-z]", symbol) or len({*(read_formula(symbol) or {})} - {"H"}) > 1:
         raise InputError(f"{block.path}: found several elements, {symbol!r}, at site {label}; allowed: one element")
     found = _of_symbol(symbol, formula)
-    # A symbol that is none may stand above a label that looks like an element.
+    # A type symbol that names no element may stand beside a label that looks like one.
     if not found and (not symbol or formula):
         found = _of_label(block, label, formula)
     if not found:
         what = f"type symbol {symbol!r} and label {label!r}, which name" if symbol else f"label {label!r}, which names"
-        raise InputError(f"{block.path}: found a site with the {what} no element; allowed: such as 'Fe'")
+        raise InputError(f"{block.path}: found a site with the {what} no element; allowed: a symbol such as 'Fe'")
     return "H" if found == "D" else found, ""
 
 
 def _is_dummy(label: str, symbol: str, formula: Collection[str]) -> bool:
-    """Whether a row is no atom, by its type symbol, or by its label where it has none."""
+    """Whether a row is no atom, by its type symbol or, without one, by its label."""
     name = _letters(symbol or label)[0].capitalize()
     if not symbol:
         return name in _DUMMIES
@@ -191,7 +191,7 @@ def _is_water(label: str, symbol: str, formula: Collection[str]) -> bool:
 
 
 def _letters(text: str) -> tuple[str, str, str]:
-    """First letters, after a star or an isotope's number, and elements that two and one of them make; empty if none."""
+    """First letters, without star or isotope number, and the elements that two letters and one letter name, if any."""
     start = re.match(r"[\s*]*\d*([A-Za-z]*)", text)
     letters = start[1] if start else ""
     two, one = letters[:2].capitalize(), letters[:1].upper()
@@ -206,7 +206,7 @@ def _of_symbol(symbol: str, formula: Collection[str]) -> str:
     """
     Element of a type symbol such as Fe2+, 57Fe, FE, Cval or OH; empty if it names none.
 
-    A symbol in its own letter case is what it says, whatever the formula has; a formula decides on others.
+    A symbol with correct capitals means what it says, whatever the formula has; the formula decides on others.
     """
     letters, two, one = _letters(symbol)
     if re.match(r"[HD]\d[A-Z]", symbol):
@@ -222,7 +222,7 @@ def _of_symbol(symbol: str, formula: Collection[str]) -> str:
         return ""  # a group of atoms, HO or HN
     if known:
         return known[0]
-    # Of what the formula does not tell: Wa is not W, but In and IN are indium.
+    # Symbols that are not in the formula: Wa is not W, but In and IN are indium.
     return two if len(letters) == 2 else one if len(letters) == 1 else ""
 
 
@@ -233,7 +233,7 @@ def _of_label(block: CifBlock, label: str, formula: Collection[str]) -> str:
     if len(known) == 2 and letters[1].isupper():
         raise InputError(
             f"{block.path}: found a site labelled {label!r} without a type symbol, which may be {two} or {one}; "
-            "allowed: a type symbol, or a formula with one of them"
+            "add a type symbol, or a formula with only one of them"
         )
     if len(known) == 1 and not formula and known == [one] and letters[1:2].islower():
         return ""

@@ -1,4 +1,4 @@
-"""What a CIF says of its symmetry: operations, then Hall symbol, then name, then number, each against the others."""
+"""What a CIF says about its symmetry: operations, Hall symbol, name and number, compared with each other."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +14,10 @@ from iphasenet.crystal.space_group import Group
 from iphasenet.crystal.space_group_name import larger_cells_of, settings_called, settings_of
 
 METRIC_STRAIN = 2e-3
-"""Largest principal strain by an operation that still counts as leaving the cell as it is: rounded lengths."""
+"""Largest principal strain with which an operation still maps the cell onto itself, because lengths are rounded."""
 
 _SNAP = 2e-3
-"""A translation this close to a 24th is that: 0.333 is 1/3."""
+"""A translation this close to a multiple of 1/24 is rounded to it: 0.333 to 1/3."""
 
 _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _MAGNETIC = "_space_group_symop_magn_operation_xyz"
@@ -33,7 +33,7 @@ _NAMES = (
 )
 _NUMBER = ("_space_group_it_number", "_symmetry_int_tables_number")
 _NO_NUMBER = ("0", "n/a", "none")
-"""What programs write where they know no number."""
+"""Values that programs write where they know no number."""
 
 _CODE = "_space_group_it_coordinate_system_code"
 _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
@@ -42,16 +42,16 @@ _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
 @dataclass(frozen=True)
 class Reading:
     """
-    One group that the file may mean.
+    One symmetry group that the file may mean.
 
     Attributes
     ----------
     group : Group
         Its operations.
     source : str
-        What of the file says so, such as "its name 'F d -3 m'".
+        Statement of the file that names it, such as "its name 'F d -3 m'".
     usual : bool
-        Whether International Tables has the setting; another one is taken where the rest of the file asks for it.
+        Whether International Tables has the setting; another one is used only if the rest of the file requires it.
     """
 
     group: Group
@@ -62,14 +62,14 @@ class Reading:
 @dataclass(frozen=True)
 class Symmetry:
     """
-    All that a file says of its symmetry.
+    All that a file says about its symmetry.
 
     Attributes
     ----------
     readings : tuple of Reading
-        Groups that it may mean, the weightiest first; more than one where its statements differ or leave a choice.
+        Groups that it may mean, the most reliable first; several if its statements differ or leave a choice.
     warnings : tuple of str
-        What is not as it should be.
+        One line for each statement that does not fit.
     doubtful : bool
         Whether the rest of the file must confirm the reading: nothing is said, or what is said does not fit.
     """
@@ -85,7 +85,7 @@ class Symmetry:
 
 @dataclass(frozen=True)
 class _Source:
-    """A statement: groups it may mean, whether one agrees with it, the type it may name alone, and rare settings."""
+    """A statement of the file: groups that it may mean, a test of agreement, and rare settings."""
 
     text: str
     groups: tuple[Group, ...]
@@ -95,7 +95,7 @@ class _Source:
     strained: list[float] = field(default_factory=list)
 
     def fitting(self, cell: NDArray[np.float64]) -> list[Reading]:
-        """List the readings that leave the cell as it is, each group once."""
+        """List the readings that map the cell onto itself, each group once."""
         found: dict[frozenset[bytes], Reading] = {}
         for group in (*self.groups, *self.unusual):
             strain = group.strain(cell)
@@ -125,10 +125,10 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
     Raises
     ------
     InputError
-        If an operation or every name cannot be understood, or none leaves the cell as it is.
+        If an operation or every name cannot be understood, or none maps the cell onto itself.
     """
     if block.text("_cell_modulation_dimension", "_space_group_ssg_name") not in ("", "0"):
-        raise InputError(f"{block.path}: found a modulated crystal (superspace group); allowed: a periodic one")
+        raise InputError(f"{block.path}: found a modulated crystal (superspace group); allowed: a periodic crystal")
     notes: list[str] = []
     sources = [*_operations(block, notes), *_hall(block, notes), *_names(block, cell, notes), *_number(block, notes)]
     readings: list[Reading] = []
@@ -136,8 +136,8 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
         agreeing = [reading for reading in readings if source.allows(reading.group)]
         if not agreeing and source.type_number:
             agreeing = [reading for reading in readings if reading.group.number == source.type_number]
-            notes += [f"{source.text} is of another setting than {r.source} ({r.group.name})" for r in agreeing]
-        # Of the alternatives that an earlier statement leaves, those that this one agrees with.
+            notes += [f"{source.text} names another setting than {r.source} ({r.group.name})" for r in agreeing]
+        # Keep the alternatives of earlier statements that agree with this one.
         settled = {reading.source for reading in agreeing}
         readings = [r for r in readings if r in agreeing or r.source not in settled]
         if not agreeing:
@@ -146,7 +146,7 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
         worst = min(min(source.strained, default=1.0) for source in sources)
         strain = "over 50 %" if worst > 0.5 else f"{100 * worst:.2g} %"
         raise InputError(
-            f"{block.path}: found {sources[0].text}, by which the cell does not stay as it is (strain {strain}); "
+            f"{block.path}: found {sources[0].text}, which does not map the cell onto itself (strain {strain}); "
             f"allowed: at most {100 * METRIC_STRAIN:g} %"
         )
     notes += [
@@ -156,18 +156,18 @@ def read_symmetry(block: CifBlock, cell: NDArray[np.float64]) -> Symmetry:
     ]
     if not readings:
         if any(tag.startswith("_space_group_magn") for tag in block.values):
-            raise InputError(f"{block.path}: found a magnetic space group without its operations, which are needed")
+            raise InputError(f"{block.path}: found a magnetic space group without its operations; add them")
         if notes:
             raise InputError(f"{block.path}: {notes[0]}; allowed: operations, a Hall symbol, or a name of a setting")
         return Symmetry((Reading(Group.of([gemmi.Op()]), "no symmetry told"),), doubtful=True)
     doubts = _other_system(block, readings)
     if len(sources) == len(readings) == 1 and _HALL_SAYS in readings[0].source and readings[0].group.setting is None:
-        doubts.append(f"{readings[0].source} is of no setting that is known")
+        doubts.append(f"{readings[0].source} belongs to no known setting")
     return Symmetry(tuple(readings), (*notes, *doubts), doubtful=bool(doubts))
 
 
 def _operations(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
-    """Read the lists of operations; of a magnetic crystal those with their centrings, spins left out."""
+    """Read the lists of operations; for a magnetic crystal those of its magnetic group, without spins."""
     lists = [("its magnetic operations", (_MAGNETIC,))] if block.column(_MAGNETIC) else []
     lists = lists or [("its operations", (tag,)) for tag in _OPERATIONS]
     for text, tags in lists:
@@ -180,8 +180,8 @@ def _operations(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
         whole = group.closed()
         if whole is None:
             raise InputError(
-                f"{block.path}: found {len(group)} operations that are no group of a crystal, even with all their "
-                "products; allowed: those of one space group"
+                f"{block.path}: found {len(group)} operations that form no space group, even with all their "
+                "products; allowed: the operations of one space group"
             )
         if tags != (_MAGNETIC,) and len(whole) != len(group.keys):
             notes.append(f"{text} are {len(group.keys)} of the {len(whole)} that they make together; all are used")
@@ -189,16 +189,16 @@ def _operations(block: CifBlock, notes: list[str]) -> Iterator[_Source]:
 
 
 def _triplets(values: tuple[str, ...]) -> list[str]:
-    """Join what blanks without quotes have torn apart: "x,", "y,", "z"."""
+    """Join operations that were written with blanks but without quotes: "x,", "y,", "z"."""
     threes = [values[k : k + 3] for k in range(0, len(values), 3)]
     torn = [three for three in threes if len(three) == 3 and three[0][-1:] == three[1][-1:] == "," != three[2][-1:]]
     return ["".join(three) for three in torn] if len(torn) == len(threes) else list(values)
 
 
 def _operation(block: CifBlock, text: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """W and t of a triplet such as "1/2-x, y, z+0.333", or, of a magnetic one, "x,y,z,mx,my,mz,+1"."""
+    """W and t of an operation such as "1/2-x, y, z+0.333", or of a magnetic one, "x,y,z,mx,my,mz,+1"."""
     parts = re.sub(r"[\s\"']", "", text).split(",")
-    # After it, of a magnetic one, what happens to the three components of a spin, or to time.
+    # In a magnetic operation, the action on the three components of a spin, or on time, follows.
     spins = re.fullmatch(
         r"(?:[-+]?m[-+mxyz]*,){2}[-+]?m[-+mxyz]*(?:,[-+]?1)?|[-+]?1", ",".join(parts[3:]), re.IGNORECASE
     )
@@ -211,7 +211,7 @@ def _operation(block: CifBlock, text: str) -> tuple[NDArray[np.int64], NDArray[n
     matrix, shift = np.array(found.mat.tolist()), np.array(found.vec.tolist())
     rotation = np.rint(matrix).astype(np.int64)
     if np.abs(matrix - rotation).max() > 1e-6 or abs(round(np.linalg.det(rotation))) != 1:
-        raise InputError(f"{block.path}: found the operation {text!r}, which is no symmetry of any lattice")
+        raise InputError(f"{block.path}: found the operation {text!r}, which no lattice can have")
     near = np.rint(shift * 24) / 24
     return rotation, np.where(np.abs(shift - near) < _SNAP, near, shift) % 1
 
@@ -237,12 +237,12 @@ def _names(block: CifBlock, cell: NDArray[np.float64], notes: list[str]) -> Iter
             continue
         listed = [_coded(one, code) for one in alternatives]
         groups = [tuple(Group.of(entry.operations()) for entry in one) for one in listed]
-        # A short name means another unique axis only where the cell rules out the usual one.
+        # A short name means another unique axis only if the cell excludes the usual one.
         fits = (k for k, one in enumerate(groups) if any(group.strain(cell) <= METRIC_STRAIN for group in one))
         chosen = next(fits, 0)
         origin = bool(code) or ":" in name or (len(listed[chosen]) == 1 and listed[chosen][0].ext in "12")
         text = f"its name {name!r}" + (f" with code {code!r}" if code else "")
-        # The usual name of a type is often told where operations are of another setting.
+        # Files often give the usual name of a type although their operations are in another setting.
         usual = not origin and any(entry.is_reference_setting() for entry in listed[chosen])
         kind = listed[chosen][0].number if usual else 0
         yield _Source(text, groups[chosen], _equals(groups[chosen], by_origin=not origin), kind)
@@ -274,7 +274,7 @@ def _coded(entries: Iterable[gemmi.SpaceGroup], code: str) -> list[gemmi.SpaceGr
 
 
 def _equals(groups: tuple[Group, ...], by_origin: bool = False) -> Callable[[Group], bool]:
-    """Whether a group is one of some, or, where the origin is no part of the statement, but for its origin."""
+    """Test whether a group is one of `groups`, up to a shift of the origin if the statement does not fix it."""
 
     def equals(other: Group) -> bool:
         return any(group.keys == other.keys or (by_origin and group.differs_by_origin(other)) for group in groups)
@@ -287,7 +287,7 @@ def _of_type(kind: int) -> Callable[[Group], bool]:
 
 
 def _other_system(block: CifBlock, readings: list[Reading]) -> list[str]:
-    """Say where the named crystal system is none of the readings'; "hexagonal" is said of trigonal ones too."""
+    """Warn if the named crystal system is that of no reading; trigonal crystals may be called "hexagonal"."""
     told = block.text(*_SYSTEM).lower()
     same = {"rhombohedral": "trigonal", "hexagonal": "trigonal", "anorthic": "triclinic", "isometric": "cubic"}
     told = same.get(told, told)

@@ -1,4 +1,4 @@
-"""What was read of a crystal's file, as facts for people and programs; nothing is simulated."""
+"""Facts that were read from a crystal's file, for people and programs; nothing is simulated."""
 
 import math
 from pathlib import Path
@@ -13,12 +13,12 @@ from iphasenet.crystal.orbits import counts_of
 from iphasenet.crystal.structure import orthogonal_cell, shortest_distance
 
 ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1))
-"""Directions of the beam for which the orthogonal cell is shown."""
+"""Zone axes for which the orthogonal cell is shown."""
 
 
 def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
     """
-    Read a crystal's file and say what it holds.
+    Read a crystal's file and list what it holds.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def crystal_text(facts: dict[str, Any]) -> str:
     Parameters
     ----------
     facts : dict
-        What `crystal_facts` returns.
+        Facts from `crystal_facts`.
 
     Returns
     -------
     str
-        Lines, without warnings, which belong on another stream.
+        Lines without the warnings, which go to stderr.
     """
     told = facts["density_of_the_file_g_cm3"]
     units, formula = facts["formula_units"], facts["formula_of_the_file"]

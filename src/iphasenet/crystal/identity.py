@@ -1,4 +1,4 @@
-"""Which crystal is meant: by its structure, as it is simulated, where that is known, and by its name elsewhere."""
+"""Identity of a crystal: by its simulated structure where it is known, else by its name."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STEPS = 5040
-"""Places along an edge of the cell: about 0.001 Å apart; halves, thirds, ... tenths of the edge are places."""
+"""Steps along an edge of the cell, about 0.001 Å each; halves, thirds, ... tenths of the edge are whole steps."""
 
 _LENGTH_STEP = 1e-3
-"""Two cells are one if their edges differ by less [Å]."""
+"""Step to which edges are rounded: cells whose edges differ by less are the same [Å]."""
 
 _GOLDEN = (5**0.5 - 1) / 2
-"""Numbers are cut there between two steps: no decimal number and no fraction lies so, which rounding could move."""
+"""Place between two steps at which numbers are rounded up or down: no decimal number or simple fraction lies there."""
 
 
 class CrystalIdentity(NamedTuple):
     """
-    A crystal by its name and its structure.
+    Name and structure of a crystal.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class CrystalIdentity(NamedTuple):
     structure: str = ""
 
     def is_same(self, other: "CrystalIdentity") -> bool:
-        """Compare structures, whatever the names, where both are known; else names."""
+        """Compare the structures if both are known, whatever the names; else the names."""
         if self.structure and other.structure:
             return self.structure == other.structure
         return self.name == other.name
@@ -40,7 +40,7 @@ class CrystalIdentity(NamedTuple):
 
 def structure_hash(cell: Any) -> str:
     """
-    Name a structure by what it is.
+    Name a structure by its contents.
 
     Parameters
     ----------
@@ -50,15 +50,15 @@ def structure_hash(cell: Any) -> str:
     Returns
     -------
     str
-        Sixteen hexadecimal digits, of the edges to 0.001 Å and of the elements and places of all atoms to 1/5040 of
-        each edge, in whatever order and from whatever origin the file gives them. Thermal displacements are no part.
-        Another choice of axes is another structure: tilts are told along them.
+        Sixteen hexadecimal digits from the edges, rounded to 0.001 Å, and the elements and places of all atoms,
+        rounded to 1/5040 of each edge. The order of the atoms and the origin do not matter, thermal displacements are
+        left out. Another choice of axes is another structure, because tilts refer to the axes.
     """
     lengths = np.asarray(cell.cell.lengths(), np.float64)
     fractional = np.asarray(cell.positions, np.float64) / lengths
     numbers = np.asarray(cell.numbers, np.int64)
     elements, counts = np.unique(numbers, return_counts=True)
-    # Seen from an atom of the rarest element, whichever sees the least.
+    # The origin is put on each atom of the rarest element; the smallest result counts.
     origins = fractional[numbers == elements[counts.argmin()]]
     seen = min(_places(numbers, fractional - origin) for origin in origins)
     edges = np.floor(lengths / _LENGTH_STEP + _GOLDEN).astype("<i8").tobytes()

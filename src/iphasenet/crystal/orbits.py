@@ -1,4 +1,4 @@
-"""Sites and symmetry made one: all places of each site, and rows of one place joined."""
+"""Sites combined with symmetry: all places of each site; rows that share a place are joined."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from iphasenet.crystal.cif_sites import OCCUPANCY_TOLERANCE, Site
 from iphasenet.crystal.space_group import Group
 
 MERGE_DISTANCE = 0.3
-"""Images of one site this close are one: no two atoms are, and rounded coordinates miss by less [Å]."""
+"""Images of a site closer than this are the same atom [Å]: atoms are further apart, rounding errors are smaller."""
 
 SAID_DISTANCE = 0.01
-"""A site that its symmetry moves by more is told: more than three decimals explain [Å]."""
+"""A site that symmetry moves by more is reported: rounding to three decimals does not explain it [Å]."""
 
 _SAME = 0.01
-"""One place told twice differs by less, by rounded digits; positions further apart are two [Å]."""
+"""Positions closer than this are the same place, with rounded digits [Å]."""
 
 
 _ROUNDED = 0.005
-"""Coordinates of one position differ by less, by digits that are left out."""
+"""Fractional coordinates of one position differ by less than this, by omitted digits."""
 
 ALLOWED_SITES = "allowed: one element with the occupancy 1 at each place"
 
@@ -37,13 +37,13 @@ class Orbit:
     Attributes
     ----------
     site : Site
-        The row of the list; rows of one element that share a place are one.
+        Row of the list of atoms; rows of one element that share a place are joined.
     positions : ndarray
         Fractional coordinates in [0, 1), shape (multiplicity, 3).
     moved : float
-        How far its symmetry moved it [Å].
+        Distance by which symmetry moved it [Å].
     repeated : tuple of str
-        Labels of further rows that list its places again.
+        Labels of other rows that list its places again.
     """
 
     site: Site
@@ -70,7 +70,7 @@ def occupied_orbits(path: Path, sites: tuple[Site, ...], group: Group, cell: NDA
     Returns
     -------
     tuple of Orbit
-        Fully occupied sites; rows of one element that fill a place together, or list it again, are one.
+        Fully occupied sites; rows of one element that fill a place together, or list it again, are joined.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _row_name(row: Orbit) -> str:
 
 
 def _joined(path: Path, rows: list[Orbit]) -> Orbit | None:
-    """Make one of the rows that share places; None if they leave these partly occupied or mixed."""
+    """Join the rows that share places; None if the places stay partly occupied or mixed."""
     first, elements = rows[0], {row.site.element for row in rows}
     names, full = " and ".join(map(_row_name, rows)), [row.site.occupancy == 1 for row in rows]
     if len({len(row.positions) for row in rows}) > 1 or (len(elements) > 1 and all(full)):
@@ -107,7 +107,7 @@ def _joined(path: Path, rows: list[Orbit]) -> Orbit | None:
     if all(full):
         # Old files list equivalent places of one atom.
         return replace(first, repeated=tuple(row.site.label for row in rows[1:]))
-    # Shares are added at one position only: of an equivalent one it is not clear whether it is listed again.
+    # Occupancies are added at the same position only: an equivalent position may be the same atom listed again.
     gaps = np.array([row.site.position for row in rows]) - first.site.position
     total = sum(row.site.occupancy for row in rows)
     if np.abs(gaps - np.rint(gaps)).max() > _ROUNDED or abs(total - 1) > len(rows) * OCCUPANCY_TOLERANCE:
@@ -124,7 +124,7 @@ def atoms_of(orbits: tuple[Orbit, ...] | list[Orbit], cell: NDArray[np.float64])
 
 
 def labels_of(orbits: tuple[Orbit, ...]) -> list[str]:
-    """Label of each atom of `atoms_of`."""
+    """Label of each atom that `atoms_of` returns."""
     return [orbit.site.label for orbit in orbits for _ in orbit.positions]
 
 
@@ -137,7 +137,7 @@ def counts_of(orbits: tuple[Orbit, ...]) -> dict[str, int]:
 
 
 def _sharing(orbits: list[Orbit], cell: NDArray[np.float64]) -> list[list[Orbit]]:
-    """Rows by the places that they share, in the file's order."""
+    """Rows grouped by the places that they share, in the file's order."""
     owner = np.repeat(np.arange(len(orbits)), [len(orbit.positions) for orbit in orbits])
     i, j = neighbor_list("ij", atoms_of(orbits, cell), _SAME)
     leader = list(range(len(orbits)))
@@ -167,5 +167,5 @@ def _orbit(path: Path, site: Site, group: Group, cell: NDArray[np.float64]) -> O
         raise InputError(
             f"{path}: found places of site {site.label} closer than {MERGE_DISTANCE} Å that no symmetry element joins"
         )
-    # Twice: of what is just below 0, the remainder is 1.
+    # Applied twice, because the remainder of a number just below 0 rounds to 1.
     return Orbit(site, images[kept] % 1.0 % 1.0, float(np.linalg.norm(shift @ cell)))

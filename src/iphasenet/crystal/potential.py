@@ -22,7 +22,7 @@ from iphasenet.crystal.slicing import Slicing, layer_slicing
 from iphasenet.crystal.translations import lateral_translations
 
 HEIGHT_TOLERANCE = 1e-3
-"""An atom this close to the top of the cell is one at its bottom [Å]."""
+"""An atom this close to the top of the cell counts as one at the bottom [Å]."""
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
@@ -39,7 +39,7 @@ class CrystalPotential:
     lengths : (float, float, float)
         Cell lengths along x, y and the beam z [Å].
     positions : (atom, 3) array
-        Positions; heights from 0 (less `HEIGHT_TOLERANCE`) to below c [Å].
+        Positions [Å]; heights from 0 (minus `HEIGHT_TOLERANCE`) to below c.
     elements : (atom,) integer array
         Index of each atom's element in `form_factors`.
     form_factors : (element, 2 my + 1, 2 mx + 1) array
@@ -61,7 +61,7 @@ class CrystalPotential:
         if self.positions.shape != (len(self.elements), 3) or ny % 2 == 0 or nx % 2 == 0:
             raise ValueError(f"atoms {self.positions.shape} do not fit form factors {self.form_factors.shape}")
         if not (np.isfinite(self.form_factors).all() and np.isfinite(self.positions).all()):
-            raise InputError("the potential has non-finite numbers; allowed: finite numbers only")
+            raise InputError("potential: found NaN or infinity; allowed: finite numbers")
 
     @property
     def frequencies(self) -> tuple[FloatArray, FloatArray]:
@@ -259,14 +259,14 @@ def crystal_potential(
         for symbol in symbols
     ]
     positions = atoms.positions.copy()
-    # An atom a rounding error below the top of the cell is one at its bottom.
+    # An atom below the top of the cell by a rounding error belongs to the bottom.
     positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
     elements = np.array([symbols.index(symbol) for symbol in atoms.symbols], dtype=np.int64)
     return CrystalPotential((a, b, c), positions, elements, np.array(form_factors), lateral_translations(atoms))
 
 
 def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:
-    """Refuse thermal displacements that are no lengths, or of elements that are not there."""
+    """Refuse thermal displacements that are no lengths, or of elements that the structure lacks."""
     found = dict(displacements or {})
     for symbol, value in found.items():
         if symbol not in symbols:

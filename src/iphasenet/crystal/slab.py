@@ -1,4 +1,4 @@
-"""Slabs of atoms that have no small cell: any orientation, thermal displacements, one configuration at a time."""
+"""Slabs of atoms for specimens without a small cell: any orientation, thermal displacements, edges, wedges."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from iphasenet.crystal.potential import HEIGHT_TOLERANCE, check_displacements
 from iphasenet.crystal.slab_shape import Shape
 
 MAX_ATOMS = 2_000_000
-"""Largest slab that is cut [atoms]."""
+"""Largest number of atoms in a slab."""
 
 
 def rotation_matrix(alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def cut_slab(
     Parameters
     ----------
     cell : ase.Atoms
-        Crystal, in the orientation that all angles zero mean.
+        Crystal in its orientation when all angles are zero.
     angles : (float, float, float)
         alpha, beta, gamma of `rotation_matrix` [degrees].
     depth : float
@@ -66,7 +66,7 @@ def cut_slab(
     point : (float, float, float)
         Point of the crystal, in its own frame, that lies under the middle of the entrance surface [Å].
     lead : float
-        Depth of that point below the entrance surface [Å]: a leaning lattice plane is cut nowhere.
+        Depth of that point below the entrance surface [Å], so that an inclined lattice plane stays whole.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def cut_slab(
     matrix = rotation_matrix(*angles)
     centre = np.array([side[0] / 2, side[1] / 2, lead])
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * box
-    # The box's corners in units of the crystal's cell say which cells can reach into it.
+    # The corners of the box, in units of the crystal's cell, show which cells can reach into it.
     crystal_corners = (corners - centre) @ matrix + np.array(point)
     reached = np.linalg.solve(cell.cell[:].T, crystal_corners.T).T
     low, high = np.floor(reached.min(axis=0)).astype(int) - 1, np.ceil(reached.max(axis=0)).astype(int) + 1
@@ -93,7 +93,7 @@ def cut_slab(
         shifts = np.stack(mesh, axis=-1).reshape(-1, 3) @ cell.cell[:]
         crystal = (shifts[:, None] + cell.positions).reshape(-1, 3)
         lab = (crystal - np.array(point)) @ matrix.T + centre
-        # An atom on the exit surface would be one on the entrance surface of the next slab.
+        # An atom on the exit surface would belong to the entrance surface of the next slab.
         inside = ((lab >= 0) & (lab < box - [0, 0, 2 * HEIGHT_TOLERANCE])).all(axis=1)
         kept.append(lab[inside])
         numbers.append(np.tile(cell.numbers, len(shifts))[inside])
@@ -133,7 +133,7 @@ def shape_slab(slab: Atoms, shape: Shape, field_of_view: float, lead: float) -> 
         surface = lead + math.tan(math.radians(inclination)) * (across @ _direction(azimuth))
         kept &= slab.positions[:, 2] >= surface - HEIGHT_TOLERANCE
     if not kept.any():
-        raise InputError(f"slab: found no atoms left by {shape}; allowed: at least one")
+        raise InputError(f"slab: {shape} leaves no atoms in the slab; allowed: at least one atom")
     return slab[kept]
 
 
@@ -176,6 +176,6 @@ def frozen_phonons(
     from abtem import FrozenPhonons
 
     for index in range(configurations):
-        # One generator each: a snapshot does not depend on how many are made.
+        # Each snapshot has its own generator, so that it does not depend on their number.
         key = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
         yield FrozenPhonons(slab, 1, sigmas, seed=(key,)).randomize(slab)

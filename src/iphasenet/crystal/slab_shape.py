@@ -1,4 +1,4 @@
-"""How a slab ends: at an edge within the field of view, by an inclined entrance surface."""
+"""Shape of a slab: an edge within the field of view, an inclined entrance surface."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Shape:
     """
-    How a slab ends; a crystal without end and of even thickness if both are None.
+    Edge and wedge of a slab; if both are None, the crystal is infinite and of even thickness.
 
     Attributes
     ----------
     edge : (float, float), optional
-        Azimuth [degrees] in the image, from x to y, in which the crystal ends, and how far from the image's centre, in
-        units of half the field of view: vacuum lies beyond.
+        Azimuth [degrees] of the edge in the image, from x to y, and its distance from the image's centre in units of
+        half the field of view; vacuum lies beyond it.
     wedge : (float, float), optional
         Azimuth [degrees] in which the slab gets thinner, and the inclination of its entrance surface [degrees]. The
         nominal thickness is that at the image's centre.
@@ -23,4 +23,4 @@ class Shape:
 
 
 INFINITE = Shape()
-"""Without end and of even thickness."""
+"""Infinite crystal of even thickness."""

@@ -74,7 +74,7 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice
     heights : (atom,) array
         Heights of the atoms in the cell [Å].
     weights : (atom,) array
-        Scattering power of each: a slice's atoms act at their weighted mean height.
+        Scattering power of each atom: the atoms of a slice act at their weighted mean height.
     length : float
         Height of the cell [Å].
     slice_thickness : float
@@ -83,7 +83,7 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice
     Returns
     -------
     Slicing
-        Exact for atoms that lie in layers, however the layers are spaced: equal slices displace them along the beam.
+        Slices, exact for atoms in layers with any spacing; slices of equal thickness would displace the layers.
     """
     order = np.argsort(heights, kind="stable")
     owner = np.empty(len(heights), dtype=np.int64)

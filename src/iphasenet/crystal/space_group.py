@@ -1,4 +1,4 @@
-"""Groups of symmetry operations: closed, compared, and found in gemmi's table of space-group settings.
+"""Groups of symmetry operations: completed, compared, and looked up in gemmi's table of space-group settings.
 
 An operation takes fractional coordinates x, as a column, to ``W @ x + t``.
 """
@@ -16,10 +16,10 @@ import spglib
 from numpy.typing import NDArray
 
 MOST_OPERATIONS = 2000
-"""More make no group of a crystal's cell: a list with a mistake goes on for ever."""
+"""Largest number of operations of a cell: products of a wrong list would never end."""
 
 _MOST_ROTATIONS = 48
-"""Of the largest point group of a lattice, m-3m."""
+"""Number of operations of the largest point group of a lattice, m-3m."""
 
 _AXIS = r"-?(?:1A|2A1?|3A[12]?|4A[1-3]?|6A[1-5]?)[abcnuvwd]*".replace("A", "[xyz'\"*=]?")
 _HALL = re.compile(
@@ -71,8 +71,8 @@ class Group:
         Parameters
         ----------
         symbol : str
-            Such as "-F 4 2 3", "-R_3_2''c" (for the double quote that a CIF's own quotes do not allow) or
-            "P 31 2 (0 0 4)".
+            Symbol such as "-F 4 2 3", "-R_3_2''c" (with '' for a double quote, which a quoted value of a CIF cannot
+            hold) or "P 31 2 (0 0 4)".
 
         Returns
         -------
@@ -82,7 +82,7 @@ class Group:
         Raises
         ------
         ValueError
-            For what is no Hall symbol. gemmi reads more, and makes a group of it that nobody meant.
+            If it is no Hall symbol. gemmi would also read other text, as a group that nobody meant.
         """
         text = re.sub("''|[”″]", '"', symbol.strip())
         if not _HALL.fullmatch(text):
@@ -105,7 +105,7 @@ class Group:
 
     @cached_property
     def setting(self) -> gemmi.SpaceGroup | None:
-        """Entry of gemmi's table with these very operations."""
+        """Entry of gemmi's table with exactly these operations."""
         shifts = self.translations * gemmi.Op.DEN
         if np.abs(shifts - np.rint(shifts)).max() > 0.1:
             return None
@@ -122,12 +122,12 @@ class Group:
         return self.setting.xhm() if self.setting else f"a group of {len(self)} operations"
 
     def closed(self) -> "Group | None":
-        """Find the smallest group that holds the operations, these first; None if none of a crystal does."""
+        """Find the smallest group that holds the operations, which come first; None if no space group holds them."""
         identity = Group(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))
         found = _distinct(_joined(self, identity))
         factor = found
         while len(found) <= MOST_OPERATIONS and len(np.unique(found.rotations, axis=0)) <= _MOST_ROTATIONS:
-            # All products while they are few; later those with what generates the group are enough.
+            # All products while there are few; later, products with the generators are enough.
             factor = found if len(found) <= 64 else factor
             rotations = np.einsum("aij,bjk->abik", found.rotations, factor.rotations).reshape(-1, 3, 3)
             if np.abs(rotations).max() > 7:
@@ -141,7 +141,7 @@ class Group:
 
     def strain(self, cell: NDArray[np.float64]) -> float:
         """
-        How much the operations strain a cell that should be left as it is.
+        Strain of a cell by the operations, which is 0 if they map it onto itself.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class Group:
         return float(np.abs(np.linalg.eigvalsh(strains)).max())
 
     def differs_by_origin(self, other: "Group") -> bool:
-        """Whether a shift of the origin, by 24ths of the axes, makes one group of the other."""
+        """Whether a shift of the origin by multiples of 1/24 of the axes turns one group into the other."""
         if len(self) != len(other):
             return False
         mine, centring = self._by_rotation()
@@ -187,10 +187,10 @@ class Group:
 
     @cached_property
     def number(self) -> int:
-        """Number of its space-group type, in whatever setting, by spglib; 0 if it is none."""
+        """Number of its space-group type in any setting, by spglib; 0 if it is no space group."""
         if self.setting is not None:
             return self.setting.number
-        # A metric that the operations leave as it is: the mean over the images of a cube.
+        # A metric that the operations leave unchanged: the mean over the images of a cube.
         metric = (np.swapaxes(self.rotations, 1, 2) @ self.rotations).mean(axis=0)
         lattice = np.linalg.cholesky(metric)
         found = _ask(spglib.get_spacegroup_type_from_symmetry, self.rotations, self.translations, lattice, 1e-4)
@@ -198,15 +198,15 @@ class Group:
 
     @property
     def symmetry_of_origin(self) -> str:
-        """Point group of the operations that leave the origin where it is, such as "-43m"."""
+        """Point group of the operations that fix the origin, such as "-43m"."""
         found = _ask(spglib.get_pointgroup, self.rotations[(self.rows[:, 9:] == 0).all(axis=1)])
         return "" if found is None else str(found[0]).strip()
 
 
 def _ask(function: Callable[..., Any], *operations: Any) -> Any:
-    """Call spglib, whose ways of telling errors differ; None if it finds nothing."""
+    """Call spglib, whose versions report errors differently; None if it finds nothing."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of its older way
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # from the older way of reporting errors
         try:
             return function(*operations)
         except spglib.SpglibError:
@@ -226,8 +226,8 @@ def _joined(first: Group, second: Group) -> Group:
 
 
 def _distinct(group: Group) -> Group:
-    """Each operation once, where it first stands."""
-    # One number for each, as entries of W are within +-7: many rows are compared in no time.
+    """Leave out repeated operations."""
+    # One number encodes each row, as entries of W are within +-7, so that many rows are compared fast.
     codes = (group.rows[:, :9] + 8) @ 16 ** np.arange(9) * _GRID**3 + _code(group.rows[:, 9:])
     first = np.sort(np.unique(codes, return_index=True)[1])
     return Group(group.rotations[first], group.translations[first])

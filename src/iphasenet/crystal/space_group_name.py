@@ -1,4 +1,4 @@
-"""What a space group's name means: gemmi's settings for full, short and old Hermann-Mauguin names with remarks."""
+"""Settings that a space group's name may mean: full, short and old Hermann-Mauguin names with remarks."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from iphasenet.crystal.space_group import Group
 _PLAIN = str.maketrans("₁₂₃₄₅\N{MINUS SIGN}\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}", "12345----")
 
 _BAR = r"\\?(?:over)?(?:bar|line)|\\=|[\N{MACRON}\N{OVERLINE}]"
-"""Marks of a bar before its digit: TeX's words and accent, which is a CIF's too, and the character."""
+"""Ways to write a bar before its digit: TeX's commands, the accent of TeX and CIF, and the character."""
 
 _TYPESETTING = (
     (r"\$([^$]*)\$", r"\1"),
@@ -31,7 +31,7 @@ _TYPESETTING = (
     # ICSD once wrote the bar after its axis: F d 3-m.
     (r"(\d)\s*-(?!\d)", r" -\1"),
 )
-"""Patterns that write a name in plain characters, and what they put in place. Marks that none of them reads stay."""
+"""Patterns and their replacements, which write a name in plain characters. Unknown marks stay."""
 
 _WORDS = r"[szhr]|[hr]r|(?:origin(?: choice)?|o) ?[12]|(?:rhombohedral|hexagonal)(?: axes| setting)?|no\.? ?\d+"
 _REMARK = re.compile(
@@ -63,7 +63,7 @@ _Alternatives = tuple[tuple[gemmi.SpaceGroup, ...], ...]
 
 @dataclass(frozen=True)
 class _Remark:
-    """What remarks choose; empty and 0 where they say nothing."""
+    """Choices made by remarks; empty or 0 where they say nothing."""
 
     extension: str = ""
     axis: str = ""
@@ -72,9 +72,9 @@ class _Remark:
     number: int = 0
 
     def allows(self, entry: gemmi.SpaceGroup) -> bool:
-        """Whether a setting is what the remarks say."""
+        """Whether a setting agrees with the remarks."""
         own = entry.ext.strip("\0")
-        # The first origin of a group that has no other is its only one.
+        # A group with a single origin has it as its first.
         extended = self.extension in ("", own) or (self.extension == "1" and not own)
         turned = not self.axis or entry.qualifier.strip("-").startswith(self.axis)
         coded = self.qualifier in ("", entry.qualifier or "abc")
@@ -113,9 +113,9 @@ def settings_called(name: str) -> _Alternatives:
     Returns
     -------
     tuple
-        Alternatives, those of a later entry only where the cell rules out the earlier ones (short monoclinic
-        names mean unique axis b first); in each the settings between which the name does not choose. Empty for
-        what is no name, or has a remark that is not understood or does not fit.
+        Alternatives in order of preference: a later one is used only if the cell excludes the earlier ones (short
+        monoclinic names mean unique axis b first). Each lists the settings that the name leaves open. Empty for text
+        that is no name, or has a remark that is not understood or does not fit.
     """
     usual, equal, text = name.rpartition("=") if re.search(r"[^\\]=", name) else ("", "", name)
     if equal:
@@ -132,9 +132,9 @@ def settings_called(name: str) -> _Alternatives:
 
 
 def _plain(name: str) -> str:
-    """Write a name in plain characters; what is not understood of its marks stays."""
+    """Write a name in plain characters; unknown marks stay."""
     text = name.strip().translate(_PLAIN)
-    # Where the lattice stands apart by it, an underscore is a blank; elsewhere it lowers what follows.
+    # An underscore after the lattice symbol is a blank; elsewhere it marks a subscript.
     text = text.replace("_", " ") if re.match(r"[A-Za-z]_[^{]", text) else text
     for pattern, plain in _TYPESETTING:
         text = re.sub(pattern, plain, text, flags=re.IGNORECASE)
@@ -142,12 +142,12 @@ def _plain(name: str) -> str:
 
 
 def _pitched(text: str) -> str:
-    """Join an axis and its pitch, where a blank stands between them: P 2 1/c, P 1 2 1/c 1."""
+    """Join an axis and its pitch if a blank separates them: P 2 1/c, P 1 2 1/c 1."""
     return re.sub(r"\b([2346]) ([1-5])(?=/)", r"\1\2", text)
 
 
 def _read_remark(text: str, before: _Remark) -> _Remark | None:
-    """Add what a remark says to what others say; None if it is not understood or they differ."""
+    """Combine a remark with earlier ones; None if it is not understood or contradicts them."""
     text = text.strip().lower()
     if found := re.fullmatch(r"(?:(?:origin(?: choice)?|o) ?)?([12sz])", text):
         more = _Remark(extension={"s": "1", "z": "2"}.get(found[1], found[1]))
@@ -168,7 +168,7 @@ def _read_remark(text: str, before: _Remark) -> _Remark | None:
 
 
 def _allowed(found: _Alternatives, remark: _Remark) -> _Alternatives:
-    """Keep of each alternative the settings that the remarks allow."""
+    """Keep the settings that the remarks allow in each alternative."""
     kept = (tuple(entry for entry in one if remark.allows(entry)) for one in found)
     return tuple(one for one in kept if one)
 
@@ -212,7 +212,7 @@ def _short(name: str) -> str:
     """
     Shorten a full name: F 4/m -3 2/m to F m -3 m, P 21/n 21/m 21/a to P n m a, P 4/n 2/m 2/m to P 4/n m m.
 
-    Empty for what is no full name of three directions: of P 22/c or P 2/1/c nothing may be left out.
+    Empty for text that is no full name of three directions: P 22/c and P 2/1/c cannot be shortened.
     """
     letter, *symbols = name.split(" ")
     if not symbols:

@@ -28,7 +28,7 @@ MAX_INDEX = 8
 """Largest lattice index tried for the two cell vectors perpendicular to the beam."""
 
 HELPFUL_STRAIN = 1.0
-"""Up to this strain a refusal says how much a cell would need [%]."""
+"""A refusal proposes a larger strain up to this value [%]."""
 
 WRAP_TOLERANCE = 1e-6
 """A fractional coordinate this close below 1 is moved to 0 [1]."""
@@ -62,7 +62,7 @@ def read_structure(path: str | Path, block: str | None = None) -> Atoms:
     Warns
     -----
     InputWarning
-        Of each thing that was not plain: hydrogen that is missing, a site that was moved, a choice.
+        For each point that was not obvious: missing hydrogen, a site that was moved, a choice.
     """
     crystal = read_crystal(Path(path), block)
     atoms = crystal.atoms()
@@ -85,7 +85,7 @@ def crystal_cell(crystal: Mapping[str, Any], folder: Path = Path()) -> Atoms:
     Returns
     -------
     Atoms
-        What `orthogonal_cell` makes of `read_structure`.
+        Result of `orthogonal_cell` for the structure that `read_structure` reads.
     """
     block = crystal.get("block")
     # YAML reads a block called 1011280 as a number.
@@ -128,7 +128,7 @@ def orthogonal_cell(
     Warns
     -----
     InputWarning
-        Of a strain above `MAX_STRAIN`.
+        For a strain above `MAX_STRAIN`.
     """
     zone = _check_zone_axis(zone_axis)
     _check_structure(atoms, "structure")
@@ -169,16 +169,14 @@ def _check_structure(atoms: Atoms, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if bad.size:
         symbol = atoms.symbols[bad[0]]
-        raise InputError(
-            f"{name}: found an undefined position (atom {bad[0]}, {symbol}); only finite numbers are allowed"
-        )
+        raise InputError(f"{name}: found an undefined position (atom {bad[0]}, {symbol}); allowed: finite numbers")
     periodic = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     i, j, distance = neighbor_list("ijd", periodic, MIN_DISTANCE)
     if len(distance):
         k = int(np.argmin(distance))
         raise InputError(
             f"{name}: found atoms {i[k]} ({atoms.symbols[i[k]]}) and {j[k]} ({atoms.symbols[j[k]]}) "
-            f"{distance[k]:.3f} Å apart; at least {MIN_DISTANCE} Å is allowed"
+            f"{distance[k]:.3f} Å apart; allowed: at least {MIN_DISTANCE} Å"
         )
 
 
@@ -187,7 +185,7 @@ def _check_zone_axis(zone_axis: Sequence[int]) -> _IntArray:
     values = tuple(zone_axis) if isinstance(zone_axis, Sequence | np.ndarray) else ()
     whole = all(isinstance(value, Integral) and not isinstance(value, bool) for value in values)
     if len(values) != 3 or not whole or not any(values):
-        raise InputError(f"zone axis: found {zone_axis}; three integers, not all zero, are allowed")
+        raise InputError(f"zone axis: found {zone_axis}; allowed: three integers, not all zero")
     u, v, w = (int(value) for value in values)
     return np.array([u, v, w], dtype=np.int64) // gcd(u, v, w)
 
@@ -199,10 +197,10 @@ def _strain_percent(vectors: _FloatArray) -> float:
 
 
 def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> InputError:
-    """Say that no orthogonal cell was found, and what strain would give one."""
+    """Error that no orthogonal cell was found, with the strain that would give one."""
     matrix = _orthogonal_combination(cell, zone, HELPFUL_STRAIN)
     needed = 0.0 if matrix is None else ceil(1000 * _strain_percent(matrix @ cell)) / 1000
-    hint = f"; {needed:g} % would do (--max-strain, `max_strain_percent`)" if needed else ""
+    hint = f"; allow {needed:g} % (--max-strain, `max_strain_percent`)" if needed else ""
     return InputError(
         f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two lattice vectors "
         f"with indices up to {MAX_INDEX} perpendicular to it and to each other within a strain of "
@@ -243,7 +241,7 @@ def _orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_perce
     if len(pairs) == 0:
         return None
     area = areas[pairs[:, 0], pairs[:, 1]]
-    # Strained, cells that would be equally large are not quite.
+    # With strain, cells of equal size may differ slightly.
     tie = 1e-6 if max_strain_percent <= MAX_STRAIN else 2 * sine
     smallest = pairs[area <= area.min() * (1 + tie)]
 
@@ -259,8 +257,8 @@ def _cosets(matrix: _IntArray) -> tuple[_IntArray, int]:
     """List the cells of the old lattice that fill one cell of the new one.
 
     Done in exact integers: two old lattice points are the same in the supercell when their new coordinates,
-    multiplied by the determinant, agree modulo the determinant. Floating-point tests on the cell faces are
-    what makes atoms appear twice or not at all.
+    multiplied by the determinant, agree modulo the determinant. Floating-point tests on the cell faces would make
+    atoms appear twice or not at all.
 
     Parameters
     ----------
@@ -283,14 +281,14 @@ def _cosets(matrix: _IntArray) -> tuple[_IntArray, int]:
 
 
 def _wrap(fractional: _FloatArray) -> _FloatArray:
-    """Bring fractional coordinates, shape (n, 3), into [0, 1); what lies just below 1 becomes 0."""
+    """Bring fractional coordinates, shape (n, 3), into [0, 1); values just below 1 become 0."""
     wrapped = fractional - np.floor(fractional)
     wrapped[wrapped > 1 - WRAP_TOLERANCE] = 0.0
     return np.asarray(wrapped, dtype=np.float64)
 
 
 def shortest_distance(atoms: Atoms, start: float = 3.0) -> tuple[float, int, int]:
-    """Shortest distance between any two atoms, periodic images included [Å], and the two; sought from a distance on."""
+    """Shortest distance of two atoms, with periodic images [Å], and their indices; sought from `start` on."""
     cutoff = start
     while True:
         i, j, distance = neighbor_list("ijd", atoms, cutoff)
@@ -301,7 +299,7 @@ def shortest_distance(atoms: Atoms, start: float = 3.0) -> tuple[float, int, int
 
 
 def _check_supercell(before: Atoms, after: Atoms, strain_percent: float) -> None:
-    """Stop if the supercell lost, gained, exchanged or moved atoms: this module is wrong, not the input."""
+    """Stop if the supercell lost, gained, exchanged or moved atoms: then this module has a fault, not the input."""
     ratio = after.cell.volume / before.cell.volume
     same_count = abs(len(after) / len(before) - ratio) <= 1e-6 * ratio
     kinds = np.unique(before.numbers)
@@ -310,7 +308,7 @@ def _check_supercell(before: Atoms, after: Atoms, strain_percent: float) -> None
     right_angles = np.allclose(after.cell.angles(), 90.0, rtol=0, atol=1e-9)
     crystal = Atoms(numbers=before.numbers, positions=before.positions, cell=before.cell, pbc=True)
     shortest, _, _ = shortest_distance(crystal)
-    # Taking a strain out of each of three angles changes distances by up to that share.
+    # Removing a strain from each of three angles changes distances by up to this share.
     change = abs(shortest_distance(after, start=1.1 * shortest)[0] - shortest)
     same_distance = change <= 3 * strain_percent / 100 * shortest + 1e-6
     if not (same_count and same_composition and right_angles and same_distance):

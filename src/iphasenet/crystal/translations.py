@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 TRANSLATION_TOLERANCE = 1e-6
-"""Atoms this close to where a translation puts them obey it [Å]."""
+"""Largest distance of atoms from the places where a translation puts others [Å]."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -40,7 +40,7 @@ def lateral_translations(atoms: "Atoms") -> list[tuple[int, int, int]]:
         shift[2] = 0.0
         distance, image = tree.query(_wrapped(positions + shift, lengths))
         if distance.max() < TRANSLATION_TOLERANCE and (atoms.numbers[image] == atoms.numbers).all():
-            # Repeated, it closes within the layer's atoms.
+            # A translation closes after at most as many repeats as the layer has atoms.
             order = _order(shift[:2] / lengths[:2], lengths[:2], len(alike))
             if order is not None:
                 u, v = np.rint(order * shift[:2] / lengths[:2]).astype(int) % order
@@ -62,7 +62,7 @@ def _smallest_layer(atoms: "Atoms", positions: FloatArray) -> IntArray:
 
 
 def _order(shift: FloatArray, lengths: FloatArray, largest: int) -> int | None:
-    """Repeats after which a translation [fractions] closes; None if none does, or where no fast grid fits it."""
+    """Repeats after which a translation [fractions] closes; None if it never does, or if no fast grid fits it."""
     for order in range(2, largest + 1):
         rest = np.abs(order * shift - np.rint(order * shift)) * lengths
         # Errors of coordinates add up. Grids have no prime factor above 7: only such orders divide a power of 210.

@@ -99,7 +99,7 @@ def describe_dataset(dataset: Path, card: Path, croissant: Path, table: Path) ->
     """
     paths = {"dataset": dataset, "card": card, "croissant": croissant, "table": table}
     if len({path.absolute().parent for path in paths.values()}) != 1:
-        raise InputError(f"{card}, {croissant}, {table}: found elsewhere; allowed: the folder of {dataset}")
+        raise InputError(f"{card}, {croissant}, {table}: found in other folders; allowed: the folder of {dataset}")
     attributes, materials = _read(dataset)
     rows = _table(materials)
     facts = _facts(attributes, materials, paths)
@@ -129,7 +129,9 @@ def _read(dataset: Path) -> tuple[dict[str, Any], list[Material]]:
     found = [_read_material(name, group, f"{dataset}/{name}") for name, group in material_groups(root).items()]
     kinds = len({tuple(material.columns) for material in found})
     if kinds != 1:
-        raise InputError(f"{dataset}: found {kinds} kinds of groups; allowed: one, with the same coordinates")
+        raise InputError(
+            f"{dataset}: found {kinds} kinds of groups; allowed: one kind, whose groups have the same coordinates"
+        )
     return dict(root.attrs), found
 
 

@@ -36,7 +36,9 @@ def material_of(group: "zarr.Group", name: str = "") -> str:
     if not isinstance(found, str) or not _MATERIAL.fullmatch(found):
         raise InputError(f"{_where(group)}: found the material {found!r}; allowed: a name of letters and digits")
     if expected and found != expected:
-        raise InputError(f"{_where(group)}: found the material {found!r}; allowed: {expected!r}, as it is called")
+        raise InputError(
+            f"{_where(group)}: found the material {found!r}; allowed: {expected!r}, the name of its group or file"
+        )
     return found
 
 

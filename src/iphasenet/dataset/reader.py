@@ -68,7 +68,7 @@ def find_material(root: zarr.Group, name: str) -> zarr.Group:
     """Find a material's group; InputError where there is none."""
     found = material_groups(root)
     if name not in found:
-        raise InputError(f"material: found {name!r}; allowed: those of the data set, {', '.join(found)}")
+        raise InputError(f"material: found {name!r}; allowed: {', '.join(found)}, the materials of the data set")
     return found[name]
 
 
@@ -122,7 +122,7 @@ def read_split(
             raise InputError(f"left out: found {key!r}; allowed: materials of the data set, {', '.join(names)}")
     chosen = [name for name in names if name not in left_out.materials]
     if not chosen:
-        raise InputError(f"left out: found all of {', '.join(names)}; allowed: at least one material stays")
+        raise InputError(f"left out: found all materials, {', '.join(names)}; allowed: all but at least one")
     for name in chosen:
         yield read_material(groups[name], split, stream, left_out, choose)
 
@@ -153,7 +153,7 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
     """
     where, array = f"{group.path or group.attrs.get('material', group.store)}/{name}", group.get(name)
     if not isinstance(array, zarr.Array):
-        raise InputError(f"{where}: found no such array; allowed: a store that `iphasenet validate` accepts")
+        raise InputError(f"{where}: there is no such array; allowed: a store that `iphasenet validate` accepts")
     if rows is None:
         rows = np.arange(array.shape[0])
     result = _read(array, rows, where)

@@ -102,7 +102,7 @@ def _check_apart(store: Path, url: str) -> None:
 def _compare(url: str, expected: Mapping[str, int], found: Mapping[str, int]) -> None:
     for name, size in expected.items():
         if found.get(name) != size:
-            raise InputError(f"{url}: found {name} with {found.get(name)} bytes; allowed: {size}, as it was sent")
+            raise InputError(f"{url}: found {name} with {found.get(name)} bytes; allowed: {size} bytes, as sent")
 
 
 def find_dataset(place: Place) -> Place:
@@ -125,7 +125,7 @@ def find_dataset(place: Place) -> Place:
         record = Record(**read_json(place))
     if _fingerprint(Folder(record.url)) != record.checksums:
         raise InputError(
-            f"{record.url}: found another data set than {place} tells of; allowed: the one that was uploaded"
+            f"{record.url}: found another data set than the one in {place}; allowed: the data set that was uploaded"
         )
     return record.url
 

@@ -248,7 +248,7 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
     same = {name: group for name, group in stored.items() if _identity(name, group).is_same(data.crystal)}
     seen = _training_samples(same, left_out) or _training_samples(stored, left_out)
     if not seen:
-        raise InputError(f"{training}: found no training sample; allowed: at least one that is not left out")
+        raise InputError(f"{training}: found no training sample; allowed: at least one sample that is not left out")
     groups, rows, known = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     for name in np.unique(groups):
         position, potential = read_rows(stored[name], "x"), StoredRows(stored[name], "potential", np.arange(0))
@@ -261,7 +261,9 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
         itself = np.isin(groups, list(same)) & (np.abs(difference) < _SAME).all(axis=1)
         if itself.all():
             name = data.coordinates["sample_id"][sample]
-            raise InputError(f"{training}: found no training sample but {name} itself; allowed: another one")
+            raise InputError(
+                f"{training}: found no training sample but {name} itself; allowed: at least one other sample"
+            )
         nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
     return result

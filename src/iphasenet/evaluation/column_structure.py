@@ -69,7 +69,9 @@ class CrystalColumns:
     def __post_init__(self) -> None:
         count = len(self.types)
         if not count or self.positions.shape != (count, 2) or not len(self.light) == len(self.charges) == count:
-            raise InputError(f"columns: found {count} types of {self.positions.shape} positions; allowed: one each")
+            raise InputError(
+                f"columns: found {count} types for {self.positions.shape} positions; allowed: one type for each"
+            )
         if not min(self.periods) > 0:
             raise InputError(f"columns: found periods {self.periods} Å; allowed: above 0")
 
@@ -118,7 +120,7 @@ def crystal_columns(potential: CrystalPotential) -> CrystalColumns:
     numbers = _atomic_numbers(potential)[potential.elements]
     heavy = numbers > 1
     if not heavy.any():
-        raise InputError("potential: found no atoms but hydrogen; allowed: at least one other")
+        raise InputError("potential: found only hydrogen atoms; allowed: at least one other atom")
     numbers, periods = numbers[heavy], np.array(potential.lengths[:2])
     # A remainder may round up to the period itself, which a periodic tree refuses.
     places = np.mod(potential.positions[heavy, :2], periods)

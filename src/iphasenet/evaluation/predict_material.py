@@ -53,10 +53,13 @@ def predict_material(
     held_out = what_is_new(seen, data.crystal, data.coordinates)
     scored = unseen(held_out)
     if UNKNOWN in held_out:
-        warnings.warn(f"{weights}: they do not say what they were trained on: scores are '{UNKNOWN}'", stacklevel=2)
+        warnings.warn(
+            f"{weights}: the file does not say what the network was trained on; its scores are called '{UNKNOWN}'",
+            stacklevel=2,
+        )
     if is_by_name(seen, data.crystal):
         warnings.warn(
-            f"{material}: whether {weights} have seen it is judged by its name: they or the data set do not say the "
+            f"{material}: whether {weights} have seen it is judged by its name; the weights or the data set lack the "
             "structure",
             stacklevel=2,
         )

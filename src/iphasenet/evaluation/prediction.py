@@ -55,7 +55,9 @@ def predict_images(
             batches.append([output.cpu() for output in outputs if output is not None])
     found = [torch.cat(parts).numpy() for parts in zip(*batches, strict=True)]
     if not all(np.isfinite(part).all() for part in found):
-        raise InputError("the prediction holds NaN or infinity; no number is worth printing")
+        raise InputError(
+            "the prediction holds NaN or infinity: the weights or the images are unusable; nothing is written"
+        )
     return found[0], found[1] if len(found) > 1 else None
 
 

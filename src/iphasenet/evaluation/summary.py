@@ -230,7 +230,7 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
     for name in METRICS:
         if not np.isfinite(tables.samples[name]).all():
             bad = tables.samples.loc[~np.isfinite(tables.samples[name]), "sample_id"].iloc[0]
-            raise InputError(f"{bad}: {name}: found a number that is not finite; allowed: finite numbers alone")
+            raise InputError(f"{bad}: {name}: found a number that is not finite; allowed: finite numbers only")
     summary = summarise(tables, other, title)
     for name, table in {**vars(tables), "altered": other}.items():
         for ending in ("parquet", "csv"):

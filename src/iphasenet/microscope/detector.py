@@ -67,13 +67,15 @@ class Detector:
     @property
     def quarters(self) -> NDArray[np.int64]:
         """
-        Which segments lie in each quarter of the detector: whoever reads or writes images goes by it.
+        Which segments lie in each quarter of the detector: readers and writers of images use this.
 
         A (4, n) array of indices: top-left, top-right, bottom-left, bottom-right as the detector sees them, before it
         is turned in the image. InputError where it has no quarters.
         """
         if self.segments % 4:
-            raise InputError(f"detector: found {self.segments} segments; allowed: 4, 8, 12 or 16, which make quarters")
+            raise InputError(
+                f"detector: found {self.segments} segments; allowed: 4, 8, 12 or 16, which divide into quarters"
+            )
         sectors = np.arange(self.segments).reshape(4, -1)
         return sectors if self._quadrants else sectors[list(_QUADRANTS)]
 
@@ -97,7 +99,7 @@ class Detector:
             return annulus.mean(axis=(1, 2))[None]
         turn = np.degrees(np.arctan2(alpha_y, alpha_x)) - self.rotation_deg
         sector = turn / (360 / self.segments)
-        # A point on a border counts half on each side of it: its two neighbours, a hair away, lie in one each.
+        # A point on a border counts half for each side: it is replaced by two points a hair to either side of it.
         hair = 1e-9
         first, second = (np.floor(sector + side).astype(int) % self.segments for side in (-hair, hair))
         order = _QUADRANTS if self._quadrants else range(self.segments)

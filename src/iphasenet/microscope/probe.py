@@ -23,7 +23,7 @@ class Block:
     kappa : (2,) array
         Fractional wave vector (x, y) [1/Å].
     parity : tuple of int
-        (u h + v k) mod n of their orders for each lateral translation (u, v, n) of the crystal.
+        (u h + v k) mod n for their orders (h, k) and each lateral translation (u, v, n) of the crystal.
     orders : (wave, 2) integer array
         Orders (x, y) of the plane waves inside the aperture.
     amplitudes : (wave,) array

@@ -224,7 +224,7 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
                              "allowed: above 0")  # fmt: skip
         if axis.kind == "series":
             raise InputError(f"{source}: found a {place} axis called {axis.called}; allowed: one of four segments, of "
-                             "a scan or of a camera: what one detector saw one after another is none")  # fmt: skip
+                             "a scan or of a camera, but not of repeated measurements")  # fmt: skip
         if not math.isfinite(axis.start):
             raise InputError(f"{source}: found a start of {axis.start:g} {axis.unit} of the axis '{axis.name}'; "
                              "allowed: a finite number")  # fmt: skip

@@ -124,7 +124,7 @@ def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> No
 def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
     """Write what Velox 2.15 (version 9 of its format) writes of four segments, as far as readers need it."""
     if image.order is None or image.sampling is None:
-        raise InputError(f"{path}: found an image without order or pixel size; the format needs both")
+        raise InputError(f"{path}: the order of the segments or the pixel size is missing; the format needs both")
     # image.order leads from places to the file's segments, VELOX_ORDER from places to letters.
     of_letter = {letter: image.order[VELOX_ORDER.index(index)] for index, letter in enumerate(LETTERS)}
     stream = BytesIO()

@@ -87,7 +87,7 @@ def read_image(
         if not is_simulation(only):
             return read_sample(only, sample, dose)
         if sample is not None:
-            raise InputError(f"{only}: sample: found {sample!r} for one simulation; allowed: none")
+            raise InputError(f"{only}: sample: found {sample!r}, but the file holds one simulation: remove it")
         return read_simulation(only)
     recording = read_recording(paths, frame, scan_shape, detector_name)
     _tell_resample(recording.source, resample, recording.is_square)
@@ -126,7 +126,7 @@ def read_recording(
 def _tell_resample(source: str, resample: bool, is_square: bool) -> None:
     """Warn of a choice without effect: a folder's settings hold for all of its images, square or not."""
     if resample and is_square:
-        warnings.warn(f"{source}: resample: found no pixels that are not square; it has no effect", InputWarning,
+        warnings.warn(f"{source}: resample: all pixels are square already; it has no effect", InputWarning,
                       stacklevel=3)  # fmt: skip
 
 
@@ -134,7 +134,8 @@ def _refuse_camera(path: Path, detector: VirtualDetector | None) -> None:
     """Refuse a camera for what are no patterns."""
     if detector is not None and detector.has_camera:
         raise InputError(
-            f"{path}: camera: found its pixel, centre or rotation for images; allowed: for 4D-STEM patterns"
+            f"{path}: camera: its pixel, centre or rotation has no effect for images: remove it; it is for 4D-STEM "
+            "patterns"
         )
 
 
@@ -176,7 +177,7 @@ def _integrated(
         rows, columns, *pattern = recording.data.shape
         raise InputError(
             f"{source}: found {rows} x {columns} patterns of {pattern[0]} x {pattern[1]} pixels; "
-            "allowed: with inner and outer angle of the segments by name"
+            "give the inner and outer angle of the segments (--detector)"
         )
     energy = energy or recording.known.get("energy_kev")
     with reading(Path(source)):

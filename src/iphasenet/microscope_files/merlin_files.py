@@ -95,7 +95,7 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     if math.prod(shape) < found.count:
         by = "--scan-shape" if scan_shape else "the .hdr beside it"
         raise InputError(f"{path}: found {counted(found.count, 'pattern')} and, by {by}, a scan of {shape[0]} x "
-                         f"{shape[1]}; allowed: all, flyback included, such as "
+                         f"{shape[1]}; allowed: all patterns, flyback included, such as "
                          f"{_proposed(found.count, shape)}")  # fmt: skip
     with reading(path):
         # Loaded when used: the command line must not wait for it.

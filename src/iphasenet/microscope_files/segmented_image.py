@@ -112,8 +112,8 @@ class SegmentedImage:
         """
         if self.order is None:
             raise InputError(
-                f"{self.source}: segment order: found none in the file for {', '.join(self.names)}; "
-                f"allowed: which are {', '.join(SEGMENTS)}"
+                f"{self.source}: the order of the segments {', '.join(self.names)} is missing: say which of them are "
+                f"{', '.join(SEGMENTS)}"
             )
         return self.segments[list(self.order)]
 
@@ -126,8 +126,8 @@ class SegmentedImage:
         """
         if self.beam_intensity is None:
             raise InputError(
-                f"{self.source}: beam_intensity: found none in the file; "
-                "allowed: the value of a pixel if the whole beam fell on one segment"
+                f"{self.source}: beam_intensity is missing: "
+                "give the value of a pixel if the whole beam fell on one segment"
             )
         span = self.beam_intensity - self.dark_intensity
         return ((self.arranged - np.float32(self.dark_intensity)) / np.float32(span)).astype(np.float32)
@@ -183,7 +183,7 @@ def check_values(images: NDArray[np.floating], names: Sequence[str], source: str
         raise InputError(f"{source}: found NaN or infinity in {percent(bad)} of the pixels; allowed: finite numbers")
     for name, image in zip(names, images, strict=True):
         if image.min() == image.max():
-            raise InputError(f"{source}: {name}: found {image.min():g} everywhere; allowed: an image")
+            raise InputError(f"{source}: {name}: found {image.min():g} everywhere; allowed: an image with contrast")
 
 
 def check_saturation(images: NDArray[Any], source: str, maximum: float | None = None) -> None:

@@ -77,7 +77,7 @@ def read_signals(path: Path) -> list[Signal]:
     if ending == ".hdr":
         mib = path.with_suffix(".mib")
         there = "beside it" if mib.exists() else "not there"
-        raise InputError(f"{path}: found the description of {mib.name}, which is {there}; allowed: the .mib, with its "
+        raise InputError(f"{path}: found the description of {mib.name}, which is {there}; give the .mib, with its "
                          ".hdr beside it")  # fmt: skip
     if ending not in READERS:
         allowed = ", ".join(sorted({*READERS, ".mib", ".npy", ".npz", ".zarr"}))
@@ -139,7 +139,7 @@ def _reader(name: str) -> Any:
         return importlib.import_module(f"rsciio.{name}").file_reader
     except ImportError as error:
         raise InputError(
-            f"RosettaSciIO: found no reader '{name}' ({error}); allowed: pip install 'rosettasciio[hdf5,tiff]'"
+            f"RosettaSciIO: found no reader '{name}' ({error}); install it: pip install 'rosettasciio[hdf5,tiff]'"
         ) from error
 
 

@@ -103,10 +103,10 @@ def choices_of(signals: Sequence[Signal], path: Path) -> dict[str | None, int]:
 def refuse_choices(source: str, frame: int | None, detector_name: str | None = None) -> None:
     """Refuse choices that have no effect on what holds one scan and names no detectors."""
     if frame is not None:
-        raise InputError(f"{source}: frame: found {frame} for one scan; allowed: none")
+        raise InputError(f"{source}: frame: found {frame}, but the file holds one scan: remove it")
     if detector_name is not None:
-        raise InputError(f"{source}: detector name: found {detector_name!r} for a file that names no detectors; "
-                         "allowed: for Velox's .emd")  # fmt: skip
+        raise InputError(f"{source}: detector name: found {detector_name!r}, but the file names no detectors: "
+                         "remove it; it is for Velox's .emd")  # fmt: skip
 
 
 def join_images(
@@ -188,7 +188,7 @@ def _one_frame(image: NDArray[Any], frame: int | None, source: str) -> NDArray[A
         found = "none" if frame is None else str(frame)
         raise InputError(
             f"{source}: frame: found {found} for a series of {len(image)} scans; "
-            f"allowed: one of 0 to {len(image) - 1}; scans are not summed, for the sample drifts"
+            f"allowed: one of 0 to {len(image) - 1}; scans are not summed, because the sample drifts"
         )
     taken: NDArray[Any] = image[frame]
     return taken

@@ -252,8 +252,8 @@ def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float
     if height is None or width is None:
         unit = wide.unit.replace(" ", "")
         missing = " and no energy" if inverse_length(unit) else ""
-        raise InputError(f"{recording.source}: camera pixel: found the unit '{unit}'{missing}; allowed: its angle "
-                         "[mrad], --camera-pixel")  # fmt: skip
+        raise InputError(f"{recording.source}: camera pixel: found the unit '{unit}'{missing}; give its angle "
+                         "[mrad] by --camera-pixel")  # fmt: skip
     return height, width
 
 

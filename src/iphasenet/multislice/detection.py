@@ -19,7 +19,7 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Pixel = tuple[float, float]
 
 BEAMS_TOGETHER = 256
-"""Outgoing beams whose images are computed together: bounds memory, changes nothing."""
+"""Outgoing beams whose images are computed together: this bounds the memory and does not change the result."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Illumination:
     share : float
         Share of the beam current.
     rotations : slice
-        Rotations of the crystal that it holds for.
+        Rotations of the crystal for which the probe is the same.
     """
 
     amplitudes: ComplexArray

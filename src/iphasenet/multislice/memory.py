@@ -1,4 +1,4 @@
-"""Memory of a simulation, known before it starts: how many waves are carried together."""
+"""Memory of a simulation, estimated before it starts: it sets how many waves are propagated together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from iphasenet.multislice.detection import BEAMS_TOGETHER
 from iphasenet.multislice.propagation import CellGrid
 
 _CACHED_WAVES = 128
-"""Waves that a CPU carries together: more fall out of its cache."""
+"""Waves that a CPU propagates together: more do not fit into its cache."""
 
 _FLIGHT = 4
-"""Copies of a wave field during one slice: itself, in real space, transformed, its propagator."""
+"""Copies of a wave field during one slice: the field, in real space, its transform, its propagator."""
 
 MATRICES = 0.5
-"""Share of the memory that transfer matrices may take: beyond it waves are transformed slice by slice."""
+"""Share of the memory that transfer matrices may take; if they need more, waves are transformed slice by slice."""
 
 
 @dataclass(frozen=True)

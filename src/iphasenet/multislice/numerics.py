@@ -32,12 +32,12 @@ def cell_grid(lengths: tuple[float, float], sampling: float, translations: Trans
     sampling : float
         Largest pixel [Å].
     translations : sequence of (u, v, n)
-        Lateral translations of the crystal: the grid has whole points in each, so that aliases obey them too.
+        Lateral translations of the crystal: each is a whole number of grid points, so that aliases obey it too.
 
     Returns
     -------
     CellGrid
-        7-smooth, even numbers of points.
+        Grid with even numbers of points without prime factors above 7.
     """
     x = math.lcm(1, *(n // math.gcd(u, n) for u, _, n in translations))
     y = math.lcm(1, *(n // math.gcd(v, n) for _, v, n in translations))
@@ -98,7 +98,7 @@ def sampled_potential(
     a, b, _ = (float(length) for length in cell.cell.lengths())
     cutoff = potential_cutoff((a, b), lateral_translations(cell), sampling, image_sampling)
     orders = 4 * cutoff**2 * a * b
-    # Form factors of each element, a sum over atoms, its phases and a copy.
+    # Form factors of each element, a sum over atoms, the phases in it and a copy.
     check_memory((8 * len(set(cell.numbers)) + 64) * orders,
                  f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
                  f"{image_sampling:g} Å)")  # fmt: skip
@@ -123,7 +123,7 @@ def check_thicknesses(thicknesses: Sequence[float]) -> None:
     for thickness in found:
         quantities.THICKNESS.check(thickness, "thickness")
     if not found or found != sorted(set(found)):
-        raise InputError(f"thickness: found {found} nm; allowed: rising ones, each once")
+        raise InputError(f"thickness: found {found} nm; allowed: rising thicknesses, each once")
 
 
 def exit_planes(depths: Sequence[float], slicing: Slicing) -> list[int]:

@@ -40,7 +40,7 @@ class PeriodicImages:
     depths : (thickness,) array
         Depths of the simulated slabs [Å].
     rotations : (rotation,) array
-        In-plane rotations gamma of the crystal [degrees]; they set which beams fall on which segment.
+        In-plane rotations gamma of the crystal [degrees]; they decide which beams fall on which segment.
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
         I(R) = sum_G I_G exp(2 pi i G.R), fractions of the beam current, R in the crystal's frame.
     """
@@ -120,7 +120,7 @@ def simulate_images(
     dtype : torch.dtype
         float32 or float64; sums over blocks are float64 in both.
     progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
+        Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
         Slices of the cell; by the numerics' slice thickness if not given.
 
@@ -154,6 +154,6 @@ def _series(
 ) -> ComplexArray:
     """Fourier series of images on a grid of probe positions (..., y, x), blurred by a source of some size [Å]."""
     series = centred_coefficients(images, orders)
-    # Probe positions that the source blurs are an incoherent sum: a product in the images' Fourier series.
+    # The source blurs images incoherently: a convolution, which is a product in their Fourier series.
     gx, gy = series_frequencies(series.shape[-2:], lengths)
     return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))

@@ -69,7 +69,7 @@ class CellGrid:
 
     @property
     def full_transmission(self) -> float:
-        """Spatial frequency up to which the band limit's soft edge leaves waves alone [1/Å]."""
+        """Spatial frequency up to which the soft edge of the band limit leaves waves unchanged [1/Å]."""
         return self.band_limit - self._taper
 
     @property
@@ -169,7 +169,7 @@ def scatter(
     incident : (wave, 2) integer tensor
         Orders (x, y) of each incident plane wave G.
     owner : (wave,) or (1,) integer tensor
-        Block of each wave, or the one that all are of: they share its propagator, which then stays in the cache.
+        Block of each wave, or the one block of all waves, whose common propagator then stays in the cache.
     transmission : (slice, y, x) complex tensor
         Transmission functions of one cell on the grid; they repeat along the beam.
     propagator : sequence of (block, y, x) complex tensor

@@ -1,7 +1,7 @@
-"""The scattering matrix of a crystal, block by block, by whichever of two ways costs less.
+"""The scattering matrix of a crystal, block by block, by the cheaper of two methods.
 
-Fourier transforms slice by slice (`iphasenet.multislice.propagation`) or powers of a cell's transfer matrix
-(`iphasenet.multislice.transfer_matrix`): the same multislice, so the choice changes rounding errors alone.
+The methods are Fourier transforms slice by slice (`iphasenet.multislice.propagation`) and powers of a cell's transfer
+matrix (`iphasenet.multislice.transfer_matrix`). Both are the same multislice: they differ only by rounding errors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ Orders = NDArray[np.int64]
 @dataclass(frozen=True)
 class Crystal:
     """
-    A crystal on its grid, as plane waves meet it.
+    A crystal on its grid: all that the propagation of plane waves needs.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def columns(
     crystal : Crystal
         What they pass.
     exits : sequence of int, rising
-        Slices after which they are collected.
+        Numbers of slices after which the waves are collected.
     reach : float
         Outgoing beams are returned below this spatial frequency [1/Å].
     waves : int
@@ -129,7 +129,7 @@ def matrix_columns(
     crystal : Crystal
         What they pass.
     plan : Passage
-        Through the crystal's slices, or through the first of them.
+        Passage through all slices of the crystal, or through the first of them.
     reach : float
         Outgoing beams are returned below this spatial frequency [1/Å].
 
@@ -168,7 +168,7 @@ def _by_transforms(
     points = send(table, device)
     parts: list[list[Tensor]] = [[] for _ in batch]
     for start in range(0, len(owner), waves):
-        # Waves of a block are neighbours.
+        # The waves of one block follow each other.
         found, first, count = np.unique(owner[start : start + waves], return_index=True, return_counts=True)
         owners = send(owner[start : start + waves] if len(found) > 1 else found, device)
         together = incident[start : start + waves]

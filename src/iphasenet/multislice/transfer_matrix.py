@@ -42,7 +42,7 @@ class Passage:
 
     @property
     def matrices(self) -> int:
-        """Matrices that stand in memory together: slices, powers, and what the first are gathered with."""
+        """Matrices in memory at the same time: slices, powers, and those with which the slices are multiplied."""
         return self.slices + self.squarings + 5
 
     @property
@@ -85,7 +85,7 @@ def best_passage(exit_slices: Sequence[int], slices: int, beams: int, waves: int
     Returns
     -------
     Passage or None
-        By counting complex multiply-adds.
+        The passage with the fewest complex multiply-adds.
     """
     cells = exit_slices[-1] // slices
     if cells == 0:
@@ -119,7 +119,7 @@ def transfer_columns(
     beams : (beam, 2) integer tensor
         Orders (x, y) of all beams inside the band limit that the crystal couples with them.
     detected : (detected beam,) integer tensor
-        Which of them are returned.
+        Indices of the beams that are returned.
     transmission : (slice, y, x) complex tensor
         Fourier coefficients of the band-limited transmission functions of one cell, in the order of the FFT.
     propagator : sequence of (beam,) complex tensor

@@ -91,13 +91,17 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: found no such file; allowed: a file that exists") from error
+        raise InputError(f"{path}: there is no such file; give the path of a file that exists") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: found no readable state dict; allowed: a whole .pt of tensors alone") from error
+        raise InputError(
+            f"{path}: found no readable state dict; allowed: a whole .pt file that holds only tensors"
+        ) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"{path}: found {type(found).__name__}; allowed: a state dict, tensors by their names")
+        raise InputError(
+            f"{path}: found {type(found).__name__}; allowed: a state dict, which holds tensors by their names"
+        )
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 

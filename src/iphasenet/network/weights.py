@@ -82,7 +82,7 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
         content = Path(path).read_bytes()
         state, header = load(content), _header(content)["__metadata__"]
         if header.get("checksum", _checksum(content)) != _checksum(content):
-            raise ValueError("their checksum is another: they have changed since they were written")
+            raise ValueError("their checksum is wrong: they have changed since they were written")
         numbers = [json.loads(header[name]) for name in ("output_scale_v", "sampling_angstrom")]
         if not all(0 < number < math.inf for number in numbers):
             raise ValueError(f"an output scale and a pixel of {numbers}")

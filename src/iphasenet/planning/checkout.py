@@ -30,18 +30,18 @@ def check_path(folder: str, unfit: str = "{}") -> None:
     found = re.search(f"[{_UNREADABLE}{re.escape(unfit)}]", folder)
     if found:
         raise InputError(
-            f"checkout: found {folder!r}, a path with {found[0]!r}; allowed: one without {' '.join(unfit)}, control "
+            f"checkout: found {folder!r}, a path with {found[0]!r}; allowed: a path without {' '.join(unfit)}, control "
             "characters and bytes of another encoding"
         )
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder in which Snakemake cannot make its own and the results'."""
+    """Refuse a checkout in which Snakemake cannot make its own folder or that of the results."""
     for place in (folder, folder / ".snakemake", folder / "results"):
         if place.exists() and not os.access(place, os.W_OK | os.X_OK):
             raise InputError(
                 f"checkout: found {place}, which cannot be written; allowed: a checkout in a folder that you may "
-                "write, where Snakemake makes .snakemake and results"
+                "write, in which Snakemake makes .snakemake and results"
             )
 
 

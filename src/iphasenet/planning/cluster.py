@@ -137,7 +137,9 @@ def read_site(path: str | Path) -> Site:
     try:
         found: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: found no YAML file ({' '.join(str(error).split())}); allowed: one") from error
+        raise InputError(
+            f"{path}: this is no YAML file ({' '.join(str(error).split())}); allowed: a YAML file"
+        ) from error
     if not isinstance(found, Mapping) or set(found) - set(_KEYS) or not found.get("partitions"):
         keys = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
         raise InputError(f"{path}: found {keys}; allowed: {', '.join(_KEYS)}, and at least one partition")
@@ -218,6 +220,6 @@ def offered_nodes() -> list[Nodes]:
         result = subprocess.run(_SINFO, check=True, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(
-            f"cluster: found no answer of sinfo ({error}); allowed: a machine that submits jobs"
+            f"cluster: sinfo gave no answer ({error}); start the workflow on a machine that submits jobs"
         ) from error
     return parse_sinfo(result.stdout)

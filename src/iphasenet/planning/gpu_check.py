@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from iphasenet.planning.training_cost import check_gpu
         except ModuleNotFoundError as error:
             raise InputError(
-                f"found no {error.name} in {sys.executable}; allowed: the environment that make sets up, or --use-conda"
+                f"found no {error.name} in {sys.executable}; use the environment that make sets up, or --use-conda"
             ) from error
         check_gpu(json.loads(options.configuration), options.materials, options.cores)
 

@@ -80,7 +80,7 @@ def find_sample(configuration: Mapping[str, Any], sample_id: str) -> tuple[str, 
                 f"sample: found {sample_id!r}; allowed: {planned[0].sample_id} ... {planned[-1].sample_id}"
             )
     allowed = ", ".join(configuration["materials"])
-    raise InputError(f"sample: found {sample_id!r}; allowed: MATERIAL-tilt... of {allowed}")
+    raise InputError(f"sample: found {sample_id!r}; allowed: MATERIAL-tilt... with a MATERIAL of {allowed}")
 
 
 def remake_sample(

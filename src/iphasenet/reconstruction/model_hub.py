@@ -91,7 +91,9 @@ def _card(weights: Path, card: Path | None) -> str:
         if path.is_file():
             return path.read_text(encoding="utf-8")
     names = " or ".join(map(str, found))
-    raise InputError(f"card: found no {names}; allowed: --card FILE that says what the network is and was trained on")
+    raise InputError(
+        f"card: found no {names}; give --card FILE, a text that says what the network is and what it was trained on"
+    )
 
 
 def _is_half(weights: Path) -> bool:

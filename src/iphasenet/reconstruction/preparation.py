@@ -1,4 +1,4 @@
-"""From a microscope's images to what the network expects: fractions of the beam, aligned, on its own pixels."""
+"""Preparation of a microscope's images for the network: fractions of the beam, aligned, on the network's pixels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ OPTIONS = {
     "tilt_deg": "--tilt",
     "rotation_deg": "--rotation",
 }
-"""What must be known of an image, and the option that says it where the file does not."""
+"""Calibrations that an image must have, and the options that give them where the file does not."""
 
 ALIGNED = 0.5
 """Turn of the detector in the image below which the image is not turned [degrees]."""
@@ -58,9 +58,9 @@ class Prepared:
     microscope : Microscope
         Probe and detector.
     turned_deg : float
-        Turn of these images' frame in the file's image, from x to y (down) [degrees].
+        Rotation of these images' frame in the file's image, from x to y (down) [degrees].
     origin : (float, float)
-        Where the file's axes have the centre of the first pixel of these images: x, y [Å].
+        Centre of the first pixel of these images in the file's axes: x, y [Å].
     """
 
     segments: FloatImage
@@ -72,11 +72,11 @@ class Prepared:
 
 
 def check_known(image: SegmentedImage) -> None:
-    """Refuse an image of which a calibration is missing; the message names the options that give it."""
+    """Refuse an image that lacks a calibration; the message names the options that give it."""
     missing = [name for name in OPTIONS if getattr(image, name) is None]
     if missing:
         options = " ".join(dict.fromkeys(OPTIONS[name] for name in missing))
-        raise InputError(f"{image.source}: found no {', '.join(missing)}; allowed: give {options}")
+        raise InputError(f"{image.source}: {', '.join(missing)} is missing: give {options}")
 
 
 def quarter_turned(order: Sequence[int], turns: int) -> Order:
@@ -114,7 +114,7 @@ def turned_angles(tilt_deg: tuple[float, float], rotation_deg: float, turn_deg: 
 
 def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
     """
-    Express the turn of the detector by the order of its segments, as far as quarter turns do.
+    Express quarter turns of the detector by the order of its segments.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
     Returns
     -------
     image : SegmentedImage
-        The same with another order and a `scan_rotation_deg` between -45 and 45.
+        The image with a new order and a `scan_rotation_deg` between -45 and 45.
     rest : float
         That `scan_rotation_deg`; 0 where it is less than `ALIGNED`.
     """
@@ -133,7 +133,7 @@ def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
     rest = angle - 90 * turns
     rest = 0.0 if abs(rest) < ALIGNED else rest
     if image.order is None:
-        raise InputError(f"{image.source}: found no order of the segments; allowed: {OPTIONS['order']}")
+        raise InputError(f"{image.source}: the order of the segments is missing: give {OPTIONS['order']}")
     return replace(image, order=quarter_turned(image.order, turns), scan_rotation_deg=rest), rest
 
 
@@ -212,14 +212,14 @@ def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) 
     Raises
     ------
     InputError
-        Where the weights do not hold it or the thickness is unknown.
+        If the weights do not hold the segment sums, or the thickness is unknown.
     """
     known = trained.get("segment_sum")
     if known is None:
-        raise InputError("--beam-intensity: found auto, but the weights do not hold the sum of the segments they were "
-                         "trained on; allowed: a value")  # fmt: skip
+        raise InputError("--beam-intensity: found auto, but the weights do not hold the mean segment sum of their "
+                         "training images; allowed: a number")  # fmt: skip
     if image.thickness_nm is None:
-        raise InputError(f"{image.source}: found no thickness_nm; allowed: {OPTIONS['thickness_nm']}")
+        raise InputError(f"{image.source}: thickness_nm is missing: give {OPTIONS['thickness_nm']}")
     expected = float(np.interp(image.thickness_nm, known["thickness_nm"], known["mean"]))
     signal = float((image.segments - image.dark_intensity).sum(axis=0).mean())
     if signal <= 0:

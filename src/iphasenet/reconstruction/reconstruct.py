@@ -129,7 +129,7 @@ def shipped_weights() -> Path:
         if (folder / SHIPPED).is_file():
             return folder / SHIPPED
     raise InputError(
-        f"weights: found no {SHIPPED} beside this package; allowed: --weights FILE, such as the repository's"
+        f"weights: found no {SHIPPED} beside this package; give --weights FILE, such as the one of the repository"
     )
 
 

@@ -58,9 +58,12 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.tile < SMALLEST or self.tile % STEP:
-            raise InputError(f"tile: found {self.tile} pixels; allowed: multiples of {STEP} from {SMALLEST}")
+            raise InputError(f"tile: found {self.tile} pixels; allowed: multiples of {STEP}, at least {SMALLEST}")
         if not 0 <= self.overlap < 1 or self.batch < 1:
-            raise InputError(f"tiles: found overlap {self.overlap}, {self.batch} together; allowed: below 1, from 1")
+            raise InputError(
+                f"tiles: found an overlap of {self.overlap} and {self.batch} tiles together; allowed: an overlap of 0 "
+                "to below 1, at least 1 tile"
+            )
 
     def sides(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the tiles of an image."""
@@ -158,7 +161,9 @@ def project_potential(
     known, total = torch.from_numpy(metadata).float()[None], columns.clone()
     total[:, :1] = project_large(network, total[:, :1], known)
     if not bool(torch.isfinite(total).all()):
-        raise InputError("the prediction holds NaN or infinity; no number is worth printing")
+        raise InputError(
+            "the prediction holds NaN or infinity: the weights or the images are unusable; nothing is written"
+        )
     potential, *spread = (10 * float(metadata[0]) * total[0]).numpy()
     return potential, spread[0] if spread else None
 

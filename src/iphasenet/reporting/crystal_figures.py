@@ -159,7 +159,7 @@ def _places(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Columns material, column, light, type ('GaN: Ga+N') and place on the x axis: the light ones last, after a gap."""
     real = frame[frame["column"] != "spurious"]
     if real.empty:
-        raise InputError(f"{path}: column: found nothing but spurious peaks; allowed: at least one type of column")
+        raise InputError(f"{path}: column: found only spurious peaks; allowed: at least one type of column")
     types = real.groupby(["material", "column"], as_index=False)["light"].any()
     types = types.sort_values(["light", "material", "column"], ignore_index=True)
     light = types["light"].astype(bool)

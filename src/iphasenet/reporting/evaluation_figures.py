@@ -90,7 +90,7 @@ def _read(samples_table: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _network(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = frame[frame["method"] == "model"]
     if rows.empty:
-        raise InputError(f"{path}: method: found no 'model'; allowed: some rows of the network")
+        raise InputError(f"{path}: method: found no 'model'; allowed: a table with rows of the network")
     return rows
 
 

@@ -70,7 +70,7 @@ def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:
     curves = {name: frame[name].dropna() for name in names}
     for name, curve in curves.items():
         if curve.empty:
-            raise InputError(f"{metrics_csv}: {name}: found no number; allowed: at least one epoch")
+            raise InputError(f"{metrics_csv}: {name}: found no number; allowed: numbers of at least one epoch")
     marker = "o" if len(frame) <= 30 else None
     with style.context(CURVES):
         figure = Figure(figsize=(8, 6), layout="constrained")
@@ -209,7 +209,7 @@ def _score_table(levels: Mapping[str, Any], name: str, path: Path) -> pd.DataFra
         for metric in SCORES
     ]
     if not rows:
-        raise InputError(f"{path}: by.{name}: found nothing; allowed: scores of at least one level")
+        raise InputError(f"{path}: by.{name}: found no scores; allowed: scores of at least one level")
     table = pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).sort_values("level")
     drawn = methods_of(table, path)
     bad = table[~np.isfinite(table["mean"])]

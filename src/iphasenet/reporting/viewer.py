@@ -70,7 +70,7 @@ class View:
         if self.limits and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
             raise InputError(f"limits: found {self.limits}; allowed: two finite numbers, the lower one first")
         if self.limits and self.symmetric:
-            raise InputError("symmetric: found limits as well; allowed: one of both")
+            raise InputError("symmetric: found limits as well; allowed: one of the two")
 
     def scale(self, shown: FloatImage) -> tuple[float, float]:
         """Return the ends of the colour scale for the part of the image that is shown."""

@@ -1,4 +1,4 @@
-"""Images of one crystal on pixels, and which samples there are.
+"""Images of one crystal on pixels, and the list of samples of a data set.
 
 In: `multislice.periodic_images.PeriodicImages` and a `grid.Grid` of thicknesses, tilts and rotations. Out:
 `rendering.Rendered`, images and projected potential of samples (`grid.samples`) on the pixels of an `rendering.Image`;

@@ -1,4 +1,4 @@
-"""What a microscope adds to an image: scan distortion, shot noise, gains and read-out noise of the segments."""
+"""Imperfections that a microscope adds to an image: scan distortion, shot noise, gains and read-out noise."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from iphasenet.simulation.grid import Sample, generator, picometres
 from iphasenet.simulation.image import Image
 
 HALF_WIDTH = 8
-"""Of the interpolation kernel [pixels]."""
+"""Half-width of the interpolation kernel [pixels]."""
 
 KAISER_BETA = 9.0
-"""Of the kernel's window: off by less than 0.01 % of the contrast at 0.1 and 0.2 Å, for 20 mrad."""
+"""Kaiser parameter of the kernel: errors below 0.01 % of the contrast at 0.1 and 0.2 Å, for 20 mrad."""
 
 
 def record(
@@ -29,7 +29,7 @@ def record(
     rng: np.random.Generator,
     window: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> Tensor:
-    """Draw one image (segment, y, x) that a microscope would record, as `record_images`."""
+    """Draw one image (segment, y, x) that a microscope would record, like `record_images`."""
     return record_images(segments[None], [dose], sampling, acquisition, [rng], window)[0]
 
 
@@ -44,8 +44,8 @@ def record_images(
     """
     Draw images that a microscope would record, or a crop of each, on the device that holds the noise-free images.
 
-    N = Poisson(I(R + d) D p²), returned as (g N + Normal(0, s)) / (D p²): displacement d of the scan line, the same
-    in all segments; gain g of the segment; read-out noise s.
+    N = Poisson(I(R + d) D p²), returned as (g N + Normal(0, s)) / (D p²), with the displacement d of the scan line, the
+    same in all segments, the gain g of the segment and the read-out noise s.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def record_images(
     acquisition : Acquisition
         Scan and detector.
     rngs : sequence of numpy.random.Generator
-        Source of each image's randomness; what is drawn for each pixel is drawn on the device, seeded by it. Torch
-        takes 32 bits of the seed on a CPU, 64 on a GPU, and other numbers follow from them there.
+        Random numbers of each image; those of each pixel are drawn on the device, with a seed from here. Torch uses 32
+        bits of the seed on a CPU and 64 on a GPU, so the numbers differ between them.
     window : (slice, slice)
         Rows and columns of the crop.
 
@@ -75,16 +75,16 @@ def record_images(
     gains = [1 + rng.normal(0.0, acquisition.gain_mismatch, (segments.shape[1], 1, 1)) for rng in rngs]
     electrons = np.array(doses).reshape(-1, 1, 1, 1) * sampling**2
     gain, arrived = (send(np.asarray(one, np.float32), segments.device) for one in (np.stack(gains), electrons))
-    # A Fourier series may undershoot zero by rounding, where no electrons arrive. Random numbers are drawn in the order
-    # of memory: that of an image must not depend on those beside it.
+    # A Fourier series may be slightly below zero where no electrons arrive. Random numbers are drawn in memory order,
+    # which for an image must not depend on the images beside it.
     expected = (scanned.clamp_min(0) * arrived).contiguous()
     counts, readout = torch.empty_like(expected), torch.zeros_like(expected[:1])
     if acquisition.readout_electrons:
         readout = torch.empty_like(expected)
     for number, rng in enumerate(rngs):
         pixels = torch.Generator(segments.device).manual_seed(int(rng.integers(2**63)))
-        # Before the electrons: on a GPU a Poisson number may take more of the stream than torch sets aside, and what is
-        # drawn next would depend on it.
+        # Drawn before the electrons: on a GPU a Poisson number may use more random numbers than torch reserves, and the
+        # next draw would depend on that.
         if acquisition.readout_electrons:
             readout[number].normal_(0.0, 1.0, generator=pixels)
         counts[number] = torch.poisson(expected[number], pixels)
@@ -102,7 +102,7 @@ def fixed_noise(
     segments : (4, y, x) array
         Noise-free images, fractions of the beam current.
     sample : Sample
-        Keys the random numbers, with seed, material and dose.
+        The sample; with seed, material and dose, it is the key of the random numbers.
     noise : FixedNoise
         Doses and imperfections.
     image : Image
@@ -146,7 +146,7 @@ def displaced(
     reaches = HALF_WIDTH + np.ceil(np.abs(lines[:, window[0]]).max(axis=(1, 2))).astype(int)
     if segments.device.type != "cpu" or len(set(reaches)) == 1:
         return _displaced_within(reaches.max(), segments, lines, window)
-    # The sums of an image, and so its bits, are those that it has alone.
+    # Each image is summed as if it were alone, so that its bits do not depend on the others.
     found = torch.empty_like(segments[..., *window])
     for reach in set(reaches):
         alike = np.flatnonzero(reaches == reach)
@@ -155,7 +155,7 @@ def displaced(
 
 
 def _displaced_within(reach: int, segments: Tensor, lines: NDArray[np.float64], window: tuple[slice, slice]) -> Tensor:
-    """Do so with kernels that reach so many pixels far."""
+    """Interpolate with kernels of half-width `reach` [pixels]."""
     device = segments.device
     rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[2:], window, strict=True))
     steps = np.arange(-reach, reach + 1)
@@ -164,7 +164,7 @@ def _displaced_within(reach: int, segments: Tensor, lines: NDArray[np.float64], 
         for part, size in zip((rows, columns), segments.shape[2:], strict=True)
     ]
     part = segments.index_select(2, near[0]).index_select(3, near[1]).transpose(0, 1)
-    # All pixels of a scan line are displaced alike: first whole lines are mixed, then each line's pixels.
+    # All pixels of a scan line have the same displacement: whole lines are interpolated first, then each line's pixels.
     kernels = _kernel(np.moveaxis(lines[:, rows], -1, 0)[..., None] - steps).astype(np.float32)
     by_line, by_pixel = send(kernels, device)
     mixing = torch.zeros(len(segments), len(rows), len(near[0]), device=device)
@@ -177,7 +177,7 @@ def _displaced_within(reach: int, segments: Tensor, lines: NDArray[np.float64], 
 
 
 def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Bring indices into a frame that is mirrored about its outermost pixels, again and again."""
+    """Map indices into a frame that continues periodically, mirrored about its outermost pixels."""
     period = max(1, 2 * (size - 1))
     return np.asarray(size - 1 - np.abs(np.mod(index, period) - (size - 1)))
 

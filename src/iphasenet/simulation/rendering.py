@@ -19,7 +19,7 @@ from iphasenet.simulation.image import Image
 from iphasenet.simulation.tilts import lab_angles
 
 _TOGETHER = 2**24
-"""Products of a pixel row and a term that are kept at once, 8 bytes each."""
+"""Largest number of products of a pixel row and a term in memory at once, 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Field:
 @dataclass(frozen=True)
 class Series:
     """
-    Real Fourier series on some device, as far as pixels of some size show them at any rotation.
+    Real Fourier series on a device, limited to the frequencies that pixels of a given size can show at any rotation.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Series:
     @classmethod
     def visible(cls, coefficients: ComplexArray, lengths: tuple[float, ...], sampling: float) -> "Series":
         """
-        Keep what an image can show.
+        Keep the terms that an image can show.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Series:
         Returns
         -------
         Series
-            In the host's memory.
+            Series in the host's memory.
         """
         shape = coefficients.shape[-2:]
         gx, gy = (np.broadcast_to(g, shape).ravel() for g in series_frequencies(shape, lengths))
@@ -89,7 +89,7 @@ class Series:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
+        """Memory that the series takes [bytes]."""
         return sum(part.nbytes for part in (self.terms, self.gx, self.gy))
 
     def __getitem__(self, index: Any) -> "Series":
@@ -97,12 +97,12 @@ class Series:
         return Series(self.terms[index], self.gx, self.gy)
 
     def to(self, device: torch.device) -> "Series":
-        """Return it on a device, which goes on computing meanwhile."""
+        """Copy it to a device, which goes on computing meanwhile."""
         return Series(*(send(part, device) for part in (self.terms, self.gx, self.gy)))
 
     def on_pixels(self, field: Field) -> Tensor:
         """
-        Evaluate the series at the pixels of an image: two matrix products, and no answer that the host waits for.
+        Evaluate the series at the pixels of an image: two matrix products, without a wait of the host for a GPU.
 
         Parameters
         ----------
@@ -112,12 +112,12 @@ class Series:
         Returns
         -------
         (..., y, x) float32 tensor
-            Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, those on its
+            Values at the pixel centres. Frequencies beyond the image's Nyquist square are left out, and those on its
             edge count half, so that nothing is aliased.
         """
         shown, (lab_x, lab_y, weight) = self, self._seen([field])
         if self.gx.device.type == "cpu":
-            # A third of the work; a GPU would be waited for, to know how many there are.
+            # This saves a third of the work. Not on a GPU: the host would have to wait for the number of visible terms.
             keep = weight[0].nonzero()[:, 0]
             shown = Series(*(part[..., keep] for part in (self.terms, self.gx, self.gy)))
             lab_x, lab_y, weight = (part[:, keep] for part in (lab_x, lab_y, weight))
@@ -125,15 +125,15 @@ class Series:
 
     def on_fields(self, fields: Sequence[Field]) -> Tensor:
         """
-        Evaluate series at the pixels of an image each, as `on_pixels`.
+        Evaluate each series at the pixels of its own image, like `on_pixels`.
 
-        A GPU does many at once, for its host takes as long for one as for all; a CPU does one after the other, each
-        without the terms that it does not show, and in its cache.
+        A GPU computes many at once, because its host needs the same time for one as for all. A CPU computes one after
+        the other, each without the terms that its image does not show, within the cache.
 
         Parameters
         ----------
         fields : sequence of Field
-            Of the same pixels, one for each entry of the series' first axis.
+            Fields with the same pixels, one for each entry of the series' first axis.
 
         Returns
         -------
@@ -146,16 +146,16 @@ class Series:
         return self.together(fields)
 
     def together(self, fields: Sequence[Field]) -> Tensor:
-        """Evaluate as `on_fields` with all terms, in two batched matrix products for as many as memory is allowed."""
+        """Evaluate like `on_fields`, with all terms, by batched matrix products of as many series as memory allows."""
         most = max(1, _TOGETHER // (self.terms[0].numel() * fields[0].image.pixels))
         parts = [slice(start, start + most) for start in range(0, len(fields), most)]
         return torch.cat([self[part]._sum(fields[part], *self._seen(fields[part])) for part in parts])
 
     def _sum(self, fields: Sequence[Field], lab_x: Tensor, lab_y: Tensor, weight: Tensor) -> Tensor:
-        """Sum the terms, of known frequencies and weights (`_seen`)."""
+        """Sum the terms, given their frequencies and weights (`_seen`)."""
         device, image = self.gx.device, fields[0].image
         x, y = send(np.array([field.offset for field in fields]).T[..., None], device)
-        # Pixels lie in pairs about the centre, for which cosines are equal and sines opposite.
+        # Pixels lie in pairs about the centre: their cosines are equal, their sines opposite.
         position = torch.arange(image.pixels, dtype=torch.float64, device=device) - (image.pixels - 1) / 2
         position, half = position * image.sampling_angstrom, image.pixels // 2
         along_y = _phase(position[:, None] * lab_y[:, None])
@@ -181,13 +181,13 @@ class Series:
 
 
 def _nyquist_weight(cycles: Tensor) -> Tensor:
-    """1 inside, 1/2 on and 0 beyond half a cycle a pixel."""
+    """Weight of a frequency: 1 below half a cycle per pixel, 1/2 at it, 0 above."""
     distance = cycles.abs() - 0.5
     return ((distance < 1e-9).float() + (distance < -1e-9).float()) / 2
 
 
 def _phase(cycles: Tensor) -> Tensor:
-    """Phase in single precision [rad], of which whole cycles were taken away in double precision."""
+    """Phase in single precision [rad], after whole cycles were removed in double precision."""
     return (2 * math.pi * (cycles - cycles.round())).float()
 
 
@@ -242,7 +242,7 @@ def render_sample(
     image: Image,
 ) -> Rendered:
     """
-    Render one sample's images and its truth on the same pixels.
+    Render one sample's images and its projected potential on the same pixels.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -
     Returns
     -------
     dict
-        One value for each coordinate array; those of an edge or a wedge only where there is one.
+        One value for each coordinate array; values of an edge or a wedge only where there is one.
     """
     alpha, beta = lab_angles(sample)
     shape = sample.orientation.shape

@@ -31,7 +31,7 @@ def simulate_slabs(
     progress: Progress | None = None,
 ) -> Iterator[Rendered]:
     """
-    Simulate the samples of one orientation as slabs of atoms: one multislice pass a rotation, for all thicknesses.
+    Simulate the samples of one orientation as slabs of atoms: one multislice pass per rotation for all thicknesses.
 
     Parameters
     ----------

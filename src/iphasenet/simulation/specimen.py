@@ -1,4 +1,4 @@
-"""One simulation of one crystal: of its small cell where it has one, else of a slab of atoms."""
+"""Simulation of one specimen: of the crystal's small cell if its images repeat, else of a slab of atoms."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ _Passed = tuple[PeriodicImages, ComplexArray, Field]
 """Series of the images, Fourier coefficients of the slabs' projected potential, and how the crystal lies."""
 
 SMALL_TILT = 2.0
-"""Largest tilt that the propagator carries; beyond it the slab's atoms are rotated [degrees]."""
+"""Largest tilt that the propagator describes; above it the atoms of a slab are rotated [degrees]."""
 
 SLAB_SLICE = 1.0
 """Thinnest slices of a slab [Å]."""
@@ -38,7 +38,7 @@ SLAB_SLICE = 1.0
 @dataclass(frozen=True)
 class Specimen:
     """
-    A crystal and how it stands in the beam.
+    A crystal and its orientation in the beam.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class Specimen:
     tilt_deg : (float, float)
         alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
     rotation_deg : float
-        gamma [degrees].
+        Rotation gamma of the crystal about the beam [degrees].
     offset : (float, float)
-        Point of the cell under the image's centre, as shares of its periods.
+        Point of the cell under the image's centre, as fractions of its periods.
     rms_displacements : mapping
         Thermal displacement along one axis for elements [Å].
     phonons : int
-        Frozen-phonon configurations; 0 takes Debye-Waller factors instead.
+        Number of frozen-phonon configurations; 0: Debye-Waller factors instead.
     seed : int
         Seed of the configurations.
     shape : Shape
@@ -84,7 +84,7 @@ class Specimen:
 
     @property
     def has_small_cell(self) -> bool:
-        """Whether the cell's periods hold: atoms at their sites, tilted little, no end in sight."""
+        """Whether the images repeat with the cell: no frozen phonons, a small tilt, no edge or wedge."""
         return (
             self.phonons == 0
             and self.shape == INFINITE
@@ -98,7 +98,7 @@ class Specimen:
 
     @property
     def point(self) -> tuple[float, float, float]:
-        """Point of the crystal under the image's centre: on the first atomic layer [Å]."""
+        """Point of the crystal under the image's centre, on the first atomic layer [Å]."""
         a, b, _ = self.cell.cell.lengths()
         return float(self.offset[0] * a), float(self.offset[1] * b), float(self.cell.positions[:, 2].min())
 
@@ -224,7 +224,7 @@ def _projected(
 
 
 def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
-    """Thermal configurations of a slab, or the slab itself, each with what tells its part of the whole progress."""
+    """Thermal configurations of a slab, or the slab itself, each with a function that reports its progress."""
     count = max(1, specimen.phonons)
     snapshots: Iterable[Atoms] = [slab]
     if specimen.phonons:

@@ -1,4 +1,4 @@
-"""Whether the window in which a probe is periodic was large enough."""
+"""Test whether the window in which the probe is periodic is large enough."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from iphasenet.multislice.settings import Numerics
 
 def image_difference(images: PeriodicImages, reference: PeriodicImages) -> NDArray[np.float64]:
     """
-    Compare images of the first rotation with a reference's.
+    Compare the images of the first rotation with those of a reference.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def window_differences(
     lean : (float, float)
         Lateral shift of an atomic column per depth (x, y).
     factors : sequence of float
-        Sizes of the windows beside the run's own, as multiples of it; the largest is the reference.
+        Sizes of further windows, as multiples of the run's own; the largest is the reference.
     device : str
         Torch device.
 
     Returns
     -------
     DataFrame
-        thickness_nm, window_angstrom, difference (share of the contrast), one row a thickness and window.
+        thickness_nm, window_angstrom, difference (share of the contrast), one row per thickness and window.
     """
     sizes = sorted({1.0, *factors})
     found = [

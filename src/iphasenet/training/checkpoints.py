@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
         if changed:
-            raise InputError(f"{path}: found a damaged checkpoint ({changed}); allowed: one as it was written")
+            raise InputError(f"{path}: found a damaged checkpoint ({changed}); allowed: a whole, unchanged one")
         found: Any = torch.load(path, weights_only=True, map_location="cpu")
         if not isinstance(found, dict) or not {"callbacks", "state_dict", "loops"} <= found.keys():
             raise ValueError("no state of a training")
@@ -88,7 +88,7 @@ class Provenance(Callback):
         differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if differing:
             found = ", ".join(f"{key} ({before.get(key)}, now {now.get(key)})" for key in differing)
-            raise InputError(f"checkpoint: found another configuration's: {found}; allowed: one of the same run")
+            raise InputError(f"checkpoint: found one of another configuration: {found}; allowed: one of the same run")
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

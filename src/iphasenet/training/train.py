@@ -86,7 +86,7 @@ def _describe(error: Exception) -> str:
     reason = " ".join(str(error).split())[:200] or "no details"
     return (
         f"found too little memory ({reason}); allowed: a smaller training.batch_size or training.crop_pixels, "
-        "jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no images there"
+        "jobs.training_processes on more GPUs, or jobs.training_stream true, which keeps no images in memory"
     )
 
 
@@ -109,8 +109,8 @@ def _read_settings(text: str) -> tuple[TrainingNoise, ModelSettings, TrainingSet
         dose, acquisition = noise["dose"], dict(noise["acquisition"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"--settings: found {text[:60]!r}, which will not do ({type(error).__name__}: {error}); allowed: JSON of "
-            "noise (dose, acquisition), model and training"
+            f"--settings: found {text[:60]!r}, which cannot be read ({type(error).__name__}: {error}); allowed: JSON "
+            "of noise (dose, acquisition), model and training"
         ) from error
     return (
         TrainingNoise(dose, Acquisition.of(acquisition)),

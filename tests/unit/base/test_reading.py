@@ -69,7 +69,7 @@ def test_arrays_that_were_cut_changed_or_are_others_are_named(
     with pytest.raises(InputError, match=r"^[^\n]*a\.npz: found damage[^\n]*$"):
         load(path)
     path.unlink()
-    with pytest.raises(InputError, match=r"a\.npz: found no such file"):
+    with pytest.raises(InputError, match=r"a\.npz: there is no such file"):
         load(path)
 
 

@@ -164,9 +164,9 @@ def test_a_copy_that_was_broken_off_after_its_first_file_is_replaced(dataset: Pa
 @pytest.mark.parametrize(
     ("url", "parts"),
     [
-        ("s3://nothing/here.zarr", ["s3://nothing/here.zarr", "found no"]),
+        ("s3://nothing/here.zarr", ["s3://nothing/here.zarr", "there is no"]),
         ("s4://bucket/set.zarr", ["s4://bucket/set.zarr", "Protocol not known"]),
-        ("s3://key:secret@bucket/set.zarr", ["credentials in the environment"]),
+        ("s3://key:secret@bucket/set.zarr", ["credentials in environment variables"]),
     ],
 )
 def test_a_bad_url_is_one_line(dataset: Path, url: str, parts: list[str]) -> None:

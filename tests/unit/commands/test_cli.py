@@ -42,7 +42,7 @@ def test_the_strain_and_the_block_that_were_used_are_recorded(tmp_path: Path) ->
     cif.write_text(text + skew.replace("data_KNbO3", "data_skew"))
     with pytest.raises(SystemExit, match="found 2 structures, KNbO3, skew; --block"):
         run(tmp_path, "--thickness", "1", cif=cif)
-    with pytest.raises(SystemExit, match=r"0\.088 % would do \(--max-strain"):
+    with pytest.raises(SystemExit, match=r"allow 0\.088 % \(--max-strain"):
         run(tmp_path, "--thickness", "1", "--block", "skew", cif=cif)
     with pytest.warns(InputWarning, match=r"made orthogonal by a strain of 0\.087 %"):
         data = run(tmp_path, "--thickness", "1", "--block", "skew", "--max-strain", "0.2", cif=cif)

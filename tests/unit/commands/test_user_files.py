@@ -184,7 +184,7 @@ def test_a_reader_that_ends_is_one_line(place: Path) -> None:
             process.stdout = None
             _, told = process.communicate(timeout=120)
         # Where it takes long, progress stands on the line before.
-        said = "iphasenet: the program that reads the output has ended; the rest of it is lost\n"
+        said = "iphasenet: the program that reads the output has ended; the rest of the output is lost\n"
         assert told.decode().endswith(said) and told.count(b"\n") <= 3 and process.returncode == 1
 
 

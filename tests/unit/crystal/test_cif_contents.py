@@ -18,10 +18,10 @@ WITNESSES = {
     "types": (TYPES + "Na1+ 4\nCl1- 4",),
 }
 CONTRADICTED = {
-    "weight": "found ClNa in the cell, 58.4398 g/mol, but it says 58.44 g/mol times Z = 4",
-    "weight in few digits": "58.4398 g/mol, but it says 58 g/mol times Z = 4",
-    "electrons": "found ClNa in the cell, 28 electrons, but it says F(000) = 112",
-    "electrons with dispersion": "28 electrons, but it says F(000) = 116",
+    "weight": "found ClNa in the cell, 58.4398 g/mol, but the file says 58.44 g/mol times Z = 4",
+    "weight in few digits": "58.4398 g/mol, but the file says 58 g/mol times Z = 4",
+    "electrons": "found ClNa in the cell, 28 electrons, but the file says F(000) = 112",
+    "electrons with dispersion": "28 electrons, but the file says F(000) = 116",
     "types": "found ClNa in the cell, but its list of types of atoms says: 1 Na for 4",
 }
 
@@ -53,7 +53,7 @@ def test_they_choose_the_origin(tmp_path, told):
 
 def test_a_measured_density_is_a_warning(tmp_path):
     found = read(tmp_path, P1, "_exptl_crystal_density_meas 2.16(1)")
-    assert "found ClNa in the cell, 0.541 g/cm³, but it says 2.16 g/cm³ as measured" in found.warnings
+    assert "found ClNa in the cell, 0.541 g/cm³, but the file says 2.16 g/cm³ as measured" in found.warnings
     for good in ("2.16(1)", "2.2", "2", "2164", "2.25"):
         assert read(tmp_path, FM3M, f"_exptl_crystal_density_meas {good}").warnings == ()
     # It confirms what is told without symmetry, and a contradiction confirms nothing.

@@ -90,7 +90,7 @@ def test_what_is_no_hall_symbol(tmp_path, text):
 def test_a_hall_symbol_of_no_known_setting_is_doubted(tmp_path):
     """One apostrophe means another axis; nobody uses it so."""
     message = refused(tmp_path, hall("-R 3 2'c"), **CALCITE)
-    assert "is of no setting that is known, and neither formula with Z nor density" in message
+    assert "belongs to no known setting, and neither formula with Z nor density" in message
     assert "may be its Hall symbol" in refused(tmp_path, hall("-R 3 2'c"), name("R -3 c"), **CALCITE)
     told = (hall("-R 3 2'c"), name("R -3 c"), "_exptl_crystal_density_diffrn 2.711")
     assert contents(read(tmp_path, *told, **CALCITE)) == {"Ca": 6, "C": 6, "O": 18}
@@ -146,7 +146,7 @@ def test_a_larger_cell_by_its_number_alone(tmp_path):
     more = {"sites": ("Ti1 Ti 0 0 0",), "cell": (5.6, 5.6, 4.1, 90, 90, 90)}
     found = read(tmp_path, "_space_group_IT_number 139", **more)
     assert contents(found) == {"Ti": 2}
-    assert "nothing else decides against its number 139 (F 4/m m m)" in found.warnings[0]
+    assert "the file does not exclude its number 139 (F 4/m m m)" in found.warnings[0]
     whole = read(tmp_path, "_space_group_IT_number 139", "_chemical_formula_sum Ti", "_cell_formula_units_Z 4", **more)
     assert contents(whole) == {"Ti": 4}
     assert "read with its number 139 (F 4/m m m): the rest of the file contradicts" in whole.warnings[0]

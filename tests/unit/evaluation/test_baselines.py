@@ -182,7 +182,9 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "text.npz").write_text("no archive")
     for name in ("missing.npz", "foreign.npz", "array.npy", "text.npz"):
-        with pytest.raises(InputError, match=rf"{name}: found (no such file|damage or another file).*; allowed: "):
+        with pytest.raises(
+            InputError, match=rf"{name}: (there is no such file|found damage or another file).*; allowed: "
+        ):
             Baselines.load(tmp_path / name)
 
 

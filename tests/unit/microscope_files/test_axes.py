@@ -221,7 +221,7 @@ def test_physical_pixels_of_a_camera_need_their_angle_by_name(exchanged: bool, t
     values, described = turned(PATTERNS, described, (2, 3, 0, 1) if exchanged else (0, 1, 2, 3))
     path = hspy(tmp_path / "a", values, described)
     np.testing.assert_array_equal(np.asarray(read_recording([path]).data), PATTERNS)
-    with pytest.raises(InputError, match=r"the unit 'µm'; allowed: its angle \[mrad\], --camera-pixel"):
+    with pytest.raises(InputError, match=r"the unit 'µm'; give its angle \[mrad\] by --camera-pixel"):
         read_image(path, detector=VirtualDetector(0.1, 1.5, centre=(2.5, 2)))
     found = read_image(path, detector=VirtualDetector(0.1, 1.5, pixel_mrad=1.0, centre=(2.5, 2)))
     assert found.segments.shape == (4, 3, 4) and found.sampling == pytest.approx(1.0)

@@ -270,7 +270,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image\.bmp: found the ending '\.bmp'; allowed: \.dm3, \.dm4"):
         read_image(tmp_path / "image.bmp")
     for name in ("gone.emd", "gone.npz"):
-        with pytest.raises(InputError, match=rf"{name}: found no such file"):
+        with pytest.raises(InputError, match=rf"{name}: there is no such file"):
             read_image(tmp_path / name)
 
 
@@ -310,6 +310,6 @@ def test_counts_that_do_not_fit_are_not_written(tmp_path: Path) -> None:
         write_image(counts(), tmp_path / "image.tif", np.int32)
     with pytest.raises(InputError, match=r"found the ending '\.dm4'; allowed: \.emd"):
         write_image(counts(), tmp_path / "image.dm4")
-    with pytest.raises(InputError, match="found an image without order or pixel size"):
+    with pytest.raises(InputError, match="the order of the segments or the pixel size is missing"):
         write_image(fractions(order=None), tmp_path / "image.emd")
     assert not list(tmp_path.iterdir())

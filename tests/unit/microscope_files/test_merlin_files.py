@@ -52,8 +52,8 @@ def test_more_patterns_than_the_scan_are_refused_with_what_fits(
     shape: tuple[int, int], fitting: str, tmp_path: Path
 ) -> None:
     write_merlin(tmp_path / "a.mib", with_header=False)
-    told = f"found 30 patterns and, by --scan-shape, a scan of {shape[0]} x {shape[1]}; allowed: all, flyback included"
-    with pytest.raises(InputError, match=f"{told}, such as {fitting}"):
+    told = f"found 30 patterns and, by --scan-shape, a scan of {shape[0]} x {shape[1]}; allowed: all patterns"
+    with pytest.raises(InputError, match=f"{told}, flyback included, such as {fitting}"):
         read_image(tmp_path / "a.mib", detector=DETECTOR, scan_shape=shape)
     with pytest.raises(
         InputError, match=r"found 30 of 35 patterns; allowed: a whole file, or a scan of 6 x 5 or 5 x 6"
@@ -91,7 +91,7 @@ def test_a_hdr_without_the_scan_is_told_with_what_is_there(
 def test_a_hdr_alone_names_its_mib(tmp_path: Path) -> None:
     write_hdr(tmp_path / "a.mib", frames="30")
     with pytest.raises(
-        InputError, match=r"a\.hdr: found the description of a\.mib, which is not there; allowed: the \.mib, with"
+        InputError, match=r"a\.hdr: found the description of a\.mib, which is not there; give the \.mib, with"
     ):
         read_image(tmp_path / "a.hdr")
 

@@ -24,9 +24,9 @@ def test_counts_become_fractions_of_the_beam() -> None:
 
 
 def test_without_order_or_beam_it_asks_by_name() -> None:
-    with pytest.raises(InputError, match="made: segment order: found none in the file for a, b, c, d"):
+    with pytest.raises(InputError, match="made: the order of the segments a, b, c, d is missing"):
         _ = fractions(order=None).arranged
-    with pytest.raises(InputError, match="made: beam_intensity: found none in the file"):
+    with pytest.raises(InputError, match="made: beam_intensity is missing: give the value"):
         _ = fractions(beam_intensity=None).fractions
 
 
@@ -42,7 +42,7 @@ def test_without_order_or_beam_it_asks_by_name() -> None:
         ({"energy_kev": float("nan")}, "energy_kev: found nan"),
         ({"detector_inner_mrad": 60.0}, "detector: found 60 to 50 mrad"),
         ({"detector_outer_mrad": None, "detector_inner_mrad": -1.0}, "detector_inner_mrad: found -1 mrad; allowed: 0"),
-        ({"beam_intensity": 5.0, "dark_intensity": 10.0}, "beam_intensity: found 5; allowed: above that without"),
+        ({"beam_intensity": 5.0, "dark_intensity": 10.0}, "beam_intensity: found 5; allowed: above the value without"),
         ({"dark_intensity": float("inf")}, "dark_intensity: found inf"),
         ({"tilt_deg": (0.0, 0.0, 5.0)}, r"tilt_deg: found \(0.0, 0.0, 5.0\); allowed: alpha and beta"),
         ({"rotation_deg": 400.0}, "rotation_deg: found 400 degrees"),

@@ -139,7 +139,7 @@ def test_inverse_lengths_are_angles_of_the_energy(tmp_path: Path) -> None:
     found = read_image(path, detector=scaled, energy_kev=200)
     np.testing.assert_array_equal(found.arranged, by_hand(patterns()))
     assert found.energy_kev == 200
-    with pytest.raises(InputError, match=r"camera pixel: found the unit '1/Å' and no energy; allowed: its angle"):
+    with pytest.raises(InputError, match=r"camera pixel: found the unit '1/Å' and no energy; give its angle"):
         read_image(path, detector=scaled)
 
 
@@ -248,7 +248,7 @@ def saturate(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_bad_patterns_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "patterns.zspy"
     write_signal(path)
-    with pytest.raises(InputError, match="found 6 x 5 patterns of 32 x 40 pixels; allowed: with inner and outer angle"):
+    with pytest.raises(InputError, match="found 6 x 5 patterns of 32 x 40 pixels; give the inner and outer angle"):
         read_image(path)
     with pytest.raises(InputError, match=r"outer angle of 30 mrad; allowed: up to 16 mrad, .* centre 18.5, 15.5"):
         read_image(path, detector=VirtualDetector(3, 30, 1.0, CENTRE))
@@ -261,7 +261,7 @@ def test_bad_patterns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found NaN or infinity in the patterns"):
         read_image(path, detector=DETECTOR)
     write_hyperspy(path, [Signal("patterns", patterns(), pattern_axes(None))], IMAGE)
-    with pytest.raises(InputError, match="camera pixel: found the unit ''; allowed: its angle"):
+    with pytest.raises(InputError, match="camera pixel: found the unit ''; give its angle"):
         read_image(path, detector=VirtualDetector(3, 11, centre=CENTRE))
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from iphasenet.base import quantities
+from iphasenet.commands.options import DefaultsHelp
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -14,73 +15,92 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Simulate the four segment images and the projected potential of one crystal, all thicknesses in "
         "one pass. Writes a Zarr store: segments (thickness, segment, y, x) as fractions of the beam current and "
         "potential (thickness, y, x) in V Å.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=DefaultsHelp,
     )
-    command.add_argument("cif", type=Path, metavar="CIF", help="crystal structure (CIF)")
+    command.add_argument("cif", type=Path, metavar="CIF", help="file of the crystal structure")
     command.add_argument("--output", type=Path, required=True, metavar="ZARR", help="store to be made")
-    command.add_argument("--preview", type=Path, metavar="PNG", help="picture to be made as well")
+    command.add_argument("--preview", type=Path, metavar="PNG", help="picture of the images to be made")
 
     crystal = command.add_argument_group("crystal")
     crystal.add_argument("--zone-axis", type=quantities.LATTICE_INDEX, nargs=3, default=(0, 0, 1),
                          metavar=("U", "V", "W"),
-                         help="lattice direction along the beam")  # fmt: skip
-    crystal.add_argument("--block", metavar="NAME", help="block of the CIF, where several hold a structure")
+                         help="zone axis [UVW]: lattice direction along the beam")  # fmt: skip
+    crystal.add_argument("--block", metavar="NAME", help="block of a CIF that holds several structures")
     crystal.add_argument("--max-strain", type=quantities.STRAIN, default=quantities.MAX_STRAIN, metavar="PERCENT",
-                         help="strain that may make a slightly skew cell orthogonal [%%]; such as 0.2 for calculated "
-                         "cells")  # fmt: skip
+                         help="largest strain that may make a slightly skew cell orthogonal [%%], such as 0.2 for "
+                         "calculated cells")  # fmt: skip
     crystal.add_argument("--thickness", type=quantities.THICKNESS, nargs="+", required=True, metavar="NM",
-                         help="thicknesses, rising [nm]")  # fmt: skip
+                         help="one or more rising thicknesses [nm]")  # fmt: skip
     crystal.add_argument("--rotation", type=quantities.ANGLE, default=0.0, metavar="DEG",
                          help="rotation of the crystal about the beam, from x to y [degrees]")  # fmt: skip
     crystal.add_argument("--tilt", type=quantities.ANGLE, nargs=2, default=(0.0, 0.0), metavar=("ALPHA", "BETA"),
                          help="tilt about x, then y, in the image's frame, after the rotation [degrees]; beyond 2 "
                          "degrees a slab of rotated atoms is simulated, which takes far longer")  # fmt: skip
     crystal.add_argument("--offset", type=quantities.OFFSET, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"),
-                         help="crystal's point under the image's centre, as shares of the cell")  # fmt: skip
-    crystal.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="Ga=0.06",
-                         help="thermal displacement along one axis by element [Å]; at rest if not given")  # fmt: skip
+                         help="point of the crystal under the image's centre, as fractions of the cell")  # fmt: skip
+    crystal.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="ELEMENT=Å",
+                         help="rms thermal displacement along one axis, such as Ga=0.06 [Å]; elements not given are at "
+                         "rest")  # fmt: skip
     crystal.add_argument("--frozen-phonons", type=quantities.SNAPSHOTS, default=0, metavar="N",
-                         help="displaced snapshots to average, as a slab; 0: Debye-Waller factors")  # fmt: skip
-    crystal.add_argument("--seed", type=quantities.SEED, default=0, help="seed of the snapshots")
+                         help="number of snapshots of a slab with displaced atoms to average; 0: Debye-Waller "
+                         "factors")  # fmt: skip
+    crystal.add_argument("--seed", type=quantities.SEED, default=0, metavar="N", help="seed of the snapshots")
 
     image = command.add_argument_group("image and microscope")
-    image.add_argument("--pixels", type=quantities.IMAGE_PIXELS, default=256, help="pixels along each side")
+    image.add_argument(
+        "--pixels", type=quantities.IMAGE_PIXELS, default=256, metavar="N", help="pixels along each side of the image"
+    )
     image.add_argument("--sampling", type=quantities.IMAGE_SAMPLING, default=0.1, metavar="Å", help="pixel size [Å]")
     image.add_argument("--energy", type=quantities.ENERGY, default=200.0, metavar="KEV", help="beam energy [keV]")
     image.add_argument(
-        "--semiangle", type=quantities.SEMIANGLE, default=20.0, metavar="MRAD", help="probe's semiangle [mrad]"
+        "--semiangle",
+        type=quantities.SEMIANGLE,
+        default=20.0,
+        metavar="MRAD",
+        help="convergence semiangle of the probe [mrad]",
     )
     image.add_argument("--detector", type=quantities.COLLECTION_ANGLE, nargs=2, default=(10.0, 50.0),
                        metavar=("INNER", "OUTER"),
-                       help="collection angles of the segmented detector [mrad]")  # fmt: skip
+                       help="inner and outer collection angle of the segmented detector [mrad]")  # fmt: skip
     image.add_argument(
-        "--segments", type=quantities.SEGMENTS, default=4, metavar="N", help="segments of the detector, 1 to 16"
+        "--segments",
+        type=quantities.SEGMENTS,
+        default=4,
+        metavar="N",
+        help="number of segments of the detector, 1 to 16",
     )
     image.add_argument("--detector-rotation", type=quantities.ANGLE, default=0.0, metavar="DEG",
                        help="rotation of the detector in the image, from x to y [degrees]")  # fmt: skip
     image.add_argument("--dark-field", type=quantities.COLLECTION_ANGLE, nargs=2, default=None,
                        metavar=("INNER", "OUTER"),
-                       help="angles of an annular dark-field detector in the same pass [mrad]")  # fmt: skip
-    image.add_argument("--aberrations", type=_pair, nargs="+", default=[], metavar="Cs=1e4",
-                       help="of the probe: defocus, Cs, astigmatism, coma, C10 ... C56 [Å] and astigmatism_angle, "
-                       "coma_angle, phi12 ... [degrees]")  # fmt: skip
+                       help="inner and outer angle of an additional annular dark-field detector [mrad]; none if not "
+                       "given")  # fmt: skip
+    image.add_argument("--aberrations", type=_pair, nargs="+", default=[], metavar="NAME=VALUE",
+                       help="aberrations of the probe, such as Cs=1e4: defocus, Cs, astigmatism, coma, C10 ... C56 [Å] "
+                       "and astigmatism_angle, coma_angle, phi12 ... [degrees]; none if not given")  # fmt: skip
     image.add_argument("--focal-spread", type=quantities.FOCAL_SPREAD, default=0.0, metavar="Å",
-                       help="standard deviation of the defocus by the energy spread [Å]")  # fmt: skip
+                       help="standard deviation of the defocus due to the energy spread [Å]")  # fmt: skip
     image.add_argument("--source-size", type=quantities.SOURCE_SIZE, default=0.0, metavar="Å",
-                       help="standard deviation of the Gaussian source on the specimen [Å]")  # fmt: skip
+                       help="standard deviation of the image of the Gaussian source on the specimen [Å]")  # fmt: skip
 
     numerics = command.add_argument_group("accuracy")
     numerics.add_argument(
-        "--multislice-sampling", type=quantities.MULTISLICE_SAMPLING, default=0.1, metavar="Å", help="largest pixel [Å]"
+        "--multislice-sampling",
+        type=quantities.MULTISLICE_SAMPLING,
+        default=0.1,
+        metavar="Å",
+        help="largest pixel of the multislice [Å]",
     )
     numerics.add_argument("--slice-thickness", type=quantities.SLICE_THICKNESS, default=0.3, metavar="Å",
-                          help="layers this close are one slice [Å]; in slabs, 1 Å at least")  # fmt: skip
+                          help="atomic layers this close form one slice [Å]; at least 1 Å in slabs")  # fmt: skip
     numerics.add_argument("--window", type=quantities.WINDOW, default=25.6, metavar="Å",
-                          help="smallest side of the window in which a probe is periodic [Å]")  # fmt: skip
-    numerics.add_argument("--parametrization", choices=("lobato", "kirkland"), default="lobato")
-    numerics.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+                          help="smallest side of the window in which the probe is periodic [Å]")  # fmt: skip
+    numerics.add_argument("--parametrization", choices=("lobato", "kirkland"), default="lobato",
+                          help="authors of the scattering factors")  # fmt: skip
+    numerics.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                          help="device that computes; auto: a GPU where there is one")  # fmt: skip
     numerics.add_argument("--memory", type=quantities.MEMORY, default=4000.0, metavar="MB",
-                          help="memory for the waves [MB]; what cannot fit is refused before it starts")  # fmt: skip
+                          help="memory that the waves may take [MB]; refused if it needs more")  # fmt: skip
 
 
 def _pair(text: str) -> tuple[str, float]:
@@ -89,4 +109,4 @@ def _pair(text: str) -> tuple[str, float]:
     try:
         return name, float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: NAME=NUMBER") from None
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: NAME=NUMBER, such as Ga=0.06 or Cs=1e4") from None

@@ -8,8 +8,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command = commands.add_parser(
         "validate",
         help="check a data set",
-        description="Check files against their checksums; shapes, types and units; that all numbers are finite, "
-        "segment sums below 1 and potentials above 0; that no tilt is in two splits. Exit code 1 where anything is "
-        "wrong.",
+        description="Check the files against their checksums; shapes, types and units; that all numbers are finite, "
+        "segment sums below 1 and potentials above 0; and that no tilt is in two splits. The exit code is 1 if "
+        "anything is wrong.",
     )
-    command.add_argument("dataset", metavar="ZARR", help="assembled data set: path or URL")
+    command.add_argument("dataset", metavar="ZARR", help="path or URL of an assembled data set")
