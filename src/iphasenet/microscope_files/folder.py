@@ -12,42 +12,13 @@ from typing import Any
 import numpy as np
 
 from iphasenet.base.errors import InputError
+from iphasenet.planning.image_settings import option_of
 
 ENDINGS = (
     *(".emd", ".dm3", ".dm4", ".hspy", ".zspy", ".nxs", ".tif", ".tiff", ".npy", ".npz", ".mib", ".h5", ".hdf5"),
     ".zarr",
 )
 """Endings of the files that are taken for images."""
-
-OPTIONS = {
-    "thickness_nm": "--thickness",
-    "tilt_deg": "--tilt",
-    "rotation_deg": "--rotation",
-    "sampling_angstrom": "--sampling",
-    "energy_kev": "--energy",
-    "semiangle_mrad": "--semiangle",
-    "detector_mrad": "--detector",
-    "beam_intensity": "--beam-intensity",
-    "dark_intensity": "--dark-intensity",
-    "dose": "--dose",
-    "segment_order": "--segment-order",
-    "flip": "--flip",
-    "scan_rotation_deg": "--scan-rotation",
-    "sample": "--sample",
-    "frame": "--frame",
-    "detector_name": "--detector-name",
-    "resample": "--resample",
-    "scan_shape": "--scan-shape",
-    "camera_pixel_mrad": "--camera-pixel",
-    "camera_centre": "--camera-centre",
-    "camera_rotation_deg": "--camera-rotation",
-    "turns": "--turns",
-    "tilt_error_deg": "--tilt-error",
-    "thickness_error_percent": "--thickness-error",
-    "columns": "--columns",
-}
-"""Keys of the configuration, and the options of `iphasenet reconstruct` that they stand for."""
-
 
 _UNSAFE = re.compile("[{}<>,\x00-\x1f\x7f\ud800-\udfff]|%(?=[0-9A-F]{2})")
 """What Snakemake reads as a part of a pattern or of its command line, or cannot write; and `%` where it could be taken
@@ -132,7 +103,7 @@ def settings_of(image: str, reconstruction: Mapping[str, Any]) -> dict[str, Any]
     Returns
     -------
     dict
-        By the keys of `OPTIONS`.
+        By the fields of `iphasenet.planning.image_settings.ImageSettings`.
     """
     own, path = reconstruction.get("own", {}), Path(image)
     return {**reconstruction.get("settings", {}), **own.get(path.stem, {}), **own.get(path.name, {})}
@@ -168,9 +139,9 @@ def command_options(settings: Mapping[str, Any]) -> list[str]:
     options: list[str] = []
     for name, value in settings.items():
         if isinstance(value, bool):
-            options += [OPTIONS[name]] if value else []
+            options += [option_of(name)] if value else []
         else:
-            options += [OPTIONS[name], *map(_text, value if isinstance(value, list) else [value])]
+            options += [option_of(name), *map(_text, value if isinstance(value, list) else [value])]
     return options
 
 

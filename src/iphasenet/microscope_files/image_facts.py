@@ -10,13 +10,13 @@ from iphasenet.base.file_checks import check_file
 from iphasenet.base.quantities import counted
 from iphasenet.microscope_files.array_files import record_array
 from iphasenet.microscope_files.axes import Axis
-from iphasenet.microscope_files.folder import OPTIONS
 from iphasenet.microscope_files.image_files import images_of, read_recording, signals_of
 from iphasenet.microscope_files.merlin_files import look, read_merlin
 from iphasenet.microscope_files.recording import Recording, check_alone, is_square
 from iphasenet.microscope_files.signal_images import choices_of, record_signals, told
 from iphasenet.microscope_files.signals import Signal, load
 from iphasenet.microscope_files.virtual_segments import checked_blocks
+from iphasenet.planning.image_settings import option_of
 
 _NEEDED = ("thickness_nm", "tilt_deg", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad",
            "detector_mrad", "beam_intensity", "segment_order")  # fmt: skip
@@ -250,7 +250,7 @@ def image_text(facts: Mapping[str, Any]) -> str:
     if facts.get("counter_bits"):
         lines.append(f"counter: {counted(facts['counter_bits'], 'bit')}")
     lines += [f"{name}: {text}" for name, text in facts.get("header", {}).items()]
-    options = [OPTIONS[name] for name in facts["missing"]]
+    options = [option_of(name) for name in facts["missing"]]
     lines.append(f"missing: {' '.join(options) or 'nothing'}")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from iphasenet.microscope.acquisition import EvaluationDoses, Imperfections, Tra
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.network.settings import ModelSettings
+from iphasenet.planning.image_settings import ImageSettings
 from iphasenet.simulation.grid import Grid
 from iphasenet.simulation.image import Image
 from iphasenet.training.settings import TrainingSettings
@@ -21,7 +22,6 @@ _COUNT = Quantity("", 1, 1024, whole=True)
 _GPUS = Quantity("GPUs", 0, 1024, whole=True)
 
 Label = Annotated[str, Setting(most=100)]
-NumberOrName = Annotated[int | str, Setting(quantity=Quantity("", 1, 4, whole=True), most=100)]
 
 Direction = Annotated[tuple[int, int, int], Setting(quantity=quantities.LATTICE_INDEX, direction=True)]
 ShortDirection = Annotated[
@@ -131,103 +131,6 @@ class Evaluation(Settings, section="evaluation"):
             unordered=True,
         ),
     ]
-
-
-@dataclass(frozen=True)
-class ImageSettings(Settings, section="reconstruction.settings"):
-    """What the user's image files do not say, or say wrongly: the options of `iphasenet reconstruct`."""
-
-    thickness_nm: Annotated[float | None, Setting("Thickness of the crystal.", quantities.THICKNESS)] = None
-    tilt_deg: Annotated[
-        tuple[float, float] | None,
-        Setting("Tilt (alpha, beta) of the crystal about the image's x and y axes.", quantities.ANGLE),
-    ] = None
-    rotation_deg: Annotated[
-        float | None, Setting("Rotation gamma of the crystal about the beam, in the image.", quantities.ANGLE)
-    ] = None
-    sampling_angstrom: Annotated[float | None, Setting("Pixel size.", quantities.IMAGE_SAMPLING)] = None
-    energy_kev: Annotated[float | None, Setting("Beam energy.", quantities.ENERGY)] = None
-    semiangle_mrad: Annotated[float | None, Setting("Convergence semiangle.", quantities.SEMIANGLE)] = None
-    detector_mrad: Annotated[
-        tuple[float, float] | None,
-        Setting("Inner and outer collection angle of the segments.", quantities.COLLECTION_ANGLE),
-    ] = None
-    beam_intensity: Annotated[
-        float | Literal["auto"] | None,
-        Setting(
-            "Value of a pixel if the whole beam fell on one segment, in the file's unit; `auto`: the segments' sum is "
-            "brought to that of the training images.",
-            quantities.INTENSITY,
-        ),
-    ] = None
-    dark_intensity: Annotated[
-        float | None, Setting("Value of a pixel without any electron, in the file's unit.", quantities.INTENSITY)
-    ] = None
-    dose: Annotated[
-        float | None,
-        Setting(
-            "Dose, to be compared with the trained ones; of a data set, which of its noisy images is read.",
-            quantities.DOSE,
-        ),
-    ] = None
-    segment_order: Annotated[
-        tuple[NumberOrName, NumberOrName, NumberOrName, NumberOrName] | None,
-        Setting("Which image lies top-left, top-right, bottom-left and bottom-right: 1 to 4, or its name."),
-    ] = None
-    flip: Annotated[
-        bool | None, Setting("If true, left and right are then exchanged: a detector seen from behind.")
-    ] = None
-    scan_rotation_deg: Annotated[
-        float | None, Setting("Turn of the detector in the image, from x to y (down).", quantities.ANGLE)
-    ] = None
-    sample: Annotated[str | None, Setting("`sample_id` of the sample of a data set that is read.", most=200)] = None
-    frame: Annotated[int | None, Setting("Number of the scan in a series, from 0.", quantities.INDEX)] = None
-    detector_name: Annotated[
-        str | None, Setting("Name of the detector, where a file has several segmented ones, such as DF4.", most=100)
-    ] = None
-    resample: Annotated[
-        bool | None, Setting("If true, pixels that are not square are brought to squares; otherwise they are refused.")
-    ] = None
-    scan_shape: Annotated[
-        tuple[int, int] | None,
-        Setting(
-            "Rows and columns of the scan of a .mib, flyback included, where its .hdr does not tell them.",
-            quantities.COUNT,
-        ),
-    ] = None
-    camera_pixel_mrad: Annotated[
-        float | None, Setting("Angle of a camera pixel in 4D-STEM patterns.", quantities.CAMERA_PIXEL)
-    ] = None
-    camera_centre: Annotated[
-        tuple[float, float] | None,
-        Setting("Column and row of the undiffracted beam in 4D-STEM patterns.", quantities.CAMERA_POSITION),
-    ] = None
-    camera_rotation_deg: Annotated[
-        float | None, Setting("Turn of the camera in the image, from x to y (down).", quantities.ANGLE)
-    ] = None
-    turns: Annotated[
-        Literal[1, 4] | None,
-        Setting("Quarter turns that the prediction is averaged over; 1 takes a quarter of the time of 4."),
-    ] = None
-    tilt_error_deg: Annotated[
-        float | None,
-        Setting(
-            "Standard deviation of the tilt that is told, about each axis; it widens the uncertainty. "
-            f"{quantities.USUAL_TILT_ERROR:g} where nothing is said.",
-            quantities.TILT_ERROR,
-        ),
-    ] = None
-    thickness_error_percent: Annotated[
-        float | None,
-        Setting(
-            "Standard deviation of the thickness that is told; it widens the uncertainty. "
-            f"{quantities.USUAL_THICKNESS_ERROR:g} where nothing is said.",
-            quantities.THICKNESS_ERROR,
-        ),
-    ] = None
-    columns: Annotated[
-        bool | None, Setting("If true, the columns as they stand at the entrance surface are written too.")
-    ] = None
 
 
 @dataclass(frozen=True)

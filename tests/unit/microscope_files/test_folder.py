@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from iphasenet.base.errors import InputError
+from iphasenet.base.settings import described
 from iphasenet.commands.options import reconstruct
 from iphasenet.microscope_files.folder import (
-    OPTIONS,
     check_own_settings,
     command_options,
     find_images,
     is_pattern,
     settings_of,
 )
+from iphasenet.planning.image_settings import ImageSettings
 
 
 def test_images_are_found_by_name_and_other_files_left_alone(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_the_command_understands_every_setting() -> None:
         "thickness_error_percent": 2,
         "columns": True,
     }
-    assert settings.keys() == OPTIONS.keys()
+    assert settings.keys() == {one.name for one in described(ImageSettings)}
     parser = argparse.ArgumentParser()
     reconstruct.add_command(parser.add_subparsers())
     found = parser.parse_args(["reconstruct", "in.emd", *command_options(settings)])

@@ -3,15 +3,59 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from iphasenet.base import quantities
 from iphasenet.base.errors import InputError
+from iphasenet.base.settings import described
+from iphasenet.planning.image_settings import ImageSettings, option_of
 
 _DESCRIPTION = (
     "Reconstruct the projected potential [V Å] of the images of four detector segments, with its uncertainty, the mean "
     "potential [V] and the iDPC image. Calibrations that the file lacks must be given by options; an error names them. "
     "A range of thicknesses gives a table of how well each thickness explains the images."
 )
+
+_SETTINGS = {one.name: one for one in described(ImageSettings)}
+
+_READ_BY_THE_COMMAND = {"thickness_nm", "beam_intensity", "segment_order", "sample", "detector_name"}
+"""Texts, and numbers that may be something else: a range, `auto`, a name."""
+
+_MORE = {"thickness_nm": "; or a range, FIRST:LAST:STEP"}
+"""What the command line takes besides."""
+
+_GROUPS: dict[str, dict[str, str | tuple[str, ...] | None]] = {
+    "crystal (what the file lacks)": {
+        "thickness_nm": "NM",
+        "tilt_deg": ("ALPHA", "BETA"),
+        "rotation_deg": "GAMMA",
+        "tilt_error_deg": "DEG",
+        "thickness_error_percent": "PERCENT",
+        "columns": None,
+    },
+    "microscope (what the file lacks)": {
+        "sampling_angstrom": "Å",
+        "energy_kev": "KEV",
+        "semiangle_mrad": "MRAD",
+        "detector_mrad": ("INNER", "OUTER"),
+        "beam_intensity": "VALUE",
+        "dark_intensity": "VALUE",
+        "dose": "E",
+        "segment_order": ("TL", "TR", "BL", "BR"),
+        "flip": None,
+        "scan_rotation_deg": "DEG",
+    },
+    "what to read from a file that holds several things": {
+        "sample": "ID",
+        "frame": "N",
+        "detector_name": "NAME",
+        "scan_shape": ("ROWS", "COLUMNS"),
+        "resample": None,
+        "camera_pixel_mrad": "MRAD",
+        "camera_centre": ("COLUMN", "ROW"),
+        "camera_rotation_deg": "DEG",
+    },
+}
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,9 +84,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--threads", type=quantities.THREADS, default=1, metavar="N",
                          help="number of CPU threads, 1 if not given; use more only on idle cores, for on busy ones "
                          "threads wait for each other")  # fmt: skip
-    command.add_argument("--turns", type=int, choices=(1, 4),
-                         help="number of quarter turns of the images over which predictions are averaged, 4 if not "
-                         "given; 1 is four times as fast")  # fmt: skip
+    _add(command, "turns")
     command.add_argument("--tile", type=quantities.COUNT, metavar="PX",
                          help="side of the tiles in which a large image is computed [pixels], 128 if not "
                          "given")  # fmt: skip
@@ -50,9 +92,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          help="only try all orders of the segments and turns of the scan, and print those that explain "
                          "the images best")  # fmt: skip
     command.add_argument("--no-check", action="store_true", help="do not look for a better order of the segments")
-    _add_crystal(command)
-    _add_microscope(command)
-    _add_choices(command)
+    for title, metavars in _GROUPS.items():
+        group = command.add_argument_group(title)
+        for key, metavar in metavars.items():
+            _add(group, key, metavar)
 
 
 def refuse_three_angles(arguments: Sequence[str]) -> None:
@@ -76,83 +119,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _add_crystal(command: argparse.ArgumentParser) -> None:
-    crystal = command.add_argument_group("crystal (what the file lacks)")
-    crystal.add_argument("--thickness", metavar="NM", help="thickness of the specimen, or a range FIRST:LAST:STEP [nm]")
-    crystal.add_argument("--tilt-error", type=quantities.TILT_ERROR, metavar="DEG",
-                         help="standard deviation of errors of the tilt about each axis [degrees], "
-                         f"{quantities.USUAL_TILT_ERROR:g} if not given; it increases the uncertainty")  # fmt: skip
-    crystal.add_argument("--thickness-error", type=quantities.THICKNESS_ERROR, metavar="PERCENT",
-                         help="standard deviation of errors of the thickness [%%], "
-                         f"{quantities.USUAL_THICKNESS_ERROR:g} if not given")  # fmt: skip
-    crystal.add_argument(
-        "--columns",
-        action="store_true",
-        help="also write the potential of the untilted columns, at their places at the entrance surface",
-    )
-    crystal.add_argument("--tilt", type=quantities.ANGLE, nargs=2, metavar=("ALPHA", "BETA"),
-                         help="tilt about x, then y, in the file's image, after the rotation [degrees]")  # fmt: skip
-    crystal.add_argument("--rotation", type=quantities.ANGLE, metavar="GAMMA",
-                         help="rotation about the beam, from x to y (down), in the file's image [degrees]")  # fmt: skip
-
-
-def _add_microscope(command: argparse.ArgumentParser) -> None:
-    optics = command.add_argument_group("microscope (what the file lacks)")
-    optics.add_argument("--sampling", type=quantities.IMAGE_SAMPLING, metavar="Å", help="pixel size of the images [Å]")
-    optics.add_argument("--energy", type=quantities.ENERGY, metavar="KEV", help="beam energy [keV]")
-    optics.add_argument(
-        "--semiangle", type=quantities.SEMIANGLE, metavar="MRAD", help="convergence semiangle of the probe [mrad]"
-    )
-    optics.add_argument("--detector", type=quantities.COLLECTION_ANGLE, nargs=2, metavar=("INNER", "OUTER"),
-                        help="inner and outer collection angle of the segments [mrad]")  # fmt: skip
-    optics.add_argument("--beam-intensity", metavar="VALUE",
-                        help="value of a pixel if the whole beam fell on one segment, in the file's unit; auto: the "
-                        "value that makes the segments' sum equal to that of the training images")  # fmt: skip
-    optics.add_argument(
-        "--dark-intensity",
-        type=quantities.INTENSITY,
-        metavar="VALUE",
-        help="value of a pixel without electrons, in the file's unit",
-    )
-    optics.add_argument("--dose", type=quantities.DOSE,
-                        metavar="E", help="dose of the images [e/Å²], compared with that of the training; of a data "
-                        "set's sample, the dose of the noisy image to be read")  # fmt: skip
-    optics.add_argument("--segment-order", nargs=4, metavar=("TL", "TR", "BL", "BR"),
-                        help="number (1 to 4) or name of the file's image whose segment lies top-left, top-right, "
-                        "bottom-left and bottom-right")  # fmt: skip
-    optics.add_argument(
-        "--flip", action="store_true", help="exchange left and right in the order: a detector seen from behind"
-    )
-    optics.add_argument("--scan-rotation", type=quantities.ANGLE, metavar="DEG",
-                        help="rotation of the detector in the image, from x to y (down) [degrees]")  # fmt: skip
-
-
-def _add_choices(command: argparse.ArgumentParser) -> None:
-    choices = command.add_argument_group("what to read from a file that holds several things")
-    choices.add_argument("--sample", metavar="ID", help="sample_id of a sample of a data set")
-    choices.add_argument(
-        "--frame", type=quantities.INDEX, metavar="N", help="number of a scan in a series of scans, counted from 0"
-    )
-    choices.add_argument(
-        "--detector-name", metavar="NAME", help="name of a segmented detector, such as DF4, where a file holds several"
-    )
-    choices.add_argument("--scan-shape", type=quantities.COUNT, nargs=2, metavar=("ROWS", "COLUMNS"),
-                         help="rows and columns of the scan in a .mib file, flyback included; needed if its "
-                         ".hdr is missing")  # fmt: skip
-    choices.add_argument("--resample", action="store_true",
-                         help="interpolate images whose pixels are not square; refused without it")  # fmt: skip
-    choices.add_argument(
-        "--camera-pixel",
-        type=quantities.CAMERA_PIXEL,
-        metavar="MRAD",
-        help="angle of one camera pixel in 4D-STEM patterns [mrad]",
-    )
-    choices.add_argument(
-        "--camera-centre",
-        type=quantities.CAMERA_POSITION,
-        nargs=2,
-        metavar=("COLUMN", "ROW"),
-        help="position of the undiffracted beam in the patterns [pixels]",
-    )
-    choices.add_argument("--camera-rotation", type=quantities.ANGLE, metavar="DEG",
-                         help="rotation of the camera in the image, from x to y (down) [degrees]")  # fmt: skip
+def _add(group: "argparse._ActionsContainer", key: str, metavar: str | tuple[str, ...] | None = None) -> None:
+    """Add the option that a key of the configuration stands for; a text is read by the command itself."""
+    setting, kind = _SETTINGS[key].setting, _SETTINGS[key].kind
+    text = setting.text.replace("%", "%%").replace("`", "").removesuffix(".")
+    told: dict[str, Any] = {"help": text[0].lower() + text[1:] + _MORE.get(key, "")}
+    if kind is bool:
+        told["action"] = "store_true"
+    elif get_origin(kind) is Literal:
+        told |= {"type": int, "choices": get_args(kind)}
+    else:
+        if get_origin(kind) is tuple:
+            told["nargs"] = len(get_args(kind))
+        told |= {"type": str if key in _READ_BY_THE_COMMAND else setting.quantity, "metavar": metavar}
+    group.add_argument(option_of(key), **told)
