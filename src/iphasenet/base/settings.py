@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
@@ -147,7 +148,8 @@ class Settings:
         return cls(**values)
 
 
-def described(kind: type[Settings]) -> list[Described]:
+@cache
+def described(kind: type[Settings]) -> tuple[Described, ...]:
     """
     List the fields of a dataclass that have a `Setting`, in order.
 
@@ -157,11 +159,11 @@ def described(kind: type[Settings]) -> list[Described]:
         Dataclass of settings.
     """
     hints = typing.get_type_hints(kind, include_extras=True)
-    return [
+    return tuple(
         Described(one.name, *_parts(hints[one.name]), _default(one))
         for one in fields(kind)  # type: ignore[arg-type]
         if get_origin(hints[one.name]) is Annotated
-    ]
+    )
 
 
 def entry_of(hint: Any, setting: Setting) -> tuple[Any, Setting]:
