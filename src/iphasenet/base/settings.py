@@ -148,7 +148,6 @@ class Settings:
         return cls(**values)
 
 
-@cache
 def described(kind: type[Settings]) -> tuple[Described, ...]:
     """
     List the fields of a dataclass that have a `Setting`, in order.
@@ -158,10 +157,15 @@ def described(kind: type[Settings]) -> tuple[Described, ...]:
     kind : type
         Dataclass of settings.
     """
+    return _described(kind)
+
+
+@cache
+def _described(kind: Any) -> tuple[Described, ...]:
     hints = typing.get_type_hints(kind, include_extras=True)
     return tuple(
         Described(one.name, *_parts(hints[one.name]), _default(one))
-        for one in fields(kind)  # type: ignore[arg-type]
+        for one in fields(kind)
         if get_origin(hints[one.name]) is Annotated
     )
 
