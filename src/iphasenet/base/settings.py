@@ -157,7 +157,8 @@ def described(kind: type[Settings]) -> tuple[Described, ...]:
     kind : type
         Dataclass of settings.
     """
-    return _described(kind)
+    # A class counts as unhashable to mypy where its instances are.
+    return _described(kind)  # type: ignore[arg-type]
 
 
 @cache
