@@ -1,4 +1,4 @@
-"""The potential of a user's own images."""
+"""Reconstruction of the potential from a user's own images."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from iphasenet.reconstruction.tiled_prediction import (
 from iphasenet.reconstruction.told_errors import ToldErrors, widened
 
 SHIPPED = Path("resources") / "models" / "laptop.safetensors"
-"""Weights that are kept in the repository."""
+"""Weights in the repository."""
 
 FloatImage = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ FloatImage = NDArray[np.float32]
 @dataclass(frozen=True)
 class Reconstruction:
     """
-    What the images of four segments say of the specimen.
+    Result of a reconstruction from the images of four segments.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class Reconstruction:
     mean_potential : (y, x) float32 array
         Projected potential over the thickness [V].
     spread : (y, x) float32 array, or None
-        Scale of a Laplace distribution about the projected potential, its expected absolute error, that by tilt and
-        thickness included [V Å]; None where the network says none.
+        Expected absolute error of the projected potential, with that by tilt and thickness (scale of a Laplace
+        distribution) [V Å]; None if the network predicts none.
     idpc : (y, x) float32 array
         iDPC image of the same segments (`preparation.idpc_potential`) [V Å].
     sampling : float
@@ -55,10 +55,10 @@ class Reconstruction:
     rotation : tuple of 3 float
         alpha, beta, gamma that were assumed, in the frame of these images [degrees].
     origin : (float, float)
-        Where the input's axes have the first pixel's centre: x, y [Å].
+        Centre of the first pixel in the input's axes: x, y [Å].
     columns : (y, x) float32 array, or None
-        Mean potential of the columns as they stand at the entrance surface, for which no tilt is needed [V]; None where
-        they are not asked for.
+        Mean potential of the untilted columns, at their places at the entrance surface [V], which does not depend on
+        the given tilt; None if not asked for.
     attributes : dict
         How it was made: weights and their checksum, version, settings, warnings.
     """
@@ -92,12 +92,12 @@ class Reconstruction:
 @dataclass(frozen=True)
 class Trained:
     """
-    A network and where it comes from.
+    A network and its origin.
 
     Attributes
     ----------
     network : PotentialNetwork
-        In evaluation mode.
+        Network in evaluation mode.
     described : mapping
         What it was trained on and how.
     path : path
@@ -114,13 +114,13 @@ class Trained:
 
 def shipped_weights() -> Path:
     """
-    Find the weights that are kept in the repository.
+    Find the weights in the repository.
 
     Returns
     -------
     path
-        In the repository that the package is installed from (`pip install -e`), else in the working directory;
-        InputError where there are none: an installed wheel does not hold them.
+        Their path in the repository from which the package is installed (`pip install -e`), else in the working
+        directory; InputError if they are in neither, as an installed wheel does not hold them.
     """
     for folder in (Path(__file__).parents[3], Path.cwd()):
         if (folder / SHIPPED).is_file():
@@ -141,12 +141,12 @@ def load_trained(path: Path | None = None, device: str = "cpu", allow_pickle: bo
     device : str
         Torch device.
     allow_pickle : bool
-        Read the published system's .pt too.
+        Also read .pt weights of the published system.
 
     Returns
     -------
     Trained
-        InputError where the file is missing or no such file.
+        Network with its description; InputError if the file is missing or holds no weights.
     """
     path = shipped_weights() if path is None else path
     network, described = load_weights(path, allow_pickle)
@@ -171,34 +171,34 @@ def reconstruct(
     Parameters
     ----------
     image : SegmentedImage
-        Images of the four segments, all that `preparation.OPTIONS` names known.
+        Images of the four segments, with all calibrations of `preparation.OPTIONS`.
     trained : Trained
         Network.
     turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
+        Number of quarter turns over which predictions are averaged, 1 or 4.
     tiling : Tiling
-        How a large image is cut.
+        How a large image is cut into tiles.
     progress : callable, optional
-        Called with the number of tiles done and that of all.
+        Called with the numbers of tiles done and in all.
     warnings : tuple of str
-        What is to be recorded besides the warnings of this function.
+        Warnings to be recorded in addition to those of this function.
     errors : ToldErrors
-        How well tilt and thickness are known: the uncertainty is widened by what they do to the potential, for which
-        the network runs at several told values, without a mean over turns.
+        Standard deviations of tilt and thickness. Their effect on the potential increases the uncertainty; for this the
+        network runs at several values of both, without a mean over turns.
     with_columns : bool
-        Keep the columns at the entrance surface too.
+        Also return the columns at the entrance surface.
 
     Returns
     -------
     Reconstruction
-        On the network's pixels. `attributes['warnings']` says which settings the network was not trained for,
-        `attributes['holds']` for which tilt and thickness the potential holds.
+        Result on the network's pixels. `attributes['warnings']` lists settings for which the network was not trained,
+        `attributes['holds']` says for which tilt and thickness the potential holds.
 
     Raises
     ------
     InputError
-        Where a calibration is missing, the field too small, the prediction not finite or columns are asked of a network
-        that has none.
+        If a calibration is missing, the field is too small, the prediction is not finite, or columns are asked of a
+        network that predicts none.
     """
     network = trained.network
     if with_columns and network.settings.projection == "direct":
@@ -232,17 +232,19 @@ def reconstruct(
 
 
 def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
-    """Lines about what the network was not trained for, and about what had to be assumed."""
+    """Warnings about settings for which the network was not trained, and about assumptions."""
     assumed = []
     if image.scan_rotation_deg is None:
-        assumed.append("scan rotation: the file does not say how the scan lies to the detector, taken as 0 degrees")
+        assumed.append(
+            "scan rotation: the file does not give the rotation of the detector in the scan; 0 degrees are assumed"
+        )
     return [*range_warnings(image, trained.described), *assumed]
 
 
 def _attributes(
     image: SegmentedImage, trained: Trained, prepared: Prepared, turns: int, tiling: Tiling
 ) -> dict[str, Any]:
-    """How a reconstruction was made."""
+    """Attributes that say how a reconstruction was made."""
     optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
     calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
     return {
