@@ -20,7 +20,7 @@ from iphasenet.dataset.reader import material_groups, open_dataset, read_rows
 TITLE = "iphasenet: simulated four-quadrant STEM data sets and their inversion to the projected potential"
 AUTHORS = "The iphasenet authors"
 RELEASED = "2026-11-23"
-"""As in CITATION.cff, which is not installed with the library. The store itself holds no date."""
+"""Same values as in CITATION.cff, which is not installed with the library. The store itself holds no date."""
 
 KEYWORDS = [
     "scanning transmission electron microscopy", "four-quadrant detector", "differential phase contrast", "multislice",
@@ -45,7 +45,7 @@ CONTEXT = {
 
 
 class Variable(NamedTuple):
-    """An array of the store; text that the store lacks is empty, and `flags` are the meanings of its values."""
+    """An array of the store; text that the store lacks is empty, and `flags` holds the meanings of its values."""
 
     name: str
     dimensions: tuple[str, ...]
@@ -57,7 +57,7 @@ class Variable(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Description with unit, and dimensions of what has more than one."""
+        """Description with the unit and, for more than one dimension, dimensions and type."""
         unit = f" [{self.unit}]" if self.unit not in ("", "1") else ""
         dimensions = f"; {', '.join(self.dimensions)}; {self.dtype}" if len(self.shape) > 1 else ""
         return f"{self.description or self.name}{unit}{dimensions}"
@@ -79,23 +79,23 @@ class Material(NamedTuple):
 
 def describe_dataset(dataset: Path, card: Path, croissant: Path, table: Path) -> None:
     """
-    Describe an assembled data set for people and machines; the same bytes for the same store.
+    Describe an assembled data set for people and machines; the same store gives the same bytes.
 
     Parameters
     ----------
     dataset : Path
-        Assembled store. The files are made beside it: they name each other and the store.
+        Assembled store. The files are made in its folder, because they name each other and the store.
     card : Path
         Data-set card: Markdown with YAML front matter.
     croissant : Path
         Croissant 1.0 metadata: JSON-LD.
     table : Path
-        CSV, a row a sample, with every coordinate along `sample` in the store's units (nm, Å, degrees).
+        CSV, one row per sample, with every coordinate along `sample` in the store's units (nm, Å, degrees).
 
     Raises
     ------
     InputError
-        There is no store, or it lacks what the workflow writes; no file is made.
+        If there is no store, or it lacks what the workflow writes; then no file is made.
     """
     paths = {"dataset": dataset, "card": card, "croissant": croissant, "table": table}
     if len({path.absolute().parent for path in paths.values()}) != 1:
@@ -124,7 +124,7 @@ def _get(values: Any, keys: str, where: str) -> Any:
 
 
 def _read(dataset: Path) -> tuple[dict[str, Any], list[Material]]:
-    """Attributes of the root, and the materials by name."""
+    """Attributes of the root, and the materials in the order of their names."""
     root = open_dataset(dataset)
     found = [_read_material(name, group, f"{dataset}/{name}") for name, group in material_groups(root).items()]
     kinds = len({tuple(material.columns) for material in found})
@@ -139,7 +139,7 @@ def _read_material(name: str, group: zarr.Group, where: str) -> Material:
     arrays = dict(group.arrays())
     order = str(group.attrs.get("coordinates", "")).split()
     names = [*(n for n in order if n in arrays), *sorted(set(arrays) - set(order))]
-    # Images first, and what has a value for each sample.
+    # Images first, then the arrays with one value for each sample.
     variables = [_variable(n, arrays[n]) for n in names]
     variables.sort(key=lambda v: (len(v.shape) < 2, v.dimensions[:1] != ("sample",), -len(v.shape)))
     along = [v for v in variables if v.dimensions == ("sample",)]
@@ -161,7 +161,7 @@ def _variable(name: str, array: zarr.Array[Any]) -> Variable:
 
 
 def _table(materials: Sequence[Material]) -> str:
-    """CSV with all digits."""
+    """Table of the samples as CSV, with all digits."""
     text = io.StringIO()
     rows = (row for material in materials for row in zip(*material.columns.values(), strict=True))
     csv.writer(text, lineterminator="\n").writerows([materials[0].columns, *rows])
@@ -169,10 +169,10 @@ def _table(materials: Sequence[Material]) -> str:
 
 
 def _facts(attributes: Mapping[str, Any], materials: Sequence[Material], paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Contents of the card, many of them Croissant's too."""
+    """Contents of the card, many of which the Croissant metadata also hold."""
     keys = ("title", "configuration.run", "licence", "versions.iphasenet")
     title, run, licence, version = (str(_get(attributes, key, str(paths["dataset"]))) for key in keys)
-    # Snakemake's time stamp is no part of the store.
+    # Snakemake's time stamp does not belong to the store.
     files = (p for p in paths["dataset"].rglob("*") if p.is_file() and p.name not in UNLISTED - {LIST})
     return {
         "title": f"{title} ({run})",
@@ -193,7 +193,7 @@ def _facts(attributes: Mapping[str, Any], materials: Sequence[Material], paths: 
 
 
 def _croissant(facts: Mapping[str, Any], material: Material, rows: bytes) -> dict[str, Any]:
-    """Croissant metadata; version 1.0 has all that a table and a folder need, and older tools read it."""
+    """Croissant metadata, in version 1.0: it suffices for a table and a folder, and older tools read it."""
     paths = facts["paths"]
     images = [v for v in material.variables if len(v.shape) > 1]
     table = {"name": paths["table"], "contentUrl": paths["table"], "encodingFormat": "text/csv"}
@@ -230,7 +230,7 @@ def _node(kind: str, identifier: str, **properties: Any) -> dict[str, Any]:
 
 
 def _record_sets(material: Material, splits: Sequence[str]) -> list[dict[str, Any]]:
-    """Columns of the table, and the splits that one of them names."""
+    """Record sets of the table's columns, and of the splits that one column names."""
     texts = {variable.name: variable.text for variable in material.variables}
     texts |= {"material": "also the name of its group", "zone_axis": "lattice direction along the beam, untilted"}
     texts["split"] = "one split for all samples of a tilt"

@@ -1,4 +1,4 @@
-"""Samples of a material in memory: what training, evaluation and figures work on, wherever it comes from."""
+"""Samples of a material in memory, the input of training, evaluation and figures."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from iphasenet.crystal.identity import CrystalIdentity
 @dataclass(frozen=True)
 class MaterialData:
     """
-    Samples of one material and some splits, in memory.
+    Samples of one material from one or more splits, in memory.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class MaterialData:
     coordinates : dict of (sample,) arrays
         Metadata of the samples.
     structure : str
-        What `iphasenet.crystal.identity.structure_hash` found of the crystal; empty where the store does not say. It is
-        no part of what a network learns from.
+        Hash of the crystal (`iphasenet.crystal.identity.structure_hash`); empty if the store does not say. The network
+        does not learn from it.
     """
 
     material: str
@@ -47,7 +47,7 @@ class MaterialData:
 
     @property
     def crystal(self) -> CrystalIdentity:
-        """Which crystal it is."""
+        """Name and structure of the crystal."""
         return CrystalIdentity(self.material, self.structure)
 
     @cached_property
@@ -58,11 +58,11 @@ class MaterialData:
 
     @property
     def tilt_deg(self) -> NDArray[np.float64]:
-        """Angle between beam and zone axis, a sample [degrees]."""
+        """Angle between beam and zone axis for each sample [degrees]."""
         return zone_axis_angle(self.coordinates["alpha"], self.coordinates["beta"])
 
     def select(self, rows: NDArray[np.int64]) -> "MaterialData":
-        """Take some of the samples of a validation or test split, in the order of `rows`."""
+        """Select samples of a validation or test split, in the order of `rows`."""
         return replace(
             self,
             segments=self.segments[rows],

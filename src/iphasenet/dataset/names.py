@@ -1,4 +1,4 @@
-"""Names of materials and samples that a store brings: their form is known, so that none is ever a path."""
+"""Names of materials and samples in a store: their form is checked, so that no name can be a path."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import zarr
 
 _MATERIAL = re.compile(r"[A-Za-z0-9]+(_(-?\d){3})?")
-"""As the configuration's schema has it, with one of several zone axes: GaN_1-10."""
+"""Name as in the configuration's schema, with a suffix where a material has several zone axes: GaN_1-10."""
 
 _SAMPLE = re.compile(rf"({_MATERIAL.pattern})-tilt\d+-rotation\d+-\d+(\.\d+)?nm")
-"""As `iphasenet.simulation.grid.samples` makes it."""
+"""Name as `iphasenet.simulation.grid.samples` makes it."""
 
 
 def material_of(group: "zarr.Group", name: str = "") -> str:
@@ -25,12 +25,12 @@ def material_of(group: "zarr.Group", name: str = "") -> str:
     group : zarr.Group
         Group of a data set, or a material's own store.
     name : str
-        What it must be; in a data set the group's own name.
+        Name that it must have; in a data set, that of the group.
 
     Raises
     ------
     InputError
-        Where it is called otherwise, or the name is no letters and digits.
+        If it has another name, or one that is not of letters and digits.
     """
     expected, found = name or group.basename, group.attrs.get("material")
     if not isinstance(found, str) or not _MATERIAL.fullmatch(found):
@@ -54,7 +54,7 @@ def check_samples(material: str, names: Iterable[object]) -> None:
 
 
 def file_name(name: str) -> str:
-    """Name of a file that is called as a material or a sample; InputError where it would be a path."""
+    """Check that the name of a material or sample can name a file; InputError if it would be a path."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise InputError(f"name: found {name!r}; allowed: letters, digits, points, hyphens and underscores")
     return name

@@ -17,12 +17,12 @@ from iphasenet.dataset.writer import COORDINATES, FORMAT_VERSION, STRUCTURE
 from iphasenet.simulation.grid import NOTHING, SPLITS, LeftOut, Split
 
 Choice = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.int64]]
-"""Which samples of a split to read, by their coordinates: indices within the split."""
+"""Function that chooses samples of a split by their coordinates: it returns indices within the split."""
 
 
 class StoredRows:
     """
-    Rows of a stored array that are read when they are asked for, each anew; indexed as a numpy array by a row first.
+    Rows of a stored array that are read on each access; indexed like a NumPy array, first by the row.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class StoredRows:
     name : str
         Array in it.
     rows : (row,) integer array
-        Which rows along the first axis.
+        Indices of the rows along the first axis.
     """
 
     def __init__(self, group: zarr.Group, name: str, rows: NDArray[np.int64]) -> None:
@@ -49,7 +49,7 @@ class StoredRows:
 
 
 def open_dataset(path: Place) -> zarr.Group:
-    """Open an assembled data set, as `base.seals.open_store`; InputError where its format is another version's."""
+    """Open an assembled data set by `base.seals.open_store`; InputError if its format has another version."""
     root = open_store(path, "dataset")
     if root.attrs.get("format_version") != FORMAT_VERSION:
         raise InputError(
@@ -60,7 +60,7 @@ def open_dataset(path: Place) -> zarr.Group:
 
 
 def material_groups(root: zarr.Group) -> dict[str, zarr.Group]:
-    """Find the groups of a data set, by name; InputError where one is called otherwise than its material."""
+    """Find the groups of a data set by name; InputError if a group and its material have different names."""
     return {material_of(group): group for _, group in sorted(root.groups())}
 
 
@@ -73,7 +73,7 @@ def find_material(root: zarr.Group, name: str) -> zarr.Group:
 
 
 def structure_of(group: zarr.Group) -> str:
-    """Read which structure a material is (`iphasenet.crystal.identity`); empty where an older store does not say."""
+    """Read the hash of a material's structure (`iphasenet.crystal.identity`); empty if an older store does not say."""
     return str(group.attrs.get(STRUCTURE, ""))
 
 
@@ -96,24 +96,24 @@ def read_split(
     path : path or URL
         Assembled store.
     split : {'train', 'validation', 'test'}
-        Which samples.
+        Split to read.
     stream : bool
-        Leave the images where they are (`StoredRows`), having read them all once; else take them into memory.
+        Read all images once to check them, then on each access (`StoredRows`); else keep them in memory.
     left_out : LeftOut
         Samples that are not read.
     choose : callable, optional
-        Which of the others are read; all if not given.
+        Chooses which of the other samples are read; all if not given.
 
     Yields
     ------
     MaterialData
-        One a material, in the order of their names; none for a material that is left out.
+        One per material, in the order of their names; none for a material that is left out.
 
     Raises
     ------
     InputError
-        Where a URL is not reached, a file missing, a chunk damaged, an image not finite or zero everywhere, or the
-        split empty.
+        If a URL is not reached, a file is missing, a chunk is damaged, an image is not finite or zero everywhere, or
+        the split is empty.
     """
     groups = material_groups(open_dataset(path))
     names = list(groups)
@@ -129,16 +129,16 @@ def read_split(
 
 def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
     """
-    Read rows of an array: whatever is read of a store, is read here.
+    Read rows of an array; all arrays of stores are read by this function.
 
     Parameters
     ----------
     group : zarr.Group
-        Group of one material, or root of a store of one.
+        Group of one material, or root of a store that holds one material.
     name : str
         Array in it.
     rows : (row,) integer array, optional
-        Which rows along the first axis; all if not given.
+        Indices of the rows along the first axis; all if not given.
 
     Returns
     -------
@@ -148,8 +148,8 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
     Raises
     ------
     InputError
-        Where there is no such array, a chunk is damaged, an image is not finite or zero everywhere, or a sample's
-        name is none.
+        If there is no such array, a chunk is damaged, an image is not finite or zero everywhere, or a sample's name has
+        the wrong form.
     """
     where, array = f"{group.path or group.attrs.get('material', group.store)}/{name}", group.get(name)
     if not isinstance(array, zarr.Array):
@@ -161,7 +161,7 @@ def read_rows(group: zarr.Group, name: str, rows: NDArray[np.int64] | None = Non
         check_samples(material_of(group), result)
     if result.ndim > 2:
         for row, image in zip(rows, result, strict=True):
-            # Readers of Zarr take a chunk that is lost for zeros, and no image is.
+            # Zarr reads a lost chunk as zeros, and no image is zero everywhere.
             problem = "zeros alone" if not image.any() else "" if np.isfinite(image).all() else "NaN or infinity"
             if problem:
                 sample = _sample(group, array, int(row))

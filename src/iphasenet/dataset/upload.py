@@ -22,16 +22,16 @@ _ZARR_FILE = re.compile(r"(.+/)?(zarr\.json|\d+)")
 @dataclass(frozen=True)
 class Record:
     """
-    What was uploaded.
+    Record of an uploaded data set.
 
     Attributes
     ----------
     url : str
-        The copy.
+        URL of the copy.
     files, bytes : int
-        Its size.
+        Number of its files, and their size [bytes].
     checksums : str
-        SHA-256 of its list of files, which holds that of every file.
+        SHA-256 of its list of files, which holds the checksum of every file.
     """
 
     url: str
@@ -54,17 +54,17 @@ def upload(store: Path, url: str) -> Record:
     store : Path
         Assembled store, whole.
     url : str
-        Where to, such as `s3://bucket/sets/demo/dataset.zarr`; the bucket exists.
+        URL of the copy, such as `s3://bucket/sets/demo/dataset.zarr`; the bucket exists.
 
     Returns
     -------
     Record
-        Of the copy. Its list of files is written last: a copy that was broken off has none and is read by nobody.
+        Record of the copy. Its list of files is written last, so that an incomplete copy is never read.
 
     Raises
     ------
     InputError
-        The store is damaged, the URL cannot be written, or it holds something else than a data set of this workflow.
+        If the store is damaged, the URL cannot be written, or something else than such a data set is there.
     """
     check_files(store)
     target = Folder(url)
@@ -76,14 +76,14 @@ def upload(store: Path, url: str) -> Record:
             "an earlier copy"
         )
     _check_apart(store, url)
-    # A copy that was broken off has lost its list: what is called as Zarr's files are is its own then.
+    # An incomplete copy has no list: then files with names like Zarr's belong to it.
     known = listed_files(target).keys() | UNLISTED if LIST in there else set(filter(_ZARR_FILE.fullmatch, there))
     added = sorted(there.keys() - known)
     if added:
         raise InputError(f"{url}: found {added[0]}, which is no part of the earlier copy; allowed: an empty place or a "
                          "copy as it was made")  # fmt: skip
     target.remove([name for name in there if name == LIST or name not in files])
-    # The mark first, so that a copy that was broken off is known as ours.
+    # The mark is written first, so that an incomplete copy is recognised.
     target.put({ROOT: files[ROOT]})
     target.put({name: path for name, path in files.items() if name not in (ROOT, LIST)})
     target.put({LIST: files[LIST]})
@@ -93,7 +93,7 @@ def upload(store: Path, url: str) -> Record:
 
 
 def _check_apart(store: Path, url: str) -> None:
-    """Refuse a copy on this machine's disk that is the store itself, lies in it or in another store, or holds it."""
+    """Refuse a copy on a local disk that is the store itself, lies in it or in another store, or holds it."""
     if url.startswith(("file://", "local://")):
         place = Path(url.split("://", 1)[1])
         check_outputs([Output("storage", place, folder=True, added=True)], [store])
@@ -107,7 +107,7 @@ def _compare(url: str, expected: Mapping[str, int], found: Mapping[str, int]) ->
 
 def find_dataset(place: Place) -> Place:
     """
-    Follow a record to the copy that it tells of; any other place is returned as it is.
+    Return the URL in a record of an upload; any other place is returned unchanged.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def find_dataset(place: Place) -> Place:
     Raises
     ------
     InputError
-        The record cannot be read, or the copy has changed since it was made.
+        If the record cannot be read, or the copy has changed since it was made.
     """
     if Path(str(place)).suffix != ".json":
         return place

@@ -1,4 +1,4 @@
-"""Check of an assembled data set: what a reader relies on."""
+"""Check of all that readers of an assembled data set rely on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Problem:
     check : str
         One of `CHECKS`.
     text : str
-        Where it is, and what was found.
+        Place of the problem, and what was found.
     """
 
     check: str
@@ -53,15 +53,15 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     store : path or URL
         Assembled store.
     progress : callable, optional
-        Called with the number of samples checked so far and that of all.
+        Called with the numbers of samples checked so far and in all.
 
     Returns
     -------
     list of Problem
-        Empty where all is well: files as their checksums say; arrays with the dimensions, types and units of the
-        format; names of materials and samples that are some; finite numbers, no image 0 everywhere; segments from 0
-        that sum to less than the beam, potentials with a mean above 0; no tilt in two splits, no planned split
-        empty, no sample twice.
+        Empty if all of this holds: files agree with their checksums; arrays have the dimensions, types and units of the
+        format; names of materials and samples have the right form; numbers are finite, and no image is 0 everywhere;
+        segments are 0 or more and sum to less than the beam, potentials have a mean above 0; no tilt is in two
+        splits, no planned split is empty, and no sample is there twice.
     """
     problems = [Problem("checksums", text) for text in damaged_files(store)]
     try:
@@ -83,7 +83,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
         layout = [Problem("layout", text) for text in (*_named(group), *(f"{name}/{text}" for text in _layout(group)))]
         problems += layout
         if layout:
-            # What has no shape cannot be read further.
+            # Arrays without the right shape cannot be checked further.
             continue
         problems += [Problem("splits", f"{name}: {text}") for text in _splits(group, planned)]
         for checked, found_problems in _numbers(name, group):
@@ -100,7 +100,7 @@ def _samples(group: zarr.Group) -> int:
 
 
 def _named(group: zarr.Group) -> Iterator[str]:
-    """Say where a group is called otherwise than its material."""
+    """Report a group whose name differs from its material's."""
     try:
         material_of(group)
     except InputError as error:
@@ -108,7 +108,7 @@ def _named(group: zarr.Group) -> Iterator[str]:
 
 
 def _layout(group: zarr.Group) -> Iterator[str]:
-    """Arrays that are missing or not as the format says."""
+    """Report arrays that are missing or contradict the format."""
     sizes: dict[str, int] = {}
     coordinates = {
         name: (("sample",), dtype, attributes.get("units")) for name, (dtype, attributes) in COORDINATES.items()
@@ -132,7 +132,7 @@ def _layout(group: zarr.Group) -> Iterator[str]:
 
 
 def _planned_splits(root: zarr.Group) -> tuple[str, ...]:
-    """Find the splits that the data set was made with, by its configuration: all where it does not say."""
+    """Read from the configuration which splits the data set was made with; all if it does not say."""
     found: Any = root.attrs.get("configuration")
     for key in ("grid", "splits"):
         found = found.get(key) if isinstance(found, dict) else None
@@ -140,7 +140,7 @@ def _planned_splits(root: zarr.Group) -> tuple[str, ...]:
 
 
 def _splits(group: zarr.Group, planned: Sequence[str]) -> Iterator[str]:
-    """Leaks between splits, and samples that are missing or twice there."""
+    """Report tilts in two splits, and samples that are missing or there twice."""
     try:
         split, tilt_index, identity, evaluated = (
             read_rows(group, name) for name in ("split", "tilt", "sample_id", "evaluation_sample")
@@ -163,7 +163,7 @@ def _splits(group: zarr.Group, planned: Sequence[str]) -> Iterator[str]:
 
 
 def _numbers(material: str, group: zarr.Group) -> Iterator[tuple[int, list[Problem]]]:
-    """Check the images sample by sample; yields how many are done and what was found."""
+    """Check the images sample by sample; yields the number of checked samples and the problems found."""
     try:
         identity = read_rows(group, "sample_id")
         evaluated = {int(sample): row for row, sample in enumerate(read_rows(group, "evaluation_sample"))}

@@ -1,6 +1,6 @@
-"""Writing the data set: a sharded Zarr v3 store, one group a material, that xarray opens.
+"""Writing of the data set: a sharded Zarr v3 store with one group per material, which xarray opens.
 
-Every rendered material is a store of its own; assembling copies their files, bytes unchanged, into one.
+Every rendered material is a store of its own; assembling copies their files unchanged into one store.
 """
 
 import json
@@ -29,10 +29,10 @@ from iphasenet.simulation.rendering import Rendered
 FORMAT_VERSION = "2"
 
 STRUCTURE = "structure"
-"""Attribute of a material's group: which crystal it is, whatever it is called (`iphasenet.crystal.identity`)."""
+"""Attribute of a material's group: the hash of its structure, whatever its name (`iphasenet.crystal.identity`)."""
 
 SHARD_SAMPLES = 64
-"""Samples in one shard: one file. A sample is a chunk of its own, readable without its neighbours."""
+"""Samples in one shard, which is one file. Each sample is one chunk, readable without its neighbours."""
 
 COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "sample_id": ("str", {"description": "material, tilt, rotation, thickness"}),
@@ -56,7 +56,7 @@ SHAPE_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "wedge_azimuth": ("float64", {"units": "degrees", "description": "direction from x to y in which it gets thinner"}),
     "wedge_angle": ("float64", {"units": "degrees", "description": "inclination of the entrance surface"}),
 }
-"""Only in a store that has edges or wedges; NaN for samples without."""
+"""Coordinates of a store with edges or wedges only; NaN for samples without."""
 
 
 def write_material(
@@ -77,7 +77,7 @@ def write_material(
     path : path
         Store to be made.
     rendered : iterator of Rendered
-        The samples' arrays, in the order of `samples`.
+        Arrays of the samples, in the order of `samples`.
     samples : sequence of Sample
         Samples of the material.
     image : Image
@@ -110,7 +110,7 @@ def write_material(
 
 
 class _ShardWriter:
-    """Appends samples to an array, a whole shard at a time: a part of one would be read and written again."""
+    """Appends samples to an array, one whole shard at a time: part of a shard would be read and written again."""
 
     def __init__(self, array: zarr.Array[Any]) -> None:
         self.array, self.start, self.waiting = array, 0, list[NDArray[Any]]()
@@ -164,7 +164,7 @@ def _image_array(
         shape=shape,
         dtype=dtype,
         chunks=(1, *shape[1:]),
-        # Equal shards even for a short set: the layout does not depend on the number of samples.
+        # Shards are equal even in a short set, so that the layout does not depend on the number of samples.
         shards=(SHARD_SAMPLES, *shape[1:]),
         compressors=GUARDED,
         dimension_names=tuple(sizes),
@@ -227,7 +227,7 @@ def assemble(path: str | Path, materials: Mapping[str, str | Path], attributes: 
     Raises
     ------
     InputError
-        Where a store is damaged, or another material's.
+        If a store is damaged, or belongs to another material.
     """
     known: dict[str, str] = {}
     with sealed_store(path, "dataset", known) as temporary:

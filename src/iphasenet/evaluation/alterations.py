@@ -1,4 +1,4 @@
-"""What the network makes of its metadata and of each kind of noise: predictions from altered inputs."""
+"""Altered inputs, which show how the network uses its metadata and how each kind of noise affects it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from iphasenet.simulation.grid import generator, picometres
 from iphasenet.simulation.noise import record
 
 FIELDS: Mapping[str, Sequence[int]] = {"thickness": (0,), "tilt": (1, 2), "gamma": (3,), "all": (0, 1, 2, 3)}
-"""Columns of the metadata that are shuffled together."""
+"""Groups of metadata that are shuffled together, as columns."""
 
 NOISE_PARTS: Mapping[str, Sequence[str]] = {
     "shot": (),
@@ -21,13 +21,13 @@ NOISE_PARTS: Mapping[str, Sequence[str]] = {
     "shot+gains": ("gain_mismatch",),
     "shot+scan": ("jitter_angstrom", "drift_angstrom"),
 }
-"""Imperfections of the acquisition that are kept beside shot noise."""
+"""Imperfections of the acquisition that are kept, one at a time, in addition to shot noise."""
 
 ALTERED_DOSE = 1e5
 """Dose near which inputs are altered [e/Å²]."""
 
 ALTERED_SAMPLES = 21
-"""Samples of a material that are predicted from altered inputs, at most."""
+"""Largest number of samples of a material that are predicted from altered inputs."""
 
 FloatImages = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class Alteration:
     kind : str
         'metadata' or 'noise'.
     name : str
-        What of it is altered, or which noise there is.
+        Which metadata are altered, or which noise the images have.
     segments : (sample, 4, y, x) array
         Images, fractions of the beam current.
     metadata : (sample, 4) array
@@ -61,7 +61,7 @@ def nearest_dose(doses: NDArray[np.float64]) -> int:
 
 
 def chosen_samples(data: MaterialData) -> MaterialData:
-    """At most `ALTERED_SAMPLES` of a test split, drawn once for all."""
+    """At most `ALTERED_SAMPLES` samples of a test split, always the same ones."""
     order = generator(0, data.material, "alteration").permutation(len(data.potential))
     return data.select(np.sort(order[:ALTERED_SAMPLES]))
 
@@ -82,7 +82,7 @@ def shuffled(metadata: FloatImages, field: str, material: str) -> FloatImages:
     Returns
     -------
     (sample, 4) array
-        No row of the field stays in its place, where there are two samples or more.
+        Metadata in which no row of the field stays in its place, if there are two samples or more.
     """
     order = generator(0, material, "order", list(FIELDS).index(field)).permutation(len(metadata))
     columns = list(FIELDS[field])
@@ -92,7 +92,7 @@ def shuffled(metadata: FloatImages, field: str, material: str) -> FloatImages:
 
 
 def with_noise(data: MaterialData, dose: float, acquisition: Acquisition) -> FloatImages:
-    """Draw noise of other imperfections for a material's noise-free images, (sample, 4, y, x)."""
+    """Draw noise with the given imperfections for a material's noise-free images, (sample, 4, y, x)."""
     known = data.coordinates
     images = []
     for segments, tilt_index, gamma, thickness in zip(
@@ -118,8 +118,8 @@ def alterations(data: MaterialData, acquisition: Acquisition) -> Iterator[Altera
     Yields
     ------
     Alteration
-        Metadata as they are and shuffled, field by field; images without noise, with shot noise, and with one more
-        imperfection each. What cannot be altered, such as the thickness where there is one alone, is left out.
+        Unchanged metadata, then shuffled ones, field by field; images without noise, with shot noise, and with one more
+        imperfection each. What cannot be altered, such as a single thickness, is left out.
     """
     index = nearest_dose(data.doses)
     dose, noisy = float(data.doses[index]), np.ascontiguousarray(data.noisy_segments[:, index], dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Atomic columns in predicted potentials: which are found, how far off, and how much potential they hold.
+"""Atomic columns in predicted potentials: which are found, their errors of position, and their integrated potential.
 
-The structure says where columns are expected, the truth which of them an image can show, and the prediction is held
-against the truth. Truth and prediction pass the same peak search and are integrated under the same masks.
+The structure gives the expected columns, and the true image shows which of them are visible; the prediction is compared
+with the true image. Both pass the same peak search and are integrated under the same masks.
 """
 
 import math
@@ -20,14 +20,14 @@ from iphasenet.evaluation.column_structure import ColumnView, CrystalColumns, Ex
 from iphasenet.simulation.image import Image
 
 SPURIOUS = "spurious"
-"""Type of the predicted peaks that match nothing."""
+"""Name of the type of predicted peaks that match no column."""
 
 TOLERANCE = 0.5
 """Peaks within this distance may be the same column [Å]: less than half the shortest distance between columns, 1.36 Å
-(C and N of MAPbI3), and more than the 0.1 to 0.2 Å by which the maximum of a leaning column strays."""
+(C and N of MAPbI3), and more than the 0.1 to 0.2 Å by which the maximum of an inclined column may be off."""
 
 MARGIN = BORDER + TOLERANCE
-"""Columns are counted from here on inwards [Å]: all that they may match lies within the borders."""
+"""Smallest distance of counted columns from the image's edges [Å], so that all their possible matches are inside."""
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -35,16 +35,16 @@ FloatArray = NDArray[np.floating[Any]]
 @dataclass(frozen=True)
 class TrueColumns:
     """
-    What an image can show of a crystal's columns.
+    Columns of a crystal that an image can show.
 
     Attributes
     ----------
     view : ColumnView
-        How the crystal lies under the image.
+        Position and orientation of the crystal under the image.
     types : tuple of str
         Types of column in the crystal, heaviest first.
     light : tuple of bool
-        Whether each is light.
+        Whether each type is light.
     peaks : (peak, 2) array
         Peaks of the truth at (y, x) [pixels].
     expected : (type,) integer array
@@ -56,7 +56,7 @@ class TrueColumns:
     masks : ColumnMasks
         Pixels of each peak.
     integrated : (peak,) array
-        Potential of the truth integrated over these [V Å³].
+        True potential integrated over the mask of each peak [V Å³].
     """
 
     view: ColumnView
@@ -112,7 +112,7 @@ def true_columns(crystal: CrystalColumns, view: ColumnView, truth: FloatArray) -
 
 
 def _inside(positions: FloatArray, image: Image) -> NDArray[np.bool_]:
-    """Say which positions (position, 2) [pixels] are `MARGIN` or more from the image's edges."""
+    """Which positions (position, 2) [pixels] are `MARGIN` or more from the image's edges."""
     margin = MARGIN / image.sampling_angstrom - 0.5
     return np.asarray(((positions >= margin) & (positions <= image.pixels - 1 - margin)).all(axis=1))
 
@@ -124,14 +124,14 @@ def prediction_rows(true: TrueColumns, predicted: FloatArray) -> list[dict[str, 
     Parameters
     ----------
     true : TrueColumns
-        What there is to be found.
+        Columns that can be found.
     predicted : (y, x) array
         Projected potential [V Å].
 
     Returns
     -------
     list of dict
-        As `column_rows`, without `method`.
+        Rows like those of `column_rows`, without `method`.
     """
     sampling = true.view.field.image.sampling_angstrom
     peaks = find_columns(predicted, sampling)
@@ -171,7 +171,7 @@ def _measured(offset: FloatArray, integrated: FloatArray, error: FloatArray) -> 
 
 
 def _count_spurious(alone: FloatArray, true: TrueColumns) -> int:
-    """Count peaks (peak, 2) that match nothing, where the nearest column can be located: others may peak anywhere."""
+    """Count peaks (peak, 2) without a match, if their nearest column can be located: others may peak anywhere."""
     alone = alone[_inside(alone, true.view.field.image)]
     if not len(alone) or not true.columns.apart.any():
         return 0
@@ -192,25 +192,25 @@ def column_rows(
     data : MaterialData
         Samples of its material.
     sample : int
-        Which of them.
+        Index of the sample.
     predictions : mapping of (y, x) arrays
-        Projected potential [V Å] by method, or by whatever tells them apart.
+        Projected potential [V Å] by method or another key.
 
     Returns
     -------
     list of dict
-        One row a method and type of column, heaviest first: `method`, `column`, `light`, `expected`, `visible`,
-        `found`, `position_error_pm`, `integrated_true` [V Å³], `integrated_error`, `integrated_absolute_error`; one
-        more a method, named `SPURIOUS`, whose `found` counts peaks that match nothing. NaN where nothing is counted.
+        One row per method and type of column, heaviest first: `method`, `column`, `light`, `expected`, `visible`,
+        `found`, `position_error_pm`, `integrated_true` [V Å³], `integrated_error`, `integrated_absolute_error`; and one
+        row per method, named `SPURIOUS`, whose `found` counts peaks that match no column. NaN where nothing is counted.
 
     Raises
     ------
     InputError
-        Where a prediction is of another size than the truth.
+        If a prediction has another size than the truth.
     """
     truth = data.potential[sample]
     true = true_columns(crystal, ColumnView.of(data, sample), truth)
     for method, image in predictions.items():
         if image.shape != truth.shape:
-            raise InputError(f"{method}: found shape {image.shape}; allowed: that of the truth, {truth.shape}")
+            raise InputError(f"{method}: found shape {image.shape}; allowed: {truth.shape}, the shape of the truth")
     return [{"method": method, **row} for method, image in predictions.items() for row in prediction_rows(true, image)]

@@ -1,4 +1,4 @@
-"""What the network is compared with: three inversions of the same images, untold and told, and the nearest sample."""
+"""Baselines of the network: three inversions of the same images, with and without the tilt, and the nearest sample."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.simulation.grid import SPLITS, LeftOut
 
 SEEING = ("idpc", "wiener", "phase")
-"""Baselines that see an image, and neither tilt nor thickness but for its mean."""
+"""Baselines that use an image, not its tilt, and its thickness only for the mean potential."""
 
 TOLD = tuple(f"{name}_told" for name in SEEING)
-"""The same, told as much as the network: `told_baselines`."""
+"""The same baselines, which are told tilt and thickness like the network (`told_baselines`)."""
 
 BASELINES = (*SEEING, *TOLD, "nearest")
 
 LARGEST_TILT_DEG = 10.0
-"""Tilt up to which a crystal has columns that lean by little."""
+"""Largest tilt [degrees] at which the projection of a crystal's inclined columns is used."""
 
 _KNOWN = ("thickness_nm", "alpha", "beta", "gamma")
 
 _SAME = 1e-3
-"""Samples of a material whose thickness [nm] and angles [degrees] differ by less are one."""
+"""Samples of a material whose thickness [nm] and angles [degrees] differ by less are the same sample."""
 
 FloatArray = NDArray[np.floating[Any]]
 FloatImages = NDArray[np.float32]
@@ -46,14 +46,14 @@ FloatImages = NDArray[np.float32]
 @dataclass(frozen=True)
 class Baselines:
     """
-    What the baselines took from the training split.
+    Parameters of the baselines, fitted to the training split.
 
     Attributes
     ----------
     scale : float
         Projected potential for a unit of iDPC [V Å].
     mean_potential : float
-        Mean of the potential divided by thickness [V]; no segment shows it.
+        Mean of the potential divided by thickness [V], which no segment shows.
     wiener : WienerFilter
         Second moments of segments and mean potential, and the images' shape.
     sampling : float
@@ -73,7 +73,7 @@ class Baselines:
             )
 
     def save(self, path: Path) -> None:
-        """Write all of it to a .npz that appears whole or not at all."""
+        """Write the parameters to a .npz file, which appears whole or not at all."""
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -103,7 +103,7 @@ class Baselines:
         data : MaterialData
             Validation or test samples, of the training images' shape and pixel size.
         microscope : Microscope
-            Optics that the phase inversion takes to be known.
+            Optics, which the phase inversion needs.
 
         Returns
         -------
@@ -130,20 +130,20 @@ class Baselines:
 
 def told_baselines(data: MaterialData, predicted: Mapping[str, FloatImages]) -> dict[str, FloatImages]:
     """
-    Tell baselines what the network is told: tilt and thickness, by the layer that projects its columns.
+    Give baselines the tilt and the thickness, by the fixed layer that projects the network's columns.
 
     Parameters
     ----------
     data : MaterialData
-        Samples of which all are tilted by `LARGEST_TILT_DEG` at most.
+        Samples with tilts of at most `LARGEST_TILT_DEG`.
     predicted : mapping of (sample, dose, y, x) arrays
-        What `Baselines.predict` returned [V Å].
+        Predictions of `Baselines.predict` [V Å].
 
     Returns
     -------
     dict of (sample, dose, y, x) float32 arrays
-        Projected potential by each of `TOLD` [V Å]: the prediction, taken for the columns as they stand at the entrance
-        surface, projected to the exit surface.
+        Projected potential by each of `TOLD` [V Å]: the prediction is taken as the untilted columns at the entrance
+        surface and projected along the tilt.
     """
     shift = column_shift(torch.from_numpy(data.metadata))
     return {
@@ -160,7 +160,7 @@ def told_baselines(data: MaterialData, predicted: Mapping[str, FloatImages]) -> 
 
 def shot_noise(segments: FloatArray, dose: float, sampling: float) -> NDArray[np.float64]:
     """
-    Variance of Poisson noise in each segment, as its mean intensity tells it.
+    Variance of Poisson noise in each segment, from its mean intensity.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def shot_noise(segments: FloatArray, dose: float, sampling: float) -> NDArray[np
     Returns
     -------
     (4,) array
-        Variances; at least that of one electron in the image.
+        Variances, at least that of one electron in the image.
     """
     electrons = dose * sampling**2
     mean = segments.mean(axis=(1, 2), dtype=np.float64)
@@ -199,7 +199,7 @@ def fit_baselines(training: Iterable[MaterialData]) -> Baselines:
     Raises
     ------
     InputError
-        Where there is no image, or pixels differ.
+        If there is no image, or pixels differ.
     """
     scale_fit, wiener, sampling = ScaleFit(), None, 0.0
     for data in training:
@@ -219,30 +219,29 @@ def fit_baselines(training: Iterable[MaterialData]) -> Baselines:
 
 def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut) -> FloatImages:
     """
-    Potential of the other training sample whose thickness and angles are nearest: what metadata alone are worth.
+    Potential of the training sample with the nearest thickness and angles: a baseline that uses only metadata.
 
     Parameters
     ----------
     training : path
-        Data set that was trained on.
+        Data set on which the network was trained.
     data : MaterialData
-        Samples that are asked for.
+        Samples to be predicted.
     left_out : LeftOut
-        What training has not seen of the data set.
+        Samples of the data set that training has not seen.
 
     Returns
     -------
     (sample, y, x) float32 array
         Projected potential [V Å] of the nearest sample of the same crystal, by its structure where that is known
-        (`iphasenet.crystal.identity`), or of any where training has none of it.
+        (`iphasenet.crystal.identity`), or of any crystal if training has none of it.
         Thickness, alpha, beta and gamma count in units of their standard deviations among these; differences of angles
-        are circular. The sample that is asked for, by crystal, thickness and angles, is none of them, whatever data
-        set holds it.
+        are circular. The sample itself, by crystal, thickness and angles, is excluded, whatever data set holds it.
 
     Raises
     ------
     InputError
-        Where there is no training sample, or pixels differ.
+        If there is no training sample, or pixels differ.
     """
     stored = material_groups(open_dataset(training))
     same = {name: group for name, group in stored.items() if _identity(name, group).is_same(data.crystal)}
@@ -262,7 +261,7 @@ def nearest_training(training: str | Path, data: MaterialData, left_out: LeftOut
         if itself.all():
             name = data.coordinates["sample_id"][sample]
             raise InputError(
-                f"{training}: found no training sample but {name} itself; allowed: at least one other sample"
+                f"{training}: found no training sample except {name} itself; allowed: at least one other sample"
             )
         nearest = np.where(itself, np.inf, ((difference / spread) ** 2).sum(axis=1)).argmin()
         result[sample] = read_rows(stored[groups[nearest]], "potential", rows[nearest : nearest + 1])[0]
@@ -274,7 +273,7 @@ def _identity(name: str, group: zarr.Group) -> CrystalIdentity:
 
 
 def _training_samples(stored: Mapping[str, zarr.Group], left_out: LeftOut) -> list[tuple[NDArray[Any], ...]]:
-    """Of each material that training has seen: its name, row and metadata, a sample."""
+    """Name, rows and metadata of the training samples, one tuple per material."""
     found: list[tuple[NDArray[Any], ...]] = []
     for name, group in stored.items():
         known = np.stack([read_rows(group, key) for key in _KNOWN], axis=1)
@@ -285,14 +284,14 @@ def _training_samples(stored: Mapping[str, zarr.Group], left_out: LeftOut) -> li
 
 
 def _differences(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Differences of thickness and of three angles, these from -180° to 180°."""
+    """Differences of thickness and of three angles, the latter from -180° to 180°."""
     difference = first - second
     difference[..., 1:] = (difference[..., 1:] + 180) % 360 - 180
     return difference
 
 
 def _spread(known: FloatArray) -> FloatArray:
-    """Scale of each of thickness and angles: its standard deviation, about circular means; 1 where all are equal."""
+    """Scale of thickness and angles: their standard deviations, about circular means; 1 where all are equal."""
     angles = np.deg2rad(known[:, 1:])
     middle = np.rad2deg(np.arctan2(np.sin(angles).mean(axis=0), np.cos(angles).mean(axis=0)))
     deviation = _differences(known, np.array([known[:, 0].mean(), *middle]))

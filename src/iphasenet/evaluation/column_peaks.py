@@ -1,4 +1,4 @@
-"""Peaks of a potential: found, matched, and the potential around them."""
+"""Peaks of a potential: search, matching, and integration of the potential around them."""
 
 import math
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from iphasenet.base.errors import InputError
 from iphasenet.simulation.image import Image
 
 SMOOTHING = 0.2
-"""Standard deviation of the Gaussian that images are smoothed with before peaks are looked for [Å].
+"""Standard deviation of the Gaussian with which images are smoothed before the peak search [Å].
 
-A 20 mrad probe at 200 keV holds nothing finer than 0.31 Å. Less leaves columns that lean by 0.5 to 1.75 Å with several
-peaks each, from the ringing of a band-limited truth; more makes neighbours 1.4 Å apart one.
+A 20 mrad probe at 200 keV resolves nothing finer than 0.31 Å. With less smoothing, columns that are displaced by 0.5 to
+1.75 Å have several peaks, from the ringing of a band-limited truth; with more, neighbours 1.4 Å apart merge.
 """
 
 MINIMUM_DISTANCE = 0.6
-"""Of two peaks that are closer the lower one is left out [Å]."""
+"""Smallest distance of two peaks [Å]; of closer ones, the lower is left out."""
 
 THRESHOLD = 0.02
-"""Peaks stand at least this share of the smoothed image's range above its minimum."""
+"""Smallest height of a peak above the minimum of the smoothed image, as a share of its range."""
 
 BORDER = 0.5
-"""Peaks nearer to an edge of the image are left out [Å]."""
+"""Smallest distance of a peak from the image's edges [Å]."""
 
 RADIUS = 1.0
-"""A column's potential is integrated up to here, or halfway to the next peak [Å]."""
+"""Radius up to which a column's potential is integrated [Å], at most halfway to the next peak."""
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -57,16 +57,18 @@ def find_columns(image: FloatArray, sampling: float) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Where the image is not two-dimensional or has numbers that are not finite.
+        If the image is not two-dimensional or has numbers that are not finite.
     """
     if image.ndim != 2 or not np.isfinite(image).all():
-        raise InputError(f"image: found shape {image.shape} or numbers that are not finite; allowed: (y, x), finite")
+        raise InputError(
+            f"image: found shape {image.shape} or numbers that are not finite; allowed: finite (y, x) values"
+        )
     smooth = gaussian_filter(np.asarray(image, np.float64), SMOOTHING / sampling)
     peaks = peak_local_max(
         smooth,
         threshold_abs=smooth.min() + THRESHOLD * np.ptp(smooth),
         exclude_border=max(1, math.ceil(BORDER / sampling - 0.5)),
-        # Neighbours alone make a maximum and circles keep peaks apart: nothing depends on the crystal's rotation.
+        # A maximum depends only on neighbouring pixels, and distances are Euclidean, so rotations do not matter.
         footprint=np.ones((3, 3), bool),
     )
     return _vertices(smooth, _apart(peaks, max(1, round(MINIMUM_DISTANCE / sampling))))
@@ -76,7 +78,7 @@ def _apart(peaks: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
     """
     Leave out peaks (peak, 2) nearer than `distance` [pixels] to one that stays and comes before them.
 
-    `peak_local_max` does the same by its `min_distance`, one peak at a time: half the time of a whole evaluation.
+    `peak_local_max` does the same by its `min_distance`, but one at a time, which takes half the time of an evaluation.
     """
     pairs = cKDTree(peaks).query_pairs(distance, output_type="ndarray") if len(peaks) else np.empty((0, 2), np.int64)
     pairs = pairs[((peaks[pairs[:, 0]] - peaks[pairs[:, 1]]) ** 2).sum(axis=1) < distance**2]
@@ -88,7 +90,7 @@ def _apart(peaks: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
 
 
 def _vertices(image: FloatArray, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Maxima of the quadratics about pixels (peak, 2), half a pixel away at most; the pixel where there is none."""
+    """Maxima of quadratics fitted around pixels (peak, 2), at most half a pixel away; without maximum, the pixel."""
     y, x = peaks.T
     around = {(i, j): image[y + i, x + j] for i in (-1, 0, 1) for j in (-1, 0, 1)}
     slope_y, slope_x = (around[1, 0] - around[-1, 0]) / 2, (around[0, 1] - around[0, -1]) / 2
@@ -104,7 +106,7 @@ def _vertices(image: FloatArray, peaks: NDArray[np.int64]) -> NDArray[np.float64
 
 def match_columns(first: FloatArray, second: FloatArray, tolerance: float) -> NDArray[np.int64]:
     """
-    Match positions that are each other's nearest.
+    Match positions that are mutually nearest.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def match_columns(first: FloatArray, second: FloatArray, tolerance: float) -> ND
     Returns
     -------
     (first position,) integer array
-        Index in `second` of what each position of `first` matches; -1 where it matches nothing.
+        Index in `second` of the match of each position of `first`; -1 if it has none.
     """
     result = np.full(len(first), -1)
     if len(first) and len(second):
@@ -130,18 +132,18 @@ def match_columns(first: FloatArray, second: FloatArray, tolerance: float) -> ND
 @dataclass(frozen=True)
 class ColumnMasks:
     """
-    Pixels of each column: nearer to its peak's pixel than to any other's, and within `RADIUS`.
+    Pixels of each column: those within `RADIUS` that are nearer to its peak than to any other.
 
     Attributes
     ----------
     pixels : (pixel,) integer array
         Flat indices of the pixels of all columns.
     owner : (pixel,) integer array
-        Column of each.
+        Column of each pixel.
     count : int
-        Columns.
+        Number of columns.
     pixel_area : float
-        [Å²].
+        Area of a pixel [Å²].
     """
 
     pixels: NDArray[np.int64]
@@ -153,7 +155,7 @@ class ColumnMasks:
     def around(cls, peaks: FloatArray, image: Image) -> "ColumnMasks":
         """Masks of peaks (peak, 2) at (y, x) [pixels]."""
         labels = np.zeros((image.pixels, image.pixels), np.int64)
-        # No two peaks are in neighbouring pixels, and none is more than half a pixel off: none overwrites another.
+        # Peaks are never in neighbouring pixels, and at most half a pixel off, so that none overwrites another.
         labels[tuple(np.floor(peaks + 0.5).astype(int).T)] = np.arange(1, len(peaks) + 1)
         owner = expand_labels(labels, distance=RADIUS / image.sampling_angstrom).ravel()
         pixels = np.flatnonzero(owner)

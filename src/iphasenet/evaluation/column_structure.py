@@ -1,4 +1,4 @@
-"""Where a crystal's atomic columns are expected in an image, and which of them lean into one another."""
+"""Expected positions of a crystal's atomic columns in an image, and which of their projections overlap."""
 
 import math
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ from iphasenet.simulation.rendering import Field
 from iphasenet.simulation.tilts import crystal_lean
 
 SAME_COLUMN = 0.3
-"""Atoms whose projections are no further apart belong to one column [Å]."""
+"""Atoms whose projections are at most this far apart belong to one column [Å]."""
 
 LIGHT = 8
 """A column is light if no element in it has a higher atomic number."""
 
 MERGED = 0.6
-"""Columns whose lines come closer are not told apart [Å]."""
+"""Columns whose projected lines come closer than this cannot be told apart [Å]."""
 
 HIDING = 0.5
-"""A column is hidden by others that hold at least this share of its charge; lighter ones do not hide it."""
+"""A column is hidden only by columns with at least this share of its charge."""
 
 LONGEST_LEAN = 1.75
-"""Columns that lean further project to lines whose maximum may be anywhere: they are not located [Å]."""
+"""Longest projected line of a column that can be located [Å]; the maximum of a longer one may be anywhere."""
 
 LARGEST_TILT = 10.0
-"""Beyond, foreshortening and unlike depths of a column's atoms displace it by more than a match allows [degrees]."""
+"""Largest tilt [degrees]: beyond it, foreshortening and different depths of a column's atoms displace it too far."""
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -49,7 +49,7 @@ class CrystalColumns:
     Attributes
     ----------
     positions : (column, 2) array
-        Positions (x, y) in the cell at which the columns stand at the entrance surface [Å].
+        Positions (x, y) of the columns in the cell, at the entrance surface [Å].
     types : tuple of str
         Elements of each column, heaviest first, such as 'Pb+I'.
     light : (column,) bool array
@@ -77,7 +77,7 @@ class CrystalColumns:
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """Types that there are, heaviest first."""
+        """Types of column in the cell, heaviest first."""
         order = sorted(range(len(self.types)), key=lambda column: (-self.charges[column], self.types[column]))
         return tuple(dict.fromkeys(self.types[column] for column in order))
 
@@ -87,7 +87,7 @@ class CrystalColumns:
         return tuple(bool(self.light[self.types.index(kind)]) for kind in self.kinds)
 
     def near(self, point: tuple[float, float], radius: float) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Positions (x, y) of all cells' columns within a radius of a point [Å], and which of the cell each is."""
+        """Positions (x, y) of all cells' columns within a radius of a point [Å], and their indices in the cell."""
         low, high = ((np.array(point) + sign * radius) / self.periods for sign in (-1, 1))
         ranges = [np.arange(math.floor(a) - 1, math.ceil(b) + 1) for a, b in zip(low, high, strict=True)]
         cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 1, 2) * self.periods
@@ -109,20 +109,20 @@ def crystal_columns(potential: CrystalPotential) -> CrystalColumns:
     Returns
     -------
     CrystalColumns
-        Atoms whose projections are linked by steps of up to `SAME_COLUMN` are one column, at their mean position
-        weighted by atomic number. Hydrogen is left out: it is no column, and moves none.
+        Atoms whose projections are linked by steps of up to `SAME_COLUMN` form one column, at their mean position
+        weighted by atomic number. Hydrogen is left out.
 
     Raises
     ------
     InputError
-        Where an element's form factor is none that is known, or all atoms are hydrogen.
+        If the form factor of an element is unknown, or all atoms are hydrogen.
     """
     numbers = _atomic_numbers(potential)[potential.elements]
     heavy = numbers > 1
     if not heavy.any():
         raise InputError("potential: found only hydrogen atoms; allowed: at least one other atom")
     numbers, periods = numbers[heavy], np.array(potential.lengths[:2])
-    # A remainder may round up to the period itself, which a periodic tree refuses.
+    # A remainder may round up to the period itself, which the periodic tree refuses.
     places = np.mod(potential.positions[heavy, :2], periods)
     places = np.where(places >= periods, 0.0, places)
     pairs = cKDTree(places, boxsize=periods).query_pairs(SAME_COLUMN, output_type="ndarray")
@@ -139,7 +139,7 @@ def crystal_columns(potential: CrystalPotential) -> CrystalColumns:
 
 
 def _atomic_numbers(potential: CrystalPotential) -> NDArray[np.int64]:
-    """Atomic number of each element: mean potentials of neutral atoms, which no thermal motion changes, are unlike."""
+    """Atomic number of each element by its mean potential: no two are equal, and thermal motion changes none."""
     from abtem.parametrizations import validate_parametrization
 
     known = [
@@ -151,7 +151,7 @@ def _atomic_numbers(potential: CrystalPotential) -> NDArray[np.int64]:
     _, ny, nx = potential.form_factors.shape
     found = potential.form_factors[:, ny // 2, nx // 2] * potential.lengths[0] * potential.lengths[1]
     error = np.abs(found[:, None] / means - 1)
-    # The two closest are 7.5e-6 apart; sums in double precision differ by 1e-15.
+    # The two closest mean potentials are 7.5e-6 apart; sums in double precision differ by 1e-15.
     if (error.min(axis=1) > 1e-8).any():
         raise InputError(
             f"potential: found mean form factors {found} V Å³; allowed: Lobato's or Kirkland's of an element"
@@ -174,7 +174,7 @@ def _composition(numbers: NDArray[np.int64]) -> str:
 @dataclass(frozen=True)
 class ColumnView:
     """
-    How a crystal's columns lie under an image.
+    Position and orientation of a crystal's columns under an image.
 
     Attributes
     ----------
@@ -220,11 +220,11 @@ class ExpectedColumns:
     Attributes
     ----------
     positions : (column, 2) array
-        Middle (y, x) of the line that each column projects to [pixels].
+        Middle (y, x) of the projected line of each column [pixels].
     kind : (column,) integer array
         Index of its type in `CrystalColumns.kinds`.
     apart : (column,) bool array
-        Whether it can be located: it leans by `LONGEST_LEAN` at most, and not into a neighbour.
+        Whether it can be located: its line is at most `LONGEST_LEAN` long and does not run into a neighbour's.
     """
 
     positions: NDArray[np.float64]
@@ -241,19 +241,19 @@ def expected_columns(crystal: CrystalColumns, view: ColumnView) -> ExpectedColum
     crystal : CrystalColumns
         Columns of the cell.
     view : ColumnView
-        How the crystal lies under the image.
+        Position and orientation of the crystal under the image.
 
     Returns
     -------
     ExpectedColumns
-        All columns whose line may reach into the image. One that leans projects to a line from where it stands at the
-        entrance surface to there plus its lean; that line's middle is its position.
+        All columns whose line may reach into the image. An inclined column projects to a line from its place at the
+        entrance surface to that at the exit surface; the middle of the line is its position.
     """
     field, image = view.field, view.field.image
     side = image.pixels * image.sampling_angstrom
     middle = np.array(view.shift) / 2
     centre = (field.offset[0] - middle[0], field.offset[1] - middle[1])
-    # Of lines that are longer than the field no more are needed than cover it.
+    # If lines are longer than the field, it suffices to consider those that cover it.
     around = side / math.sqrt(2) + min(math.hypot(*middle), side / 2) + MERGED
     places, column = crystal.near(centre, around)
     x, y = (places - centre).T
@@ -267,21 +267,20 @@ def expected_columns(crystal: CrystalColumns, view: ColumnView) -> ExpectedColum
 
 def columns_apart(crystal: CrystalColumns, shift: tuple[float, float]) -> NDArray[np.bool_]:
     """
-    Say which columns do not lean into others.
+    Find the columns whose projected lines do not run into others.
 
     Parameters
     ----------
     crystal : CrystalColumns
         Columns of the cell.
     shift : (float, float)
-        How far they lean from entrance to exit (x, y), in the crystal's frame [Å].
+        Lateral shift from entrance to exit (x, y), in the crystal's frame [Å].
 
     Returns
     -------
     (column,) bool array
-        False where the line of another column that holds `HIDING` of its charge or more comes nearer than `MERGED`.
-        All lines are equal and parallel: those that are d apart come as near as d lets them when slid along
-        themselves by their length.
+        False if the line of another column with at least `HIDING` of its charge comes nearer than `MERGED`. All lines
+        are equal and parallel, so the distance of two lines follows from the shift between them.
     """
     length = math.hypot(*shift)
     direction = np.array(shift) / length if length else np.zeros(2)

@@ -1,4 +1,4 @@
-"""Runs beside each other: where a network works and where it fails."""
+"""Comparison of runs: where a network works and where it fails."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ SHOWN = ("pearson", "mae_share_of_max", "peak_error")
 """Metrics of the network that are compared."""
 
 _FACTOR = 1.5
-"""A run has the dose `ALTERED_DOSE` where one of its doses is within this factor of it."""
+"""A dose within this factor of `ALTERED_DOSE` counts as this dose."""
 
 
 def compare_runs(folders: Sequence[Path]) -> pandas.DataFrame:
     """
-    Set the scores of several runs beside each other.
+    Put the scores of several runs into one table.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def compare_runs(folders: Sequence[Path]) -> pandas.DataFrame:
     Returns
     -------
     DataFrame
-        One row a run and what its network had not seen (`held_out`), at the dose nearest to `ALTERED_DOSE`; of runs
-        that are far from it, one row a dose: case, held_out, dose, samples, tilt_groups; of the network mean, low and
-        high of `SHOWN`, such as pearson, pearson_low; best_baseline and best_baseline_pearson.
+        One row per run and kind of new sample (`held_out`), at the dose nearest to `ALTERED_DOSE`; for runs whose doses
+        are far from it, one row per dose: case, held_out, dose, samples, tilt_groups; mean, low and high of the
+        network's `SHOWN`, such as pearson, pearson_low; best_baseline and best_baseline_pearson.
 
     Raises
     ------
     InputError
-        Where a run has no evaluation.
+        If a run has no evaluation.
     """
     rows = [row for folder in folders for row in _rows(folder)]
     return pandas.DataFrame(rows)

@@ -37,7 +37,7 @@ def integrate(gradient_x: FloatArray, gradient_y: FloatArray, sampling: float) -
     Parameters
     ----------
     gradient_x, gradient_y : (..., y, x) array
-        Gradient along x and y, a unit an Å.
+        Gradient along x and y [1/Å times the unit of the result].
     sampling : float
         Pixel size [Å].
 
@@ -48,7 +48,7 @@ def integrate(gradient_x: FloatArray, gradient_y: FloatArray, sampling: float) -
         boundaries, solved by cosine transforms: Frankot & Chellappa, IEEE Trans. PAMI 10, 439 (1988), with the
         boundary of Simchony et al., IEEE Trans. PAMI 12, 435 (1990).
     """
-    # The gradient half-way between pixels; none crosses the border.
+    # The gradient half-way between pixels; it is 0 across the border.
     step_x = (gradient_x[..., :, 1:] + gradient_x[..., :, :-1]) / 2
     step_y = (gradient_y[..., 1:, :] + gradient_y[..., :-1, :]) / 2
     edge = [(0, 0)] * (step_x.ndim - 2)
@@ -83,14 +83,14 @@ def idpc(segments: FloatArray, sampling: float) -> FloatArray:
         Lazić, Bosch & Lazar, Ultramicroscopy 160, 265 (2016).
     """
     gradient_x, gradient_y = centre_of_mass(segments)
-    # A tilted crystal and a shifted diffraction pattern deflect the whole field: a ramp that is no potential.
+    # A tilted crystal or a shifted diffraction pattern deflects the whole field: this ramp is no potential.
     gradient_x = gradient_x - gradient_x.mean(axis=(-2, -1), keepdims=True)
     gradient_y = gradient_y - gradient_y.mean(axis=(-2, -1), keepdims=True)
     return integrate(gradient_x, gradient_y, sampling)
 
 
 class ScaleFit:
-    """Least-squares fit of potential = scale image + mean thickness, one training image after the other."""
+    """Least-squares fit of potential = scale x image + mean x thickness, one training image after the other."""
 
     def __init__(self) -> None:
         self._matrix = np.zeros((2, 2))
@@ -114,7 +114,7 @@ class ScaleFit:
         self._vector += columns @ potential.ravel()
 
     def solve(self) -> tuple[float, float]:
-        """Projected potential for a unit of iDPC [V Å], and mean potential [V]."""
-        # lstsq, not solve: images without contrast leave the scale open, and 0 is the answer then.
+        """Return the projected potential for a unit of iDPC [V Å], and the mean potential [V]."""
+        # lstsq, not solve: images without contrast leave the scale undetermined; it is then 0.
         scale, mean = np.linalg.lstsq(self._matrix, self._vector, rcond=None)[0]
         return float(scale), float(mean)

@@ -1,4 +1,4 @@
-"""What a prediction is worth."""
+"""Metrics of predictions."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PUBLISHED_RANGE = 600_000.0
-"""Data range that the published PSNR was computed with [V Å], more than twenty times the images' own."""
+"""Data range of the published PSNR [V Å], more than twenty times that of the images."""
 
 PEAK_SHARE = 0.005
-"""Share of the pixels, those of the highest true potential, on which the peak error is measured."""
+"""Share of the pixels, with the highest true potential, in which the peak error is measured."""
 
 METRICS = (
     "pearson",
@@ -62,7 +62,7 @@ def score(predictions: FloatImages, truths: FloatImages) -> dict[str, NDArray[np
 
 
 def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
-    # Two seconds, which those who read scores alone do not need.
+    # Imported here: it takes two seconds, which readers of stored scores do not need.
     from skimage.metrics import structural_similarity
     from torchmetrics.functional import pearson_corrcoef
     from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -74,7 +74,7 @@ def _score(predictions: Tensor, truths: Tensor) -> dict[str, Tensor]:
     mae = (predicted - truth).abs().mean(1)
     peaks, where = truth.topk(max(1, round(PEAK_SHARE * truth.shape[1])))
     varies = predicted.amax(1) > predicted.amin(1)
-    # A constant's correlation is not defined; torchmetrics would warn of it.
+    # The correlation of a constant is not defined, and torchmetrics would warn.
     correlation = torch.zeros(len(predicted), dtype=torch.float64)
     if varies.any():
         correlation[varies] = pearson_corrcoef(predicted[varies].T, truth[varies].T)

@@ -1,4 +1,4 @@
-"""Images continued beyond their frame as a mirrored specimen would show them."""
+"""Continuation of images beyond their frame by those of a mirrored specimen."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ def with_mirror_images(segments: NDArray[Any]) -> NDArray[Any]:
     """
     Continue segments periodically by mirror images.
 
-    A mirrored specimen deflects the probe the other way, so opposite segments change places: difference signals stay
-    those of a potential that goes on as its own mirror image. Exact for round aberrations and a beam along a mirror
-    plane, where frame and detector stand upright; else an error at the frame's edges alone.
+    A mirrored specimen deflects the probe the other way, so opposite segments change places. The difference signals
+    remain those of a potential that continues as its mirror image. This is exact for round aberrations, a beam along a
+    mirror plane, and a detector aligned with the frame; else there is an error, only at the frame's edges.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def with_mirror_images(segments: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     (..., 4, 2 y, 2 x) array
-        One period; the images themselves are its first half along each axis.
+        One period; its first half along each axis is the image itself.
     """
     wide = np.concatenate([segments, segments[..., _LEFT_RIGHT, :, ::-1]], axis=-1)
     return np.concatenate([wide, wide[..., _TOP_BOTTOM, ::-1, :]], axis=-2)

@@ -1,4 +1,4 @@
-"""Beside the weights: a card that says what they are, and the bare network for users of the published scripts."""
+"""Files beside the weights: a model card, and the bare network for users of the published scripts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +56,7 @@ def _means(scores: Mapping[str, Any]) -> dict[str, float]:
 
 def publish_model(run: Path, output: Path) -> None:
     """
-    Keep a run's network as `resources/models` does: weights in half precision, and their card.
+    Write a run's network as in `resources/models`: weights in half precision, and their card.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Projected potential of a weak phase object from segments, with the scale that theory gives it."""
+"""Projected potential of a weak phase object from segments, on the scale that theory gives."""
 
 import math
 from typing import Any
@@ -39,7 +39,7 @@ def potential_transfer(microscope: Microscope, shape: tuple[int, int], sampling:
     """
     pixel = (1 / (shape[1] * sampling), 1 / (shape[0] * sampling))
     radius = microscope.frequency(microscope.semiangle_mrad)
-    # H ends at twice the aperture: on this mesh of k nothing that is shifted by G comes back from the other side.
+    # H ends at twice the aperture: on this mesh of k, a shift by G never wraps around.
     counts = [next_fast_len(4 * (math.ceil(radius / step) + 2)) for step in pixel]
     kx, ky = np.meshgrid(*(np.fft.fftfreq(n, 1 / (n * step)) for n, step in zip(counts, pixel, strict=True)))
     aperture = microscope.aperture(kx, ky, pixel)
@@ -64,7 +64,7 @@ def _negated(spectrum: ComplexArray) -> ComplexArray:
 
 
 def _on_image(transfer: ComplexArray, shape: tuple[int, int]) -> ComplexArray:
-    """Values on the frequencies of a real image of the same period; 0 where there are none."""
+    """Values at the frequencies of a real image of the same period; 0 at frequencies without a value."""
     orders_y, orders_x = np.rint(np.fft.fftfreq(shape[0]) * shape[0]).astype(int), np.arange(shape[1] // 2 + 1)
     ny, nx = transfer.shape[-2:]
     known = np.outer(2 * np.abs(orders_y) < ny, 2 * orders_x < nx)
@@ -89,8 +89,8 @@ def invert_phase(segments: FloatArray, transfer: ComplexArray, noise: FloatArray
     Returns
     -------
     (y, x) array
-        Deviation of the projected potential from its mean [V Å], which the images do not see; beyond the frame they are
-        continued by mirror images.
+        Deviation of the projected potential from its mean [V Å]; the images do not show the mean. Beyond the frame they
+        are continued by mirror images.
     """
     ny, nx = segments.shape[1:]
     deviation = segments - segments.mean(axis=(1, 2), keepdims=True)

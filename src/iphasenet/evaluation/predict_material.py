@@ -1,4 +1,4 @@
-"""The network on a material's test split: predictions, and what is new of each sample, in the evaluation's files."""
+"""Predictions of the network for a material's test split, and what is new in each sample, as files."""
 
 import warnings
 from pathlib import Path
@@ -29,19 +29,19 @@ def predict_material(
     dataset : path
         Assembled store.
     material : str
-        Which of its materials.
+        Name of the material.
     weights : path
         Weights of the network.
     predictions : path
-        Zarr store to be made: `model` and, where the network says its uncertainty, `model_spread`
-        (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²], `left_out`, what training was told to leave
-        out, and `held_out`, what is new of each sample (`iphasenet.training.seen.what_is_new`).
+        Zarr store to be made: `model` and, if the network predicts its uncertainty, `model_spread`
+        (sample, dose, y, x) [V Å]; `sample_id`; attributes `doses` [e/Å²], `left_out`, which samples training left out,
+        and `held_out`, what is new in each sample (`iphasenet.training.seen.what_is_new`).
     altered : path
-        Parquet table to be made, `predict_altered` of samples that the network has not seen; no row without any.
+        Parquet table to be made by `predict_altered` for samples that the network has not seen; empty without any.
     device : str
         Torch device.
     turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
+        Number of quarter turns over which predictions are averaged, 1 or 4.
     """
     root = open_dataset(dataset)
     network, trained = load_weights(weights)

@@ -1,4 +1,4 @@
-"""The network on images in memory: predictions, and predictions from altered inputs."""
+"""Predictions of the network from images in memory, and from altered inputs."""
 
 import numpy as np
 import pandas
@@ -30,21 +30,21 @@ def predict_images(
     metadata : (image, 4) array
         Thickness [nm], alpha, beta, gamma [degrees].
     turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
+        Number of quarter turns over which predictions are averaged, 1 or 4.
     batch_size : int
-        Images predicted together; on a CPU, 2 of 256 px take less than 1 or 4.
+        Images predicted together; on a CPU, 2 images of 256 px take less time each than 1 or 4.
 
     Returns
     -------
     potential : (image, y, x) float32 array
         Projected potential [V Å].
     spread : (image, y, x) float32 array or None
-        Its spread [V Å], where the network says one.
+        Its spread [V Å]; None if the network predicts none.
 
     Raises
     ------
     InputError
-        Where a prediction is not finite.
+        If a prediction is not finite.
     """
     device = next(network.parameters()).device
     images, known = torch.from_numpy(segments).float(), torch.from_numpy(metadata)
@@ -72,7 +72,7 @@ def predict(network: PotentialNetwork, data: MaterialData, turns: int = 1) -> tu
 
 def predict_altered(network: PotentialNetwork, data: MaterialData, acquisition: Acquisition) -> pandas.DataFrame:
     """
-    Metrics of predictions from altered inputs, of some of a material's samples, without a mean over turns.
+    Metrics of predictions from altered inputs, for some samples of a material, without a mean over turns.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def predict_altered(network: PotentialNetwork, data: MaterialData, acquisition: 
     Returns
     -------
     DataFrame
-        One row a sample and alteration: sample_id, material, tilt, thickness_nm, kind, altered, `METRICS`.
+        One row per sample and alteration: sample_id, material, tilt, thickness_nm, kind, altered, `METRICS`.
     """
     chosen = chosen_samples(data)
     known = {name: chosen.coordinates[name] for name in ("sample_id", "tilt", "thickness_nm")}

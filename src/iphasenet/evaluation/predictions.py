@@ -1,4 +1,4 @@
-"""Stores of predictions of a data set's test split, sealed, and opened again: no network is needed."""
+"""Sealed stores of the predictions for a data set's test split: written, and opened without a network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,9 +60,9 @@ def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.in
     Returns
     -------
     group : zarr.Group
-        The predictions; InputError where they are missing, damaged or of another material, other samples or doses.
+        The predictions; InputError if they are missing or damaged, or belong to other materials, samples or doses.
     rows : (sample,) array
-        Where those of the data's samples stand.
+        Row of the prediction for each sample of the data.
     """
     group: Any = open_store(path, "predictions")
     material_of(group, data.material)
@@ -78,6 +78,6 @@ def open_predictions(path: Path, data: MaterialData) -> tuple[Any, NDArray[np.in
 
 
 def held_out_samples(group: zarr.Group) -> dict[str, str]:
-    """Read what is new of each sample of predictions that were opened, by its sample_id."""
+    """Read what is new in each sample of opened predictions, by its sample_id."""
     held_out: Any = group.attrs["held_out"]
     return dict(zip(read_rows(group, "sample_id").tolist(), held_out, strict=True))

@@ -1,4 +1,4 @@
-"""Predictions of the network and of the baselines against the truth: the tables that everything else is made of."""
+"""Scores of the network and the baselines, compared with the truth, as tables for summary and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -29,7 +29,7 @@ from iphasenet.training.seen import unseen
 METHODS = ("model", *BASELINES)
 
 _TOGETHER = 16
-"""Samples that are in memory together."""
+"""Number of samples that are in memory together."""
 
 FloatImages = NDArray[np.float32]
 
@@ -37,21 +37,20 @@ FloatImages = NDArray[np.float32]
 @dataclass(frozen=True)
 class Tables:
     """
-    What was measured of one material.
+    Measurements of one material.
 
     Attributes
     ----------
     samples : DataFrame
-        One row a sample, dose and method: metadata, what training has not seen of it (`held_out`), `METRICS`,
-        `POTENTIALS`.
+        One row per sample, dose and method: metadata, what is new in the sample (`held_out`), `METRICS`, `POTENTIALS`.
     columns : DataFrame
-        One row a sample, dose, method and type of atomic column (`iphasenet.evaluation.atomic_columns`).
+        One row per sample, dose, method and type of atomic column (`iphasenet.evaluation.atomic_columns`).
     spectra : DataFrame
         material, dose, method ('truth' too), frequency [1/Å], power [V² Å²] of the mean potential.
     coverage : DataFrame
-        material, dose, level, covered, spread_over_error; empty where the network says no uncertainty.
+        material, dose, level, covered, spread_over_error; empty if the network predicts no uncertainty.
     materials : DataFrame
-        material, scored, left_out: how many of its test samples are scored, and are not as training has seen them.
+        material, scored, left_out: numbers of test samples that are scored, and not scored as training has seen them.
     """
 
     samples: pandas.DataFrame
@@ -61,7 +60,7 @@ class Tables:
     materials: pandas.DataFrame
 
     def save(self, folder: Path) -> None:
-        """Write one Parquet file a table; the folder appears whole or not at all."""
+        """Write one Parquet file per table; the folder appears whole or not at all."""
         with atomic_directory(folder) as temporary:
             temporary.mkdir()
             for field in fields(self):
@@ -83,20 +82,20 @@ class Tables:
 @dataclass(frozen=True)
 class Reference:
     """
-    What predictions of a material are compared with and by.
+    References with which predictions of a material are compared.
 
     Attributes
     ----------
     crystal : CrystalColumns
-        Atomic columns that are looked for.
+        Atomic columns that are sought.
     baselines : Baselines
-        Fitted to the training split.
+        Baselines fitted to the training split.
     microscope : Microscope
         Optics of the data set.
     held_out : mapping
-        What training has not seen of a sample, by its sample_id.
+        What is new in each sample, by its sample_id.
     leaning : bool
-        Whether the crystals have columns that lean by little, along which baselines can be projected.
+        Whether the crystals have columns with a small tilt, along which baselines can be projected.
     """
 
     crystal: CrystalColumns
@@ -107,7 +106,7 @@ class Reference:
 
 
 class _Prediction(NamedTuple):
-    """Potentials (sample, y, x) [V Å] by a method, and the doses of the images that they were predicted from."""
+    """Potentials (sample, y, x) [V Å] by a method, and the doses of the images from which they were predicted."""
 
     method: str
     doses: Sequence[float]
@@ -118,32 +117,32 @@ def evaluate_material(
     dataset: Path, material: str, predictions: Path, potential: Path, baselines: Path, training_store: Path
 ) -> Tables:
     """
-    Score the predictions of one material's test split, but for samples that the network has seen, be it all of them.
+    Score the predictions of one material's test split, except samples that the network has seen.
 
     Parameters
     ----------
     dataset : path
         Assembled store.
     material : str
-        Which of its materials.
+        Name of the material.
     predictions : path
-        What `iphasenet.evaluation.predict_material` wrote.
+        Store that `iphasenet.evaluation.predict_material` wrote.
     potential : path
-        Potential of the crystal.
+        File of the crystal's potential.
     baselines : path
-        Fitted baselines.
+        File of the fitted baselines.
     training_store : path
-        Data set that the network was trained on.
+        Data set on which the network was trained.
 
     Returns
     -------
     Tables
-        Rows of this material.
+        Rows of this material; without rows of scores if the network has seen all samples.
 
     Raises
     ------
     InputError
-        Where predictions are missing, damaged, of other samples, not finite or zeros alone.
+        If predictions are missing, damaged, of other samples, not finite or zero everywhere.
     """
     root = open_dataset(dataset)
     data = read_material(find_material(root, material), "test")
@@ -188,12 +187,12 @@ def evaluate_samples(
     nearest : (sample, y, x) array
         Potentials of the nearest training samples [V Å].
     reference : Reference
-        What they are compared with.
+        References for the comparison.
 
     Returns
     -------
     Tables
-        `spectra` and `coverage` with one row a sample: their mean is the material's.
+        Tables whose `spectra` and `coverage` have one row per sample; their mean is that of the material.
     """
     untold = reference.baselines.predict(data, reference.microscope)
     seeing = {"model": model, **untold, **(told_baselines(data, untold) if reference.leaning else {})}
@@ -202,7 +201,7 @@ def evaluate_samples(
         for method, images in seeing.items()
         for index, dose in enumerate(data.doses)
     ]
-    # It sees no image: it is the same at every dose.
+    # It uses no image, so that it is the same at every dose.
     predictions.append(_Prediction("nearest", tuple(data.doses), nearest))
     return Tables(
         _sample_rows(data, predictions, reference),

@@ -25,14 +25,14 @@ def radial_spectrum(images: FloatImages, sampling: float) -> tuple[NDArray[np.fl
     frequency : (ring,) array
         Centres of the rings, up to Nyquist's frequency [1/Å].
     power : (ring,) array
-        |F|² p² / N of the images less their mean, under a Hann window of unit mean square, mean over ring and images;
+        Mean over ring and images of |F|² p² / N, for images minus their mean under a Hann window of unit mean square;
         in the unit of the images squared times Å².
     """
     size = images.shape[-1]
     window = np.hanning(size + 1)[:-1]
     window = np.outer(window, window)
     window /= np.sqrt(np.mean(window**2))
-    # The mean under the window: any other leaves a rest that leaks into the lowest rings.
+    # The mean is taken under the window; another mean would leave a remainder that leaks into the lowest rings.
     mean = (images * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
     density = np.abs(np.fft.fft2((images - mean) * window)) ** 2 * (sampling / size) ** 2
     frequency = np.fft.fftfreq(size)

@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 1000
 
 TILT_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, math.inf)
-"""Ranges of the tilt that scores are broken down by [degrees]."""
+"""Limits of the ranges of tilt for which scores are given separately [degrees]."""
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
 
@@ -43,10 +43,10 @@ def summarise(tables: Tables, altered: pandas.DataFrame, title: str) -> dict[str
     Returns
     -------
     dict
-        `title`, `samples`, `left_out` (test samples that the network has seen), `left_out_materials` (names of those
-        that it has seen all test samples of), `tilt_groups`, `doses`; `scores` by
-        method and metric, and `by` material, thickness_nm, tilt_deg, dose and held_out, each with `mean`, `low` and
-        `high` (95 % interval; None for a single tilt group);
+        `title`, `samples`, `left_out` (number of test samples that the network has seen), `left_out_materials` (names
+        of materials all of whose test samples it has seen), `tilt_groups`, `doses`; `scores` by method and
+        metric, and `by` material, thickness_nm, tilt_deg, dose and held_out, each with `mean`, `low` and `high` (95 %
+        interval; None for a single tilt group);
         `potentials` by method; `shuffled_metadata` and `noise`; `uncertainty` where there is one; `columns` by method
         and type of column.
     """
@@ -101,8 +101,8 @@ def scores(samples: pandas.DataFrame) -> Scores:
     Returns
     -------
     dict
-        `mean`, `low`, `high` by method and metric. The interval is the percentile bootstrap's over tilt groups, drawn
-        anew within each material: samples of one tilt are not independent, and the materials are not a sample.
+        `mean`, `low`, `high` by method and metric. The interval is a percentile bootstrap over tilt groups, drawn
+        within each material: samples of one tilt are not independent, and the materials are no random sample.
     """
     means = samples.groupby("method")[list(METRICS)].mean()
     methods = [method for method in METHODS if method in means.index]
@@ -121,7 +121,7 @@ def _number(value: float) -> float | None:
 
 
 def _interval(samples: pandas.DataFrame, methods: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Low and high (method, metric) ends; NaN where a material has one tilt group alone."""
+    """Low and high ends (method, metric); NaN if a material has only one tilt group."""
     groups = samples.groupby(["material", "tilt", "method"])[list(METRICS)].mean().unstack("method")
     order = [(name, method) for method in methods for name in METRICS]
     materials = [part[order].to_numpy() for _, part in groups.groupby("material")]
@@ -165,10 +165,10 @@ def summarise_columns(rows: pandas.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        By type, such as 'GaN: Ga+N', and for `all`, `light` and `heavy`: `visible` (share of the structure's columns
-        that the truth shows), `detection_rate` (share of these that the prediction has), `position_error_pm` (root
-        mean square), `integrated_error` and `integrated_absolute_error` (shares); `false_rate`: predicted peaks that
-        the truth does not have, as a share of all. None where nothing was found.
+        For each type, such as 'GaN: Ga+N', and for `all`, `light` and `heavy`: `visible` (share of the structure's
+        columns that the truth shows), `detection_rate` (share of these that the prediction shows), `position_error_pm`
+        (root mean square), `integrated_error` and `integrated_absolute_error` (shares); `false_rate`: share of the
+        predicted peaks that the truth does not have. None where nothing was found.
     """
     spurious = rows["column"] == "spurious"
     columns = rows[~spurious]
@@ -208,9 +208,9 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
     Parameters
     ----------
     scored : sequence of path
-        Folders that `Tables.save` wrote, one a material.
+        Folders that `Tables.save` wrote, one per material.
     altered : sequence of path
-        Parquet tables of altered inputs, one a material.
+        Parquet tables of altered inputs, one per material.
     folder : path
         Existing folder in which samples, columns, spectra, coverage, materials and altered (.parquet and .csv) and
         summary.json are made.
@@ -220,7 +220,7 @@ def write_summary(scored: Sequence[Path], altered: Sequence[Path], folder: Path,
     Raises
     ------
     InputError
-        Where the network has seen all test samples, or a score is not finite.
+        If the network has seen all test samples, or a score is not finite.
     """
     tables = Tables.joined([Tables.load(path) for path in scored])
     if tables.samples.empty:

@@ -1,4 +1,4 @@
-"""How well a network knows its own error."""
+"""Calibration of the errors that a network predicts for itself."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import pandas
 from numpy.typing import NDArray
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Central intervals whose coverage is measured."""
+"""Levels of the central intervals whose coverage is measured."""
 
 FloatImages = NDArray[np.float32]
 
@@ -24,19 +24,20 @@ def coverage(
     """
     Share of pixels whose error lies within a central interval of the predicted Laplace distribution.
 
-    Calibrated, an interval of 90 % holds 90 % of them, and the mean spread is the mean absolute error.
+    If the spread is calibrated, an interval of 90 % holds 90 % of the errors, and the mean spread is the mean absolute
+    error.
 
     Parameters
     ----------
     prediction, spread, truth : (image, y, x) array
         Projected potential, its spread (scale of a Laplace distribution) and the truth [V Å].
     levels : sequence of float
-        Intervals that are asked for.
+        Levels of the intervals.
 
     Returns
     -------
     DataFrame
-        level, covered, spread_over_error (mean spread over mean absolute error), one row a level.
+        level, covered, spread_over_error (mean spread over mean absolute error), one row per level.
     """
     error = np.abs(prediction - truth)
     # P(|error| < w) = 1 - exp(-w / spread).

@@ -14,24 +14,24 @@ FloatArray = NDArray[np.floating[Any]]
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
 _FLOOR = 1e-3
-"""Power spectral density that is added to the segments', a share of its mean over frequencies and segments: where
-training saw less, the filter falls to 0."""
+"""Power spectral density added to the segments', as a share of its mean over frequencies and segments: where the
+training images have less, the filter falls to 0."""
 
 _REACH = 0.1
-"""Standard deviation of the lag window, a share of the frame's side: the correlations' reach."""
+"""Standard deviation of the lag window, which limits the reach of correlations, as a share of the frame's side."""
 
 
 @dataclass(frozen=True)
 class WienerFilter:
     """
-    Second moments of segments and mean potential, from which the filter of any dose follows.
+    Second moments of segments and mean potential, which give the filter for any dose.
 
     Attributes
     ----------
     cross : (4, y, kx) complex array
         Cross-spectral density of mean potential and segments on the frequencies of `scipy.fft.rfft2` [V].
     auto : (4, 4, y, kx) complex array
-        Cross-spectral densities of the noise-free segments. Densities are those of one pixel: white noise has its
+        Cross-spectral densities of the noise-free segments. Densities are per pixel, so that of white noise is its
         variance.
     shape : (int, int)
         Pixels of an image along y and x.
@@ -45,7 +45,9 @@ class WienerFilter:
         frequencies = (self.shape[0], self.shape[1] // 2 + 1)
         found = self.cross.shape, self.auto.shape
         if found != ((4, *frequencies), (4, 4, *frequencies)):
-            raise InputError(f"Wiener filter: found densities of shapes {found}; allowed: those of {self.shape} pixels")
+            raise InputError(
+                f"Wiener filter: found densities of shapes {found}; allowed: densities of {self.shape} pixels"
+            )
         if not (np.isfinite(self.cross).all() and np.isfinite(self.auto).all()):
             raise InputError("Wiener filter: found NaN or infinity; allowed: finite densities")
 
@@ -61,7 +63,7 @@ class WienerFilter:
         Returns
         -------
         (4, y, kx) complex array
-            Mean potential for a segment's signal [V].
+            Factor from each segment's signal to the mean potential [V].
         """
         floor = _FLOOR * np.einsum("iiyx->yx", self.auto).real.mean() / 4
         density = self.auto.transpose(2, 3, 0, 1) + np.diag(noise + floor)
@@ -83,12 +85,12 @@ class WienerFilter:
         Returns
         -------
         (y, x) array
-            Deviation [V]; the images are continued beyond the frame by mirror images.
+            Deviation [V]; beyond the frame, images are continued by mirror images.
         """
         ny, nx = self.shape
         kernel = irfft2(self.transfer(noise), s=self.shape)
-        # The filter's kernel, centred, on the period of the mirrored images, in their precision: noise is larger than a
-        # rounding error.
+        # The filter's centred kernel on the period of the mirrored images, in their precision, because noise is larger
+        # than rounding errors.
         period = np.zeros((4, 2 * ny, 2 * nx), segments.dtype)
         period[:, :ny, :nx] = np.fft.fftshift(kernel, axes=(1, 2))
         period = np.roll(period, (-(ny // 2), -(nx // 2)), axis=(1, 2))
@@ -101,9 +103,9 @@ class WienerFit:
     """
     Spectral densities of training images, one after the other.
 
-    Each image, less its mean under the window, is multiplied by a Hann window, so that the frame's edges do not count.
+    Each image minus its mean under the window is multiplied by a Hann window, so that the frame's edges do not count.
     The mean densities are smoothed by a Gaussian, that is, their correlations are multiplied by one (a lag window):
-    spectra of crystals are spots, and the filter is wanted between those of the training's rotations too.
+    spectra of crystals are spots, and the filter is also needed between the spots of the training's rotations.
     Blackman & Tukey, The Measurement of Power Spectra (1958).
     """
 
@@ -134,7 +136,7 @@ class WienerFit:
         self._count += 1
 
     def solve(self) -> WienerFilter:
-        """Mean densities of all images that were added."""
+        """Return the filter from the mean densities of all added images."""
         scale = self._count * (self._window**2).sum()
         return WienerFilter(self._smooth(self._cross / scale), self._smooth(self._auto / scale), self.shape)
 

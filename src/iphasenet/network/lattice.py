@@ -1,6 +1,6 @@
 """The lattice of a periodic image, and the image continued beyond its field of view. Depends on torch alone.
 
-Training does this in every step, so no number goes from the host to the device: a GPU would have to be waited for.
+Training does this in every step. No number goes from the device to the host, which would have to wait for a GPU.
 """
 
 import torch
@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 _REACH = 0.6
-"""Longest translation that is looked for, as a share of the field: beyond, too little of the image overlaps."""
+"""Longest translation that is sought, as a share of the field: for longer ones, too little of the image overlaps."""
 
 _ALIKE = 0.93
-"""Translations are of the lattice whose correlation is this share of the best one's."""
+"""Translations whose correlation is at least this share of the best one's belong to the lattice."""
 
 _LEAST = 0.2
-"""Likeness that a translation of any lattice has: noise alone stays below."""
+"""Smallest likeness of a lattice's translation; pure noise stays below it."""
 
 _SINE = 0.45
-"""Two translations at an angle of at least 27° span a cell."""
+"""Sine of the smallest angle, 27°, between two translations that span a cell."""
 
 
 def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
@@ -34,16 +34,17 @@ def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
     Returns
     -------
     (batch, 2, 2) tensor
-        Two translations (x, y) [pixels], to a fraction of a pixel; no gradient. One field long where none is found.
+        Two translations (x, y) [pixels], to a fraction of a pixel, without gradient; where none is found, one field
+        long.
     """
     with torch.no_grad():
-        # Columns are hardly wider than a pixel: blurred, the heights of maxima between pixels can be compared.
+        # Columns are hardly wider than a pixel: blurring makes the heights of maxima between pixels comparable.
         alike = _likeness(avg_pool2d(images[:, None], 3, 1, 1, count_include_pad=False)[:, 0])
         rows, columns = (size // 2 for size in alike.shape[-2:])
         y = torch.arange(-rows, rows + 1, device=images.device)[:, None].expand(-1, 2 * columns + 1)
         x = torch.arange(-columns, columns + 1, device=images.device).expand(2 * rows + 1, -1)
         length = torch.hypot(x.float(), y.float())
-        # A translation and its opposite are one; a maximum on the rim may be a slope.
+        # A translation and its opposite are the same; a maximum on the rim may be a mere slope.
         allowed = (length >= shortest) & (length <= min(rows, columns) - 1) & ((y > 0) | ((y == 0) & (x > 0)))
         peak = allowed & (alike == max_pool2d(alike[:, None], 5, 1, 2)[:, 0])
         best = torch.where(peak, alike, -torch.inf).amax(dim=(1, 2), keepdim=True)
@@ -59,14 +60,14 @@ def lattice_vectors(images: Tensor, shortest: float) -> Tensor:
 
 
 def _likeness(images: Tensor) -> Tensor:
-    """1 - mean squared difference of an image and itself displaced, over twice its variance: 1 for a translation."""
+    """1 minus the mean squared difference of an image and its shifted copy, over twice its variance."""
     height, width = images.shape[-2:]
     size = (2 * height, 2 * width)
     rows, columns = int(_REACH * height), int(_REACH * width)
     centred = images - images.mean(dim=(1, 2), keepdim=True)
     spectrum, power = torch.fft.rfft2(centred, s=size), torch.fft.rfft2(centred.square(), s=size)
     field = torch.fft.rfft2(torch.ones_like(centred[0]), s=size)
-    # Both squares and the product at once: their sum over what overlaps is real, and even in the displacement.
+    # Both squares and the product at once: their sum over the overlap is real, and even in the displacement.
     differences = torch.fft.irfft2(2 * (power.conj() * field).real - 2 * spectrum.abs().square(), s=size)
     differences = torch.fft.fftshift(differences, dim=(1, 2))
     differences = differences[:, height - rows : height + rows + 1, width - columns : width + columns + 1]
@@ -82,7 +83,7 @@ def _shortest(peak: Tensor, length: Tensor) -> Tensor:
 
 
 def _refined(alike: Tensor, vectors: Tensor) -> Tensor:
-    """Find translations (batch, 2, 2) to a fraction of a pixel, by ever longer multiples of them."""
+    """Find translations (batch, 2, 2) to a fraction of a pixel, by longer and longer multiples of them."""
     rows, columns = (size // 2 for size in alike.shape[-2:])
     limit = torch.cat([vectors.new_full((1,), side - 1) for side in (columns, rows)])
     for multiple in (1, 2, 4):
@@ -122,13 +123,13 @@ def continued(images: Tensor, vectors: Tensor) -> Tensor:
     Returns
     -------
     (batch, 3 y, 3 x) tensor
-        The images in the middle, unchanged, and around them their central cell, again and again.
+        The unchanged images in the middle, surrounded by repetitions of their central cell.
     """
     height, width = images.shape[-2:]
     y = torch.arange(-height, 2 * height, device=images.device) - (height - 1) / 2
     x = torch.arange(-width, 2 * width, device=images.device) - (width - 1) / 2
     position = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1).to(images.dtype)
-    # Two translations span a cell: nothing to check, for which a GPU would have to be waited for.
+    # Two translations always span a cell: a check would have to wait for the GPU.
     cells = torch.einsum("yxi,bij->byxj", position, torch.linalg.inv_ex(vectors).inverse)
     inside = torch.einsum("byxi,bij->byxj", cells - cells.round(), vectors)
     # grid_sample counts from -1 to 1 across the field.

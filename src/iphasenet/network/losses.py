@@ -19,7 +19,7 @@ _TERMS = {
 
 
 def contrast(target: Tensor, floor: float = 1.0) -> Tensor:
-    """Take the standard deviation of each image (batch, y, x), as (batch, 1, 1), at least `floor` [V]."""
+    """Compute the standard deviation of each image (batch, y, x), as (batch, 1, 1), at least `floor` [V]."""
     return target.std(dim=(1, 2), keepdim=True).clamp_min(floor)
 
 
@@ -40,8 +40,8 @@ def training_loss(
     weights : mapping
         Weight of each of 'l1', 'l2', 'gradient_l1' (differences of neighbouring pixels), 'spectral_l1' (amplitudes of
         the orthonormal Fourier transform) and 'spread' (negative logarithm of a Laplace distribution's density, which
-        is least where the spread is the true mean absolute error; it does not move the prediction). The published work
-        used 1, 0, 0.1, 0.1 and no spread.
+        is smallest if the spread is the true mean absolute error; it does not change the prediction). The published
+        work used 1, 0, 0.1, 0.1 and no spread.
 
     Returns
     -------

@@ -18,7 +18,7 @@ CHANNELS = (
 """Input channels in the published order: four images, scaled jointly, and four constant maps."""
 
 _CONTRAST = 20.0
-"""Scale of beam fractions: images of 20 to 150 nm of crystal deviate from their mean by some hundredths."""
+"""Scale of beam fractions: images of crystals of 20 to 150 nm deviate from their mean by a few hundredths."""
 
 _LARGEST_LOG_SPREAD = 6.0
 """Bound of the logarithm of an output's spread, in units of the output's scale."""
@@ -42,13 +42,13 @@ def encode(
     inputs : {'minmax', 'fraction'}
         Scale of the images, as in `ModelSettings`.
     angles : {'shares', 'sines'}
-        How angles are said, as in `ModelSettings`.
+        Encoding of the angles, as in `ModelSettings`.
 
     Returns
     -------
     (batch, 8 or 11, y, x) tensor
-        Channels in the order of `CHANNELS`; with sines, those of alpha, beta and gamma and then their cosines are the
-        last six.
+        Channels in the order of `CHANNELS`; with sines, the last six are the sines of alpha, beta and gamma and then
+        their cosines.
     """
     if inputs == "fraction":
         scaled = _CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True))
@@ -66,7 +66,7 @@ def encode(
 
 def describe(segments: Tensor, metadata: Tensor) -> Tensor:
     """
-    Vector that conditions the encoder: metadata, and what min-max scaling throws away.
+    Vector that conditions the encoder: metadata, and the means and contrasts that min-max scaling removes.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class _Modulation(nn.Module):
         self.embedding = nn.Sequential(nn.Linear(13, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         heads = [nn.Linear(width, 2 * channel) for channel in channels]
         for head in heads:
-            # Scale 1 and shift 0: training starts from the unconditioned network.
+            # Scale 1 and shift 0, so that training starts from the unconditioned network.
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         self.heads = nn.ModuleList(heads)
@@ -111,14 +111,14 @@ class _Modulation(nn.Module):
 
 class PotentialNetwork(nn.Module):
     """
-    SwinUNETR from four segments and metadata to the mean potential.
+    SwinUNETR that predicts the mean potential from four segments and metadata.
 
     Parameters
     ----------
     settings : ModelSettings
         Architecture.
     output_scale : float
-        Mean potential that an output of 1 stands for [V]; projected potential [V Å] where that is the output.
+        Mean potential of an output of 1 [V]; if the output is the projected potential, in V Å.
     sampling : float
         Pixel size of the images [Å].
     """
@@ -140,7 +140,7 @@ class PotentialNetwork(nn.Module):
             spatial_dims=2,
         )
         for module in self.network.modules():
-            # Fused attention, without gradients alone; MONAI before 1.6 has none.
+            # Fused attention, only without gradients; MONAI before 1.6 does not have it.
             if hasattr(module, "use_flash_attention"):
                 module.use_flash_attention = True
         widths = (size, size, 2 * size, 4 * size, 8 * size, 16 * size)
@@ -148,7 +148,7 @@ class PotentialNetwork(nn.Module):
 
     def forward(self, segments: Tensor, metadata: Tensor) -> tuple[Tensor, Tensor | None]:
         """
-        Predict the mean potential, and how far it may be off.
+        Predict the mean potential and its expected error.
 
         Parameters
         ----------
@@ -162,26 +162,26 @@ class PotentialNetwork(nn.Module):
         mean_potential : (batch, y, x) tensor
             Projected potential divided by thickness [V].
         spread : (batch, y, x) tensor or None
-            Scale of a Laplace distribution about it, its mean absolute error [V]; None without `uncertainty`.
+            Expected absolute error of each pixel, the scale of a Laplace distribution [V]; None without `uncertainty`.
         """
         found = self.image_columns(segments, metadata)
         return self.project(found[:, 0], metadata), found[:, 1] if self.settings.uncertainty else None
 
     def image_columns(self, segments: Tensor, metadata: Tensor) -> Tensor:
-        """Predict `columns` (batch, 1 or 2, y, x) of whole images; segments and metadata as for `forward`."""
+        """Predict `columns` (batch, 1 or 2, y, x) of whole images; segments and metadata as in `forward`."""
         description = describe(segments, metadata) if self.modulation is not None else None
         return self.columns(encode(segments, metadata, self.settings.inputs, self.settings.angles), description)
 
     def columns(self, inputs: Tensor, description: Tensor | None) -> Tensor:
         """
-        Predict what is projected: all that does not depend on the rest of a large image, so it can be done in tiles.
+        Predict the potential before its projection; this can be done in tiles of a large image.
 
         Parameters
         ----------
         inputs : (batch, 8, y, x) tensor
-            From `encode`, or tiles of it; sides divide by 32.
+            Result of `encode`, or tiles of it; sides divide by 32.
         description : (batch, 13) tensor, optional
-            From `describe`: of the whole image, for its tiles to agree; needed where features are modulated alone.
+            Result of `describe` for the whole image, so that its tiles agree; needed only with the conditioning 'film'.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class PotentialNetwork(nn.Module):
         for decoder, feature in zip((net.decoder4, net.decoder3, net.decoder2), features[3:0:-1], strict=True):
             decoded = decoder(decoded, feature)
         decoded = net.decoder1(decoded, features[0])
-        # Potentials of three digits need more than the eight bits of bfloat16.
+        # Potentials with three digits need more than the eight bits of bfloat16.
         with single_precision(decoded.device):
             output: Tensor = net.out(decoded.float())
         mean_potential = self.output_scale * output[:, :1]
@@ -214,10 +214,10 @@ class PotentialNetwork(nn.Module):
         return torch.cat([mean_potential, self.output_scale * log_spread.exp()], dim=1)
 
     def project(self, columns: Tensor, metadata: Tensor) -> Tensor:
-        """Mean potential (batch, y, x) [V] that columns lean to; as it is with the projection 'direct'."""
+        """Mean potential (batch, y, x) [V] of the tilted crystal; unchanged with the projection 'direct'."""
         if self.settings.projection == "direct":
             return columns / (10 * metadata[:, :1, None]) if self.settings.output == "projected" else columns
-        # So do positions and phases.
+        # Positions and phases need more than bfloat16 as well.
         with single_precision(columns.device):
             return project_columns(columns, column_shift(metadata), self.sampling)
 
@@ -228,9 +228,9 @@ class PotentialNetwork(nn.Module):
         Parameters
         ----------
         segments, metadata : tensor
-            As for `forward`; images are square where they are turned.
+            As in `forward`; images that are turned are square.
         turns : int
-            Mean of the predictions from so many quarter turns of image, detector and crystal: 1 or 4.
+            Number of quarter turns of image, detector and crystal over which predictions are averaged: 1 or 4.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class PotentialNetwork(nn.Module):
         spread : (batch, y, x) tensor or None
             Its spread [V Å].
         """
-        # What leans is projected once, after the mean: a fifth of the time less for the same scores.
+        # Columns are projected once, after the mean: this saves a fifth of the time for the same scores.
         found = [self.image_columns(*turned(segments, metadata, turn)).rot90(-turn, (2, 3)) for turn in range(turns)]
         mean, length = torch.stack(found).mean(dim=0), 10 * metadata[:, :1, None]
         potential = self.project(mean[:, 0], metadata) * length

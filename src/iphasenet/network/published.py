@@ -1,9 +1,9 @@
-"""Weights of the published system: a pickled state dict of MONAI's SwinUNETR, and how its scripts fed it.
+"""Weights of the published system: a pickled state dict of MONAI's SwinUNETR, and the input that its scripts gave it.
 
 Its scripts (`train.py`, `inference.py` of the team's repository) stack four segments, scaled jointly from 0 to 1, and
 constant maps: thickness / 100 nm, then the three angles of the file's `rotation` in its order rz, rx, ry, either as
 shares of 360 degrees (8 channels) or as three sines and then three cosines (11 channels). The target is the projected
-potential over 600,000 V Å. The state dict itself says none of this but the number of channels.
+potential over 600,000 V Å. Of all this, the state dict itself holds only the number of channels.
 """
 
 import math
@@ -23,7 +23,7 @@ ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 """Endings of files that are pickles."""
 
 OUTPUT_SCALE = 600_000.0
-"""Projected potential that an output of 1 stands for in the scripts [V Å]."""
+"""Projected potential of an output of 1 in the scripts [V Å]."""
 
 SCRIPTS_ANGLES = ("gamma", "alpha", "beta")
 """Order of the angles in the published files, and so in its networks' channels."""
@@ -44,31 +44,31 @@ def load_published(
     sampling: float = 0.1,
 ) -> PotentialNetwork:
     """
-    Read a network from a state dict that the published scripts wrote, or one of the same kind.
+    Read a network from a state dict that the published scripts wrote, or from a similar one.
 
     Only tensors are unpickled (`weights_only`), also under `state_dict` or with the prefix `module.`, as the scripts
-    wrap them. Feature size, window and encoding are those that the tensors' shapes say.
+    wrap them. Feature size, window and encoding follow from the tensors' shapes.
 
     Parameters
     ----------
     path : path
-        .pt file.
+        File with the ending .pt.
     angles : sequence of str
         Order of alpha, beta and gamma among the channels.
     output_scale : float
-        Projected potential that an output of 1 stands for [V Å].
+        Projected potential of an output of 1 [V Å].
     sampling : float
         Pixel size of the images that it was trained on [Å].
 
     Returns
     -------
     PotentialNetwork
-        In evaluation mode, on the CPU, with channels in this library's order: the first layers' are permuted.
+        Network in evaluation mode, on the CPU. The first layers' weights are permuted to this library's channel order.
 
     Raises
     ------
     InputError
-        Where the file is missing, no such state dict or of another network.
+        If the file is missing, is no such state dict or belongs to another network.
     """
     if sorted(angles) != sorted(_ANGLES):
         raise InputError(f"angles: found {', '.join(angles)}; allowed: {', '.join(_ANGLES)} in any order")
@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _settings(state: Mapping[str, Tensor], path: str | Path) -> ModelSettings:
-    """Architecture that the shapes of the tensors say."""
+    """Architecture that follows from the shapes of the tensors."""
     first, table = (state.get(name) for name in (_FIRST_LAYERS[0], _WINDOW_TABLE))
     if first is None or table is None or first.ndim != 4 or first.shape[1] not in (8, 11):
         found = "no SwinUNETR" if first is None or table is None else f"first weights of shape {tuple(first.shape)}"
@@ -121,7 +121,7 @@ def _settings(state: Mapping[str, Tensor], path: str | Path) -> ModelSettings:
 
 
 def _channels(angles: Sequence[str], settings: ModelSettings) -> list[int]:
-    """Which of the file's channels is each of this library's."""
+    """Index of the file's channel for each channel of this library."""
     places = [list(angles).index(name) for name in _ANGLES]
     blocks = 2 if settings.angles == "sines" else 1
     return [*range(5), *(5 + 3 * block + place for block in range(blocks) for place in places)]

@@ -1,4 +1,4 @@
-"""Orientations of a crystal: the one place where three angles become a rotation, and a rotation three angles."""
+"""Orientations of a crystal: conversion between three angles and a rotation."""
 
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 _ORDER = "zxy"
-"""About the lab's fixed axes: gamma about the beam, then alpha about x, then beta about y."""
+"""Rotations about the lab's fixed axes: gamma about the beam, then alpha about x, then beta about y."""
 
 
 def crystal_rotation(angles: NDArray[np.floating[Any]]) -> Rotation:
@@ -29,7 +29,7 @@ def crystal_rotation(angles: NDArray[np.floating[Any]]) -> Rotation:
     Returns
     -------
     scipy.spatial.transform.Rotation
-        One, or as many as there are rows: it takes vectors in the crystal's frame to the lab's.
+        One rotation, or one per row, which takes vectors from the crystal's frame to the lab's.
     """
     alpha, beta, gamma = np.moveaxis(np.asarray(angles, np.float64), -1, 0)
     return Rotation.from_euler(_ORDER, np.stack([gamma, alpha, beta], axis=-1), degrees=True)
@@ -42,13 +42,13 @@ def rotation_angles(rotation: Rotation) -> FloatArray:
     Parameters
     ----------
     rotation : scipy.spatial.transform.Rotation
-        Of a crystal in the lab.
+        Rotation of a crystal in the lab.
 
     Returns
     -------
     (..., 3) array
-        alpha from -90 to 90, beta from -180 to 180, gamma from 0 to 360 [degrees]. Where alpha is 90 or -90, beta and
-        gamma turn about one axis: beta has all of it.
+        alpha from -90 to 90, beta from -180 to 180, gamma from 0 to 360 [degrees]. If alpha is 90 or -90, beta and
+        gamma turn about the same axis; then beta is the whole rotation.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Gimbal lock")
@@ -58,14 +58,14 @@ def rotation_angles(rotation: Rotation) -> FloatArray:
 
 def turned_about_beam(angles: NDArray[np.floating[Any]], turn_deg: float) -> FloatArray:
     """
-    Angles of a crystal that is turned about the beam as it stands.
+    Angles of a tilted crystal after a further rotation about the beam.
 
     Parameters
     ----------
     angles : (..., 3) array
         alpha, beta, gamma [degrees].
     turn_deg : float
-        From x to y [degrees]; what is not turned keeps its angles as they are.
+        Rotation from x to y [degrees]; 0 leaves the angles exactly as they are.
 
     Returns
     -------
@@ -79,21 +79,21 @@ def turned_about_beam(angles: NDArray[np.floating[Any]], turn_deg: float) -> Flo
 
 def quarter_turned(angles: "Tensor", turns: "Tensor") -> "Tensor":
     """
-    Turn crystals by quarter turns about the beam, where their angles are: `turned_about_beam` would wait for a GPU.
+    Turn crystals by quarter turns about the beam, on the device of their angles; `turned_about_beam` needs the CPU.
 
     Parameters
     ----------
     angles : (batch, 3) tensor
         alpha, beta, gamma of any size [degrees].
     turns : (batch,) tensor
-        Quarter turns of each, from y to x; who is not turned keeps its angles as they are.
+        Quarter turns of each crystal, from y to x; 0 leaves its angles exactly as they are.
 
     Returns
     -------
     (batch, 3) tensor
-        As `rotation_angles` gives them.
+        Angles as `rotation_angles` gives them.
     """
-    # Those who ask what a rotation is need no torch.
+    # The other functions of this module need no torch.
     import torch
 
     (sin_a, sin_b, sin_c), (cos_a, cos_b, cos_c) = (
@@ -106,7 +106,7 @@ def quarter_turned(angles: "Tensor", turns: "Tensor") -> "Tensor":
     x, y = cosine * x + sine * y, cosine * y - sine * x
     alpha = torch.atan2(-y[2], torch.hypot(y[0], y[1]))
     beta, gamma = torch.atan2(x[2], cos_b * cos_a), torch.atan2(y[0], y[1])
-    # There beta and gamma turn about one axis: beta has all of it.
+    # There beta and gamma turn about the same axis; beta is the whole rotation.
     upright = alpha.abs() > torch.pi / 2 - 1e-6
     beta = torch.where(upright, torch.atan2(x[1] * alpha.sign(), x[0]), beta)
     gamma = torch.where(upright, 0.0, gamma)
@@ -115,6 +115,6 @@ def quarter_turned(angles: "Tensor", turns: "Tensor") -> "Tensor":
 
 
 def beam_directions(angles: NDArray[np.floating[Any]]) -> FloatArray:
-    """Direction of the beam in the crystal's frame, (..., 3) unit vectors: what a tilt is, however it is turned."""
+    """Direction of the beam in the crystal's frame, (..., 3) unit vectors; the same at all rotations of a tilt."""
     found: FloatArray = crystal_rotation(angles).inv().apply([0.0, 0.0, 1.0])
     return found

@@ -1,4 +1,4 @@
-"""Symmetry operations of the square scan: exact images of a crystal that is turned or mirrored with its detector."""
+"""Symmetry operations of the square scan: they give exact images of a crystal turned or mirrored with its detector."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ _AXES = (
     *((False, ()), (True, (0,)), (False, (0, 1)), (True, (1,))),
     *((False, (0,)), (True, (0, 1)), (False, (1,)), (True, ())),
 )
-"""Whether rows become columns in an operation, and which of them are reversed then: 0 rows, 1 columns."""
+"""For each operation, whether rows become columns, and which axes are then reversed: 0 rows, 1 columns."""
 
 
 def transformed(segments: Tensor, potential: Tensor, metadata: Tensor, operation: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn an image (4, y, x) and its truth (y, x), as `transformed_images`."""
+    """Turn an image (4, y, x) and its potential (y, x), like `transformed_images`."""
     images, truths, known = transformed_images(segments[None], potential[None], metadata[None], [operation])
     return images[0], truths[0], known[0]
 
@@ -38,11 +38,12 @@ def transformed_images(
     segments : (batch, 4, y, x) tensor
         Top-left, top-right, bottom-left, bottom-right.
     potential : (batch, y, x) tensor
-        Truth.
+        True potential.
     metadata : (batch, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
     operations : sequence of int
-        Of each image, 0 to 7: quarter turns from x towards -y as the image is seen, plus 4 with the mirror.
+        Operation for each image, 0 to 7: number of quarter turns from x towards -y in the image, plus 4 with the
+        mirror.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def transformed_images(
         swapped, reversed_axes = _AXES[operation]
         if swapped:
             image, truth = image.permute(1, 0, 3, 2), truth.T
-        # Quadrants go where their pixels go.
+        # Segments move like the pixels of their quadrant.
         images.append(image.flip([axis + shift for axis in reversed_axes for shift in (0, 2)]))
         truths.append(truth.flip(reversed_axes))
     number = torch.tensor(operations, device=metadata.device)
@@ -65,7 +66,7 @@ def transformed_images(
 
 def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:
     """
-    Turn a batch of square images by quarter turns, as operations 0 to 3 of `transformed`.
+    Turn a batch of square images by quarter turns, like operations 0 to 3 of `transformed`.
 
     Parameters
     ----------
@@ -74,12 +75,12 @@ def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tens
     metadata : (batch, 4) tensor
         Thickness [nm], alpha, beta, gamma [degrees].
     turns : int
-        Quarter turns; none changes nothing.
+        Number of quarter turns.
 
     Returns
     -------
     segments, metadata : tensors
-        Of the same shapes. The angles of a turned crystal are those of its rotation, alpha from -90° to 90°.
+        Turned images and metadata. The angles of a turned crystal are those of its rotation, alpha from -90° to 90°.
     """
     quadrants = segments.unflatten(1, (2, 2)).rot90(turns, (1, 2)).rot90(turns, (3, 4))
     angles = quarter_turned(metadata[:, 1:], torch.full_like(metadata[:, 0], turns % 4))
@@ -87,6 +88,6 @@ def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tens
 
 
 def _mirrored(metadata: Tensor) -> Tensor:
-    """Mirror top and bottom: a rotation about x or the beam is the opposite one, and one about y stays."""
+    """Mirror top and bottom: rotations about x and the beam change their sign, those about y do not."""
     thickness, alpha, beta, gamma = metadata.unbind(1)
     return torch.stack([thickness, -alpha, beta, -gamma % 360], dim=1)

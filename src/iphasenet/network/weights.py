@@ -1,4 +1,4 @@
-"""Network weights as safetensors, with what is needed to use them."""
+"""Network weights as safetensors, with all that is needed to use them."""
 
 import hashlib
 import io
@@ -34,7 +34,8 @@ def save_weights(path: str | Path, network: PotentialNetwork, described: Mapping
     described : mapping
         What it was trained on and how, kept in the header as JSON.
     half : bool
-        Keep half-precision numbers: half the size; predictions change by less than 0.1 % of their contrast.
+        Store half-precision numbers: the file is half as large; predictions change by less than 0.1 % of their
+        contrast.
     """
     header = {
         "model": json.dumps(asdict(network.settings)),
@@ -63,9 +64,9 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
     Returns
     -------
     network : PotentialNetwork
-        In evaluation mode, on the CPU.
+        Network in evaluation mode, on the CPU.
     described : dict
-        What it was trained on and how; nothing for a pickle, which does not say.
+        What it was trained on and how; empty for a pickle, which does not say.
 
     Raises
     ------
@@ -96,8 +97,8 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
 
 
 def write_pytorch(path: str | Path, value: Any) -> None:
-    """Write what PyTorch pickles; the file appears whole or not at all, and the same values make the same bytes."""
-    # To a path, PyTorch writes that path's name into the file, and tells a full disk by no OSError.
+    """Write values as PyTorch pickles them; the file appears whole or not at all, and equal values make equal bytes."""
+    # Given a path, PyTorch would write its name into the file, and not raise OSError on a full disk.
     content = io.BytesIO()
     torch.save(value, content)
     with atomic_file(path) as temporary:
@@ -105,7 +106,7 @@ def write_pytorch(path: str | Path, value: Any) -> None:
 
 
 def _header(content: bytes) -> dict[str, Any]:
-    """Read what a safetensors file says of its tensors, and its metadata."""
+    """Read the header of a safetensors file: its tensors and metadata."""
     header: dict[str, Any] = json.loads(content[8 : 8 + _header_bytes(content)])
     return header
 
@@ -115,7 +116,7 @@ def _header_bytes(content: bytes) -> int:
 
 
 def _checksum(content: bytes) -> str:
-    """SHA-256 of tensors, their description and metadata, the checksum itself left out."""
+    """SHA-256 of tensors, their description and metadata, without the checksum itself."""
     header = _header(content)
     header["__metadata__"] = {name: text for name, text in header["__metadata__"].items() if name != "checksum"}
     found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
@@ -124,7 +125,7 @@ def _checksum(content: bytes) -> str:
 
 
 def _sealed(content: bytes) -> bytes:
-    """Put a checksum into a safetensors file, and its header in order: safetensors writes metadata in any order."""
+    """Put a checksum into a safetensors file, and sort its header: safetensors writes metadata in any order."""
     header = _header(content)
     header["__metadata__"] = dict(sorted({**header["__metadata__"], "checksum": _checksum(content)}.items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""How well a reconstruction explains the images that it was made from, simulated again and compared."""
+"""Agreement of the recorded images with those that are simulated from their reconstruction."""
 
 import math
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from iphasenet.reconstruction.bloch_waves import LARGEST_CELL, ColumnCrystal, La
 from iphasenet.reconstruction.tiled_prediction import SMALLEST, Tiling, predict_columns
 
 MEANINGLESS = 0.5
-"""An agreement below this says nothing: right ones of 20 to 150 nm reached 0.52 at least, and the best of seven wrong
-arrangements of the segments 0.48 on average."""
+"""An agreement below this has no meaning: right arrangements of the segments, at 20 to 150 nm, reached at least 0.52,
+and the best of seven wrong ones 0.48 on average."""
 
 _SIDE = 128
-"""Side of the field from the image's middle that is looked at [pixels]."""
+"""Side of the field in the image's middle that is compared [pixels]."""
 
 _POINTS = 10
 """Probe positions along each vector of the lattice's cell."""
@@ -31,19 +31,19 @@ FloatArray = NDArray[np.floating[Any]]
 @dataclass(frozen=True)
 class Explanation:
     """
-    A crystal of straight columns that the network made of images, and how well it explains them.
+    Agreement of images with the crystal of straight columns that the network reconstructed from them.
 
     Attributes
     ----------
     agreement : float
-        Likeness of recorded and simulated images, at most 1; NaN where no lattice was found, or one with a cell above
-        `bloch_waves.LARGEST_CELL`, and for a network that holds no columns (`projection: direct`).
+        Likeness of recorded and simulated images, at most 1; NaN if no lattice was found, if its cell is larger than
+        `bloch_waves.LARGEST_CELL`, or if the network predicts no columns (`projection: direct`).
     phase_object : float
-        The same with the crystal as a phase object; NaN where not asked for.
+        The same with the crystal as a phase object; NaN if not asked for.
     mean_potential : float
         Mean of the columns' potential [V].
     relative_spread : float
-        Mean spread over the columns' standard deviation; NaN where the network says none.
+        Mean spread over the columns' standard deviation; NaN if the network predicts no spread.
     """
 
     agreement: float
@@ -60,7 +60,7 @@ def explain(
     phase_object: bool = False,
 ) -> Explanation:
     """
-    Reconstruct the middle of an image, and simulate it again.
+    Reconstruct the middle of an image, and simulate the images of the result.
 
     Parameters
     ----------
@@ -73,13 +73,13 @@ def explain(
     metadata : (4,) array
         Thickness [nm], alpha, beta, gamma [degrees].
     phase_object : bool
-        Simulate it as a phase object too.
+        Also simulate it as a phase object.
 
     Returns
     -------
     Explanation
-        The crystal is the mean over the lattice's cells, and so are the recorded images that it is compared with: noise
-        hardly counts, and defects do not.
+        Agreement of the mean over the lattice's cells of the crystal and of the recorded images, so that noise hardly
+        matters and defects do not.
     """
     middle = _middle(np.asarray(segments, np.float32))
     known = torch.as_tensor(metadata, dtype=torch.float32)[None]
@@ -90,7 +90,7 @@ def explain(
     mean = float(columns.mean())
     vectors = lattice_vectors(columns[None], SHORTEST_PERIOD / network.sampling)[0].double().numpy() * network.sampling
     lattice = Lattice(vectors)
-    # A network without the projection holds the leaning crystal, not its columns.
+    # A network without the projection predicts the tilted crystal, not its columns.
     if lattice.area > LARGEST_CELL or network.settings.projection == "direct":
         return Explanation(math.nan, math.nan, mean, spread)
     lean_x, lean_y = column_lean(known)[0].tolist()
@@ -106,7 +106,7 @@ def explain(
 
 
 def has_room(shape: tuple[int, int]) -> bool:
-    """Whether an image is large enough to be looked at."""
+    """Whether an image is large enough for the comparison."""
     return min(shape) >= SMALLEST
 
 
@@ -137,9 +137,8 @@ def compare(simulated: FloatArray, recorded: FloatArray) -> float:
     Returns
     -------
     float
-        Mean of two numbers: the Pearson correlation within a segment, averaged over the segments, which no gain or
-        offset of a segment changes; and that over all segments together, which sees how bright they are among
-        themselves.
+        Mean of two Pearson correlations: that within each segment, averaged over the segments, which does not depend on
+        their gains and offsets; and that over all segments together, which depends on their relative brightness.
     """
     within = [_correlation(one, other) for one, other in zip(simulated, recorded, strict=True)]
     return (float(np.mean(within)) + _correlation(simulated, recorded)) / 2

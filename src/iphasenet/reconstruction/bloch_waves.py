@@ -1,12 +1,12 @@
-"""Segment images of a crystal of straight columns by Bloch waves: any lattice in any orientation, all of its depth.
+"""Segment images of a crystal of straight columns by Bloch waves: any lattice, orientation and thickness.
 
-The forward model of what the network's projection assumes: the potential does not change along the columns. In the
-frame of the leaning columns a wave obeys d psi / dz = i M psi, with
+This is the forward model for the assumption of the network's projection: the potential does not change along the
+columns. In the frame of the inclined columns a wave obeys d psi / dz = i M psi, with
 
     M_GG' = sigma V_(G-G') + delta_GG' (2 pi k.t - pi lambda k²),    k = kappa + G,
 
-which is the multislice of `iphasenet.multislice.propagation` for vanishing slices. Layers along the beam are averaged:
-that leaves out the higher-order Laue zones.
+which is the multislice of `iphasenet.multislice.propagation` in the limit of thin slices. Layers along the beam are
+averaged, which leaves out the higher-order Laue zones.
 """
 
 import math
@@ -21,13 +21,13 @@ from iphasenet.base.errors import InputError
 from iphasenet.microscope.optics import Microscope
 
 LARGEST_CELL = 100.0
-"""Largest lattice cell that is calculated [Å²]: the time grows with its third power."""
+"""Largest lattice cell that is computed [Å²]; the time grows with its third power."""
 
 CARRIED = 1.03
-"""Beams are carried up to this times the detector's outer angle: few, for many images."""
+"""Largest angle of the beams, over the detector's outer angle: small, for the computation of many images."""
 
 ACCURATE = 1.4
-"""The same where images are to be those of a converged multislice, within 2 % of their contrast up to 30 nm."""
+"""The same for images within 2 % of the contrast of a converged multislice up to 30 nm."""
 
 FloatArray = NDArray[np.floating[Any]]
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -41,7 +41,7 @@ class Lattice:
     Attributes
     ----------
     vectors : (2, 2) array
-        Two translations (x, y), a row each [Å].
+        Two translations (x, y), one per row [Å].
     """
 
     vectors: NDArray[np.float64]
@@ -53,7 +53,7 @@ class Lattice:
 
     @property
     def reciprocal(self) -> NDArray[np.float64]:
-        """Reciprocal vectors (x, y), a row each [1/Å]."""
+        """Reciprocal vectors (x, y), one per row [1/Å]."""
         return np.asarray(np.linalg.inv(self.vectors).T)
 
     def orders(self, reach: float) -> NDArray[np.int64]:
@@ -100,9 +100,9 @@ class ColumnCrystal:
     Attributes
     ----------
     lattice : Lattice
-        Its lattice across the columns.
+        Lattice across the columns.
     columns : (y, x) array
-        Mean potential, columns where they stand at the entrance surface [V].
+        Mean potential of the untilted columns, at their places at the entrance surface [V].
     sampling : float
         Pixel size [Å].
     depth : float
@@ -122,7 +122,7 @@ class ColumnCrystal:
             raise InputError(f"lattice: found a cell of {self.lattice.area:.0f} Å²; allowed: up to {LARGEST_CELL:g} Å²")
 
     def coefficients(self, orders: NDArray[np.int64]) -> ComplexArray:
-        """Fourier coefficients of the mean potential at lattice points (..., 2) [V]; 0 beyond the pixel's Nyquist's."""
+        """Fourier coefficients of the mean potential at lattice points (..., 2) [V]; 0 above the Nyquist frequency."""
         frequencies = (orders @ self.lattice.reciprocal).reshape(-1, 2)
         inside = np.abs(frequencies).max(axis=1) < 0.5 / self.sampling
         result = np.zeros(len(frequencies), np.complex128)
@@ -144,7 +144,7 @@ def segment_signals(
     Parameters
     ----------
     crystal : ColumnCrystal
-        What the probe passes.
+        Crystal that the probe passes.
     microscope : Microscope
         Probe and detector.
     positions : (n, 2) array
@@ -154,7 +154,7 @@ def segment_signals(
     phase_object : bool
         Leave out how waves spread inside the crystal: exp(i sigma V depth) alone, whatever the lean.
     carried : float
-        Beams are carried up to this times the detector's outer angle.
+        Largest angle of the beams, over the detector's outer angle.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def _energies(k: FloatArray, wavelength: float, lean: tuple[float, float]) -> Fl
 
 @dataclass(frozen=True)
 class _Scattering:
-    """Phase that the potential gives a beam per depth, or the whole transmission function, by difference of orders."""
+    """Coupling of beams by the potential, per depth or for the whole thickness, by the difference of their orders."""
 
     table: ComplexArray
     depth: float | None
@@ -200,7 +200,7 @@ class _Scattering:
     def pass_through(
         self, beams: NDArray[np.int64], energies: FloatArray, lit: NDArray[np.bool_], incident: ComplexArray
     ) -> ComplexArray:
-        """Amplitudes (beam, n) of all beams from those of the incident ones."""
+        """Amplitudes (beam, n) of all beams after the crystal, from those of the incident ones."""
         half = np.array(self.table.shape) // 2
         first, second = beams.T
         h, k = (order[:, None] - order + middle for order, middle in zip((first, second), half, strict=True))

@@ -1,4 +1,4 @@
-"""Curl of the segments' difference signals: what is no gradient of any potential."""
+"""Curl of the segments' difference signals, which is 0 if they are the gradient of a potential."""
 
 import math
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Spectra:
         window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
         ky, kx = np.fft.fftfreq(height, sampling)[:, None], np.fft.fftfreq(width, sampling)
         length = np.hypot(ky, kx)
-        # Slow changes are no lattice, and noise lies beyond the band.
+        # Low frequencies do not come from the lattice, and beyond the band there is only noise.
         kept = (length < band) & (length > 2.5 / (sampling * min(height, width)))
         x, y = (np.fft.fft2(signal * window) * kept for signal in signals)
         unit_x, unit_y = (k / np.where(length > 0, length, 1) for k in (kx, ky))
@@ -55,7 +55,7 @@ class Spectra:
         return curl, float(skew(integral[rows, columns], axis=None))
 
     def best_turn(self) -> float:
-        """Turn of least curl with bright columns, -180 to 180 degrees."""
+        """Turn of the detector with the smallest curl and bright columns, -180 to 180 degrees."""
         difference = float((np.abs(self.across) ** 2 - np.abs(self.along) ** 2).sum()) / 2
         mixed = float((self.across * self.along.conj()).real.sum())
         turn = math.degrees(0.5 * math.atan2(-mixed, -difference))

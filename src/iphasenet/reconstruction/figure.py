@@ -1,4 +1,4 @@
-"""A reconstruction at a glance: potential, mean potential, uncertainty and iDPC."""
+"""Figure of a reconstruction: potential, mean potential, uncertainty and iDPC."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _PANEL = 4.2
 """Width of a panel [inch]."""
 
 _SHOWN = (0.1, 99.9)
-"""Percentiles at which the colours end, so that a few pixels do not take them all."""
+"""Percentiles at which the colour scale ends, so that a few pixels do not determine it."""
 
 
 def draw_reconstruction(reconstruction: Reconstruction, output: Path) -> None:
@@ -62,7 +62,7 @@ def draw_reconstruction(reconstruction: Reconstruction, output: Path) -> None:
 def _panel(figure: Figure, axes: Axes, image: NDArray[np.float32], sampling: float, colours: str, label: str) -> None:
     rows, columns = image.shape
     low, high = (float(value) for value in np.percentile(image, _SHOWN))
-    # A panel shows fewer pixels than a large image has.
+    # A panel has fewer pixels than a large image.
     smooth = "auto" if max(rows, columns) > 150 * _PANEL else "nearest"
     shown = axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation=smooth,
                         extent=(0, columns * sampling, rows * sampling, 0))  # fmt: skip

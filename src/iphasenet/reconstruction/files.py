@@ -52,7 +52,7 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
     Raises
     ------
     InputError
-        For another ending, or a place where nothing can be written.
+        If the ending is another one, or nothing can be written there.
     """
     path = Path(path)
     ending = path.suffix.lower()

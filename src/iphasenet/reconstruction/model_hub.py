@@ -29,7 +29,7 @@ def export_model(
     angles: Sequence[str] = SCRIPTS_ANGLES,
 ) -> list[Path]:
     """
-    Write a network as a model hub wants it.
+    Write a network as a folder for a model hub.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ def export_model(
     card : path, optional
         The network's card (Markdown); the one beside the weights, `NAME.md` or `README.md`, if not given.
     example : path, optional
-        Image of which the example makes the potential, in any format that is read.
+        Image that the example reconstructs, in any format that is read.
     allow_pickle : bool
         Read a published state dict.
     angles : sequence of str
-        Of a published state dict: order of its angles.
+        Order of the angles in a published state dict.
 
     Returns
     -------
@@ -55,11 +55,11 @@ def export_model(
     Raises
     ------
     InputError
-        Where weights, card or image are missing or will not do, or the folder is not free.
+        If weights, card or image are missing or unusable, or the folder is not empty.
     """
     check_outputs([Output("--output", folder, folder=True)], [weights, card, example])
     pickled = weights.suffix.lower() in ENDINGS
-    # Without leave, load_weights refuses a pickle.
+    # Without allow_pickle, load_weights refuses a pickle.
     network, described = (load_published(weights, angles), {}) if pickled and allow_pickle else load_weights(weights)
     text = _card(weights, card)
     image = None if example is None else read_image(example)
@@ -97,6 +97,6 @@ def _card(weights: Path, card: Path | None) -> str:
 
 
 def _is_half(weights: Path) -> bool:
-    """Whether weights are kept in half precision: so stay they."""
+    """Whether weights are stored in half precision, which is then kept."""
     with safe_open(weights, framework="pt") as stream:
         return any(stream.get_slice(name).get_dtype() == "F16" for name in stream.keys())  # noqa: SIM118

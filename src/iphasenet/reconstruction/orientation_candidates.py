@@ -1,4 +1,4 @@
-"""Ways that a segmented detector may lie to the scan."""
+"""Possible arrangements of a segmented detector relative to the scan."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,21 +15,21 @@ from iphasenet.reconstruction.preparation import Order, mirrored, quarter_turned
 @dataclass(frozen=True)
 class Candidate:
     """
-    One way that scan and detector may lie to each other.
+    One arrangement of the detector relative to the scan.
 
     Attributes
     ----------
     order : tuple of 4 int
-        Which of the file's images lies top-left, top-right, bottom-left, bottom-right.
+        Indices of the file's images that lie top-left, top-right, bottom-left, bottom-right.
     scan_rotation_deg : float
-        Turn of the detector so ordered in the image, from x to y (down) [degrees].
+        Rotation of the detector, in this order, in the image, from x to y (down) [degrees].
     agreement : float
-        Likeness of the images to those simulated from their reconstruction; NaN where there is none.
+        Likeness of the images to those simulated from their reconstruction; NaN if these do not exist.
     curl : float
-        Curl of the difference signals over their divergence, root mean squares: near 0 for a thin crystal, about 1
-        where they are no gradient.
+        Curl of the difference signals over their divergence (root mean squares): near 0 for a thin crystal, about 1
+        if they are no gradient.
     brightness : float
-        Skewness of the iDPC image: positive where columns are bright.
+        Skewness of the iDPC image: positive if columns are bright.
     """
 
     order: Order
@@ -39,12 +39,12 @@ class Candidate:
     brightness: float
 
     def applied(self, image: SegmentedImage) -> SegmentedImage:
-        """Give an image this order and turn."""
+        """Return an image with this order and rotation."""
         return replace(image, order=self.order, scan_rotation_deg=self.scan_rotation_deg)
 
     @property
     def options(self) -> str:
-        """Options of the command that say the same."""
+        """Options of the command that describe this arrangement."""
         order = " ".join(str(index + 1) for index in self.order)
         turn = f" --scan-rotation {self.scan_rotation_deg:.1f}" if self.scan_rotation_deg else ""
         return f"--segment-order {order}{turn}"
@@ -53,16 +53,16 @@ class Candidate:
 @dataclass(frozen=True)
 class OrientationCheck:
     """
-    What the check found.
+    Result of the check.
 
     Attributes
     ----------
     given : Candidate
-        As the file or the user said.
+        Arrangement that the file or the user gave.
     best : Candidate
-        What is proposed: `given` itself where nothing is better.
+        Arrangement that is proposed; `given` itself if nothing is better.
     candidates : tuple of Candidate
-        All that was tried, best first.
+        All arrangements that were tried, best first.
     """
 
     given: Candidate
@@ -71,12 +71,12 @@ class OrientationCheck:
 
     @property
     def is_kept(self) -> bool:
-        """Whether nothing better than the given was found among orders and turns: nothing else was tried."""
+        """Whether no better order or turn than the given one was found; only these were tried."""
         return self.best is self.given
 
     @property
     def warning(self) -> str | None:
-        """One line where something better was found, or nothing explains the images."""
+        """One line if something better was found, or nothing explains the images; else None."""
         found, other = self.given, self.best
         if other.agreement < MEANINGLESS:
             return (
@@ -88,10 +88,12 @@ class OrientationCheck:
         measure = f"agreement {found.agreement:.2f}, of the best {other.agreement:.2f}"
         if math.isnan(other.agreement):
             measure = f"curl {found.curl:.2f}, of the best {other.curl:.2f}"
-        return f"orientation: segments or scan seem to lie otherwise than given ({measure}); try {other.options}"
+        return (
+            f"orientation: segment order or scan rotation seem to be others than given ({measure}); try {other.options}"
+        )
 
     def table(self) -> pandas.DataFrame:
-        """One row a candidate, best first: its options, `agreement`, `curl`, `brightness`, `given`, `proposed`."""
+        """One row per candidate, best first: its options, `agreement`, `curl`, `brightness`, `given`, `proposed`."""
         rows = [
             {
                 **{name: index + 1 for name, index in zip(SEGMENTS, one.order, strict=True)},
@@ -114,9 +116,9 @@ def arrangements(order: Order, adjacent: bool = True) -> list[Order]:
     Parameters
     ----------
     order : tuple of 4 int
-        The given one, which comes first.
+        Given order, which comes first.
     adjacent : bool
-        Those alone that leave neighbours neighbours: four turns, each without and with a mirror; else all 24.
+        Only orders in which neighbours stay neighbours: four turns, each without and with a mirror; else all 24.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def arrangements(order: Order, adjacent: bool = True) -> list[Order]:
 
 
 def orientation_of(one: Candidate, reference: Order) -> tuple[bool, float]:
-    """Whether a candidate mirrors the reference order, and its turn against it, 0 to 360 degrees."""
+    """Whether a candidate mirrors the reference order, and its rotation relative to it, 0 to 360 degrees."""
     for number, order in enumerate(arrangements(reference)):
         if order == one.order:
             return number >= 4, (90 * (number % 4) + one.scan_rotation_deg) % 360

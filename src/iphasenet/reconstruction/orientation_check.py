@@ -1,8 +1,8 @@
-"""Which segment is which, and how the scan lies to the detector: found from the images themselves.
+"""Order of the segments, and rotation between scan and detector, tested by the images themselves.
 
-Two things tell. Electrons are drawn to nuclei: in a thin crystal the difference signals are the gradient of a potential
-that is bright on columns, so they have no curl. And what the network makes of images explains them, simulated again,
-only where they lie as it believes (`agreement`): this holds for thick crystals too, where the first does not.
+There are two criteria. Electrons are attracted by nuclei: in a thin crystal the difference signals are the gradient of
+a potential that is bright on columns, so they have no curl. And images simulated from the network's reconstruction
+agree with the recorded ones only if the arrangement is right (`agreement`), also for thick crystals, unlike the first.
 """
 
 import math
@@ -30,22 +30,22 @@ from iphasenet.reconstruction.preparation import (
 from iphasenet.reconstruction.reconstruct import Trained
 
 STEP = 15.0
-"""Steps of the turns between scan and detector that are tried in the end [degrees]."""
+"""Steps of the rotation between scan and detector in the thorough search [degrees]."""
 
 _FIRST, _THEN = (0.0, -2 * STEP, 2 * STEP), (-STEP, STEP, 3 * STEP)
-"""Turns that all orders are tried at, and those that are added for the best one and its turned and mirrored."""
+"""Rotations at which all orders are tried, and those added for the best order and its turned and mirrored ones."""
 
 MARGIN = 0.02
-"""An arrangement is better than the given one where its agreement is higher by this."""
+"""An arrangement is better than the given one if its agreement is higher by at least this."""
 
 _ANGLE_MARGIN = 10.0
-"""A turn differs from the given one beyond this [degrees]."""
+"""A rotation differs from the given one if the difference is larger than this [degrees]."""
 
 _CURL = 0.6
-"""Below this share of curl in the difference signals, they are taken for a gradient."""
+"""Difference signals with a smaller share of curl count as a gradient."""
 
 _SIDE = 184
-"""Side of the field that is looked at [pixels]: 128 pixels fit into it at any turn."""
+"""Side of the field that is used [pixels]: 128 pixels fit into it at any rotation."""
 
 FloatImages = NDArray[np.float32]
 Progress = Callable[[int, int], object]
@@ -60,19 +60,19 @@ def check_orientation(
     Parameters
     ----------
     image : SegmentedImage
-        Image with all calibrations; without an order, the file's own is taken for the given one.
+        Image with all calibrations; without an order, that of the images in the file counts as given.
     trained : Trained
         Network.
     thorough : bool
-        Try all 24 orders instead of the 8 that leave neighbours neighbours, and turns of the scan in steps of `STEP`.
+        Try all 24 orders instead of the 8 in which neighbours stay neighbours, and rotations in steps of `STEP`.
     progress : callable, optional
-        Called with the number of arrangements tried and that of all.
+        Called with the numbers of arrangements tried and in all.
 
     Returns
     -------
     OrientationCheck
-        A detector seen from behind and a mirrored scan are one and the same to the images; the proposal keeps the image
-        as it is.
+        Result. The images cannot tell a detector seen from behind from a mirrored scan; the proposal always keeps the
+        image and mirrors the detector.
     """
     image = replace(image, order=image.order or (0, 1, 2, 3), scan_rotation_deg=image.scan_rotation_deg or 0.0)
     check_known(image)
@@ -101,7 +101,7 @@ def check_orientation(
 
 
 def _merit(one: Candidate) -> tuple[float, float]:
-    """Agreement, and where there is none the lack of curl, of the right sign."""
+    """Agreement; if there is none, small curl with bright columns counts."""
     return (-2.0 if math.isnan(one.agreement) else one.agreement), math.copysign(1 / (one.curl + 1e-9), one.brightness)
 
 
@@ -118,7 +118,7 @@ class _Judge:
         self.image, self.trained = image, trained
         self.progress, self.done, self.every = progress, 0, every
         own, wanted = image.sampling or 0.0, trained.network.sampling
-        # What is turned needs its corners; nothing needs more of the image but what resampling spoils.
+        # A turned image needs its corners; nothing else is needed, except a margin for errors of resampling.
         part = _cut(replace(image, order=(0, 1, 2, 3)).fractions, math.ceil((_SIDE + 24) * wanted / own))
         self.segments = _cut(resampled(part, own, wanted), _SIDE)
 
@@ -150,11 +150,11 @@ class _Judge:
     def ring(
         self, order: Order, rest: float, turns: Sequence[float] = (0.0,), adjacent: bool = True
     ) -> list[Candidate]:
-        """Judge the arrangements of an order, each at some turns from the rest; the given one is the first."""
+        """Judge the arrangements of an order at several rotations; the given one comes first."""
         return [self.candidate(one, rest + turn) for one in arrangements(order, adjacent) for turn in turns]
 
     def without_curl(self, tried: Sequence[Candidate]) -> list[Candidate]:
-        """Judge the turns of least curl, of the given order and its mirror image, where these are no turns tried."""
+        """Judge the rotations of smallest curl, for the given order and its mirror image, unless they were tried."""
         found = []
         for order in (tried[0].order, mirrored(tried[0].order)):
             turn = self.spectra(order).best_turn()
@@ -165,7 +165,7 @@ class _Judge:
         return found
 
     def refined(self, given: Candidate, ring: list[Candidate]) -> Candidate:
-        """Best turn of a ring of arrangements, between those that were tried."""
+        """Best rotation of a ring of arrangements, interpolated between those that were tried."""
         reference = given.order if given.order in arrangements(ring[0].order) else ring[0].order
         places = [orientation_of(one, reference) for one in ring]
         scores = [(mirror, turn, one.agreement) for one, (mirror, turn) in zip(ring, places, strict=True)]
@@ -183,7 +183,7 @@ class _Judge:
         turns = round((turn - given.scan_rotation_deg) / 90)
         rest = turn - 90 * turns
         if abs(_difference(rest, given.scan_rotation_deg)) < _ANGLE_MARGIN:
-            # Closer than the images tell: quarter turns alone are likelier than any angle.
+            # Differences that the images cannot resolve: a quarter turn is likelier than any other angle.
             rest = given.scan_rotation_deg
         placed = quarter_turned(start, turns)
         same = [one for one in ring if one.order == placed and abs(_difference(one.scan_rotation_deg, rest)) < 1e-6]
@@ -196,7 +196,7 @@ def _difference(one: float, other: float) -> float:
 
 
 def _peak(scores: list[tuple[float, float]]) -> tuple[float, float]:
-    """Turn [degrees] and height of the smoothed maximum of agreements at equal steps around the circle."""
+    """Rotation [degrees] and height of the smoothed maximum of agreements at equal steps around the circle."""
     turns, heights = np.array(sorted(scores)).T
     heights = np.nan_to_num(heights, nan=-1.0)
     smooth = (np.roll(heights, 1) + 2 * heights + np.roll(heights, -1)) / 4

@@ -126,7 +126,7 @@ def aligned(image: SegmentedImage) -> tuple[SegmentedImage, float]:
     image : SegmentedImage
         The image with a new order and a `scan_rotation_deg` between -45 and 45.
     rest : float
-        That `scan_rotation_deg`; 0 where it is less than `ALIGNED`.
+        This `scan_rotation_deg`, or 0 if it is smaller than `ALIGNED`.
     """
     angle = image.scan_rotation_deg or 0.0
     turns = round(angle / 90)
@@ -141,30 +141,30 @@ def prepare(image: SegmentedImage, sampling: float) -> Prepared:
     """
     Bring images to the network's conventions and pixels.
 
-    Quarter turns between scan and detector are a matter of which segment is which; by the rest of the angle the images
-    are turned into the detector's frame, which costs their corners.
+    Quarter turns between scan and detector change only the order of the segments. By the rest of the angle, the images
+    are turned into the detector's frame, and lose their corners.
 
     Parameters
     ----------
     image : SegmentedImage
         Images with all of `OPTIONS` known. Angles of the crystal are those in the file's image.
     sampling : float
-        The network's pixel [Å].
+        Pixel size of the network [Å].
 
     Returns
     -------
     Prepared
-        What the network sees.
+        Input of the network.
 
     Raises
     ------
     InputError
-        Where something is missing or out of range.
+        If a calibration is missing or out of range.
     """
     check_known(image)
     straight, rest = aligned(image)
     rows, columns = (round(size * _known(image.sampling) / sampling) for size in image.segments.shape[1:])
-    # Images, their spectra, predictions of a few tiles and their sums.
+    # Memory for images, their spectra, predictions of a few tiles and their sums.
     check_memory(100.0 * rows * columns, f"images of {rows:,} x {columns:,} of the network's pixels, {sampling:g} Å")
     segments = resampled(straight.fractions, _known(image.sampling), sampling)
     if rest:
@@ -195,7 +195,7 @@ def _known(value: Known | None) -> Known:
 
 def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) -> float:
     """
-    Beam intensity with which the segments' mean sum is that of the images that the network was trained on.
+    Beam intensity that makes the mean sum of the segments equal to that of the training images.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) 
     Returns
     -------
     float
-        In the file's unit.
+        Beam intensity in the file's unit.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
     Parameters
     ----------
     image : SegmentedImage
-        Image; what is unknown of it is not compared.
+        Image; unknown settings are not compared.
     trained : mapping
         Description in the weights' header, with `ranges`.
 
@@ -245,7 +245,7 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
     """
     ranges = trained.get("ranges", {})
     if not ranges:
-        return ["weights: they do not say what the network was trained on; nothing was compared with it",
+        return ["weights: the file does not say what the network was trained on; no setting was compared",
                 *_sampling_warning(image)]  # fmt: skip
     found = {name: getattr(image, name) for name in ("thickness_nm", "dose", "energy_kev", "semiangle_mrad")}
     found |= {name: getattr(image, name) for name in ("detector_inner_mrad", "detector_outer_mrad")}
@@ -254,7 +254,7 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
     warnings = []
     for name, value in found.items():
         low, high = ranges.get(name, (-math.inf, math.inf))
-        # No tilt at all is nothing new to a network that has seen 0.01 degrees.
+        # A tilt of 0 is not new to a network that has seen 0.01 degrees.
         low = 0.0 if name == "tilt_deg" else low
         if value is not None and not low * (1 - 2e-3) <= value <= high * (1 + 2e-3):
             unit = _UNITS.get(name, "mrad")
@@ -264,14 +264,14 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
 
 
 def _sampling_warning(image: SegmentedImage) -> list[str]:
-    """Warn of a pixel that is too coarse for the probe: nothing brings back what it has aliased."""
+    """Warn of a pixel that is too coarse for the probe, because aliasing cannot be undone."""
     if image.sampling is None or image.energy_kev is None or image.semiangle_mrad is None:
         return []
     largest = wavelength(image.energy_kev) / (4e-3 * image.semiangle_mrad)
     if image.sampling <= largest:
         return []
-    return [f"sampling: pixels of {image.sampling:.3g} Å alias what a {image.semiangle_mrad:g} mrad probe resolves; "
-            f"at most {largest:.3g} Å do not"]  # fmt: skip
+    return [f"sampling: pixels of {image.sampling:.3g} Å are too coarse for a {image.semiangle_mrad:g} mrad probe; "
+            f"allowed without aliasing: at most {largest:.3g} Å"]  # fmt: skip
 
 
 def idpc_potential(prepared: Prepared) -> tuple[FloatImage, bool]:
@@ -286,8 +286,8 @@ def idpc_potential(prepared: Prepared) -> tuple[FloatImage, bool]:
     Returns
     -------
     idpc : (y, x) float32 array
-        iDPC image of zero mean: the projected potential of an object so thin that it only shifts the bright-field disc
-        [V Å].
+        iDPC image of zero mean [V Å]: the projected potential, if the object is so thin that it only shifts the
+        bright-field disc.
     calibrated : bool
         Whether the disc's edge falls on the segments; if not, its shift changes no signal and the scale is arbitrary.
 

@@ -1,4 +1,4 @@
-"""The potential of a user's own images."""
+"""Reconstruction of the potential from a user's own images."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from iphasenet.reconstruction.tiled_prediction import (
 from iphasenet.reconstruction.told_errors import ToldErrors, widened
 
 SHIPPED = Path("resources") / "models" / "laptop.safetensors"
-"""Weights that are kept in the repository."""
+"""Weights in the repository."""
 
 FloatImage = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ FloatImage = NDArray[np.float32]
 @dataclass(frozen=True)
 class Reconstruction:
     """
-    What the images of four segments say of the specimen.
+    Result of a reconstruction from the images of four segments.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class Reconstruction:
     mean_potential : (y, x) float32 array
         Projected potential over the thickness [V].
     spread : (y, x) float32 array, or None
-        Scale of a Laplace distribution about the projected potential, its expected absolute error, that by tilt and
-        thickness included [V Å]; None where the network says none.
+        Expected absolute error of the projected potential, with that by tilt and thickness (scale of a Laplace
+        distribution) [V Å]; None if the network predicts none.
     idpc : (y, x) float32 array
         iDPC image of the same segments (`preparation.idpc_potential`) [V Å].
     sampling : float
@@ -57,10 +57,10 @@ class Reconstruction:
     rotation_deg : float
         gamma that was assumed, in the same frame [degrees].
     origin : (float, float)
-        Where the input's axes have the first pixel's centre: x, y [Å].
+        Centre of the first pixel in the input's axes: x, y [Å].
     columns : (y, x) float32 array, or None
-        Mean potential of the columns as they stand at the entrance surface, for which no tilt is needed [V]; None where
-        they are not asked for.
+        Mean potential of the untilted columns, at their places at the entrance surface [V], which does not depend on
+        the given tilt; None if not asked for.
     attributes : dict
         How it was made: weights and their checksum, version, settings, warnings.
     """
@@ -95,12 +95,12 @@ class Reconstruction:
 @dataclass(frozen=True)
 class Trained:
     """
-    A network and where it comes from.
+    A network and its origin.
 
     Attributes
     ----------
     network : PotentialNetwork
-        In evaluation mode.
+        Network in evaluation mode.
     described : mapping
         What it was trained on and how.
     path : path
@@ -117,13 +117,13 @@ class Trained:
 
 def shipped_weights() -> Path:
     """
-    Find the weights that are kept in the repository.
+    Find the weights in the repository.
 
     Returns
     -------
     path
-        In the repository that the package is installed from (`pip install -e`), else in the working directory;
-        InputError where there are none: an installed wheel does not hold them.
+        Their path in the repository from which the package is installed (`pip install -e`), else in the working
+        directory; InputError if they are in neither, as an installed wheel does not hold them.
     """
     for folder in (Path(__file__).parents[3], Path.cwd()):
         if (folder / SHIPPED).is_file():
@@ -144,12 +144,12 @@ def load_trained(path: Path | None = None, device: str = "cpu", allow_pickle: bo
     device : str
         Torch device.
     allow_pickle : bool
-        Read the published system's .pt too.
+        Also read .pt weights of the published system.
 
     Returns
     -------
     Trained
-        InputError where the file is missing or no such file.
+        Network with its description; InputError if the file is missing or holds no weights.
     """
     path = shipped_weights() if path is None else path
     network, described = load_weights(path, allow_pickle)
@@ -203,27 +203,27 @@ def reconstruct(
     Parameters
     ----------
     image : SegmentedImage
-        Images of the four segments, all that `preparation.OPTIONS` names known.
+        Images of the four segments, with all calibrations of `preparation.OPTIONS`.
     trained : Trained
         Network.
     choices : Choices
         How it is done, and what is kept.
     progress : callable, optional
-        Called with the number of tiles done and that of all.
+        Called with the numbers of tiles done and in all.
     warnings : tuple of str
         What is to be recorded besides the warnings of this function.
 
     Returns
     -------
     Reconstruction
-        On the network's pixels. `attributes['warnings']` says which settings the network was not trained for,
-        `attributes['holds']` for which tilt and thickness the potential holds.
+        Result on the network's pixels. `attributes['warnings']` lists settings for which the network was not trained,
+        `attributes['holds']` says for which tilt and thickness the potential holds.
 
     Raises
     ------
     InputError
-        Where a calibration is missing, the field too small, the prediction not finite or columns are asked of a network
-        that has none.
+        If a calibration is missing, the field is too small, the prediction is not finite, or columns are asked of a
+        network that predicts none.
     """
     network, turns, tiling = trained.network, choices.turns, choices.tiling
     if choices.with_columns and network.settings.projection == "direct":
@@ -256,10 +256,12 @@ def reconstruct(
 
 
 def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
-    """Lines about what the network was not trained for, and about what had to be assumed."""
+    """Warnings about settings for which the network was not trained, and about assumptions."""
     assumed = []
     if image.scan_rotation_deg is None:
-        assumed.append("scan rotation: the file does not say how the scan lies to the detector, taken as 0 degrees")
+        assumed.append(
+            "scan rotation: the file does not give the rotation of the detector in the scan; 0 degrees are assumed"
+        )
     return [*range_warnings(image, trained.described), *assumed]
 
 

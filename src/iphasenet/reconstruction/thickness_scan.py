@@ -1,4 +1,4 @@
-"""Reconstructions at a range of assumed thicknesses: which of them explain the images, and cannot be told apart."""
+"""Reconstructions at several assumed thicknesses: which of these explain the images, and which cannot be told apart."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from iphasenet.reconstruction.preparation import prepare
 from iphasenet.reconstruction.reconstruct import Trained
 
 ALIKE = 0.03
-"""Agreements that differ by less are alike: a tilt that is 0.05° off changes them as much (docs/reconstruction.md)."""
+"""Agreements that differ by less are alike, because a tilt error of 0.05° has this effect (docs/reconstruction.md)."""
 
 _MOST = 200
 """Largest number of thicknesses."""
@@ -33,12 +33,12 @@ def parse_thicknesses(text: str) -> list[float]:
     Parameters
     ----------
     text : str
-        A number, or first:last:step, both ends included where the steps meet them [nm].
+        A number, or first:last:step, including the last one if a step meets it [nm].
 
     Returns
     -------
     list of float
-        Thicknesses [nm]; InputError where the text is neither.
+        Thicknesses [nm]; InputError if the text is neither.
     """
     try:
         numbers = [float(part) for part in text.split(":")]
@@ -56,7 +56,7 @@ def parse_thicknesses(text: str) -> list[float]:
 
 
 def phase_object_limit(microscope: Microscope) -> float:
-    """Thickness beyond which no crystal is a phase object: the probe's depth of focus, wavelength / semiangle² [nm]."""
+    """Largest thickness of a phase object [nm]: the probe's depth of focus, wavelength / semiangle²."""
     return microscope.wavelength / (1e-3 * microscope.semiangle_mrad) ** 2 / 10
 
 
@@ -67,7 +67,7 @@ def scan_thickness(
     progress: Callable[[int, int], object] | None = None,
 ) -> pandas.DataFrame:
     """
-    Reconstruct the middle of an image at several thicknesses, and simulate it again from each.
+    Reconstruct the middle of an image at several thicknesses, and simulate images from each result.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def scan_thickness(
     thicknesses : sequence of float
         Assumed thicknesses [nm].
     progress : callable, optional
-        Called with the number of thicknesses done and that of all.
+        Called with the numbers of thicknesses done and in all.
 
     Returns
     -------
@@ -115,13 +115,13 @@ def scan_thickness(
 
 
 def alike(table: pandas.DataFrame) -> pandas.Series:
-    """Say of each thickness whether its agreement cannot be told from the best: within `ALIKE`, and means something."""
+    """Whether the agreement of each thickness has a meaning and cannot be told from the best one (within `ALIKE`)."""
     agreement = table["agreement"].where(table["agreement_means"])
     return agreement >= agreement.max() - ALIKE
 
 
 def ranges_alike(table: pandas.DataFrame) -> list[tuple[float, float]]:
-    """Find the ranges of thicknesses, lowest and highest [nm], between which all that were tried are alike."""
+    """Find ranges (lowest, highest) of thickness [nm] in which all tried thicknesses are alike."""
     rising = table.assign(alike=alike(table)).sort_values("thickness_nm")
     number = (rising["alike"] != rising["alike"].shift()).cumsum()
     runs = rising[rising["alike"]].groupby(number)["thickness_nm"]
@@ -133,7 +133,7 @@ def _describe_ranges(ranges: Sequence[tuple[float, float]]) -> str:
 
 
 def describe_scan(table: pandas.DataFrame) -> str:
-    """Say in a line which thicknesses explain the images, and which cannot be told apart."""
+    """Say in one line which thicknesses explain the images, and which cannot be told apart."""
     found = table[alike(table)]
     if found.empty:
         return "no thickness explains the images; the table means nothing"
@@ -158,12 +158,12 @@ def write_scan(table: pandas.DataFrame, path: Path) -> None:
 
 def draw_scan(table: pandas.DataFrame, output: Path) -> None:
     """
-    Draw the agreement over the thickness, and where it means nothing.
+    Draw the agreement over the thickness, and mark where it has no meaning.
 
     Parameters
     ----------
     table : DataFrame
-        From `scan_thickness`.
+        Table from `scan_thickness`.
     output : path
         Figure to be made, .png or .svg.
     """

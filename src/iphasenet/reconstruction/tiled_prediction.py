@@ -1,4 +1,4 @@
-"""The network on an image of any size: in tiles that overlap, as far as the image must not be seen as a whole."""
+"""Prediction for an image of any size: in overlapping tiles, except for steps that need the whole image."""
 
 import math
 from collections.abc import Callable
@@ -22,16 +22,16 @@ STEP = 32
 """Sides of a tile are multiples of this."""
 
 SMALLEST = 64
-"""Smallest side of an image [pixels]: the network was never shown less."""
+"""Smallest side of an image [pixels]; the network was not trained on smaller ones."""
 
 _BLOCK = 384
 """Side of the blocks in which columns of a large image are projected [pixels]."""
 
 _MARGIN = 64
-"""Pixels around a block, beyond those that columns lean in from: its lattice is seen there, and its rim rings."""
+"""Extra margin around a block [pixels], in addition to the columns' shift: for its lattice, and ringing at its rim."""
 
 _BLENDED = 32
-"""Memory that tiles are blended in, a pixel of the image: sums of two outputs and of weights, and copies [bytes]."""
+"""Memory for blending tiles, per pixel of the image [bytes]: sums of two outputs and of weights, and copies."""
 
 Progress = Callable[[int, int], object]
 FloatImage = NDArray[np.float32]
@@ -40,14 +40,14 @@ FloatImage = NDArray[np.float32]
 @dataclass(frozen=True)
 class Tiling:
     """
-    How an image is cut.
+    How an image is cut into tiles.
 
     Attributes
     ----------
     tile : int
-        Side of a tile [pixels], less along a side of the image that is shorter.
+        Side of a tile [pixels], smaller where the image is smaller.
     overlap : float
-        Share of a tile that lies in the next one as well; they are blended by Gaussians.
+        Share of a tile that overlaps with the next one; tiles are blended by Gaussians.
     batch : int
         Tiles that are predicted together.
     """
@@ -97,9 +97,9 @@ def predict_large(
     """
     Predict the projected potential of one image of any size.
 
-    Columns at the entrance surface are predicted in tiles, which know the whole image's metadata, mean and contrast;
-    the projection follows on the whole, after the mean over turns. An image of one tile is predicted as
-    `predict.predict_images` does.
+    Columns at the entrance surface are predicted in tiles, with the metadata, mean and contrast of the whole image. The
+    projection of the whole image follows, after the mean over turns. An image of one tile is predicted like
+    `evaluation.prediction.predict_images` does.
 
     Parameters
     ----------
@@ -110,23 +110,23 @@ def predict_large(
     metadata : (4,) array
         Thickness [nm], alpha, beta, gamma [degrees].
     turns : int
-        Quarter turns that predictions are averaged over, 1 or 4.
+        Number of quarter turns over which predictions are averaged, 1 or 4.
     tiling : Tiling
-        How the image is cut.
+        How the image is cut into tiles.
     progress : callable, optional
-        Called with the number of tiles done and that of all.
+        Called with the numbers of tiles done and in all.
 
     Returns
     -------
     potential : (y, x) float32 array
         Projected potential [V Å].
     spread : (y, x) float32 array or None
-        Its spread [V Å], where the network says one.
+        Its spread [V Å]; None if the network predicts none.
 
     Raises
     ------
     InputError
-        Where the image is too small or the prediction not finite.
+        If the image is too small or the prediction is not finite.
     """
     return project_potential(network, mean_columns(network, segments, metadata, turns, tiling, progress), metadata)
 
@@ -140,7 +140,7 @@ def mean_columns(
     tiling: Tiling = DEFAULT,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Predict columns at the entrance surface and their spread (1, 1 or 2, y, x) [V], as `predict_large` does."""
+    """Predict columns at the entrance surface and their spread (1, 1 or 2, y, x) [V], for `predict_large`."""
     image, known = torch.from_numpy(segments).float()[None], torch.from_numpy(metadata).float()[None]
     total: Tensor | None = None
     tiles = turns * tiling.count((image.shape[2], image.shape[3]))
@@ -157,7 +157,7 @@ def mean_columns(
 def project_potential(
     network: PotentialNetwork, columns: Tensor, metadata: FloatImage
 ) -> tuple[FloatImage, FloatImage | None]:
-    """Project what `mean_columns` returned along the tilt: potential and spread, as `predict_large` returns them."""
+    """Project the result of `mean_columns` along the tilt; returns potential and spread like `predict_large`."""
     known, total = torch.from_numpy(metadata).float()[None], columns.clone()
     total[:, :1] = project_large(network, total[:, :1], known)
     if not bool(torch.isfinite(total).all()):
@@ -169,7 +169,7 @@ def project_potential(
 
 
 class _Counter:
-    """Tells how many tiles are done."""
+    """Reports the number of tiles done."""
 
     def __init__(self, every: int, progress: Progress | None) -> None:
         self.done, self.every, self.progress = 0, every, progress
@@ -207,7 +207,7 @@ def predict_columns(
     Returns
     -------
     (1, 1 or 2, y, x) tensor
-        As of `PotentialNetwork.columns`, on the CPU.
+        Output like that of `PotentialNetwork.columns`, on the CPU.
     """
     device = next(network.parameters()).device
     description = describe(segments, metadata).to(device)
@@ -225,7 +225,7 @@ def predict_columns(
         overlap=tiling.overlap,
         mode="gaussian",
         sw_device=device,
-        # Tiles are blended where they are predicted, if there is room for the whole image.
+        # Tiles are blended on the device that predicts them, if it has memory for the whole image.
         device=device if _BLENDED * segments[0, 0].numel() <= room_for_images(device) else "cpu",
     )
     return torch.as_tensor(found).cpu()
@@ -234,12 +234,12 @@ def predict_columns(
 @torch.inference_mode()
 def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) -> Tensor:
     """
-    Project columns of an image of any size, as `PotentialNetwork.project`.
+    Project columns of an image of any size, like `PotentialNetwork.project`.
 
     Parameters
     ----------
     network : PotentialNetwork
-        Network, for its kind of projection.
+        Network, which has the projection.
     columns : (1, 1, y, x) tensor
         Columns at the entrance surface [V], in the host's memory.
     metadata : (1, 4) tensor
@@ -248,10 +248,9 @@ def project_large(network: PotentialNetwork, columns: Tensor, metadata: Tensor) 
     Returns
     -------
     (1, 1, y, x) tensor
-        Mean potential [V], in the host's memory; the network's device projects. A large image is done block by block,
-        each with a margin that all columns lie in that lean into it: memory stays bounded, and what lies beyond the
-        field continues the lattice at its own edge, not that of
-        the far centre.
+        Mean potential [V], in the host's memory; the network's device projects. A large image is projected block by
+        block, each with a margin that holds all columns that reach into it. This bounds the memory, and the area
+        beyond the field continues the lattice of the nearby edge, not that of the image's centre.
     """
     height, width = columns.shape[2:]
     device = next(network.parameters()).device

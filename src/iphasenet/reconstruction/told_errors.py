@@ -1,4 +1,4 @@
-"""What a wrong tilt or thickness does to a potential: the network runs at several told values."""
+"""Effect of errors of tilt and thickness on a potential: the network runs at several values of both."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ FloatImage = NDArray[np.float32]
 
 _STEP = math.sqrt(3)
 _WEIGHT = 1 / 6
-"""Nodes of the Gauss-Hermite rule of three points: at that many standard deviations, with that weight on each side."""
+"""Outer nodes of the three-point Gauss-Hermite rule: distance in standard deviations, and weight of each."""
 
 
 @dataclass(frozen=True)
 class ToldErrors:
     """
-    How well it is known what the network is told.
+    Errors of the tilt and the thickness that are given to the network.
 
     Attributes
     ----------
@@ -38,17 +38,17 @@ class ToldErrors:
 
     def told(self, metadata: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """
-        Give other values that may as well be the true ones.
+        Yield other values of the metadata, which may be the true ones.
 
         Parameters
         ----------
         metadata : (4,) array
-            Thickness [nm], alpha, beta, gamma [degrees] that are told.
+            Thickness [nm], alpha, beta, gamma [degrees] as given.
 
         Yields
         ------
         (4,) array
-            On both sides of each in turn, `_STEP` standard deviations away; none for an error of zero.
+            Metadata with one value changed by `_STEP` standard deviations up or down; none for an error of zero.
         """
         for place, error in (
             (0, metadata[0] * self.thickness_percent / 100), (1, self.tilt_deg), (2, self.tilt_deg)
@@ -59,7 +59,7 @@ class ToldErrors:
                 yield other
 
     def describe(self, metadata: NDArray[np.float32]) -> str:
-        """Say in a line for which tilt and thickness a potential holds, and within what."""
+        """Say in one line for which tilt and thickness, and for which errors of them, a potential holds."""
         thickness, alpha, beta, _ = map(float, metadata)
         return (
             f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:g}°) and {thickness:.4g} nm "
@@ -68,7 +68,7 @@ class ToldErrors:
 
 
 DEFAULT = ToldErrors()
-"""What is taken where a user says nothing."""
+"""Errors that are assumed if a user gives none."""
 
 
 def widened(
@@ -79,26 +79,26 @@ def widened(
     told: FloatImage | None = None,
 ) -> FloatImage:
     """
-    Widen an uncertainty by that of tilt and thickness.
+    Increase an uncertainty by that due to tilt and thickness.
 
     Parameters
     ----------
     spread : (y, x) array
-        Scale of a Laplace distribution about the potential, right metadata given [V Å].
+        Scale of a Laplace distribution about the potential, if the metadata are right [V Å].
     metadata : (4,) array
-        What is told.
+        Thickness and angles as given.
     errors : ToldErrors
         Standard deviations of tilt and thickness.
     predict : callable
-        Projected potential (y, x) of the same images by what is told [V Å].
+        Function that predicts the projected potential (y, x) of the same images from metadata [V Å].
     told : (y, x) array, optional
-        What `predict` makes of `metadata`, where it is known already.
+        Result of `predict` for `metadata`, if it is known already.
 
     Returns
     -------
     (y, x) float32 array
-        Scale of the Laplace distribution whose variance is the sum of both: twice the square of `spread`, and that of
-        the potential over the told values, to third order in their errors.
+        Scale of the Laplace distribution whose variance is the sum of twice the square of `spread` and of the variance
+        of the potential over the values of `ToldErrors.told`, to third order in their errors.
     """
     others = list(errors.told(metadata))
     if not others:

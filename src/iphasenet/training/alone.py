@@ -14,32 +14,32 @@ from typing import IO
 from iphasenet.base.errors import InputError
 
 WAIT_SECONDS = 120.0
-"""How long a second training waits for the end of the first, which may have been told to stop [s]."""
+"""Time that a second training waits for the end of the first, which may be stopping [s]."""
 
 _POLL_SECONDS = 0.5
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What file systems without locks say."""
+"""Error numbers of file systems without locks."""
 
 
 @contextmanager
 def alone_in(folder: Path, wait: float | None = None) -> Iterator[None]:
     """
-    Hold the lock of a run's folder; the system lets it go when the process ends, however that is.
+    Hold the lock of a run's folder; the system releases it when the process ends in any way.
 
-    It holds among the processes of one machine, and among machines where the file system passes locks on (NFS, Lustre
-    with `flock`); where there are none, a line in the log says so.
+    It works between the processes of one machine, and between machines if the file system shares locks (NFS, Lustre
+    with `flock`); if it has no locks, a line in the log says so.
 
     Parameters
     ----------
     folder : path
         Folder of checkpoints; it is made when it is missing.
     wait : float, optional
-        How long to wait for another process that holds it [s]; WAIT_SECONDS if not given.
+        Time to wait for another process that holds the lock [s]; WAIT_SECONDS if not given.
 
     Raises
     ------
     InputError
-        Another process still holds it.
+        If another process still holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="utf-8") as file:
@@ -51,7 +51,7 @@ def alone_in(folder: Path, wait: float | None = None) -> Iterator[None]:
 
 
 def _take(file: IO[str], folder: Path, wait: float) -> None:
-    """Wait for a lock."""
+    """Take the lock; wait if another process holds it."""
     log = logging.getLogger(__name__)
     deadline, told = time.monotonic() + wait, False
     while True:

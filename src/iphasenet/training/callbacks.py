@@ -1,4 +1,4 @@
-"""What happens beside training: progress, checkpoints, pictures."""
+"""Callbacks of training: progress, averaged weights, checks, stopping by signals, pictures."""
 
 import os
 import signal
@@ -26,14 +26,14 @@ from iphasenet.training.crops import Item
 from iphasenet.training.module import Training
 
 STEPS_BETWEEN_AVERAGES = 8
-"""One average takes a twenty-fifth of a small network's step."""
+"""Steps between two updates of the average; one update takes 1/25 of a step of a small network."""
 
 GPU_STEPS_BETWEEN_CHECKS = 16
-"""Steps between two questions to all processes, on GPUs: about a second."""
+"""Steps between two checks among all processes on GPUs, about a second."""
 
 
 class ProgressBar(TQDMProgressBar):
-    """Losses and metrics, without the logger's version number."""
+    """Progress bar with losses and metrics, without the logger's version number."""
 
     def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
         """Items to be shown."""
@@ -42,7 +42,7 @@ class ProgressBar(TQDMProgressBar):
 
 def rising_decay(decay: float, steps: int) -> float:
     """
-    Decay of a moving average, a step, that forgets the first steps of a training.
+    Decay per step of a moving average that forgets the first steps of a training.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def rising_decay(decay: float, steps: int) -> float:
     Returns
     -------
     float
-        Least of `decay` and (1 + steps) / (10 + steps), as timm and TensorFlow have it: until the first is reached,
-        more than half of the average is of the last tenth of the steps, however few there are.
+        The smaller of `decay` and (1 + steps) / (10 + steps), as in timm and TensorFlow. While it is the second, more
+        than half of the average comes from the last tenth of the steps, however few there are.
     """
     return min(decay, (1 + steps) / (10 + steps))
 
@@ -64,15 +64,14 @@ class AveragedWeights(WeightAveraging):
     """
     Exponential moving average of the weights.
 
-    It is brought up to date every `STEPS_BETWEEN_AVERAGES` steps, before every validation, wherever in an epoch that
-    comes, and at the end. Buffers are copied: an average of the attention's integer indices would be none. The decay
-    depends on the number of steps alone, and the step of the last average is in every checkpoint: a resume changes
-    nothing.
+    It is updated every `STEPS_BETWEEN_AVERAGES` steps, before every validation and at the end. Buffers are copied,
+    because an average of the attention's integer indices has no meaning. The decay depends only on the number of
+    steps, and every checkpoint holds the step of the last update, so a resumed training gives the same average.
 
     Parameters
     ----------
     decay : float
-        Highest decay a step (`rising_decay`).
+        Highest decay per step (`rising_decay`).
     """
 
     _latest_update_step: int
@@ -84,26 +83,26 @@ class AveragedWeights(WeightAveraging):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Average where it is due."""
+        """Update the average if it is due."""
         self.step = trainer.global_step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Say whether to average after a step."""
+        """Whether Lightning should average after a step."""
         return step_idx is not None and epoch_idx is None and self.step % STEPS_BETWEEN_AVERAGES == 0
 
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Validate the average of all steps so far."""
+        """Update the average before it is validated."""
         self._catch_up(trainer, pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Keep the average of all steps."""
+        """Update the average at the end."""
         self._catch_up(trainer, pl_module)
         super().on_train_end(trainer, pl_module)
 
     def _catch_up(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Average the steps since the last time."""
+        """Add the steps since the last update to the average."""
         self.step = trainer.global_step
         if self._average_model is not None and self.step > self._latest_update_step:
             self._average_model.update_parameters(pl_module)
@@ -115,16 +114,16 @@ class AveragedWeights(WeightAveraging):
 
 
 def _steps_between_checks(trainer: lightning.Trainer) -> int:
-    """Say after how many steps processes agree on going on: not after each on GPUs, which must be waited for."""
+    """Choose the steps between two checks among all processes: several on GPUs, because a check waits for the GPU."""
     return 1 if trainer.strategy.root_device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
 
 
 class FiniteLosses(Callback):
     """
-    Ends all processes after the same batch where any of them has found a loss that is not finite.
+    Ends all processes after the same batch if any of them has found a loss that is not finite.
 
-    One that ended alone would leave the others waiting for its gradients. Validation and checkpoints come after a
-    check, so no such weights are kept.
+    If one process ended alone, the others would wait for its gradients for ever. Validation and checkpoints come after
+    a check, so weights from such a loss are never kept.
 
     Parameters
     ----------
@@ -139,7 +138,7 @@ class FiniteLosses(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, _module: Any, outputs: Any, batch: Item, batch_idx: int
     ) -> None:
-        """Note a batch's loss and its samples; InputError with the samples where a loss is not finite."""
+        """Note a batch's loss and its samples; InputError with the samples if a loss is not finite."""
         self.unchecked.append((outputs["loss"], batch[3]))
         if not trainer.is_last_batch and (batch_idx + 1) % _steps_between_checks(trainer):
             return
@@ -176,16 +175,17 @@ def ask_nobody_of_signals(trainer: lightning.Trainer) -> None:
 
 class StopBySignal(Callback):
     """
-    Stops all processes after the same batch when any of them gets a signal that asks for it.
+    Stops all processes after the same batch when any of them gets a signal to stop.
 
-    SIGTERM, SIGUSR1 (Slurm's warning), SIGINT (Ctrl-C) or SIGHUP. A checkpoint is written first; after Slurm's warning,
-    the job then goes back into the queue. The handlers only take a note: talking to other processes in a handler, as
-    Lightning's does, blocks where these are elsewhere in their step. A second Ctrl-C ends at once.
+    The signals are SIGTERM, SIGUSR1 (Slurm's warning), SIGINT (Ctrl-C) and SIGHUP. A checkpoint is written first; after
+    Slurm's warning, the job then goes back into the queue. The handlers only note the signal: communication with other
+    processes in a handler, as in Lightning's, blocks if these are elsewhere in their step. A second Ctrl-C ends at
+    once.
 
     Parameters
     ----------
     checkpoint : path
-        File to be written.
+        Checkpoint to be written.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -193,9 +193,9 @@ class StopBySignal(Callback):
         self.received: set[int] = set()
 
     def on_train_start(self, trainer: lightning.Trainer, *_rest: Any) -> None:
-        """Take the signals over."""
+        """Install the handlers of the signals."""
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
-            # Under nohup, the terminal may go.
+            # Under nohup, the terminal may close.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._note)
         ask_nobody_of_signals(trainer)
@@ -208,35 +208,35 @@ class StopBySignal(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, _module: Any, _outputs: Any, _batch: Any, batch_idx: int
     ) -> None:
-        """Stop where any process was asked to."""
-        # Going on from an epoch's last batch would leave out its validation: the next epoch's first one is soon there.
+        """Stop if any process got a signal."""
+        # A resume after an epoch's last batch would skip its validation, so stop after the next epoch's first batch.
         if batch_idx % _steps_between_checks(trainer) or (trainer.is_last_batch and batch_idx):
             return
         agree = partial(trainer.strategy.reduce_boolean_decision, all=False)
         if not agree(bool(self.received)):
             return
         warned, interrupted = (agree(number in self.received) for number in (signal.SIGUSR1, signal.SIGINT))
-        # An epoch of one batch is done again instead.
+        # An epoch of a single batch is repeated instead.
         if not trainer.is_last_batch:
             trainer.save_checkpoint(self.checkpoint)
         job = os.environ.get("SLURM_JOB_ID")
         if warned and job and trainer.is_global_zero:
             subprocess.run(["scontrol", "requeue", job], check=False)
-        # The first process to end ends the others, and with them what puts the job back.
+        # The first process to end also ends the others, including the one that puts the job back into the queue.
         trainer.strategy.barrier()
         raise Stopped(128 + signal.SIGINT if interrupted else 1)
 
 
 class ValidationPictures(Callback):
     """
-    Shows input, truth, prediction and difference of one validation sample a material every few epochs.
+    Shows input, truth, prediction and difference of one validation sample per material every few epochs.
 
     Parameters
     ----------
     validation : sequence of MaterialData
-        Validation split; the thickest first sample of each is shown, at its highest dose.
+        Validation split; of each material the first of the thickest samples is shown, at its highest dose.
     folder : path
-        Folder of PNG files, one a material; each is replaced by the next. TensorBoard keeps all.
+        Folder of PNG files, one per material; each picture replaces the last one. TensorBoard keeps all of them.
     every : int
         Epochs between two pictures.
     """
@@ -245,7 +245,7 @@ class ValidationPictures(Callback):
         self.validation, self.folder, self.every = validation, folder, every
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Draw, on the first process alone."""
+        """Draw the pictures, only in the first process."""
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not trainer.is_global_zero or not (last or trainer.current_epoch % self.every == 0):
             return

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: how they are written, which one a training goes on from, and how the best is kept."""
+"""Checkpoints of a run: writing, choice of the one from which a training resumes, and the best epoch."""
 
 import pickle
 import warnings
@@ -23,13 +23,13 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole or not at all."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write beside, then rename."""
+        """Write under a temporary name, then rename."""
         write_pytorch(Path(path), checkpoint)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """
-    Read a checkpoint of which every byte is as it was written.
+    Read a checkpoint and check that no byte of it has changed.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its content, on the CPU; InputError where the file is missing, cut off, changed or of another kind.
+        Its content, on the CPU; InputError if the file is missing, cut off, changed or of another kind.
     """
     try:
-        # PyTorch writes a checksum of every part, and does not look at it when it reads.
+        # PyTorch writes a checksum of every part, but does not check it on reading.
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
         if changed:
@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 class Provenance(Callback):
     """
-    Keeps in every checkpoint what it was trained on and how, and refuses one of another run.
+    Records in every checkpoint what it was trained on and how, and refuses a checkpoint of another run.
 
     Parameters
     ----------
@@ -72,18 +72,18 @@ class Provenance(Callback):
         self.described = dict(described)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
+        """Return the state that a checkpoint keeps."""
         return self.described
 
     def check_file(self, path: Path) -> None:
-        """Refuse a file that is no whole checkpoint, or one of another run: before Lightning takes its weights."""
+        """Refuse a damaged checkpoint, or one of another run, before Lightning loads its weights."""
         kept = read_checkpoint(path)["callbacks"].get(self.state_key)
         if kept is None:
             raise InputError(f"{path}: found no checkpoint of this workflow; allowed: one that training wrote")
         self.load_state_dict(kept)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare a checkpoint's with this run's: InputError names the keys that differ."""
+        """Compare a checkpoint's record with this run; InputError names the keys that differ."""
         before, now = _flat(state_dict), _flat(self.described)
         differing = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if differing:
@@ -102,7 +102,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 class BestCheckpoint(ModelCheckpoint):
     """
-    Keeps the best epoch on the validation split, and remembers it wherever the run's folder is now.
+    Keeps the best epoch on the validation split, also after the run's folder was moved.
 
     Parameters
     ----------
@@ -120,18 +120,18 @@ class BestCheckpoint(ModelCheckpoint):
         self.file = Path(str(self.dirpath)) / BEST
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a checkpoint's best score over: Lightning would not where the folder was moved since."""
+        """Restore the best score from a checkpoint, which Lightning would not do after the folder was moved."""
         score, here = state_dict["best_model_score"], str(self.file)
         if score is None:
             return
         if not self.file.is_file():
-            rank_zero_warn(f"{here}: missing, so the best epoch is chosen among those to come")
+            rank_zero_warn(f"{here}: this file is missing, so the best epoch is chosen among the coming ones")
             return
         paths = {"best_model_path": here, "kth_best_model_path": here, "best_k_models": {here: score}}
         super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath})
 
     def read(self) -> tuple[dict[str, Any], float]:
-        """Return the weights of the best epoch, and its score; InputError where the file is missing or damaged."""
+        """Return the weights and the score of the best epoch; InputError if the file is missing or damaged."""
         try:
             found = read_checkpoint(self.file)
         except InputError as error:
@@ -142,7 +142,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 def starting_point(folder: Path) -> Path | None:
     """
-    Choose the checkpoint that a run goes on from.
+    Choose the checkpoint from which a run resumes.
 
     Parameters
     ----------
@@ -152,8 +152,8 @@ def starting_point(folder: Path) -> Path | None:
     Returns
     -------
     path or None
-        The newest checkpoint; the best one, with a warning, where the newest is damaged or lost; None where there is
-        neither. InputError where the checkpoints that there are, or the best epoch's, are damaged.
+        The newest checkpoint; if it is damaged or lost, the best one, with a warning; None if there is neither.
+        InputError if all checkpoints, or the one of the best epoch, are damaged.
     """
     newest, best = folder / NEWEST, folder / BEST
     damaged: dict[Path, InputError] = {}
@@ -165,7 +165,7 @@ def starting_point(folder: Path) -> Path | None:
             damaged[path] = error
     usable = newest.is_file() and newest not in damaged
     if best in damaged:
-        other = f"remove it, and epochs that are left go on from {NEWEST} without that one, or " if usable else ""
+        other = f"remove it to go on from {NEWEST} without the best epoch so far, or " if usable else ""
         raise InputError(f"{damaged[best]}; {other}remove {folder}, and training starts anew")
     if usable:
         return newest

@@ -1,4 +1,4 @@
-"""Training crops with fresh noise, and evaluation images with the stored one."""
+"""Training crops with fresh noise, and validation images with their stored noise."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -24,17 +24,17 @@ Item = tuple[Tensor, Tensor, Tensor, Tensor]
 
 class Crops(Dataset[Item]):
     """
-    Random crops of every epoch with fresh noise, drawn where their frames are.
+    Random crops of every epoch with fresh noise, drawn on the device of their frames.
 
-    Place, dose, noise and symmetry operation are keyed by (seed, material, epoch, crop): an epoch is the same on any
-    number of processes of one kind of device and after a resume; on a GPU to the rounding of float32, which depends on
-    what is rendered together. Items are numbered through all epochs: item = epoch x
+    Place, dose, noise and symmetry operation have the key (seed, material, epoch, crop): an epoch is the same on any
+    number of processes of one kind of device and after a resume. On a GPU it is the same up to the rounding of float32,
+    which depends on the crops that are rendered together. Items are numbered through all epochs: item = epoch x
     crops of an epoch + crop.
 
     Parameters
     ----------
     frames : Frames
-        What crops are cut from.
+        Images from which crops are cut.
     noise : TrainingNoise
         Noise model.
     crops_per_sample : int
@@ -66,7 +66,7 @@ class Crops(Dataset[Item]):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: Sequence[int]) -> list[Item]:
-        """Draw the crops of a batch: so DataLoader asks for them."""
+        """Draw the crops of a batch; DataLoader calls this."""
         wanted = [self._wanted(item) for item in items]
         found: list[Item] = []
         for frame in self.frames.frames(wanted):
@@ -81,8 +81,8 @@ class Crops(Dataset[Item]):
         return material, sample, generator(self.seed, self.names[material], "training", epoch, crop)
 
     def _recorded(self, frame: Frame, rngs: Sequence[np.random.Generator], numbers: NDArray[np.int64]) -> list[Item]:
-        """Turn images that lie together, and draw their noise."""
-        # The scan sees the turned crystal: its lines are rows of what comes out.
+        """Turn the images of a frame, and draw their noise."""
+        # The scan lines are rows of the turned image.
         operations = [int(rng.integers(self.operations)) for rng in rngs]
         clean, truth, metadata = transformed_images(frame.segments, frame.potential, frame.metadata, operations)
         doses = [self.noise.draw_dose(rng) for rng in rngs]
@@ -93,10 +93,10 @@ class Crops(Dataset[Item]):
 
 class EpochSampler(Sampler[int]):
     """
-    Items of one epoch for one process, in an order that depends on seed and epoch alone.
+    Items of one epoch for one process, in an order that depends only on seed and epoch.
 
-    A global batch is the same set of crops on any number of processes; each process takes its share of it. Where the
-    set is smaller than a batch shares may differ by a crop, and weigh as much as they hold (`weight`).
+    A global batch is the same set of crops on any number of processes; each process takes its share of it. If the set
+    is smaller than a batch, shares may differ by a crop and are weighted by their number of crops (`weight`).
 
     Parameters
     ----------
@@ -107,18 +107,18 @@ class EpochSampler(Sampler[int]):
     seed : int
         Key of the order.
     process, processes : int
-        Number of this process, and of all.
+        Index of this process, and number of all.
 
     Attributes
     ----------
     share : int
-        Crops of each batch that are this process's.
+        Crops of each batch for this process.
     weight : float
-        What a mean over the share counts in the mean over processes: 1 where all have as many.
+        Weight of the share's mean in the mean over processes; 1 if all shares are equal.
     given : int
-        Batches of the current epoch that were given.
+        Batches of the current epoch that were handed out.
     skipped : int
-        Batches that the next epoch leaves out: they were given before a training was stopped.
+        Batches that the next epoch leaves out, because they were handed out before the training was stopped.
     """
 
     def __init__(self, crops: int, batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Fitting of the network: data in, checkpoints, history and weights out."""
+"""Training of the network: reads data, writes checkpoints, history and weights."""
 
 import os
 import warnings
@@ -37,13 +37,13 @@ from iphasenet.training.trained_on import TrainingInputs, describe_run, run_iden
 from iphasenet.training.trainer import make_trainer
 
 NOISE = 0.01
-"""Difference of two validation_pearson that is no more than chance: that of one training with two seeds."""
+"""Difference of two validation_pearson that may be chance: that of one training with two seeds."""
 
 
 @dataclass(frozen=True)
 class Sources:
     """
-    What a training reads.
+    Inputs of a training.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Sources:
     stream : bool
         Read images from the store whenever they are needed, for sets larger than the memory.
     simulations : sequence of path
-        Potentials and periodic images that crops are rendered from, where the settings' source is 'rendered'.
+        Potentials and periodic images from which crops are rendered if the settings' source is 'rendered'.
     """
 
     dataset: Place
@@ -63,7 +63,7 @@ class Sources:
 @dataclass(frozen=True)
 class Outputs:
     """
-    What a training writes.
+    Outputs of a training.
 
     Attributes
     ----------
@@ -90,12 +90,12 @@ def fit(
     accelerator: str = "auto",
 ) -> None:
     """
-    Train, or go on training, and write the weights of the best epoch on the validation split.
+    Train, or resume a training, and write the weights of the best epoch on the validation split.
 
     Parameters
     ----------
     sources : Sources
-        Data set, and simulations where crops are rendered.
+        Data set, and simulations if crops are rendered.
     outputs : Outputs
         Files to be made.
     noise : TrainingNoise
@@ -105,9 +105,9 @@ def fit(
     settings : TrainingSettings
         How to train.
     resume : path, optional
-        Checkpoint to go on from, of the same run; the run's own newest one if not given.
+        Checkpoint of the same run from which to resume; the run's newest one if not given.
     accelerator : str
-        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
+        Lightning's accelerator: 'auto' uses GPUs if there are any, 'cpu' does not use them.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -169,7 +169,7 @@ def _known(inputs: TrainingInputs, attributes: Mapping[str, Any]) -> dict[str, A
 def _tell_of_average(
     module: Training, validation: Sequence[MaterialData], folder: Path, score: float, device: torch.device
 ) -> None:
-    """Warn where the weights that were trained last are better than the average that is kept."""
+    """Warn if the last weights are better than their average, which is kept."""
     trained = read_checkpoint(folder / NEWEST).get("current_model_state")
     if trained is None:
         return
@@ -185,7 +185,7 @@ def _tell_of_average(
 
 @contextmanager
 def _start(folder: Path, resume: Path | None, provenance: Provenance) -> Iterator[Path | None]:
-    """Checkpoint to go on from, which the first process chooses once no other training writes there."""
+    """Checkpoint from which to resume; the first process chooses it once no other training writes there."""
     if not is_first():
         yield None
         return
@@ -207,7 +207,7 @@ def _simulated(
     settings: TrainingSettings,
     attributes: Mapping[str, Any],
 ) -> list[SimulatedMaterial]:
-    """Read what crops are rendered from, where they are: of the training tilts and of no others."""
+    """Read the simulations of the training tilts if crops are rendered; other tilts are refused."""
     if settings.source == "stored":
         return []
     simulated = load_simulated(simulations, attributes.get("configuration"), settings.leave_out)
@@ -226,7 +226,7 @@ def _few(numbers: Sequence[int]) -> str:
 
 
 def _frames(inputs: TrainingInputs) -> Frames:
-    """Frames from where the settings say."""
+    """Frames from the source that the settings name."""
     train, crop = inputs.data["train"], inputs.training.crop_pixels
     if inputs.training.source == "stored":
         return StoredFrames(train, crop)

@@ -1,4 +1,4 @@
-"""Noise-free images that training crops are cut from, on the device that trains."""
+"""Noise-free images from which training crops are cut, on the device that trains."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -12,17 +12,17 @@ from iphasenet.base.devices import send
 from iphasenet.dataset.material_data import MaterialData
 
 _Rows = NDArray[np.float32] | Tensor
-"""Images in the host's memory, or in the store and indexed alike (`dataset.reader.StoredRows`), or on the device
-that trains; the first axis is the sample."""
+"""Images in the host's memory, in the store (`dataset.reader.StoredRows`) or on the device that trains; the first axis
+is the sample."""
 
 
 Wanted = tuple[int, int, np.random.Generator]
-"""Numbers of a material and of its sample, and the source of a crop's randomness."""
+"""Index of a material, index of its sample, and the generator of a crop's random numbers."""
 
 
 class Frame(NamedTuple):
     """
-    Noise-free images of one size, and which part of them is the crop.
+    Noise-free images of one size, and the window of the crop.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     potential : (image, y, x) tensor
         Projected potential [V Å].
     metadata : (image, 4) float32 tensor
-        Thickness [nm], alpha, beta, gamma [degrees]; in the host's memory, where few numbers are turned faster.
+        Thickness [nm], alpha, beta, gamma [degrees]; in the host's memory, which is faster for few numbers.
     window : (slice, slice)
         Rows and columns of the crop, after the symmetry operation.
     """
@@ -43,7 +43,7 @@ class Frame(NamedTuple):
 
 
 class Frames(Protocol):
-    """Where crops come from."""
+    """Source of the images from which crops are cut."""
 
     @property
     def sampling(self) -> float:
@@ -58,10 +58,10 @@ class Frames(Protocol):
         """Names of the samples, material by material."""
 
     def to(self, device: torch.device, room: int, /) -> None:
-        """Give frames on a device from now on, and keep there what fits into `room` bytes."""
+        """Return frames on a device from now on, and keep images there that fit into `room` bytes."""
 
     def frames(self, wanted: Sequence[Wanted]) -> list[Frame]:
-        """Find samples' images and choose crops: in their order, one or several together."""
+        """Find the images of samples and choose crops, in the given order; a frame holds one or several images."""
 
 
 class StoredFrames:
@@ -97,14 +97,14 @@ class StoredFrames:
 
     def to(self, device: torch.device, room: int, /) -> None:
         """
-        Give frames on a device from now on.
+        Return frames on a device from now on.
 
         Parameters
         ----------
         device : torch.device
-            The one that trains.
+            Device that trains.
         room : int
-            Bytes that images may take there: all of them are kept there, or none.
+            Memory that images may take there [bytes]: all of them are kept there, or none.
         """
         self.device = device
         in_memory = [image for pair in self.images for image in pair if isinstance(image, np.ndarray)]

@@ -1,4 +1,4 @@
-"""Training processes on one machine, or on those of a Slurm job.
+"""Start of training processes on one machine, or on the machines of a Slurm job.
 
 srun --ntasks-per-node=1 python -m iphasenet.training.launch --processes 4 -- -m iphasenet.training.train ...
 """
@@ -19,14 +19,14 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.job_log import check_scratch
 
 _PORTS = (20_000, 10_000)
-"""First port where processes of a job meet, and how many there are: jobs on one machine get different ones."""
+"""First port at which processes of a job meet, and number of ports: jobs on one machine get different ones."""
 
 
 def torchrun_options(
     environment: Mapping[str, str], nodes: int, processes: int, hosts: Callable[[str], Sequence[str]]
 ) -> list[str]:
     """
-    Say to torchrun where its processes are.
+    Options that tell torchrun where its processes run.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def torchrun_options(
     processes : int
         Processes on each.
     hosts : callable
-        Takes Slurm's list of nodes apart.
+        Function that splits Slurm's list of nodes into host names.
 
     Returns
     -------
     list of str
-        Options of torchrun; InputError where this is no step of a Slurm job with as many machines.
+        Options of torchrun; InputError if this is no step of a Slurm job with as many machines.
     """
     if nodes == 1:
         return ["--standalone", f"--nproc-per-node={processes}"]
@@ -70,22 +70,22 @@ def slurm_hosts(nodes: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Be torchrun, which starts the processes and ends when they end."""
+    """Run torchrun, which starts the processes and ends when they end."""
     parser = argparse.ArgumentParser(
         prog="iphasenet.training.launch", description="Start training processes with torchrun."
     )
-    parser.add_argument("--nodes", type=int, default=1, help="machines that take part")
-    parser.add_argument("--processes", type=int, required=True, help="processes on each machine")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and what torchrun starts")
+    parser.add_argument("--nodes", type=int, default=1, help="number of machines, 1 if not given")
+    parser.add_argument("--processes", type=int, required=True, help="number of processes on each machine")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command that torchrun starts")
     options = parser.parse_args(arguments)
     try:
         check_scratch()
         where = torchrun_options(os.environ, options.nodes, options.processes, slurm_hosts)
-        # torchrun keeps its processes' error files in a folder that it never removes.
+        # torchrun would keep its processes' error files in a folder that it never removes.
         with tempfile.TemporaryDirectory(prefix="iphasenet-", ignore_cleanup_errors=True) as folder:
             run.run(run.parse_args([*where, f"--log-dir={folder}", *options.command[1:]]))
     except ChildFailedError:
-        # It has said why: what torchrun has to add are forty lines.
+        # The process has printed the reason; torchrun would add forty lines.
         sys.exit(1)
     except SignalException as stop:
         sys.exit(128 + int(stop.sigval))

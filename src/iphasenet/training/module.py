@@ -1,4 +1,4 @@
-"""What Lightning trains: the network with its loss and optimiser, and the splits that it reads."""
+"""The network with its loss and optimiser, and the splits that it reads, in the form that Lightning needs."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Training(lightning.LightningModule):
     Attributes
     ----------
     weight : float
-        What this process's mean loss counts in the mean over processes (`EpochSampler.weight`).
+        Weight of this process's mean loss in the mean over processes (`EpochSampler.weight`).
     """
 
     def __init__(self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int) -> None:
@@ -69,18 +69,18 @@ class Training(lightning.LightningModule):
         return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the sums of the last validation."""
+        """Reset the sums of the last validation."""
         self.validated = []
 
     def validation_step(self, batch: Item, index: int) -> None:
-        """Loss and Pearson correlation of whole images; the last batch logs the means over those of all processes."""
+        """Compute loss and Pearson correlation of whole images; the last batch logs their means over all processes."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
         pearson = image_correlations(outputs[0], potential).mean()
         loss, one = self.loss(outputs, metadata, potential), torch.ones_like(pearson)
         self.validated.append(len(segments) * torch.stack([loss, pearson, one]).double())
         if index + 1 == self.trainer.num_val_batches[0]:
-            # Lightning's own mean over processes divides by a mean number of images, which it cuts to a whole one.
+            # Lightning's own mean over processes divides by a mean number of images, rounded down to an integer.
             sums = self.all_gather(torch.stack(self.validated).sum(dim=0))
             assert isinstance(sums, Tensor)
             loss, pearson, images = sums.reshape(-1, 3).sum(dim=0)
@@ -89,7 +89,7 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
-        # A quarter of the time of `foreach` on a CPU.
+        # On a CPU, fused takes a quarter of the time of `foreach`.
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
@@ -106,13 +106,13 @@ class Training(lightning.LightningModule):
 
 
 def image_correlations(prediction: Tensor, potential: Tensor) -> Tensor:
-    """Pearson correlation of each image (batch,); that of a constant one is not defined, and worth nothing."""
+    """Pearson correlation of each image (batch,); 0 for a constant image, which has none."""
     columns = prediction.flatten(1).T.squeeze(-1), potential.flatten(1).T.squeeze(-1)
     return torch.atleast_1d(pearson_corrcoef(*columns)).nan_to_num(0.0)
 
 
 def validation_score(module: Training, validation: Sequence[MaterialData], device: torch.device) -> float:
-    """Mean Pearson correlation of the validation images, by one process alone."""
+    """Mean Pearson correlation of the validation images, computed by one process."""
     module.to(device).eval()
     with torch.inference_mode():
         found = [
@@ -124,7 +124,7 @@ def validation_score(module: Training, validation: Sequence[MaterialData], devic
 
 class CropLoader(DataLoader[Item]):
     """
-    Batches of crops, in the training process itself; one that was stopped within an epoch goes on where it was.
+    Batches of crops, drawn in the training process; after a stop within an epoch, it continues at the same place.
 
     Parameters
     ----------
@@ -139,20 +139,20 @@ class CropLoader(DataLoader[Item]):
         self.order = sampler
 
     def state_dict(self) -> dict[str, int]:
-        """Return what a checkpoint keeps: batches of the epoch that were given."""
+        """Return the state that a checkpoint keeps: the number of batches handed out in the epoch."""
         return {"batches": self.order.given}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Leave the batches of a checkpoint's epoch out once."""
+        """Skip, once, the batches of a checkpoint's epoch."""
         self.order.skipped = state_dict["batches"] % self.order.batches
 
 
 def images_of(images: int, process: int, processes: int) -> range:
     """
-    Choose the images that a process validates: each image once among all, so that their mean is that of one process.
+    Choose the images that a process validates: each image once in total, so that the mean is that of one process.
 
-    Where there are fewer images than processes every process takes all of them, which leaves the mean as it is: one
-    without any would have nothing to add to it, for which the others would wait.
+    If there are fewer images than processes, every process takes all of them, which gives the same mean; otherwise the
+    others would wait for a process without images.
     """
     return range(process, images, processes) if images >= processes else range(images)
 
@@ -191,7 +191,7 @@ class Splits(lightning.LightningDataModule):
             order, device = self._order(self.trainer.global_rank), self.trainer.strategy.root_device
             if isinstance(module := self.trainer.lightning_module, Training):
                 module.weight = order.weight
-            # Other accelerators have no Poisson numbers.
+            # Other accelerators cannot draw Poisson numbers.
             if device.type == "cuda":
                 self.crops.frames.to(device, room_for_images(device))
         return CropLoader(self.crops, order)

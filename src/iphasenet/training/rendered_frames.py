@@ -1,4 +1,4 @@
-"""Frames rendered from the periodic images as they are needed: new places and rotations of the same tilts."""
+"""Frames that are rendered from periodic images when needed: new places and rotations of the same tilts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from iphasenet.simulation.tilts import lab_angles
 from iphasenet.training.frames import Frame, Wanted
 
 _CACHED = 2**16
-"""Pixels of the crops that a CPU distorts together: more leave its cache."""
+"""Pixels of the crops that a CPU distorts together; more do not fit into its cache."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SimulatedMaterial:
     material : str
         Name of the material.
     planned : sequence of Sample
-        Training samples: their tilts and thicknesses, but neither their rotations nor their places.
+        Training samples: their tilts and thicknesses are used, their rotations and places are not.
     images : mapping
         Series of each tilt.
     potential : CrystalPotential
@@ -51,7 +51,7 @@ class SimulatedMaterial:
 
     def visible(self, sampling: float) -> tuple[Series, Series]:
         """
-        Series of images and projected potentials, as far as pixels of some size [Å] show them.
+        Series of images and projected potentials, limited to frequencies that pixels of size `sampling` [Å] show.
 
         Returns
         -------
@@ -89,12 +89,12 @@ def load_simulated(
     configuration : mapping
         Configuration that the data set's root attributes hold.
     left_out : LeftOut
-        Samples that crops are not rendered of.
+        Samples of which no crops are rendered.
 
     Returns
     -------
     list of SimulatedMaterial
-        In the order of their names; InputError where something is missing, or simulated for another grid.
+        Materials in the order of their names; InputError if a simulation is missing or of another grid.
     """
     if configuration is None:
         raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
@@ -136,12 +136,12 @@ def _load(
 
 class View(NamedTuple):
     """
-    What a crop shows.
+    Content of a crop.
 
     Attributes
     ----------
     material, number : int
-        Numbers of the material and of its planned sample, whose tilt and thickness are shown.
+        Indices of the material and of its planned sample, whose tilt and thickness are shown.
     place : (float, float)
         Point of the cell under the crop's centre, in fractions of it.
     rotation_index : int
@@ -156,9 +156,9 @@ class View(NamedTuple):
 
 class RenderedFrames:
     """
-    Images of the size of a crop at a new place of the crystal, and another of its simulated rotations, every time.
+    Images of the size of a crop, each at a new place of the crystal and one of its simulated rotations.
 
-    They are rendered on the device that trains. Scan noise acts on the crop as on the frame.
+    They are rendered on the device that trains. Scan noise treats the crop as the whole frame.
 
     Parameters
     ----------
@@ -197,7 +197,8 @@ class RenderedFrames:
         device : torch.device
             The one that trains.
         room : int
-            Bytes that series may take there: of as many materials as fit. Of others, a crop's own are sent with it.
+            Memory that series may take there [bytes]: series of as many materials as fit are kept; for other materials,
+            the series of a crop are sent with it.
         """
         self.device = device
         for index, (segments, potential) in enumerate(self.series):
@@ -206,7 +207,7 @@ class RenderedFrames:
                 self.series[index], room = (segments.to(device), potential.to(device)), room - size
 
     def frames(self, wanted: Sequence[Wanted]) -> list[Frame]:
-        """Render each sample's tilt and thickness at a random place and rotation, on a GPU all of them at once."""
+        """Render each sample's tilt and thickness at a random place and rotation; a GPU renders all at once."""
         views = []
         for material, sample, rng in wanted:
             x, y = rng.random(2)
@@ -232,7 +233,7 @@ class RenderedFrames:
         return Frame(images, truths, torch.tensor(known, dtype=torch.float32), (slice(None), slice(None)))
 
     def _of_material(self, material: int, views: Sequence[tuple[View, Sample]]) -> tuple[Tensor, Tensor]:
-        """Segments (view, 4, y, x) and potentials (view, y, x)."""
+        """Segments (view, 4, y, x) and potentials (view, y, x) of views of one material."""
         a, b, _ = self.data[material].potential.lengths
         fields = [Field(self.image, s.gamma, (view.place[0] * a, view.place[1] * b)) for view, s in views]
         segments, potential = self.series[material]

@@ -1,4 +1,4 @@
-"""What a network has seen: crystals, tilts and thicknesses of its training and validation; what is new of a sample."""
+"""Crystals, tilts and thicknesses that a network has seen in training and validation, and what is new in a sample."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,22 +17,22 @@ from iphasenet.simulation.grid import Sample, picometres
 from iphasenet.simulation.tilts import crystal_lean, lab_angles
 
 SAME_TILT_DEG = 1e-3
-"""Two tilts of a crystal are one if the beam's directions in it are no further apart: a tenth of what images tell."""
+"""Tilts of a crystal whose beam directions differ by less are the same: a tenth of what images can resolve."""
 
 _SMALL_TILT_DEG = 10.0
-"""Tilts below it are those of a grid of small tilts."""
+"""Tilts below this belong to a grid of small tilts."""
 
 SLAB = "slab_thickness"
-"""Coordinate of a data set: thickness as simulated, whole slices [Å]."""
+"""Coordinate of a data set with the simulated thickness of whole slices [Å]."""
 
 SEEN = ""
-"""What is new of a sample that was trained on or chosen by."""
+"""Label of a sample that training or the choice of the epoch has used."""
 
 _STRUCTURE = "structure"
-"""Key of a crystal's structure, beside its splits."""
+"""Key of a crystal's structure hash, beside its splits."""
 
 UNKNOWN = "not known"
-"""What is new of a sample, to weights that do not say what they have seen."""
+"""Label of a sample if the weights do not say what they have seen."""
 
 Coordinates = Mapping[str, NDArray[Any]]
 
@@ -43,22 +43,22 @@ def describe_seen(
     rendered: Mapping[str, Sequence[Sample]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """
-    Say what a network is trained on and chosen by, for the header of its weights.
+    Describe the samples that training and the choice of the epoch use, for the header of the weights.
 
     Parameters
     ----------
     train, validation : iterable of MaterialData
-        The splits, as training reads them.
+        The splits as training reads them.
     rendered : mapping
-        By material, samples whose tilts training renders crops of, each at all of its orientation's rotations.
+        Samples by material whose tilts training renders, each at all rotations of its orientation.
 
     Returns
     -------
     dict
-        By material: `structure` (`iphasenet.crystal.identity`), where the data say so, and the splits. Of a split
-        `thickness_nm`, and `slab_nm`, as simulated, where the data say so; `tilts_deg`, of each tilt the angle between
-        zone axis and beam and the beam's azimuth in the crystal's frame, from its x to its y; `gamma_deg`, rotations of
-        each of them. Plain values, to 0.0001°.
+        For each material: `structure` (`iphasenet.crystal.identity`) if known, and the splits. Each split has
+        `thickness_nm`; `slab_nm`, the simulated thickness, if known; `tilts_deg`, for each tilt the angle between zone
+        axis and beam, and the beam's azimuth in the crystal's frame, from x to y; `gamma_deg`, the rotations of each
+        tilt. Plain values, rounded to 0.0001°.
     """
     found: dict[str, Any] = {}
     for split, parts in (("train", train), ("validation", validation)):
@@ -76,7 +76,7 @@ def describe_seen(
 
 
 def planned_coordinates(planned: Iterable[Sample]) -> Coordinates:
-    """Thickness and angles of samples that are planned, as `what_is_new` takes them: (sample,) arrays."""
+    """Thickness and angles of planned samples as (sample,) arrays, for `what_is_new`."""
     rows = [(sample.thickness_nm, *lab_angles(sample), sample.gamma) for sample in planned]
     columns = np.array(rows, np.float64).reshape(-1, 4).T
     return dict(zip(("thickness_nm", "alpha", "beta", "gamma"), columns, strict=True))
@@ -95,7 +95,7 @@ def _described(coordinates: Coordinates, rendered: Sequence[Coordinates]) -> dic
 
 
 def _thicknesses(coordinates: Coordinates) -> dict[str, NDArray[np.float64]]:
-    """Thickness by its names in a header [nm]: nominal, and that of whole slices where data say so."""
+    """Thickness by its names in a header [nm]: nominal, and of whole slices if the data have it."""
     found = {"thickness_nm": coordinates["thickness_nm"]}
     return found | ({"slab_nm": coordinates[SLAB] / 10} if SLAB in coordinates else {})
 
@@ -104,8 +104,8 @@ def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
     """
     Find unit vectors (sample, 3) that are the same at all rotations of a tilt.
 
-    Small tilts are drawn as the lean of the crystal's columns (`tilts.lab_tilt`), from which the beam's direction in
-    the crystal differs by up to some 0.01°, by another amount at each rotation.
+    Small tilts are drawn as the inclination of the crystal's columns (`tilts.lab_tilt`). The beam's direction in the
+    crystal differs from it by up to some 0.01°, by another amount at each rotation.
     """
     alpha, beta, gamma = (coordinates[name] for name in ("alpha", "beta", "gamma"))
     found = beam_directions(np.stack([alpha, beta, gamma], axis=-1))
@@ -122,7 +122,7 @@ def _directions(coordinates: Coordinates) -> NDArray[np.float64]:
 def _polar(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Angle from the zone axis and azimuth of unit vectors, rounded: equal tilts are equal numbers [degrees]."""
     x, y, z = directions.T
-    # Of a small angle the sine is known better than the cosine.
+    # For a small angle, the sine is more precise than the cosine.
     angles = np.rad2deg([np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)]).T
     return np.asarray(np.round(angles, 4) + 0.0, np.float64)
 
@@ -139,19 +139,19 @@ def what_is_new(seen: Mapping[str, Any] | None, crystal: CrystalIdentity, coordi
     Parameters
     ----------
     seen : mapping or None
-        What `describe_seen` wrote into the weights' header; None of weights without it.
+        Header entry that `describe_seen` made; None for weights without it.
     crystal : CrystalIdentity
-        The samples' crystal: the same by its structure, under whatever name, where the header and it both say, else by
-        its name.
+        Crystal of the samples. It is compared by its structure, whatever its name, if both sides know it, else by its
+        name.
     coordinates : mapping of (sample,) arrays
-        thickness_nm, alpha, beta and gamma; `SLAB`, by which a thickness of the same crystal is compared if it is
-        there, for two nominal ones may be as many slices.
+        thickness_nm, alpha, beta and gamma; if present, `SLAB`, by which thicknesses of the same crystal are compared,
+        because two nominal ones may be the same number of slices.
 
     Returns
     -------
     list of str
-        Of each sample every way in which it is new: 'tilt', 'thickness', 'tilt and thickness', 'material', 'material
-        and thickness'; `SEEN` where it is in none, whatever its rotation; `UNKNOWN` without `seen`.
+        For each sample, in what it is new: 'tilt', 'thickness', 'tilt and thickness', 'material', 'material and
+        thickness'; `SEEN` if in nothing but perhaps its rotation; `UNKNOWN` without `seen`.
     """
     thicknesses = _thicknesses(coordinates)
     if seen is None:
@@ -180,12 +180,12 @@ def what_is_new(seen: Mapping[str, Any] | None, crystal: CrystalIdentity, coordi
 
 
 def unseen(held_out: Sequence[str]) -> NDArray[np.int64]:
-    """Choose the samples that a network is scored on, by what is new of them: none where it has seen all."""
+    """Choose the samples on which a network is scored, by what is new in them: none if it has seen all."""
     return np.flatnonzero([new != SEEN for new in held_out])
 
 
 def nothing_new(samples: int) -> str:
-    """Say that a network has seen all samples that it would be scored on."""
+    """Message that a network has seen all samples on which it would be scored."""
     return (
         f"test split: found {samples:,} samples, all of which the network was trained on or chosen by; allowed: a grid "
         "with other tilts, or the network of a run whose split they are held out from"
@@ -193,7 +193,7 @@ def nothing_new(samples: int) -> str:
 
 
 def is_by_name(seen: Mapping[str, Any] | None, crystal: CrystalIdentity) -> bool:
-    """Say whether a crystal is compared with some that a network has seen by its name alone."""
+    """Whether a crystal is compared with those that a network has seen only by its name."""
     if seen is None:
         return False
     return not crystal.structure or not all(known.structure for known, _ in _crystals(seen))

@@ -1,4 +1,4 @@
-"""Training: one process or many, started by torchrun.
+"""Command line of a training process; torchrun starts one or many of them.
 
 torchrun --standalone --nproc-per-node=1 -m iphasenet.training.train --help
 """
@@ -40,23 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", type=parse_place, required=True, help="assembled Zarr store: path, URL or record")
     parser.add_argument("--weights", type=Path, required=True, help="safetensors file to be made")
     parser.add_argument("--history", type=Path, required=True, help="CSV file of losses and metrics to be made")
-    parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, kept between runs")
-    parser.add_argument("--settings", required=True, help="JSON: noise, model, training")
-    parser.add_argument("--resume", type=Path, help="checkpoint of the same run to go on from; its newest by default")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, which stay after a run")
+    parser.add_argument("--settings", required=True, help="settings as JSON: noise, model, training")
+    parser.add_argument("--resume", type=Path, help="checkpoint of the same run to resume; if not given, its newest")
     parser.add_argument("--stream", action="store_true", help="read images when they are needed, not all into memory")
-    parser.add_argument("--simulations", type=Path, nargs="+", default=[], help="files that crops are rendered from")
-    parser.add_argument("--accelerator", choices=("auto", "cpu"), default="auto", help="cpu leaves GPUs alone")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of all processes of this machine")
+    parser.add_argument("--simulations", type=Path, nargs="+", default=[], help="files from which crops are rendered")
+    parser.add_argument("--accelerator", choices=("auto", "cpu"), default="auto", help="auto uses GPUs, cpu does not")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads of all processes on this machine, 1 if not given"
+    )
     options = parser.parse_args(arguments)
-    # In the process, and for every library: Snakemake sets several variables to the threads of all processes, and
-    # idle threads of one library take the cores from the next.
+    # Set in the process and for every library: Snakemake sets several variables to the threads of all processes, and
+    # idle threads of one library take cores from the next.
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    # Crops take little of a step, and forked readers of Zarr can block: no worker processes.
+    # No worker processes: crops take little of a step, and forked readers of Zarr can block.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # A log that cannot be written is told by what ends the training, not by every line of it.
+    # A log that cannot be written is reported once, by the error that ends the training, not at every line.
     logging.raiseExceptions = False
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        # A launcher that is killed tells nobody: its processes stop in good order by themselves.
+        # A launcher that is killed cannot stop its processes; the kernel then sends them a signal to stop.
         _prctl_pr_set_pdeathsig(signal.SIGTERM)
     try:
         with use_threads(threads), _journal():
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _end(f"training: {_describe(error).removeprefix('training: ')}")
     except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning makes a plain end of Ctrl-C.
+        # Lightning treats Ctrl-C as a normal end.
         if KeyboardInterrupt in (type(stop), type(stop.__context__)):
             stop = Stopped(128 + signal.SIGINT)
         if not isinstance(stop, Stopped):
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Say in one line what ended a training."""
+    """Describe in one line what ended a training."""
     if not is_memory_error(error):
         return describe(error)
     reason = " ".join(str(error).split())[:200] or "no details"
@@ -91,7 +93,7 @@ def _describe(error: Exception) -> str:
 
 
 def _check_places(sources: Sources, outputs: Outputs) -> None:
-    """Refuse outputs that cannot be written, before anything is computed; earlier ones of a training are replaced."""
+    """Refuse outputs that cannot be written before anything is computed; those of an earlier training are replaced."""
     asked = (
         Output("--weights", outputs.weights, WEIGHTS, (".safetensors",), folder=False),
         Output("--history", outputs.history, HISTORY, (".csv",), folder=False),
@@ -102,7 +104,7 @@ def _check_places(sources: Sources, outputs: Outputs) -> None:
 
 
 def _read_settings(text: str) -> tuple[TrainingNoise, ModelSettings, TrainingSettings]:
-    """Noise, model and training from JSON; InputError names what is no setting, or missing."""
+    """Read noise, model and training settings from JSON; InputError names unknown and missing settings."""
     try:
         given = json.loads(text)
         noise, model, training = (dict(given[part]) for part in ("noise", "model", "training"))
@@ -126,16 +128,16 @@ def _end(message: str, code: Any = 1) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError:
-        # Nobody reads it, of which Python would complain in its end.
+        # Nobody reads the output, which Python would report when it ends.
         os._exit(code)
     if dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl":
-        # NCCL would wait for the other processes, which wait for this one's gradients.
+        # A normal end would wait in NCCL for the other processes, which wait for this one's gradients.
         os._exit(code)
     raise SystemExit(code)
 
 
 def _journal() -> AbstractContextManager[Any]:
-    """Journal of the first process, in its output."""
+    """Log of the first process, written to its output."""
     return journal("training", logging.StreamHandler(sys.stdout)) if is_first() else nullcontext()
 
 

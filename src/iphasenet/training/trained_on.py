@@ -1,4 +1,4 @@
-"""What a network was trained on and how: the run's name, and the few numbers that are kept with its weights."""
+"""Description of a training: the run's name, and the numbers that are kept with the weights."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ from iphasenet.training.settings import TrainingSettings
 @dataclass(frozen=True)
 class TrainingInputs:
     """
-    All that a training reads, the code apart: its identity is made of every field, so that none is forgotten there.
+    All inputs of a training except the code. The run's identity is made from every field, so that none is forgotten.
 
     Attributes
     ----------
     data : mapping
         Samples of the training and validation splits, material by material.
     simulations : sequence of SimulatedMaterial
-        What crops are rendered from; nothing where they are cut from the samples.
+        Simulations from which crops are rendered; empty if crops are cut from the samples.
     noise : TrainingNoise
         Noise model.
     model : ModelSettings
@@ -46,22 +46,22 @@ class TrainingInputs:
 
 
 _TOLD = (TrainingNoise, ModelSettings, TrainingSettings)
-"""Inputs that are told value by value; of others a checksum of all their numbers."""
+"""Types of inputs that are described by all their values; others are described by a checksum."""
 
 
 def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
     """
-    Say what a run is: only one that reads the same by the same code may be resumed.
+    Describe a run: only a run with the same inputs and the same code may be resumed.
 
     Parameters
     ----------
     inputs : TrainingInputs
-        All that it reads.
+        All inputs of the run.
 
     Returns
     -------
     dict
-        Plain values, nested: each of the inputs' fields by its name, and what one wants to know of them.
+        Plain values, nested: each field of the inputs by its name, and facts about them.
     """
     train = inputs.data["train"]
     described = {
@@ -77,7 +77,7 @@ def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
 
 
 def _checksum(value: Any, start: int = 0) -> int:
-    """CRC-32 of all that a value is compared by; images are read row by row, in memory or in the store, alike."""
+    """CRC-32 of a value; images are read row by row, so that those in memory and in the store give the same."""
     if is_dataclass(value):
         compared = {recorded_name(part): getattr(value, part.name) for part in fields(value) if part.compare}
         return _checksum(compared, start)
@@ -110,7 +110,7 @@ def trained_ranges(
     train: Sequence[MaterialData], noise: TrainingNoise, attributes: Mapping[str, Any]
 ) -> dict[str, list[float]]:
     """
-    Say within which settings a network has seen images.
+    Ranges of the settings of the images that a network has seen.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ def trained_ranges(
     noise : TrainingNoise
         Noise model.
     attributes : mapping
-        Attributes of the data set's root; those of its optics are taken where they are known.
+        Attributes of the data set's root; the optics are taken from them if they are there.
 
     Returns
     -------
     dict
         Lowest and highest thickness_nm, tilt_deg (angle between beam and zone axis), dose (e/Å²), sampling_angstrom,
-        and of the optics' numbers, such as energy_kev and semiangle_mrad.
+        and numbers of the optics, such as energy_kev and semiangle_mrad.
     """
     thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
     tilt = zone_axis_angle(alpha, beta)
@@ -142,9 +142,9 @@ def trained_ranges(
 
 def segment_sums(train: Sequence[MaterialData]) -> dict[str, list[float]]:
     """
-    Measure what share of the beam the four segments of the training images record.
+    Measure the share of the beam that the four segments of the training images record.
 
-    From it, an image whose beam current is not known gets a scale (`reconstruction.preparation`).
+    It gives the scale of an image whose beam current is not known (`reconstruction.preparation`).
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def segment_sums(train: Sequence[MaterialData]) -> dict[str, list[float]]:
     Returns
     -------
     dict
-        `thickness_nm`, rising [nm]; `mean` and `deviation` over the samples of each thickness of the segments' summed
-        mean [fraction of the beam current].
+        `thickness_nm`, rising [nm]; `mean` and `deviation`, over the samples of each thickness, of the sum of the
+        segments' means [fraction of the beam current].
     """
     sums = np.array([4 * float(np.mean(data.segments[row])) for data in train for row in range(len(data.segments))])
     thickness = np.concatenate([data.coordinates["thickness_nm"] for data in train])

@@ -1,4 +1,4 @@
-"""How the network is trained with Lightning: devices, precision, logs, checkpoints."""
+"""Lightning's trainer: devices, precision, logs, checkpoints."""
 
 import os
 from collections.abc import Sequence
@@ -19,35 +19,35 @@ def make_trainer(
     folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
 ) -> tuple[lightning.Trainer, BestCheckpoint]:
     """
-    Set Lightning up, on as many processes as torchrun has started.
+    Make Lightning's trainer for as many processes as torchrun has started.
 
     Parameters
     ----------
     folder : path
-        The run's: checkpoints, logs and TensorBoard events.
+        Folder of the run: checkpoints, logs and TensorBoard events.
     settings : TrainingSettings
         How to train.
     accelerator : str
-        Lightning's: 'auto' takes GPUs where there are some, 'cpu' leaves them alone.
+        Lightning's accelerator: 'auto' uses GPUs if there are any, 'cpu' does not use them.
     callbacks : sequence of Callback
-        What is done besides, first.
+        Further callbacks, which are called first.
 
     Returns
     -------
     trainer : lightning.Trainer
-        What fits `iphasenet.training.module.Training` to `iphasenet.training.module.Splits`.
+        Trainer that fits `iphasenet.training.module.Training` to `iphasenet.training.module.Splits`.
     best : BestCheckpoint
-        Its callback that keeps the best epoch.
+        Callback of the trainer that keeps the best epoch.
     """
     best = BestCheckpoint(folder)
-    # ModelCheckpoint's own save_last only follows the best one: an epoch that was no better would be done again.
+    # ModelCheckpoint's save_last writes only with a new best epoch: other epochs would be repeated after a resume.
     newest = ModelCheckpoint(folder, Path(NEWEST).stem, enable_version_counter=False)
     processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=here,
         num_nodes=processes // here,
-        # Buffers are the attention's indices: the same everywhere, always.
+        # Buffers are the attention's indices, which are the same in all processes and never change.
         strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
@@ -57,8 +57,8 @@ def make_trainer(
             CSVLogger(folder, name="history", version=next_log(folder), flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        # Pictures stand before the averaging, which puts the unaveraged weights back when validation ends, and the
-        # stop after it: its checkpoint holds the average of the batch.
+        # Pictures come before the averaging, which restores the unaveraged weights when validation ends; the stop comes
+        # after it, so that its checkpoint holds the average that includes the last batch.
         callbacks=[
             *callbacks,
             *optional_callbacks(settings),
@@ -78,7 +78,7 @@ def make_trainer(
 
 
 def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
-    """Averaging of weights and early stopping, where they are asked for; averages are validated and kept."""
+    """Callbacks for averaged weights and early stopping, if the settings ask for them."""
     chosen: list[Callback] = []
     if settings.ema_decay:
         chosen.append(AveragedWeights(settings.ema_decay))
