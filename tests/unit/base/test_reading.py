@@ -135,7 +135,7 @@ def test_a_csv_table_that_was_cut_within_a_row_is_named(read: Callable[[Path], A
     assert set(read_table(path)["material"]) == {"NA"}
     for size in (0, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(InputError, match=r"^[^\n]*history\.csv: found[^\n]*$"):
+        with pytest.raises(InputError, match=r"^[^\n]*history\.csv: the last row has no end[^\n]*$"):
             read(path)
 
 
