@@ -92,8 +92,8 @@ def test_a_checkout_without_a_library_is_one_line_with_conda(workflow: Path, con
     [
         "-m iphasenet --help",
         "{script}",
-        "-m iphasenet.planning.gpu_check --cores 1 --materials 1 --configuration {{}}",
-        "-m iphasenet.planning.crystal_check --configuration {{}}",
+        "-m iphasenet.planning.gpu_check none.json",
+        "-m iphasenet.planning.crystal_check none.json",
     ],
 )
 def test_a_job_stops_where_the_library_is_not_the_workflows(command: str, tmp_path: Path) -> None:

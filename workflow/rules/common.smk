@@ -2,6 +2,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -292,7 +293,7 @@ def check_crystals(jobs):
     if reading:
         names = sorted({job.wildcards.material for job in reading})
         materials = {name: config["materials"][name] for name in names}
-        run_check("crystal_check", reading[0], configuration=materials)
+        run_check("crystal_check", reading[0], materials=materials)
 
 
 def check_gpus(training):
@@ -308,25 +309,25 @@ def check_gpus(training):
 
 
 def run_check(check, job, **options):
-    """Run a check of `iphasenet.planning` in the environment of a job."""
+    """Run a check of `iphasenet.planning` in the environment of a job; what it is told may be long: a file."""
     methods = deployment_methods()
     environment = job.conda_env if "CONDA" in methods else None
-    told = [
-        part
-        for name, value in options.items()
-        for part in (f"--{name}", json.dumps(value))
-    ]
-    try:
-        shell(
-            "python -m iphasenet.planning.{check} {told:q}",
-            check=check,
-            told=told,
-            threads=workflow.resource_settings.cores or os.cpu_count(),
-            conda_env=environment.address if environment else None,
-            conda_base_path=workflow.conda_base_path,
-            container_img=job.container_img_path if "APPTAINER" in methods else None,
-            singularity_args=workflow.deployment_settings.apptainer_args,
-        )
-    except CalledProcessError as error:
-        # It has said why.
-        sys.exit(error.returncode)
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as told:
+        json.dump(options, told)
+        told.flush()
+        try:
+            shell(
+                "python -m iphasenet.planning.{check} {told.name:q}",
+                check=check,
+                told=told,
+                threads=workflow.resource_settings.cores or os.cpu_count(),
+                conda_env=environment.address if environment else None,
+                conda_base_path=workflow.conda_base_path,
+                container_img=(
+                    job.container_img_path if "APPTAINER" in methods else None
+                ),
+                singularity_args=workflow.deployment_settings.apptainer_args,
+            )
+        except CalledProcessError as error:
+            # It has said why.
+            sys.exit(error.returncode)

@@ -1,14 +1,16 @@
 """Settings that describe and check themselves: a key of the configuration stands in one field of one dataclass."""
 
+import inspect
+import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import Quantity, check_number
+from iphasenet.base.quantities import Quantity, check_number, counted
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Setting:
         Whether a list holds each entry once.
     required : bool, optional
         Whether a configuration has to hold the key; where nothing is said, if the field has no default.
+    called : str, optional
+        Its name in messages, where a configuration has another.
     key : bool
         Whether it is a key of the configuration at all, or for users of the library alone.
     unordered, direction, path, zero_if_absent : bool
@@ -49,6 +53,7 @@ class Setting:
     most: int | None = None
     once: bool = False
     required: bool | None = None
+    called: str | None = None
     key: bool = True
     unordered: bool = False
     direction: bool = False
@@ -91,17 +96,33 @@ class Described:
         return self.default is MISSING if self.setting.required is None else self.setting.required
 
 
+class _Signature:
+    """Signature of a dataclass with plain types, which `help` and editors show."""
+
+    def __get__(self, _instance: object, owner: type["Settings"]) -> inspect.Signature:
+        """Make it of the fields."""
+        kinds = {one.name: _kind_text(one.kind) for one in described(owner)}
+        return inspect.Signature(
+            [
+                parameter.replace(annotation=kinds.get(parameter.name, parameter.annotation))
+                for parameter in list(inspect.signature(owner.__init__).parameters.values())[1:]
+            ]
+        )
+
+
 class Settings:
     """
     Base of frozen dataclasses whose fields are `Annotated` with a `Setting`.
 
-    Every value is checked when it is set: InputError names section and key. Lists become tuples, and mappings become
-    the dataclasses that the annotations name, so that `Grid(**configuration["grid"])` is all that it takes. Where a
-    class says nothing of its attributes, its docstring gets what the settings say.
+    Every value is checked when it is set, except against `configured` ranges. InputError names section and key. Lists,
+    arrays and other series become tuples. Mappings become the dataclasses that the annotations name, so that
+    `Grid(**configuration["grid"])` is all that it takes. The settings are the class's attributes in its docstring.
     """
 
     section: ClassVar[str]
     """Where the fields stand in a configuration."""
+
+    __signature__: ClassVar[Any] = _Signature()
 
     without_effect: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Fields that have no effect while others have certain values, and these values."""
@@ -122,8 +143,8 @@ class Settings:
         for one in described(type(self)):
             value = getattr(self, one.name)
             if value is not None or one.default is not None:
-                taken = _taken(value, one.kind, one.setting, ".".join(filter(None, [self.section, one.name])))
-                object.__setattr__(self, one.name, taken)
+                key = ".".join(filter(None, [self.section, one.setting.called or one.name]))
+                object.__setattr__(self, one.name, _taken(value, one.kind, one.setting, key))
 
     @classmethod
     def of(cls, values: Mapping[str, Any], name: str | None = None) -> Self:
@@ -138,13 +159,13 @@ class Settings:
             What an InputError of unknown or missing names calls the mapping; the section where nothing is said.
         """
         known, where = described(cls), cls.section if name is None else name
-        names = [one.name for one in known]
+        names, before = [one.name for one in known], f"{where}." if where else ""
         unknown = sorted(set(map(str, values)) - set(names))
         if unknown:
-            raise InputError(f"{where}.{unknown[0]}: unknown key; allowed: {', '.join(names)}")
+            raise InputError(f"{before}{unknown[0]}: unknown key; allowed: {', '.join(names)}")
         missing = [one.name for one in known if one.default is MISSING and one.name not in values]
         if missing:
-            raise InputError(f"{where}.{missing[0]} is missing")
+            raise InputError(f"{before}{missing[0]} is missing")
         return cls(**values)
 
 
@@ -208,41 +229,80 @@ def _kind_text(kind: Any) -> str:
 def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
     """Check a value, and give it the type that its annotation names."""
     origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return _one_of(value, inner, setting, name)
     if kind in (int, float):
         check_number(value, name, setting.quantity or (_WHOLE if kind is int else _ANY))
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_entries(value, inner, setting, name))
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        # Numbers of NumPy are no JSON.
+        return value.item() if hasattr(value, "item") else value
+    if origin is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return _entries(list(value), inner, setting, name)
+    if _is_mapping(kind) and isinstance(value, Mapping):
         part, own = entry_of(inner[1], setting)
+        for key in value:
+            _check_text(key, Setting(pattern=setting.pattern), f"{name}: key")
         return {key: _taken(entry, part, own, f"{name}.{key}") for key, entry in value.items()}
     if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
         return kind.of(value, name)
-    if origin in (Union, UnionType):
-        return value
     if origin is Literal:
-        allowed = ", ".join(map(str, inner))
         good = any(type(value) is type(choice) and value == choice for choice in inner)
     else:
-        good, allowed = isinstance(value, kind if origin is None else origin), _kind_text(kind)
-    if not good:
-        raise InputError(f"{name}: found {value!r}; allowed: {'true, false' if kind is bool else allowed}")
+        good = isinstance(value, kind if origin is None else origin)
+    if not good or origin is tuple:
+        raise InputError(f"{name}: found {value!r}; allowed: {_allowed_text(kind)}")
+    if kind is str:
+        _check_text(value, setting, name)
     return value
 
 
-def _entries(values: Any, inner: tuple[Any, ...], setting: Setting, name: str) -> Iterator[Any]:
-    """Check the entries of a list."""
+def _one_of(value: Any, kinds: tuple[Any, ...], setting: Setting, name: str) -> Any:
+    """Check a value of one of several types."""
+    lines = []
+    for kind in kinds:
+        try:
+            return _taken(value, kind, setting, name)
+        except InputError as error:
+            lines.append(str(error).partition("; allowed: ")[2])
+    raise InputError(f"{name}: found {value!r}; allowed: {' or '.join(lines)}")
+
+
+def _entries(values: list[Any], inner: tuple[Any, ...], setting: Setting, name: str) -> tuple[Any, ...]:
+    """Check the entries of a list; numbers that need not be whole become floating-point ones."""
     count = None if inner[-1] is ... else len(inner)
     if count is not None and len(values) != count:
-        raise InputError(f"{name}: found {list(values)}; allowed: {count} entries")
+        raise InputError(f"{name}: found {values}; allowed: {count} entries")
     if setting.least is not None and len(values) < setting.least:
-        raise InputError(f"{name}: found {list(values)}; allowed: at least {setting.least} entries")
-    if setting.once and len(set(values)) < len(values):
-        raise InputError(f"{name}: found {list(values)}; allowed: each once")
+        raise InputError(f"{name}: found {values}; allowed: at least {counted(setting.least, 'entry', 'entries')}")
     kind, own = entry_of(inner[0], setting)
-    for value in values:
-        taken = _taken(value, kind, own, name)
-        yield float(taken) if kind is float else taken
+    taken = tuple(_taken(value, kind, own, name) for value in values)
+    if setting.once and len(set(taken)) < len(taken):
+        raise InputError(f"{name}: found {values}; allowed: each once")
+    return tuple(map(float, taken)) if kind is float else taken
+
+
+def _check_text(value: Any, setting: Setting, name: str) -> None:
+    """Refuse a text that is too long or matches no pattern."""
+    if setting.most is not None and len(value) > setting.most:
+        raise InputError(f"{name}: found a text of {len(value)} characters; allowed: at most {setting.most}")
+    if setting.pattern is not None and not re.fullmatch(setting.pattern, value):
+        raise InputError(f"{name}: found {value!r}; allowed: text that matches {setting.pattern}")
+
+
+def _is_mapping(kind: Any) -> bool:
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _allowed_text(kind: Any) -> str:
+    """Say what a value may be, in words of a configuration."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(map(str, inner))
+    if origin is tuple:
+        return "a list" if inner[-1] is ... else f"a list of {len(inner)}"
+    if _is_mapping(kind) or (isinstance(kind, type) and issubclass(kind, Settings)):
+        return "keys with their values"
+    return {bool: "true, false", str: "text"}.get(kind, str(kind))
 
 
 _ANY = Quantity("", -1e300, 1e300)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import ABERRATION, ANGLE, DEFOCUS, Quantity
+from iphasenet.base.quantities import ABERRATION, ANGLE, DEFOCUS, Quantity, check_number
 
 SYMBOLS = tuple(f"C{n}{m}" for n in range(1, 6) for m in range(n + 2) if (n + m) % 2 == 1)
 """Coefficients C_nm up to the fifth order; those with m > 0 have an angle phi_nm."""
@@ -48,7 +48,7 @@ def polar_coefficients(aberrations: Mapping[str, float]) -> dict[str, float]:
         if name not in allowed:
             raise InputError(f"optics: aberrations: found {name!r}; allowed: {', '.join(allowed)}")
         symbol = ALIASES.get(name, name)
-        _quantity(symbol).check(value, f"optics: aberrations: {name}")
+        check_number(value, f"optics: aberrations: {name}", _quantity(symbol))
         if symbol in found:
             raise InputError(f"optics: aberrations: found {symbol} twice, as {', '.join(aberrations)}; allowed: once")
         found[symbol] = -value if name == "defocus" else value

@@ -12,12 +12,23 @@ from iphasenet.base.settings import Setting, Settings
 
 EvaluationDoses = Annotated[
     tuple[float, ...],
-    Setting("Doses of the fixed noisy images of the validation and test splits.", DOSE, least=1, most=100, once=True),
+    Setting(
+        "Doses of the fixed noisy images of the validation and test splits.",
+        DOSE,
+        least=1,
+        most=100,
+        once=True,
+        called="evaluation_doses",
+    ),
 ]
 # Beyond the range of doses the electrons of a pixel are more than a GPU's generator of Poisson numbers can count.
 TrainingDose = Annotated[
     tuple[float, float],
-    Setting("Lowest and highest dose of training. Every crop draws one between them, log-uniformly.", DOSE),
+    Setting(
+        "Lowest and highest dose of training. Every crop draws one between them, log-uniformly.",
+        DOSE,
+        called="training_dose",
+    ),
 ]
 
 

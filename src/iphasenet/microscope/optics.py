@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base import quantities
+from iphasenet.base.quantities import Quantity
 from iphasenet.base.settings import Setting, Settings
 from iphasenet.microscope.aberrations import (
     aberration_function,
@@ -95,7 +96,7 @@ class Microscope(Settings, section="optics"):
             "Aberrations of the probe by abTEM's polar names: `C10` ... `C56` [Å] with angles `phi12` ... [degrees], "
             "from x to y; or `defocus` (-C10), `Cs`, `astigmatism`, `astigmatism_angle`, `coma`, `coma_angle`. They "
             "stand still when the crystal is rotated.",
-            quantities.ABERRATION,
+            Quantity("", quantities.ABERRATION.low, quantities.ABERRATION.high),
             zero_if_absent=True,
             without_effect=angles_without_effect(),
         ),
@@ -114,8 +115,10 @@ class Microscope(Settings, section="optics"):
     ] = None
 
     def __post_init__(self) -> None:
+        # First, for it knows the range of each coefficient.
+        if isinstance(self.aberrations, Mapping):
+            polar_coefficients(self.aberrations)
         super().__post_init__()
-        polar_coefficients(self.aberrations)
         _ = self.detectors
 
     @property

@@ -56,7 +56,7 @@ def _refuse_three_angles(reconstruction: Any) -> None:
     groups = {"settings": section.get("settings"), **{f"own.{name}": group for name, group in images.items()}}
     for place, group in groups.items():
         angles = group.get("rotation_deg") if isinstance(group, Mapping) else None
-        if isinstance(angles, list) and len(angles) == 3:
+        if isinstance(angles, list) and len(angles) == 3 and all(type(angle) in (int, float) for angle in angles):
             raise InputError(
                 "configuration: reconstruction.{}.rotation_deg takes gamma alone: write tilt_deg: [{}, {}] and "
                 "rotation_deg: {}".format(place, *angles)

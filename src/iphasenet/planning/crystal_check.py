@@ -1,6 +1,6 @@
 """Check, before a workflow starts, what only the structures can say: run where crystals can be read.
 
-python -m iphasenet.planning.crystal_check --configuration JSON
+python -m iphasenet.planning.crystal_check FILE
 """
 
 import argparse
@@ -34,12 +34,16 @@ def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Pa
     from iphasenet.crystal.potential import check_displacements
     from iphasenet.crystal.structure import crystal_cell
 
+    known: dict[str, list[str]] = {}
     for name, entry in materials.items():
+        displacements = entry.get("rms_displacement_angstrom")
+        crystal = json.dumps({key: value for key, value in entry.items() if key != "rms_displacement_angstrom"})
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", InputWarning)
-                symbols = sorted(set(crystal_cell(entry, folder).get_chemical_symbols()))
-                check_displacements(entry.get("rms_displacement_angstrom"), symbols)
+            if crystal not in known:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", InputWarning)
+                    known[crystal] = sorted(set(crystal_cell(entry, folder).get_chemical_symbols()))
+            check_displacements(displacements, known[crystal])
         except InputError as error:
             raise InputError(f"materials.{name}: {error}") from error
 
@@ -47,11 +51,11 @@ def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Pa
 def main(arguments: Sequence[str] | None = None) -> None:
     """End with one line where a structure would be refused."""
     parser = argparse.ArgumentParser(prog="iphasenet.planning.crystal_check", description="Try to read structures.")
-    parser.add_argument("--configuration", required=True, help="JSON: materials by name, with one zone axis each")
+    parser.add_argument("file", type=Path, help="JSON: materials by name, with one zone axis each")
     options = parser.parse_args(arguments)
     with one_line("configuration", mistakes=False):
         check_own()
-        check_crystals(json.loads(options.configuration))
+        check_crystals(json.loads(options.file.read_text(encoding="utf-8"))["materials"])
 
 
 if __name__ == "__main__":

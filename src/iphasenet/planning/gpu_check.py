@@ -1,12 +1,13 @@
 """Check, before a workflow starts, that training has the GPUs that it asks for: run where torch is.
 
-python -m iphasenet.planning.gpu_check --cores 2 --materials 5 --configuration JSON
+python -m iphasenet.planning.gpu_check FILE
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from iphasenet.base.error_lines import one_line
 from iphasenet.base.errors import InputError
@@ -18,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="iphasenet.planning.gpu_check", description="Refuse a training without its GPUs."
     )
-    parser.add_argument("--cores", type=int, required=True, help="cores that the training may use")
-    parser.add_argument("--materials", type=int, required=True, help="number of materials")
-    parser.add_argument("--configuration", required=True, help="JSON: the checked configuration")
+    parser.add_argument(
+        "file", type=Path, help="JSON: cores of the training, number of materials, checked configuration"
+    )
     options = parser.parse_args(arguments)
     with one_line("training", mistakes=False):
         check_own()
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"found no {error.name} in {sys.executable}; use the environment that make sets up, or --use-conda"
             ) from error
-        check_gpu(json.loads(options.configuration), options.materials, options.cores)
+        told = json.loads(options.file.read_text(encoding="utf-8"))
+        check_gpu(told["configuration"], told["materials"], told["cores"])
 
 
 if __name__ == "__main__":

@@ -255,8 +255,8 @@ class Configuration(Settings, section=""):
     noise: Annotated[Noise, Setting("Doses and imperfections of the recorded images.")]
     model: Annotated[ModelSettings, Setting("Architecture of the network.")]
     training: Annotated[TrainingSettings, Setting("How the network is trained.")]
+    evaluation: Annotated[Evaluation, Setting("What is evaluated, and how.")]
     jobs: Annotated[Jobs, Setting("How the work is cut.")]
-    evaluation: Annotated[Evaluation | None, Setting("What is evaluated, and how.")] = None
     title: Annotated[
         str | None, Setting("What the run is, in a few words, for reports; its name if absent.", most=1000)
     ] = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import Quantity
+from iphasenet.base.quantities import IMAGE_PIXELS, Quantity
 from iphasenet.base.settings import Setting, Settings
 from iphasenet.simulation.grid import NOTHING, LeftOut
 
@@ -52,7 +52,7 @@ class TrainingSettings(Settings, section="training"):
         # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
         Setting(
             "Side of a crop: a multiple of 32, at least 64, at most `image.pixels`.",
-            Quantity("pixels", 64, 16_384, whole=True, step=32),
+            Quantity("pixels", 64, IMAGE_PIXELS.high, whole=True, step=32),
         ),
     ]
     batch_size: Annotated[int, Setting("Crops in a step, over all processes.", _COUNT)]

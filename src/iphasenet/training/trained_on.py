@@ -71,9 +71,18 @@ def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
     }
     for field in fields(inputs):
         value = getattr(inputs, field.name)
-        described[field.name] = asdict(value) if isinstance(value, _TOLD) else f"{_checksum(value):08x}"
+        described[field.name] = _told(value) if isinstance(value, _TOLD) else f"{_checksum(value):08x}"
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
+
+
+def _told(settings: Any) -> dict[str, Any]:
+    """Write settings by name; whole thicknesses that are left out have no point, as in configurations."""
+    told = asdict(settings)
+    if "leave_out" in told:
+        left_out = told["leave_out"]["thickness_nm"]
+        told["leave_out"]["thickness_nm"] = [int(t) if t.is_integer() else t for t in left_out]
+    return told
 
 
 def _checksum(value: Any, start: int = 0) -> int:

@@ -27,10 +27,16 @@ def test_what_a_structure_decides_is_one_line(change: dict[str, Any], message: s
         check_crystals({"fine": GAN, "mine": {**GAN, **change}}, ROOT)
 
 
-def test_a_refusal_is_the_only_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_the_only_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a hundred materials as of one: they come in a file."""
     monkeypatch.chdir(ROOT)
-    main(["--configuration", json.dumps({"GaN": GAN})])
+    told, many = tmp_path / "told.json", {f"GaN{number}": GAN for number in range(100)}
+    told.write_text(json.dumps({"materials": many}))
+    main([str(told)])
+    told.write_text(json.dumps({"materials": {**many, "GaN": {**GAN, "rms_displacement_angstrom": {"O": 0.1}}}}))
     with pytest.raises(SystemExit) as stop:
-        main(["--configuration", json.dumps({"GaN": {**GAN, "rms_displacement_angstrom": {"O": 0.1}}})])
+        main([str(told)])
     line = str(stop.value)
     assert line.startswith("configuration: materials.GaN: ") and "\n" not in line and not any(capsys.readouterr())

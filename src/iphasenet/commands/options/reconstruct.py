@@ -105,8 +105,9 @@ def refuse_three_angles(arguments: Sequence[str]) -> None:
     The option was alpha, beta and gamma together once.
     """
     for place, option in enumerate(arguments):
-        angles = arguments[place + 1 : place + 4]
-        if option.startswith("--ro") and len(angles) == 3 and all(map(_is_number, angles)):
+        name, joined, first = option.partition("=")
+        angles = [first, *arguments[place + 1 : place + 3]] if joined else arguments[place + 1 : place + 4]
+        if name.startswith("--ro") and len(angles) == 3 and all(map(_is_number, angles)):
             alpha, beta, gamma = angles
             raise InputError(f"--rotation takes gamma alone: write --tilt {alpha} {beta} --rotation {gamma}")
 
