@@ -1,4 +1,4 @@
-"""Check, before a workflow starts, that training has the GPUs that it asks for: run where torch is.
+"""Check before a workflow starts that training has the GPUs it requests; runs in an environment with torch.
 
 python -m iphasenet.planning.gpu_check --cores 2 --materials 5 --configuration JSON
 """
@@ -14,13 +14,13 @@ from iphasenet.base.running_library import check_own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """End with one line where a training would be refused."""
+    """End with one line if the training would be refused."""
     parser = argparse.ArgumentParser(
         prog="iphasenet.planning.gpu_check", description="Refuse a training without its GPUs."
     )
-    parser.add_argument("--cores", type=int, required=True, help="cores that the training may use")
+    parser.add_argument("--cores", type=int, required=True, help="number of cores that the training may use")
     parser.add_argument("--materials", type=int, required=True, help="number of materials")
-    parser.add_argument("--configuration", required=True, help="JSON: the checked configuration")
+    parser.add_argument("--configuration", required=True, help="checked configuration as JSON")
     options = parser.parse_args(arguments)
     with one_line("training", mistakes=False):
         check_own()

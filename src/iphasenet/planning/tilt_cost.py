@@ -1,8 +1,8 @@
-"""Cost of a simulation, from a few seconds of its own work on this machine.
+"""Cost of a simulation, estimated from a few seconds of its work on this machine.
 
-One batch of plane waves passes a few slices, or one block a few products of its transfer matrix, and the detection of
-one block is done in full. The rest is counting: slices and waves, or the multiplications that
-`iphasenet.multislice.transfer_matrix` weighs.
+Measured are one batch of plane waves in a few slices, or one block in a few products of its transfer matrix, and the
+complete detection of one block. These times are scaled by the numbers of slices and waves, or by the numbers of
+multiplications that `iphasenet.multislice.transfer_matrix` compares.
 """
 
 import math
@@ -26,19 +26,19 @@ from iphasenet.multislice.transfer_matrix import Passage, best_passage
 Clock = Callable[[], float]
 
 _MULTIPLICATIONS = 2e9
-"""Of a block that is measured in full, about half a second; of a larger one, one product of two matrices is."""
+"""Largest block that is measured in full [multiplications], about half a second; for larger ones, one product is."""
 
 _POINTS = 2e7
-"""Points of all waves and slices that are measured: about a second."""
+"""Number of points, over all waves and slices, that are measured: about a second."""
 
 _SLICES = 4
-"""Slices that are measured at least."""
+"""Smallest number of slices that are measured."""
 
 
 @dataclass(frozen=True)
 class TiltCost:
     """
-    What one tilt of a crystal takes.
+    Cost of one tilt of a crystal.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class TiltCost:
     slices : int
         Slices of the thickest slab.
     by_matrices : int
-        Plane waves that pass by transfer matrices; the others are transformed slice by slice.
+        Plane waves that are propagated by transfer matrices; others are transformed slice by slice.
     seconds : float
         Estimated time of one tilt [s].
     """
@@ -59,14 +59,14 @@ class TiltCost:
 
     @property
     def method(self) -> str:
-        """How the waves pass the crystal."""
+        """Method by which the waves are propagated."""
         if self.by_matrices == self.waves:
             return "matrices"
         return "mixed" if self.by_matrices else "FFT"
 
 
 def device_clock(device: str) -> Clock:
-    """Clock [s] for work of one thread: the processor's, which other programs do not slow, or a GPU's wall time."""
+    """Clock [s] for work of one thread: processor time, which other programs do not increase, or a GPU's wall time."""
     if device == "cpu":
         return time.process_time
 
@@ -78,7 +78,7 @@ def device_clock(device: str) -> Clock:
 
 
 def timed(work: Callable[[], object], clock: Clock, repeats: int = 5) -> float:
-    """Time of some work [s]: of its first run if that is long, else the median of `repeats` more at most."""
+    """Time of some work [s]: of its first run if that is long, else the median of at most `repeats` further runs."""
     times: list[float] = []
     while len(times) <= repeats and sum(times) < 1:
         started = clock()
@@ -89,7 +89,7 @@ def timed(work: Callable[[], object], clock: Clock, repeats: int = 5) -> float:
 
 @dataclass(frozen=True)
 class _Simulation:
-    """What `iphasenet.multislice.periodic_images.simulate_images` prepares before its first wave."""
+    """Values that `iphasenet.multislice.periodic_images.simulate_images` prepares before its first wave."""
 
     microscope: Microscope
     rotations: Sequence[float]
@@ -112,12 +112,12 @@ def estimate_tilt(
     device: str = "cpu",
 ) -> TiltCost:
     """
-    Estimate the time of `iphasenet.multislice.periodic_images.simulate_images`, whose arguments these are.
+    Estimate the time of `iphasenet.multislice.periodic_images.simulate_images` with the same arguments.
 
     Returns
     -------
     TiltCost
-        For the number of threads that torch uses now; InputError where the simulation raises one.
+        Cost with the number of threads that torch uses now; InputError if the simulation would raise one.
     """
     clock = device_clock(device)
     started = clock()
@@ -185,19 +185,19 @@ def _multiplications(plan: Passage, beams: int, waves: int) -> float:
 
 
 def _shortened(plan: Passage) -> Passage:
-    """Product of two matrices, and its share of the products of matrices with waves."""
+    """Passage shortened to one product of two matrices, and the matching share of the products with waves."""
     slices = min(2, plan.slices)
     shares = max(1, round(plan.products / max(1, plan.slices - 1 + plan.squarings)))
     return Passage(slices, 2 - slices, (((0,) * shares, 0),))
 
 
 def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: _Simulation, clock: Clock) -> float:
-    """Time of all blocks that pass by transfer matrices [s]."""
+    """Time of all blocks that are propagated by transfer matrices [s]."""
     crystal, reach = simulation.crystal, simulation.reach
     block, plan, beams = planned[len(planned) // 2]
     whole = _multiplications(plan, beams, len(block.orders))
     short = plan if whole < _MULTIPLICATIONS else _shortened(plan)
-    # No product at all: what a block takes beside its multiplications.
+    # Without any product: the time that a block takes in addition to its multiplications.
     bare = Passage(1, 0, (((), 0),))
 
     def passing(plan: Passage) -> None:
@@ -220,7 +220,7 @@ def _by_transforms(blocks: Sequence[Block], simulation: _Simulation, clock: Cloc
     slices = min(exits[-1], 1 + max(_SLICES, round(_POINTS / points)))
 
     def passing(count: int) -> float:
-        # No memory for matrices: all are transformed.
+        # Without memory for matrices, all blocks are transformed.
         return timed(lambda: list(columns(group, crystal, [count], reach, together, 0.0)), clock)
 
     first, last = passing(1), passing(slices)
@@ -230,7 +230,7 @@ def _by_transforms(blocks: Sequence[Block], simulation: _Simulation, clock: Cloc
 
 
 def _detection(simulation: _Simulation, clock: Clock) -> float:
-    """Time that the intensities of one block take [s]."""
+    """Time to compute the intensities of one block [s]."""
     crystal, microscope, rotations = simulation.crystal, simulation.microscope, simulation.rotations
     block, lengths = simulation.blocks[len(simulation.blocks) // 2], crystal.grid.lengths
     orders = crystal.beams(block, simulation.reach)

@@ -34,7 +34,7 @@ Limits = tuple[float, float] | None
 
 def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw the sample sheet: four noise-free segments and the potential, one row a material.
+    Draw the sample sheet: four noise-free segments and the potential, one row per material.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
     Parameters
     ----------
     store : Path
-        Store of the material: no other's change draws the sheet anew.
+        Store of the material; changes of other materials do not require a new sheet.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
@@ -68,7 +68,7 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
         figure = Figure(figsize=(WIDTH, len(rows) * ROW))
         for row in rows:
             _sample_row(figure, row, data, row)
-        # Many rows, and the report holds every sheet.
+        # A lower resolution, because sheets have many rows and the report holds all of them.
         save_figure(figure, outputs, dpi=90)
 
 
@@ -88,12 +88,12 @@ def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> No
 
 def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> None:
     """
-    Draw noisy input, iDPC, truth, prediction and its error, one row a material.
+    Draw noisy input, iDPC, truth, prediction and its error, one row per material.
 
     Parameters
     ----------
     examples : sequence of Example
-        One sample a material.
+        One sample per material.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
@@ -106,12 +106,12 @@ def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> No
 
 
 def _difference(prediction: FloatImage, truth: FloatImage) -> FloatImage:
-    """Share of the truth's maximum [%]."""
+    """Difference as a share of the truth's maximum [%]."""
     return 100 * (prediction - truth) / truth.max()
 
 
 def _shared_limit(differences: Sequence[FloatImage]) -> float:
-    """End of one scale for all, rounded; a few outlying pixels must not pale the rest."""
+    """Choose the rounded end of a common scale, which ignores a few outlying pixels."""
     limit = np.percentile(np.abs(np.stack(differences)), 99.5)
     return float(f"{limit:.2g}") or 1.0
 
@@ -136,7 +136,7 @@ def _pearson(image: FloatImage, truth: FloatImage) -> str:
 
 def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None:
     """
-    Draw the segments and the potential of one simulation, one row a thickness.
+    Draw the segments and the potential of one simulation, one row per thickness.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None
             data = simulation.isel(thickness=row)
             level = 1 - (row * ROW + 0.26) / figure.get_figheight()
             figure.text(SIDE / WIDTH, level, number_text("{:.2f} nm", thickness), weight="bold", size=12)
-            # A row has room for four; of more segments, the first four.
+            # A row has room for four segments; of more, the first four are shown.
             names = [str(name).capitalize() for name in data["segment"].values[:4]]
             segments = dict(zip(names, data["segments"].values[:4], strict=True))
             _scale_bar(_panels(figure, row, 0, segments, CURRENT, "gray"), sampling)
@@ -178,7 +178,7 @@ def _row_label(figure: Figure, row: int, material: str, known: Mapping[str, Any]
 def _panels(
     figure: Figure, row: int, first: int, images: Images, label: str, colours: str, limits: Limits = None
 ) -> Axes:
-    """Draw titled panels from column `first` on with one colour bar, pointed where they exceed its limits."""
+    """Draw titled panels from column `first` on, with one colour bar, pointed where values exceed its limits."""
     lowest, highest = min(i.min() for i in images.values()), max(i.max() for i in images.values())
     low, high = limits or (lowest, highest)
     left, top = SIDE + first * (PANEL + GAP), row * ROW + ABOVE
@@ -201,7 +201,7 @@ def _panels(
 
 
 def _scale_bar(axes: Axes, sampling: float) -> None:
-    """Draw a bar of 1 nm, or of less in a small field, in the lower left corner."""
+    """Draw a scale bar of 1 nm, or less in a small field, in the lower left corner."""
     pixels = axes.images[0].get_size()[1]
     length = next((size for size in (10, 5, 2, 1, 0.5, 0.2) if size <= 0.35 * pixels * sampling), 0.1)
     start, level = 0.05 * pixels, 0.93 * pixels
