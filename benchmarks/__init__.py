@@ -1,1 +1,1 @@
-"""Measurements, not tests: what docs/benchmarks.md, docs/accuracy.md and docs/training.md say."""
+"""Measurements, not tests: their results stand in docs/benchmarks.md, docs/accuracy.md and docs/training.md."""

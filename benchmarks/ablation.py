@@ -1,8 +1,8 @@
-"""What each choice of model and training gives, with the same budget.
+"""Scores of each choice of model and training, with the same budget.
 
 python benchmarks/ablation.py DATASET OUTPUT.csv [--seeds 1 2] [--budget long] [--choices laptop.yaml ...]
 
-Writes one row a choice and seed: scores on the validation split at 1e5 e/Å², with metadata as they are and shuffled.
+Writes one row per choice and seed: scores on the validation split at 1e5 e/Å², with true and with shuffled metadata.
 `python benchmarks/ablation.py --table OUTPUT.csv` prints the means as a table.
 """
 
@@ -60,7 +60,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "short": {"epochs": 1, "crops_per_sample": 1, "crop_pixels": 64, "batch_size": 4, "ema_decay": 0.98},
     "long": {"epochs": 3},
 }
-"""Minutes, and half an hour a choice; what is not named is config/laptop.yaml's, whose seven epochs take an hour."""
+"""Budgets of minutes and of half an hour per choice; other settings are those of config/laptop.yaml (an hour)."""
 
 
 def configuration(overlay: Path) -> dict[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ def configuration(overlay: Path) -> dict[str, dict[str, Any]]:
 
 
 def simulations(dataset: Path) -> list[Path]:
-    """Potentials and periodic images of the run that a data set lies in: crops may be rendered from them."""
+    """Potentials and periodic images of the data set's run, from which crops may be rendered."""
     return [*dataset.parent.glob("potential/*.npz"), *dataset.parent.glob("images/*/batch*.npz")]
 
 
@@ -116,8 +116,10 @@ def table(path: Path) -> str:
 
 def main() -> None:
     """Measure choices, seed by seed, or print the table."""
-    parser = argparse.ArgumentParser(description="What each choice of model and training gives, with the same budget.")
-    parser.add_argument("files", type=Path, nargs="+", help="data set and table to be made; with --table, the table")
+    parser = argparse.ArgumentParser(description="Score choices of model and training with the same budget.")
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="data set, and table to be made; with --table, only the table"
+    )
     parser.add_argument("--table", action="store_true", help="print a table of means")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--budget", choices=BUDGETS, default="short")

@@ -1,11 +1,11 @@
-"""Error budget: what each numerical choice changes, for every material and thickness.
+"""Error budget: the effect of each numerical choice, for every material and thickness.
 
     python benchmarks/accuracy.py {full,published,tilt} results.csv [MATERIAL ...]
 
 Each choice is compared with one at least twice as fine, all else equal, at thicknesses of whole cells. `full` is
 config/config.yaml's; `published` is 0.1 Å, bilinear projection and 3 Å slices; `tilt` compares the tilted propagator
-with atoms that were really rotated. All but the window (`window.py`) act on the probe's neighbourhood: they are
-compared in a window of one or two cells a side, which is what makes fine references affordable.
+with really rotated atoms. All choices but the window (`window.py`) act only near the probe: they are compared in a
+window of one or two cells a side, so that fine references are affordable.
 """
 
 import csv
@@ -45,10 +45,10 @@ SMALL_WINDOW = 4.8
 """One or two cells along each side [Å]."""
 
 FINEST_SLICE = 1e-3
-"""Every atomic layer a slice of its own [Å]."""
+"""Slice thickness at which every atomic layer is a slice of its own [Å]."""
 
 LEANING_SLICES = 0.15
-"""More than the lean of a layer across the small window at 0.3°, less than any two layers' distance [Å]."""
+"""Depth [Å] above the height difference of a layer across the small window at 0.3°, below any distance of layers."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def full(material: str) -> Iterator[tuple[str, np.ndarray]]:
     window = SMALL_WINDOW
     started = time.perf_counter()
     base = simulate(potential, pixel, slices, window)
-    # Cost grows as the window's area.
+    # The cost is proportional to the window's area.
     side = FULL["window_angstrom"]
     scale = math.prod(window_cells(potential.lengths[:2], side)) / math.prod(
         window_cells(potential.lengths[:2], window)
@@ -159,7 +159,7 @@ def tilt(material: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def main() -> None:
-    """Measure, write one row a material, choice and thickness."""
+    """Measure, and write one row per material, choice and thickness."""
     torch.set_num_threads(1)
     abtem.config.set({"diagnostics.progress_bar": False})
     measure, output, materials = sys.argv[1], Path(sys.argv[2]), sys.argv[3:] or list(ZONE_AXES)

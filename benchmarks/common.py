@@ -1,4 +1,4 @@
-"""What the measurements share: the five crystals and the published microscope."""
+"""Common inputs of the measurements: the five crystals and the published microscope."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ZONE_AXES = {"GaN": (0, 0, 1), "LiCoO2": (1, 0, 0), "PVSK": (0, 0, 1), "MoS2": (
 MICROSCOPE = Microscope(energy_kev=200, semiangle_mrad=20, detector_inner_mrad=10, detector_outer_mrad=50)
 THICKNESSES = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
 TILT = (0.0042, -0.0031)
-"""0.30 degrees, along no axis of any of the crystals."""
+"""Tilt of 0.30 degrees, not along an axis of any of the crystals."""
 
 
 def cell_of(material: str) -> Atoms:

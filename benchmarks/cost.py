@@ -1,8 +1,8 @@
-"""What a simulation costs, and what it does not depend on.
+"""Cost of a simulation against the settings that may change it.
 
     python benchmarks/cost.py results.csv figure.png
 
-One process of one thread, as the workflow's jobs; leave the machine alone meanwhile.
+One process with one thread, like the workflow's jobs; run nothing else on the machine meanwhile.
 """
 
 import csv
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def draw(rows: list[tuple[str, float, float]], picture: Path) -> None:
-    """One panel a study, time against what is varied, from zero."""
+    """Draw one panel per study: time against the varied quantity, from zero."""
     names = list(dict.fromkeys(name.partition(": ")[2] for name, _, _ in rows if ": " in name))
     figure = Figure(figsize=(12, 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), sharey=False), names, strict=True):

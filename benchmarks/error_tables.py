@@ -1,4 +1,4 @@
-"""Tables and figure of docs/accuracy.md from what `window.py` and `accuracy.py` measured.
+"""Tables and figure of docs/accuracy.md from the measurements of `window.py` and `accuracy.py`.
 
 python benchmarks/error_tables.py results/benchmarks results/benchmarks/accuracy.png
 """
@@ -48,7 +48,7 @@ def budget(choices: pd.DataFrame, windows: pd.DataFrame, tilt: pd.DataFrame, win
 
 
 def draw(axes: Axes, table: pd.DataFrame, title: str) -> None:
-    """Stacked errors, one bar a material and thickness."""
+    """Stacked errors, one bar per material and thickness."""
     base, positions = pd.Series(0.0, table.index), []
     for index, (material, _) in enumerate(table.index):
         positions.append(index + list(dict.fromkeys(table.index.get_level_values(0))).index(material))

@@ -1,4 +1,4 @@
-"""What the projection of leaning columns leaves, given the true columns, in samples like those of the data set."""
+"""Error of the projection of inclined columns, given the true columns, in samples like those of the data set."""
 
 import numpy as np
 import pandas

@@ -1,4 +1,4 @@
-"""Whether the uncertainty covers the error where tilt and thickness are told wrong, on a run's test samples."""
+"""Test whether the uncertainty covers the error with wrong tilt and thickness, on a run's test samples."""
 
 import argparse
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def measure(network: PotentialNetwork, data: MaterialData, errors: ToldErrors, d
     errors : ToldErrors
         Standard deviations of what is told, drawn from a normal distribution: those that widen the uncertainty.
     draws : int
-        Wrong values that are told of each sample, beside the right ones.
+        Number of wrong values for each sample, in addition to the right ones.
 
     Returns
     -------
@@ -110,13 +110,18 @@ def markdown(table: pandas.DataFrame) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Coverage of the uncertainty where tilt and thickness are told wrong.")
-    parser.add_argument("run", type=Path, help="a run's results, such as results/laptop")
-    parser.add_argument("--weights", type=Path, help="the run's own if not given")
-    parser.add_argument("--tilt-error", type=float, default=ToldErrors.tilt_deg, help="degrees, of alpha and of beta")
+    parser.add_argument("run", type=Path, help="results of a run, such as results/laptop")
+    parser.add_argument("--weights", type=Path, help="file of the network's weights; if not given, those of the run")
+    parser.add_argument(
+        "--tilt-error",
+        type=float,
+        default=ToldErrors.tilt_deg,
+        help="standard deviation of alpha and of beta [degrees]",
+    )
     parser.add_argument("--thickness-error", type=float, default=ToldErrors.thickness_percent, help="percent")
-    parser.add_argument("--draws", type=int, default=2, help="wrong values told of each sample")
-    parser.add_argument("--samples", type=int, default=20, help="of each crystal at most")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--draws", type=int, default=2, help="number of wrong values for each sample")
+    parser.add_argument("--samples", type=int, default=20, help="largest number of samples of each crystal")
+    parser.add_argument("--device", default="auto", help="device that computes: auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     weights = options.weights or options.run / "model" / "weights.safetensors"

@@ -1,4 +1,4 @@
-"""What the training loop adds to the network's forward and backward pass, and what it gains over the published one.
+"""Time that the training loop adds to the network's forward and backward pass, and its gain over the published loop.
 
     python -m benchmarks.training_loop DATASET [CONFIG] [BATCH]
 

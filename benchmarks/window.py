@@ -1,4 +1,4 @@
-"""How large a window each thickness needs, and what fractional weights at the aperture's and segments' edges gain.
+"""Window that each thickness needs, and the gain by fractional weights at the edges of aperture and segments.
 
     python benchmarks/window.py results.csv [MATERIAL ...]
 
@@ -26,7 +26,7 @@ SAMPLING, SLICE = 0.15, 0.3
 
 
 class HardEdges(Microscope):
-    """The same microscope whose aperture and segments take a reciprocal pixel whole or not at all."""
+    """A microscope whose aperture and segments take each reciprocal pixel completely or not at all."""
 
     def aperture(self, kx: Any, ky: Any, pixel: tuple[float, float]) -> Any:
         """Amplitude 0 or 1."""
@@ -42,7 +42,7 @@ class HardEdges(Microscope):
 
 
 def main() -> None:
-    """Measure, write one row a material, window and thickness."""
+    """Measure, and write one row per material, window and thickness."""
     torch.set_num_threads(1)
     output, materials = Path(sys.argv[1]), sys.argv[2:] or list(ZONE_AXES)
     hard = HardEdges(*(getattr(MICROSCOPE, name) for name in list(vars(MICROSCOPE))[:4]))

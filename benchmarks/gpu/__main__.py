@@ -12,17 +12,23 @@ from iphasenet.base.files import format_bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do one of the three; bad input is one line."""
+    """Pack, rehearse or unpack; bad input is one line."""
     parser = argparse.ArgumentParser(prog="benchmarks.gpu", description="One command for a GPU.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--pack", type=Path, metavar="FOLDER", help="write the folder that goes to a GPU machine")
-    what.add_argument("--rehearse", action="store_true", help="all of it on this CPU, at toy size")
-    what.add_argument("--unpack", type=Path, metavar="RESULTS", help="put what came back into docs and resources")
-    parser.add_argument("--run", type=Path, help="of --pack: results/NAME, a finished run whose images are taken")
+    what.add_argument("--rehearse", action="store_true", help="pack and run everything on this CPU, at toy size")
+    what.add_argument(
+        "--unpack", type=Path, metavar="RESULTS", help="put the results of a GPU machine into docs and resources"
+    )
+    parser.add_argument("--run", type=Path, help="with --pack: results/NAME, a finished run whose images are packed")
     published = ROOT / "config" / "published.yaml"
-    parser.add_argument("--config", type=Path, default=published, help="of --pack without --run: what is simulated")
-    parser.add_argument("--wheels", action="store_true", help="of --pack: carry what a GPU machine is taken to lack")
-    parser.add_argument("--folder", type=Path, help="of --rehearse: where, instead of a temporary folder")
+    parser.add_argument(
+        "--config", type=Path, default=published, help="with --pack, without --run: configuration that is simulated"
+    )
+    parser.add_argument(
+        "--wheels", action="store_true", help="with --pack: add wheels of packages that a GPU machine may lack"
+    )
+    parser.add_argument("--folder", type=Path, help="with --rehearse: folder to be made, instead of a temporary one")
     options = parser.parse_args(arguments)
     try:
         if options.unpack:

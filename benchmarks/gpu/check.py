@@ -1,4 +1,4 @@
-"""What a machine lacks, said before anything starts; the standard library alone."""
+"""Check of what a machine lacks, before anything starts; needs only the standard library."""
 
 import importlib
 import zipfile
@@ -10,7 +10,7 @@ from benchmarks.gpu.layout import MODULES
 
 
 def unpack_wheels(wheels: Path, site: Path) -> None:
-    """Unpack the carried wheels of what is not installed here into a folder that Python's path holds."""
+    """Unpack carried wheels of packages that are not installed here into a folder on Python's path."""
     for wheel in sorted(wheels.glob("*.whl")):
         try:
             distribution(wheel.name.split("-")[0])
@@ -22,7 +22,7 @@ def unpack_wheels(wheels: Path, site: Path) -> None:
 
 
 def missing(root: Path, output: Path) -> str:
-    """Say in one line what the steps lack here; nothing where they lack nothing."""
+    """Say in one line what the steps lack here; empty if they lack nothing."""
     modules = [name for name in MODULES if find_spec(name) is None]
     if modules:
         return f"found no {', '.join(modules)}; allowed: a Python that has them, or wheels of them in {root / 'wheels'}"

@@ -1,4 +1,4 @@
-"""An interpreter that sees its standard library and some distributions, and nothing else that is installed here."""
+"""An interpreter that sees only its standard library and chosen distributions of those installed here."""
 
 import venv
 from collections import Counter

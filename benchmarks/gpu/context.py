@@ -1,4 +1,4 @@
-"""What a step is given, and how it keeps what it finds."""
+"""Inputs of a step, and the storage of its results."""
 
 import logging
 import os
@@ -25,19 +25,19 @@ class Context:
     Attributes
     ----------
     results : path
-        JSON file of what it finds, written again whenever it finds something.
+        JSON file of its results, written again after each of them.
     output : path
-        Folder of what goes back besides.
+        Folder of other files that go back.
     until : float
-        When it should end (`time.monotonic`) [s].
+        Time at which it should end (`time.monotonic`) [s].
     rehearsal : bool
-        On a CPU, at toy size.
+        Whether it runs on a CPU, at toy size.
     tables, facts : dict
-        What it has found.
+        Results so far.
     error : str
-        What ended it before its time.
+        Reason of an early end.
     done : bool
-        Whether it came to its end: what ends its process afterwards is no failure.
+        Whether it is complete; if its process is ended afterwards, this is no failure.
     """
 
     results: Path
@@ -51,12 +51,12 @@ class Context:
 
     @property
     def sizes(self) -> Sizes:
-        """How much is measured."""
+        """Amount of work that is measured."""
         return TOY if self.rehearsal else FULL
 
     @cached_property
     def device(self) -> torch.device:
-        """Where it is measured: this process's GPU."""
+        """Device that is measured: this process's GPU."""
         if self.rehearsal:
             return torch.device("cpu")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -64,12 +64,12 @@ class Context:
 
     @cached_property
     def packed(self) -> Packed:
-        """What the folder knows of the crystals."""
+        """Data of the crystals in the packed folder."""
         return read_data(ROOT / "data")
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the first process, which alone keeps what it finds."""
+        """Whether this is the first process; only this one keeps results."""
         return os.environ.get("RANK", "0") == "0"
 
     @property
@@ -87,7 +87,7 @@ class Context:
             torch.cuda.synchronize(self.device)
 
     def peak(self) -> float | str:
-        """Largest memory of the GPU since it was last asked for [GB]; of a CPU it is not known."""
+        """Largest memory of the GPU since the last call [GB]; unknown for a CPU."""
         if self.device.type != "cuda":
             return "-"
         found = torch.cuda.max_memory_allocated(self.device) / 1e9
@@ -109,7 +109,7 @@ class Context:
     @contextmanager
     def row(self, table: str, **known: Any) -> Iterator[dict[str, Any]]:
         """
-        Measure a row of a table: what fails is its entry, and the rest goes on.
+        Measure a row of a table; a failure becomes its entry, and the step goes on.
 
         Parameters
         ----------

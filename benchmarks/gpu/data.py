@@ -1,8 +1,8 @@
-"""What a packed folder knows of the crystals: potentials, periodic images of all tilts, references, configuration.
+"""Data of the crystals in a packed folder: potentials, periodic images of all tilts, references, configuration.
 
-Images are real: half the plane of a Fourier series says all of it. It is kept as half-precision numbers over the
-largest of each image, which rounds a coefficient by at most 0.05 % of itself. One tilt of each crystal is kept in
-single precision beside them: what the GPU's own simulation is compared with.
+Images are real, so that half the plane of a Fourier series suffices. It is stored as half-precision numbers relative to
+the largest of each image, which rounds a coefficient by at most 0.05 % of itself. One tilt of each crystal is also
+stored in single precision, for comparison with the GPU's own simulation.
 """
 
 import json
@@ -41,7 +41,7 @@ class Material:
     images : mapping of int to PeriodicImages
         Series of each tilt.
     reference : PeriodicImages
-        That of the first tilt as a CPU made it.
+        Series of the first tilt by a CPU.
     """
 
     name: str
@@ -64,21 +64,21 @@ class Material:
 @dataclass(frozen=True)
 class Packed:
     """
-    All that a packed folder knows.
+    All data in a packed folder.
 
     Attributes
     ----------
     configuration : mapping
-        Of the run that simulated the images.
+        Configuration of the run that simulated the images.
     full, published : mapping
         config/config.yaml, and config/published.yaml upon it.
     phonons : mapping
-        Of the slab with frozen phonons: material, thickness [Å], slice [Å], numerics, displacements [Å] of its
+        Settings of the slab with frozen phonons: material, thickness [Å], slice [Å], numerics, displacements [Å] of its
         elements.
     materials : tuple of Material
         The crystals.
     folder : path
-        Where it lies.
+        Folder of the data.
     """
 
     configuration: Mapping[str, Any]

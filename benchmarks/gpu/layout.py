@@ -1,4 +1,4 @@
-"""Names, limits and sizes of a packed folder; the standard library alone, for it is read before anything is checked."""
+"""Names, limits and sizes of a packed folder; needs only the standard library, as it is read before all checks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,48 +10,48 @@ LIMIT = 60_000_000
 """Largest packed folder [bytes]."""
 
 PIECE = 15_000_000
-"""Largest file of weights that goes back [bytes]."""
+"""Largest file of weights that is returned [bytes]."""
 
 RESULTS, TABLE, LOG = "results.json", "table.md", "log.txt"
 
 WEIGHTS = "weights.safetensors"
-"""Trained weights, which go back in pieces."""
+"""File of the trained weights, which are returned in pieces."""
 
 TRAINED = "trained"
-"""Name of their network among the scores; shipped ones have that of their file."""
+"""Name of the trained network among the scores; shipped networks have the names of their files."""
 
 GO = "go.json"
-"""File that tells a step when it should end, and so that it may begin."""
+"""File that lets a step begin, and tells it when to end."""
 
 PRESENT = (
     *("einops", "h5py", "lightning", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scikit-image"),
     *("scipy", "tensorboard", "torch", "torchmetrics", "tqdm", "xarray"),
 )
-"""Distributions that a GPU machine is taken to have, with all that they depend on."""
+"""Distributions that a GPU machine is assumed to have, with all that they depend on."""
 
 CARRIED = ("iniconfig", "monai", "pluggy", "Pygments", "pytest", "threadpoolctl")
-"""Distributions that travel as wheels: pure Python, next to nothing beside the images."""
+"""Distributions that are carried as wheels: pure Python, small compared with the images."""
 
 MODULES = (
     *("einops", "iniconfig", "lightning", "matplotlib", "monai", "numpy", "pandas", "pluggy", "pygments", "pytest"),
     *("safetensors", "scipy", "skimage", "tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "yaml"),
 )
-"""What the steps import of them."""
+"""Modules of these distributions that the steps import."""
 
 
 @dataclass(frozen=True)
 class Sizes:
     """
-    How much is measured.
+    Amount of work that is measured.
 
     Attributes
     ----------
     copied : int
         Bytes of the copy that measures the memory's bandwidth.
     waves : tuple of int
-        Plane waves that are carried together, in turn.
+        Numbers of plane waves that are propagated together, one after the other.
     slices : int
-        Slices that they pass.
+        Slices that the waves pass.
     crop_pixels : int
         Side of the crops whose throughput is measured, at the images' pixel.
     feature_sizes : tuple of int
@@ -59,18 +59,18 @@ class Sizes:
     batch_size : int
         Crops a step.
     warm_up, steps : int
-        Steps before those that are timed, and those.
+        Untimed steps at the beginning, and timed steps.
     npz : int
         Files that the published loop reads.
     validation, test : int
-        Samples of each crystal that a trained network is judged by.
+        Samples of each crystal that judge a trained network.
     enough : int
         Crops that a network must be able to see in the time that is left to be worth its training.
     trained_pixels, trained_sampling, trained_batch : int, float, int
         Side [pixels] and pixel [Å] of the crops that a network is trained on, those of the shipped network's images,
         and crops a step.
     most_steps : int
-        Of that training.
+        Largest number of steps of that training.
     curve : int
         Points of the validation curve.
     reconstructed : int

@@ -25,12 +25,12 @@ def pack(folder: Path, make: Callable[[Path], Packed], wheels: bool) -> int:
     make : callable
         Makes the data for a folder (`benchmarks.gpu.simulated`).
     wheels : bool
-        Carry what the machine is taken to lack.
+        Add wheels of packages that the machine may lack.
 
     Returns
     -------
     int
-        Its size [bytes]; InputError where it is larger than `LIMIT`.
+        Size of the folder [bytes]; InputError if it is larger than `LIMIT`.
     """
     with atomic_directory(folder) as temporary:
         data = temporary / "data"

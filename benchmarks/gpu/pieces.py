@@ -1,4 +1,4 @@
-"""Weights in pieces that go back one by one, and whole again."""
+"""Weights split into pieces that are returned one by one, and joined again."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""All of it on a CPU at toy size, in an interpreter that has what a GPU machine is taken to have, and nothing else."""
+"""Rehearsal on a CPU at toy size, in an interpreter with only the packages that a GPU machine is assumed to have."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def rehearse(folder: Path | None = None, minutes: float = _MINUTES) -> int:
     Returns
     -------
     int
-        What run.sh ended with.
+        Exit code of run.sh.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""Results as JSON and as tables, on a GPU machine and here; the standard library alone."""
+"""Results as JSON and as tables, on a GPU machine and here; needs only the standard library."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""On the GPU machine: one step after another within the time, results after each; started by run.sh.
+"""Run the steps on the GPU machine one after another within the given time; started by run.sh.
 
-Each step is a process of its own, or one a GPU: what fails, hangs or is killed there is an entry of the results, and
-the next one starts from a free GPU.
+Each step is a process of its own, or one per GPU: if it fails, hangs or is killed, this is an entry of the results, and
+the next step starts on a free GPU.
 """
 
 import argparse
@@ -226,11 +226,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of run.sh."""
     began = time.monotonic()
     parser = argparse.ArgumentParser(prog="run.sh", description="Measure and train on this machine's GPUs.")
-    parser.add_argument("--minutes", type=float, default=8.0, help="time for all; it stops by itself (8)")
-    parser.add_argument("--output", type=Path, default=ROOT / "results", help="folder of results, beside run.sh")
-    parser.add_argument("--steps", nargs="+", choices=SHARES, default=list(SHARES), help="some of the steps alone")
-    parser.add_argument("--devices", type=int, help="how many GPUs, or processes of a rehearsal (all GPUs; 1)")
-    parser.add_argument("--rehearse", action="store_true", help="on a CPU, at toy size: no number is worth reading")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time for all steps [minutes], 8 if not given")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "results",
+        help="folder of the results; if not given, results beside run.sh",
+    )
+    parser.add_argument(
+        "--steps", nargs="+", choices=SHARES, default=list(SHARES), help="steps to run; all if not given"
+    )
+    parser.add_argument(
+        "--devices", type=int, help="number of GPUs, all if not given; of a rehearsal, processes, 1 if not given"
+    )
+    parser.add_argument(
+        "--rehearse", action="store_true", help="run on a CPU, at toy size, as a test: the numbers have no meaning"
+    )
     options = parser.parse_args(arguments)
     if not 0 < options.minutes <= 600:
         parser.error(f"--minutes: found {options.minutes:g}; allowed: above 0, at most 600")

@@ -1,4 +1,4 @@
-"""What networks are trained on and judged by, rendered from the packed images."""
+"""Samples for training and judging networks, rendered from the packed images."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from iphasenet.simulation.rendering import Rendered, render_sample, sample_metad
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
 
 DOSE = 1e5
-"""Dose that networks are judged at [e/Å²]."""
+"""Dose at which networks are judged [e/Å²]."""
 
 
 def training_noise(packed: Packed) -> TrainingNoise:

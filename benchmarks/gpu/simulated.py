@@ -1,4 +1,4 @@
-"""Where the images of a packed folder come from: a finished run, or simulations on the spot."""
+"""Images of a packed folder, from a finished run or from simulations on the spot."""
 
 import copy
 from collections.abc import Mapping

@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do a step; what it found and what failed stands in its results."""
     parser = argparse.ArgumentParser(description="One step of the measurements.")
     parser.add_argument("name", choices=SHARES)
-    parser.add_argument("--folder", type=Path, required=True, help="folder of what it is told and of its results")
-    parser.add_argument("--output", type=Path, required=True, help="folder of what goes back besides")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the step's inputs and results")
+    parser.add_argument("--output", type=Path, required=True, help="folder of other files that go back")
     parser.add_argument("--rehearse", action="store_true")
     options = parser.parse_args(arguments)
     end_with_parent()

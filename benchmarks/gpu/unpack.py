@@ -1,4 +1,4 @@
-"""What came back from a GPU machine, put into docs and resources/models: tables are generated, not typed."""
+"""Put the results of a GPU machine into docs and resources/models, so that tables are generated, not typed."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Wheels of what a GPU machine lacks, of the versions that are installed, and so rehearsed, here; no network."""
+"""Wheels of packages that a GPU machine may lack, made without network from the versions installed here."""
 
 import zipfile
 from collections.abc import Collection

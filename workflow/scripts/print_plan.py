@@ -7,7 +7,7 @@ from iphasenet.planning.plan_table import plan_text
 params = snakemake.params
 
 with stage("plan", snakemake.log[0], snakemake.output) as log:
-    # Of this process until here: every job loads these libraries and begins its log.
+    # Time of this process so far: every job loads these libraries and begins its log.
     startup = time.process_time()
     plan = make_plan(snakemake.config, params.materials, params.cores, startup, params.results)
     text = plan_text(plan)

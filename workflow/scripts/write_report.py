@@ -26,7 +26,7 @@ for material, sheet in zip(params.materials, inputs.sheets, strict=True):
     captions[f"samples of {material}"] = Path(inputs.sheet_caption)
 
 with stage("report", snakemake.log[0], snakemake.output):
-    # No parameter: an image more makes no other report.
+    # No parameter of the rule: one more image does not require a new report.
     images = find_images(snakemake.config["reconstruction"]["images"]) if "reconstruction" in snakemake.config else ()
     table = run_cost(Path(params.benchmarks), run_jobs(snakemake.config, params.materials, images))
     write_table(table, Path(snakemake.output.cost))

@@ -1,1 +1,1 @@
-"""What is shown, in this order: tests, engine, throughput, training, reconstruction; each has a `measure(context)`."""
+"""The steps, in this order: tests, engine, throughput, training, reconstruction; each has a `measure(context)`."""

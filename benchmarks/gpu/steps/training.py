@@ -1,4 +1,4 @@
-"""Fourth step: the largest network that the time left can train, on crops rendered where they are trained on."""
+"""Fourth step: train the largest network for which the time suffices, on crops rendered on the training device."""
 
 import hashlib
 import math

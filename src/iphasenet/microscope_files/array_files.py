@@ -1,4 +1,4 @@
-"""Images of segments in numpy's files (.npy, .npz)."""
+"""Images of segments in NumPy's files (.npy, .npz)."""
 
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from iphasenet.microscope_files.signals import reading
 _ARRAYS = ("segments", "input")
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-"""Readers of a header by the version of the format; a third one serves names that are not Latin, which no image has."""
+"""Readers of a header by the format's version; the third version, for non-Latin names, is not needed for images."""
 
 
 def read_npy(path: Path) -> Recording:
@@ -29,7 +29,7 @@ def read_npy(path: Path) -> Recording:
 
 
 def load_npy(path: Path) -> NDArray[Any]:
-    """Read the array of a .npy, whose header does not claim more than there is."""
+    """Read the array of a .npy file, after a check that its header does not claim more than the file holds."""
     with reading(path), path.open("rb") as stream:
         _check_header(stream, path.stat().st_size, str(path))
         stream.seek(0)
@@ -50,9 +50,9 @@ def read_npz(path: Path) -> Recording:
     Returns
     -------
     Recording
-        The images. Those of the published set, and those whose `order` is stored, are ordered.
+        The images. Their order is known if the file is one of the published set, or holds `order`.
     """
-    # Opened here: of a damaged file numpy leaves it open.
+    # Opened here, because NumPy leaves a damaged file open.
     with reading(path), path.open("rb") as stream:
         _check_members(stream, path)
         with np.load(stream, allow_pickle=False) as file:
@@ -81,7 +81,7 @@ def read_npz(path: Path) -> Recording:
 
 
 def _check_members(stream: IO[bytes], path: Path) -> None:
-    """Refuse an archive of which an array claims more than its bytes can hold."""
+    """Refuse an archive with an array that claims more than its bytes can hold."""
     stored = path.stat().st_size
     with zipfile.ZipFile(stream) as archive:
         for entry in archive.infolist():
@@ -94,7 +94,7 @@ def _check_members(stream: IO[bytes], path: Path) -> None:
 
 
 def _check_header(stream: IO[bytes], stored: int, source: str) -> None:
-    """Refuse an array whose header claims more than there is."""
+    """Refuse an array whose header claims more than the file holds."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         return
@@ -104,7 +104,7 @@ def _check_header(stream: IO[bytes], stored: int, source: str) -> None:
 
 
 def record_array(images: NDArray[Any], path: Path, fields: Mapping[str, Any] | None = None) -> Recording:
-    """Describe an array (4, y, x) and what its file tells: fields of a `SegmentedImage`, `sampling` as two sides."""
+    """Make a recording of an array (4, y, x) and the file's fields of a `SegmentedImage`; `sampling` has two sides."""
     known = dict(fields or {})
     if images.ndim == 4:
         raise InputError(f"{path}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")

@@ -1,9 +1,9 @@
-"""Axes of an array as its file describes them, and where each of them belongs: the one place that knows their names.
+"""Axes of an array as its file describes them, and their place in this library's order. All names of axes stand here.
 
-A name says what an axis runs along (`Axis.role`) and in which direction (`Axis.direction`), a unit the former too.
-By these an array is put in this library's order, whatever the file's: a segment or a scan of a series, then y and x of
-the scan, then row and column of the camera (`arrangement`). An axis whose name nobody here understands is refused
-(`check_axes`): four images along a depth, an exposure or an index are no four segments.
+A name says what an axis is (`Axis.role`) and its direction (`Axis.direction`); a unit also says what it is. By these an
+array is put in this library's order, whatever that of the file: a segment or a scan of a series, then y and x of the
+scan, then row and column of the camera (`arrangement`). An axis with an unknown name is refused (`check_axes`), because
+four images along a depth, an exposure or an index are not four segments.
 """
 
 import math
@@ -27,13 +27,13 @@ _SERIES = {
     *("time", "frame", "frames", "series", "repeat", "repetition", "energy", "loss", "exposure", "cycle"),
     *("tilt", "focus", "defocus", "depth", "thickness", "slice", "dose", "temperature", "voltage"),
 }
-"""Words in the names of axes along which one detector's images follow one another, for the message."""
+"""Words in the names of axes of a series of images by one detector, which is refused with a message."""
 
 _SERIES_NAMES = {"t", "scan", "scans"}
-"""Whole names of such axes: "scan y" is another one."""
+"""Whole names of such axes; "scan y" is another kind of axis."""
 
 _SERIES_UNITS = {"s", "sec", "second", "seconds", "ms", "µs", "μs", "us", "ns", "min", "h", "ev", "kev", "k", "°c"}
-"""Units of such axes."""
+"""Units of axes of a series."""
 
 _SCAN = {
     *("scan", "sample", "specimen", "stage", "probe", "beam", "position", "pos", "real", "navigation", "nav", "r"),
@@ -53,18 +53,18 @@ _DIRECTIONS = {
 """Words for the direction of an axis: y runs down, x to the right."""
 
 _NEUTRAL = {"pixel", "pixels", "grid", "image", "axis", "dim", "coord", "motor"}
-"""Words that may be written together with y or x and say no more."""
+"""Words that may be joined with y or x without further meaning."""
 
 _UNNAMED = re.compile(r"<?undefined>?|none|unknown|unnamed|((axis|dim|dimension|phony_dim)?[-_ ]?\d*)")
-"""What readers and HyperSpy write for an axis that nobody named."""
+"""Names that readers and HyperSpy give to axes without a name."""
 
 _WORD = re.compile("[A-Z]?[a-zθ]+|[A-Z]+")
 
 LARGEST_STEP = quantities.IMAGE_SAMPLING.high
-"""A larger one [Å] is no scan's but the physical pixel of a camera."""
+"""Largest pixel of a scan [Å]; a larger one is a physical pixel of a camera."""
 
 _MEASURED = {"angle", "inverse length"}
-"""What a camera's axes may run along, so that its pixels are angles."""
+"""Kinds of a camera's axes whose pixels can be converted into angles."""
 
 _ORDINALS = ("first", "second", "third", "fourth")
 
@@ -83,7 +83,7 @@ class Axis:
     unit : str
         Unit of the step.
     start : float
-        Where the first pixel's centre is, in `unit`.
+        Position of the first pixel's centre, in `unit`.
     """
 
     name: str = ""
@@ -94,9 +94,9 @@ class Axis:
     @cached_property
     def kind(self) -> str:
         """
-        What it is measured in, by its unit: "length", "angle", "inverse length", "camera length" of physical pixels.
+        Kind of quantity, by its unit: "length", "angle", "inverse length", "camera length" of physical pixels.
 
-        "series" by name or unit; empty where the file does not tell.
+        "series" by name or unit; empty if the file does not tell.
         """
         if self._words & _SERIES or self.name.lower() in _SERIES_NAMES or self.unit.lower() in _SERIES_UNITS:
             return "series"
@@ -107,19 +107,19 @@ class Axis:
 
     @cached_property
     def direction(self) -> str:
-        """Its direction by its name: "y" or "x"; empty where the name does not tell, or tells both."""
+        """Direction by its name: "y" or "x"; empty if the name contains none or both."""
         found = {_DIRECTIONS.get(word, _parts(word)[1]) for word in self._words} - {""}
         return found.pop() if len(found) == 1 else ""
 
     @cached_property
     def role(self) -> str:
-        """What it is, by its name and else its unit: "series", "segment", "scan", "camera"; empty if neither tells."""
+        """Role by its name, else by its unit: "series", "segment", "scan", "camera"; empty if neither tells."""
         if self.kind == "series":
             return "series"
         parts = self._words | {_parts(word)[0] for word in self._words}
         if not self.direction and parts & _SEGMENT:
             return "segment"
-        # "detector y" of a "sample position" is a scan's as little as "scan x of the camera" is a camera's.
+        # A name with words of both kinds, such as "scan x of the camera", tells neither.
         told = {role for role, words in (("scan", _SCAN), ("camera", _CAMERA)) if parts & words}
         if len(told) == 1:
             return told.pop()
@@ -127,13 +127,13 @@ class Axis:
 
     @property
     def is_named(self) -> bool:
-        """Whether somebody gave it a name."""
+        """Whether it has a name that a person chose."""
         return _UNNAMED.fullmatch(self.name.strip().lower()) is None
 
     @property
     def _words(self) -> set[str]:
         words = {word.lower() for word in _WORD.findall(self.name)}
-        # "y [px]" tells no x.
+        # The x in "y [px]" is no direction.
         return words - {"px"} or words
 
     @property
@@ -143,18 +143,18 @@ class Axis:
 
     @property
     def pixel(self) -> float | None:
-        """The step as a length [Å]; None where it is none."""
+        """Step as a length [Å]; None if it is no length."""
         unit = length(self.unit)
         return None if unit is None or self.step is None else self.step * unit
 
     @property
     def first(self) -> float:
-        """Where the first pixel's centre is [Å]; 0 where the unit is no length."""
+        """Position of the first pixel's centre [Å]; 0 if the unit is no length."""
         return self.start * (length(self.unit) or 0)
 
 
 def _parts(word: str) -> tuple[str, str]:
-    """Part a word such as "kx", "posy" or "gridx" into what it says and its direction; both empty of another word."""
+    """Split a word such as "kx", "posy" or "gridx" into its meaning and its direction; both empty for other words."""
     before, last = word[:-1], word[-1]
     is_known = len(before) <= 1 or before in _SCAN | _CAMERA | _NEUTRAL
     return (before, last) if last in "xy" and is_known else ("", "")
@@ -172,7 +172,7 @@ def arrangement(axes: Sequence[Axis]) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        The order for `numpy.transpose`: the file's own wherever names and units do not tell another.
+        Order for `numpy.transpose`; the file's own unless names and units tell another.
     """
     if len(axes) == 4:
         scan = _scan(axes)
@@ -183,13 +183,13 @@ def arrangement(axes: Sequence[Axis]) -> tuple[int, ...]:
 
 
 def _scan(axes: Sequence[Axis]) -> Sequence[int]:
-    """Find the two axes of four that are the scan's: the first two unless the others alone can be."""
+    """Find the two of four axes that belong to the scan: the first two, unless only others can."""
 
     def fits(scan: Sequence[int]) -> bool:
         unfit = ["camera" if index in scan else "scan" for index in range(4)]
         return all(axis.role != other for axis, other in zip(axes, unfit, strict=True))
 
-    # Each pair together, as all formats have them, before any two that only names can tell.
+    # First pairs of neighbouring axes, as in all formats, then any two axes by their names.
     pairs = [scan for scan in ((0, 1), (2, 3)) if fits(scan)]
     others = [scan for scan in combinations(range(4), 2) if fits(scan)]
     return pairs[0] if pairs else others[0] if len(others) == 1 else (0, 1)
@@ -210,13 +210,13 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
     shape : sequence of int
         Shape of the array.
     source : str
-        Where it comes from.
+        Name of the file, for messages.
 
     Raises
     ------
     InputError
-        Where one is a series or has a name of no meaning here, its step is no number above 0, or its unit or direction
-        is not that of its place.
+        If an axis is a series or has an unknown name, its step is no number above 0, or its unit or direction does not
+        fit its place.
     """
     for place, axis in zip(_ORDINALS, axes, strict=False):
         if axis.step is not None and not 0 < axis.step < math.inf:
@@ -241,7 +241,7 @@ def check_axes(axes: Sequence[Axis], shape: Sequence[int], source: str) -> None:
 
 
 def _check_segments(axis: Axis, source: str) -> None:
-    """Refuse a leading axis that its name or unit do not make one of four segments."""
+    """Refuse a first axis that is not one of four segments by its name and unit."""
     if axis.kind:
         raise InputError(f"{source}: found a first axis called {axis.called}; allowed: one of four segments, which "
                          "has no such unit")  # fmt: skip
@@ -252,7 +252,7 @@ def _check_segments(axis: Axis, source: str) -> None:
 
 
 def _check_place(axis: Axis, place: str, direction: str, role: str, source: str) -> None:
-    """Refuse an axis of a scan or camera whose name is of no meaning, of the other, or of the other direction."""
+    """Refuse an axis of a scan or camera with an unknown name, or with that of the other kind or direction."""
     is_told = bool(axis.direction) or axis.role == role
     if axis.is_named and (not is_told or axis.role not in ("", role) or axis.direction not in ("", direction)):
         line = "row" if direction == "y" else "column"
@@ -277,6 +277,6 @@ def _described(what: str, axes: Sequence[Axis], shape: Sequence[int]) -> str:
 
 
 def pixel_axes(pixel: tuple[float, float] | None, origin: tuple[float, float] = (0.0, 0.0)) -> tuple[Axis, Axis, Axis]:
-    """Axes of a stack (4, y, x) of a format that names none; height and width of a pixel, x and y of the first [Å]."""
+    """Axes of a stack (4, y, x) in a format without axes; pixel: height and width, origin: x and y of the first [Å]."""
     height, width = pixel or (None, None)
     return Axis("segment"), Axis("y", height, "Å", origin[1]), Axis("x", width, "Å", origin[0])

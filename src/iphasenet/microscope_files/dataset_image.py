@@ -1,4 +1,4 @@
-"""One sample of the data set as a microscope's image."""
+"""A sample of the data set as a microscope's image."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
     path : path
         Assembled data set.
     sample : str
-        Its sample_id, such as GaN-tilt0003-rotation01-40nm.
+        The sample_id, such as GaN-tilt0003-rotation01-40nm.
     dose : float, optional
         Take the fixed noise of this dose [e/Å²], which validation and test samples have; noise-free if not given.
 
@@ -34,7 +34,7 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
     Raises
     ------
     InputError
-        When the data set, the sample or the dose is not there.
+        If the data set, the sample or the dose does not exist.
     """
     root = open_dataset(path)
     if sample is None:
@@ -49,7 +49,7 @@ def read_sample(path: Path, sample: str | None, dose: float | None = None) -> Se
 
 
 def first_pixel(group: zarr.Group) -> tuple[float, float]:
-    """Where a store's coordinates have the first pixel's centre: x, y [Å]."""
+    """Centre of the first pixel in the coordinates of a store: x, y [Å]."""
     x, y = (float(read_rows(group, name, np.array([0]))[0]) for name in ("x", "y"))
     return x, y
 

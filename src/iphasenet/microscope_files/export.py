@@ -1,4 +1,4 @@
-"""The data set in other formats: the published one (a .npz a sample) and HyperSpy's (.zspy)."""
+"""Export of the data set to other formats: the published one (one .npz per sample) and HyperSpy's (.zspy)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,10 +18,10 @@ from iphasenet.microscope_files.hyperspy_files import create_signal, create_zspy
 from iphasenet.simulation.grid import SPLITS
 
 NPZ_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
-"""Folder of each split. The published set has no test split: ours must not be mixed into either of its two."""
+"""Folder of each split. The published set has no test split, so that ours has a folder of its own."""
 
 CHUNK_BYTES = 2**24
-"""Size of the chunks of a material's .zspy, in whole samples: what is in memory, however large the material."""
+"""Size of the chunks of a material's .zspy [bytes], in whole samples; it limits the memory of the export."""
 
 _QUANTITIES = {"segments": "Intensity (fraction of the beam current)", "potential": "Projected potential (V Å)"}
 
@@ -35,7 +35,7 @@ def export_npz(
     progress: Callable[[int, int], object] | None = None,
 ) -> int:
     """
-    Write the data set in the published format, a .npz a sample in the folders train, val and test.
+    Write the data set in the published format, one .npz per sample in the folders train, val and test.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def export_npz(
     folder : path
         Folder to be made, new or empty; it appears whole or not at all.
     materials : sequence of str, optional
-        Which materials; all of them if not given.
+        Names of the materials; all if not given.
     dose : float, optional
         Write the validation and test images with the fixed noise of this dose [e/Å²]; train is always noise-free.
     compressed : bool
@@ -62,7 +62,8 @@ def export_npz(
     A file holds `input` (4, y, x) float16 and `sum` (y, x) float32, fractions of the beam current; `potential` (y, x)
     float32 [V Å]; `material`; `mode`; `thickness_nm`; `fov_angstrom`; `sampling` [Å]; `res`, pixels along a side;
     `detector_inner_mrad`; `detector_outer_mrad`; `rotation`, gamma, alpha and beta [degrees]. Half precision rounds a
-    fraction above 6e-5 by 0.05 % (2**-11) at most, one below by 3e-8 of the beam current; the sum is of unrounded ones.
+    fraction above 6e-5 by at most 0.05 % (2**-11), a smaller one by 3e-8 of the beam current; the sum is of unrounded
+    values.
     """
     folder, (attributes, found) = folder.resolve(), _open(dataset, dose)
     unknown = [name for name in materials or () if name not in found]
@@ -89,28 +90,29 @@ def export_npz(
 
 def export_hyperspy(dataset: Path, output: Path, name: str, dose: float | None = None) -> list[Path]:
     """
-    Write a sample or a material as HyperSpy's signals: the segments' images and the potential, a file each.
+    Write a sample or a material as HyperSpy's signals: one file with the segments' images, one with the potential.
 
     Parameters
     ----------
     dataset : path
         Assembled store.
     output : path
-        Name of the files, new ones: a.zspy makes a-segments.zspy and a-potential.zspy.
+        Name of the new files: a.zspy makes a-segments.zspy and a-potential.zspy.
     name : str
-        A sample_id, or a material: its samples along the first axis.
+        A sample_id, or a material, whose samples are the first axis.
     dose : float, optional
-        Write images with the fixed noise of this dose [e/Å²]: of a material, its validation and test samples.
+        Write images with the fixed noise of this dose [e/Å²]; for a material, only its validation and test samples.
 
     Returns
     -------
     list of Path
-        The files: segments ([sample,] segment, y, x) and potential ([sample,] y, x), float32; y and x are the signal.
+        The files: segments ([sample,] segment, y, x) and potential ([sample,] y, x), float32, with y and x as the
+        signal axes.
 
     Notes
     -----
-    What the samples are stands in the metadata under `iphasenet`, as lists for a material; the attributes of the data
-    set are the original metadata. HyperSpy opens .zspy where RosettaSciIO is installed with its extra `zspy`.
+    The metadata under `iphasenet` describe the samples, as lists for a material; the original metadata are the
+    attributes of the data set. HyperSpy opens .zspy if RosettaSciIO is installed with its extra `zspy`.
     """
     if output.suffix.lower() != ".zspy":
         raise InputError(f"{output}: found the ending '{output.suffix}'; allowed: .zspy")
@@ -141,7 +143,7 @@ class _Material:
             raise InputError(f"dose: found {dose:g} e/Å²; allowed: none, or one that {name} has: {allowed}")
 
     def read(self, kind: str, samples: Sequence[int]) -> NDArray[np.float32]:
-        """Read potential (sample, y, x) or segments (sample, 4, y, x): with a dose, noisy ones but for train."""
+        """Read potential (sample, y, x) or segments (sample, 4, y, x); with a dose, noisy ones except for train."""
         noisy = kind == "segments" and self.dose is not None and self.noisy_rows.keys() >= set(samples)
         if not noisy:
             return read_rows(self.group, kind, np.array(samples))
@@ -160,7 +162,7 @@ def _open(dataset: Path, dose: float | None) -> tuple[dict[str, Any], dict[str, 
 
 
 def _find(materials: Mapping[str, _Material], name: str, dose: float | None) -> tuple[_Material, list[int]]:
-    """Find the material that a name belongs to, and the samples that it means."""
+    """Find the material and the samples that a name means."""
     for material in materials.values():
         if name == material.name:
             return material, list(range(len(material.values["split"])) if dose is None else material.noisy_rows)
@@ -211,7 +213,7 @@ def _describe(material: _Material, samples: list[int], name: str, kind: str, att
 
 
 def _axis(material: _Material, name: str, samples: list[int]) -> dict[str, Any]:
-    """Axis of HyperSpy: y and x are the signal, the others are navigated."""
+    """Axis of HyperSpy: y and x are signal axes, the others navigation axes."""
     size = len(samples) if name == "sample" else len(material.values[name])
     if name in ("y", "x"):
         return uniform_axis(name, size, False, material.sampling, "Å", material.corner)

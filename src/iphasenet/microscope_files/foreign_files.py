@@ -1,6 +1,6 @@
-"""Writing a segmented image as a microscope or another program would: for examples, tests and exchange.
+"""Writing of a segmented image as a microscope or another program would: for examples, tests and exchange.
 
-Every file is one that `image_files.read_image` reads. Only .npz, .hspy and .zspy hold all that is known of an image.
+`image_files.read_image` can read every such file. Only .npz, .hspy and .zspy hold all that is known about an image.
 """
 
 import json
@@ -39,18 +39,18 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
     Parameters
     ----------
     image : SegmentedImage
-        Intensities; for .emd with their order.
+        Intensities; .emd needs their order.
     path : path
         File to be made. By its ending: .emd (as Velox writes it, the segments named DF4-A to DF4-D), .hspy or .zspy (a
-        stack), .tif (an ImageJ stack, calibrated in nm), .npz or .npy. A .tif or .npy holds no order: where the image
-        has one, its planes are top-left, top-right, bottom-left and bottom-right.
+        stack), .tif (an ImageJ stack, calibrated in nm), .npz or .npy. A .tif or .npy cannot hold an order: if the
+        image has one, the planes are written as top-left, top-right, bottom-left and bottom-right.
     dtype : type
         float32, or an integer type for whole counts, such as uint16.
 
     Raises
     ------
     InputError
-        For another ending, counts that do not fit the type, or an .emd without order or pixel size.
+        If the ending is another one, counts do not fit the type, or an .emd has no order or pixel size.
     """
     ending = path.suffix.lower()
     if ending not in _WRITERS:
@@ -62,7 +62,7 @@ def write_image(image: SegmentedImage, path: Path, dtype: Any = np.float32) -> N
 
 
 def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in the type that is asked for."""
+    """Values in the given type."""
     if np.issubdtype(dtype, np.integer):
         limits, counts = np.iinfo(dtype), np.rint(image.segments)
         if counts.min() < limits.min or counts.max() > limits.max:
@@ -73,7 +73,7 @@ def _typed(image: SegmentedImage, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _known(image: SegmentedImage) -> dict[str, Any]:
-    """Fields that are known, but for the images and where they are from."""
+    """Known fields, except the images and their source."""
     found = {entry.name: getattr(image, entry.name) for entry in fields(image)}
     return {name: value for name, value in found.items() if value is not None and name not in ("segments", "source")}
 
@@ -105,7 +105,7 @@ def _write_tif(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
 
 
 def imagej_origin(origin: tuple[float, float], sampling: float) -> dict[str, float]:
-    """ImageJ's terms for where the first pixel is: the pixel in which the axes' zero lies."""
+    """Origin in ImageJ's terms: the pixel in which the zero of the axes lies."""
     return {"xorigin": -origin[0] / sampling, "yorigin": -origin[1] / sampling}
 
 
@@ -122,7 +122,7 @@ def _write_signal(image: SegmentedImage, path: Path, values: NDArray[Any]) -> No
 
 
 def _write_velox(image: SegmentedImage, path: Path, values: NDArray[Any]) -> None:
-    """Write what Velox 2.15 (version 9 of its format) writes of four segments, as far as readers need it."""
+    """Write four segments like Velox 2.15 (version 9 of its format), with all that readers need."""
     if image.order is None or image.sampling is None:
         raise InputError(f"{path}: the order of the segments or the pixel size is missing; the format needs both")
     # image.order leads from places to the file's segments, VELOX_ORDER from places to letters.

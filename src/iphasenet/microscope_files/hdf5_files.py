@@ -1,4 +1,4 @@
-"""What stands in an HDF5 file: which program wrote it, whether its size is true, and the axes of NeXus."""
+"""Contents of an HDF5 file: the program that wrote it, a check of its size, and the axes of NeXus."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,28 +16,28 @@ from iphasenet.microscope_files.signals import Signal
 
 
 class NamedMemory(BytesIO):
-    """A file in memory that RosettaSciIO takes for one with a name."""
+    """A file in memory with a name, as RosettaSciIO needs it."""
 
     def __fspath__(self) -> str:
         return "memory.hspy"
 
 
 def is_velox_file(path: Path) -> bool:
-    """Whether Velox wrote a file: it holds images alone, which need not be read lazily, keeping the file open."""
+    """Whether Velox wrote a file: it holds only images, so that lazy reading, which keeps it open, is not needed."""
     with h5py.File(path) as file:
         return "Version" in file and "Data" in file
 
 
 def reader_name(path: Path, usual: str) -> str:
     """
-    Name the reader of an HDF5 file by its content: HyperSpy's older ones end in .hdf5, others' too.
+    Name the reader of an HDF5 file by its content, because older files of HyperSpy end in .hdf5, like other files.
 
     Parameters
     ----------
     path : path
         The file.
     usual : str
-        Reader of its ending, where the content does not tell.
+        Reader for its ending, if the content does not tell.
     """
     with h5py.File(path) as file:
         if isinstance(file.get("Experiments"), h5py.Group):
@@ -47,7 +47,7 @@ def reader_name(path: Path, usual: str) -> str:
 
 
 def check_hdf5(path: Path) -> None:
-    """Refuse a file of which an array claims more than it can hold, of its own or of the files that it refers to."""
+    """Refuse a file with an array that claims more than the file, or the files it refers to, can hold."""
 
     def check(name: str, entry: Any) -> None:
         if isinstance(entry, h5py.Dataset) and entry.shape:
@@ -60,16 +60,16 @@ def check_hdf5(path: Path) -> None:
 
 
 def has_contiguous_signals(path: Path) -> bool:
-    """Whether a file of HyperSpy's holds an array in one piece, which RosettaSciIO does not open lazily."""
+    """Whether a file of HyperSpy holds an unchunked array, which RosettaSciIO does not open lazily."""
     with h5py.File(path) as file:
         return any(array.chunks is None for array in _hyperspy_arrays(file))
 
 
 def read_contiguous(path: Path, reader: Any) -> list[dict[str, Any]]:
     """
-    Read a .hspy whose arrays are in one piece.
+    Read a .hspy file with unchunked arrays.
 
-    RosettaSciIO reads a copy in memory, without the values of the arrays, which are then opened lazily from the file.
+    RosettaSciIO reads a copy in memory without the values of the arrays; these are then opened lazily from the file.
     """
     file = h5py.File(path)
     copy = NamedMemory()
@@ -97,9 +97,9 @@ def _hyperspy_arrays(file: Any) -> list[Any]:
 
 def py4dstem_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
     """
-    Give patterns of py4DSTEM, whose x runs down, this library's names; those of before version 0.13 their file's order.
+    Rename the axes of patterns of py4DSTEM, whose x runs down; before version 0.13, also restore the file's order.
 
-    RosettaSciIO transposes the latter, as it must all others of that age, so that their camera comes before the scan.
+    RosettaSciIO transposes files of before that version, so that the camera comes before the scan.
     """
     with h5py.File(path) as file:
         is_old = "4DSTEM_experiment" in file
@@ -124,7 +124,7 @@ def _py4dstem_name(name: Any) -> str:
 
 def nexus_signals(path: Path, signals: Sequence[Signal]) -> list[Signal]:
     """
-    Give signals of NeXus the steps and units of their axes, where the reader found none.
+    Add steps and units of axes to signals of NeXus, if the reader found none.
 
     Two ways of naming axes are older than the one that RosettaSciIO reads: a list in the attribute `axes` of the array
     itself, such as "segment:y:x", and a number in the attribute `axis` of each axis.

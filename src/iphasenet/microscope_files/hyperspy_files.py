@@ -1,4 +1,4 @@
-"""Writing HyperSpy's files: .zspy (Zarr) and .hspy (HDF5), any number of signals in one."""
+"""Writing of HyperSpy's files: .zspy (Zarr) and .hspy (HDF5), with any number of signals in one file."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -25,7 +25,7 @@ def image_axes(
     shape: Sequence[int], sampling: float | None, *stacked: str, origin: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[dict[str, Any], ...]:
     """
-    Describe the axes of images: y and x are the signal, `stacked` before them are navigated.
+    Describe the axes of images: y and x are signal axes, `stacked` before them are navigation axes.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def image_axes(
     *stacked : str
         Names of the axes before y and x.
     origin : (float, float)
-        Where the first pixel's centre is: x, y [Å].
+        Position of the first pixel's centre: x, y [Å].
 
     Returns
     -------
@@ -74,16 +74,16 @@ def write_hyperspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
     Parameters
     ----------
     path : path
-        .zspy or .hspy to be made.
+        File to be made, .zspy or .hspy.
     signals : sequence of Signal
-        Their titles differ; arrays in memory, axes as `image_axes` describes them.
+        Signals with different titles, arrays in memory and axes from `image_axes`.
     kind : str
         Mark of the file (`iphasenet.base.marks`); a .zspy of the same kind is replaced.
 
     Raises
     ------
     InputError
-        For another ending.
+        If the ending is another one.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -104,7 +104,7 @@ def _metadata(signal: Signal) -> dict[str, Any]:
 
 
 def _write_zspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
-    """Write HyperSpy's layout with Zarr 3: RosettaSciIO 0.15 does so with Zarr 2 alone, which the data set is not."""
+    """Write HyperSpy's layout with Zarr 3; RosettaSciIO 0.15 can do so only with Zarr 2."""
     experiments = create_zspy(path, {KEY: kind})
     for signal in signals:
         trees: dict[str, Mapping[str, Any]] = {f"axis-{index}": axis for index, axis in enumerate(signal.axes)}
@@ -115,14 +115,14 @@ def _write_zspy(path: Path, signals: Sequence[Signal], kind: str) -> None:
 
 
 def gather_metadata(path: Path) -> None:
-    """Gather the metadata of a .zspy, and of each of its signals, where Zarr and xarray look for them first."""
+    """Consolidate the metadata of a .zspy, and of each of its signals, for Zarr and xarray."""
     signals = [f"Experiments/{title}" for title in zarr.open_group(path / "Experiments", mode="r").group_keys()]
     for name in (*signals, None):
         zarr.consolidate_metadata(path, path=name, zarr_format=2)
 
 
 def create_zspy(path: Path, attributes: Mapping[str, str] | None = None) -> zarr.Group:
-    """Create a .zspy without signals, with attributes of its root: the group that they belong into."""
+    """Create a .zspy without signals, with the given attributes; returns the group to which signals are added."""
     root = zarr.open_group(path, mode="w", zarr_format=2)
     root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3", **(attributes or {})})
     return root.create_group("Experiments")
@@ -142,20 +142,20 @@ def create_signal(
     Parameters
     ----------
     experiments : zarr.Group
-        From `create_zspy`.
+        Group from `create_zspy`.
     title : str
-        Its name.
+        Title of the signal.
     trees : mapping
         HyperSpy's `axis-0`, `axis-1`, ..., `metadata` and `original_metadata`.
     shape, chunks : tuple of int
-        Of the array.
+        Shape of the array and of its chunks.
     dtype : type
-        Of the array.
+        Type of the array.
 
     Returns
     -------
     zarr.Array
-        Its values, to be written.
+        Array for the values, still empty.
     """
     group: Any = experiments.create_group(title)
     for name, tree in trees.items():
@@ -163,7 +163,7 @@ def create_signal(
     names = [dict(trees.get(f"axis-{index}", {})).get("name") for index in range(len(shape))]
     return group.create_array(
         "data",
-        # What xarray calls the axes by.
+        # Names of the axes for xarray.
         attributes={"_ARRAY_DIMENSIONS": [name or f"axis-{index}" for index, name in enumerate(names)]},
         shape=shape,
         chunks=chunks,
@@ -175,7 +175,7 @@ def create_signal(
 
 def _hspy(signals: Sequence[Signal], kind: str) -> bytes:
     """
-    Write each signal with RosettaSciIO, which writes one a file, and gather them.
+    Write each signal with RosettaSciIO, which writes one per file, and join them.
 
     In memory: of a full disk HDF5 makes a segmentation fault, when Python ends.
     """
@@ -193,7 +193,7 @@ def _hspy(signals: Sequence[Signal], kind: str) -> bytes:
 
 
 def _described(signal: Signal) -> dict[str, Any]:
-    """Describe a signal as RosettaSciIO's writers want it."""
+    """Describe a signal in the form that RosettaSciIO's writers need."""
     return {
         "data": np.asarray(signal.data),
         "axes": [dict(axis) for axis in signal.axes],

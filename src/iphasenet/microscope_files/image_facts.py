@@ -1,4 +1,4 @@
-"""What a file of images holds, for people and for other programs; nothing is integrated or reconstructed."""
+"""Report of what a file of images holds, for people and programs; nothing is integrated or reconstructed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,14 +32,14 @@ _SHOWN = {
     "beam_intensity": ("beam intensity", ""),
     "dark_intensity": ("dark intensity", ""),
 }
-"""Numbers of an image: what they are called, and their units."""
+"""Numbers of an image, with their names and units."""
 
 Facts = dict[str, Any]
 
 
 def image_facts(path: Path) -> Facts:
     """
-    Read a file of images and say what it tells, or refuse it as a reconstruction would.
+    Read a file of images and list what it holds, or refuse it as a reconstruction would.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _is_series(signal: Signal) -> bool:
 
 
 def _signals(signals: Sequence[Signal], path: Path) -> Facts:
-    """Read all detectors and scans among which a reconstruction has to choose."""
+    """Read all detectors and scans from which a reconstruction must choose."""
     choices = choices_of(signals, path)
     attempts: dict[str, Callable[[], Facts]] = {}
     for name, count in choices.items():
@@ -106,7 +106,7 @@ def _chosen(signals: Sequence[Signal], path: Path, frame: int | None, detector: 
 
 
 def _joined(attempts: Mapping[str, Callable[[], Facts]], path: Path) -> Facts:
-    """Join what can be read; what cannot is a warning, or the error where nothing can."""
+    """Join all parts that can be read; others give a warning, or the error if no part can be read."""
     found: list[Facts] = []
     failed: dict[str, InputError] = {}
     for name, read in attempts.items():
@@ -124,7 +124,7 @@ def _joined(attempts: Mapping[str, Callable[[], Facts]], path: Path) -> Facts:
 
 
 def _merlin(path: Path) -> Facts:
-    """Say what a .mib and its .hdr tell, be it not enough to know the scan."""
+    """List what a .mib and its .hdr hold, even if the shape of the scan is unknown."""
     check_file(path)
     header = look(path)
     shape, warnings, missing = header.scan_shape, [], []
@@ -147,7 +147,7 @@ def _merlin(path: Path) -> Facts:
 
 
 def _alone(signal: Signal, path: Path) -> Facts:
-    """Say what one of four files tells: an image, or a series of them."""
+    """List what one of four files holds: an image, or a series of images."""
     axes, known = told(signal, path)
     images = load(signal, path).reshape(-1, *signal.shape[-2:])
 
@@ -168,7 +168,7 @@ def _alone(signal: Signal, path: Path) -> Facts:
 
 
 def _facts_of(recording: Recording) -> Facts:
-    """Say what images or patterns tell, once their values have passed."""
+    """List the facts of images or patterns after a check of their values."""
     facts = _facts(
         recording.data.shape,
         recording.axes[:2] if recording.has_patterns else recording.axes[-2:],
@@ -212,7 +212,7 @@ def _facts(shape: Sequence[int], scan: Sequence[Axis], known: Mapping[str, Any],
 
 
 def _add_camera(facts: Facts, recording: Recording) -> None:
-    """Say what is known of the camera; what its patterns tell when they are integrated is not missing."""
+    """Add the facts of the camera; values that the integration finds from the patterns do not count as missing."""
     camera = recording.axes[2:]
     told = all(axis.step and axis.kind for axis in camera)
     is_angle = told and "camera length" not in [axis.kind for axis in camera]
@@ -225,7 +225,7 @@ def _add_camera(facts: Facts, recording: Recording) -> None:
 
 
 def image_text(facts: Mapping[str, Any]) -> str:
-    """Write the facts of images for people: lines, without warnings, which belong on another stream."""
+    """Write the facts of images for people, without the warnings, which go to stderr."""
     lines = [_first_line(facts)]
     if facts["detectors"]:
         lines.append(f"detectors: {', '.join(facts['detectors'])}")

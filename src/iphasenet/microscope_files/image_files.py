@@ -1,4 +1,4 @@
-"""A microscope's images of four segments, from any file that holds them.
+"""Reading of a microscope's images of four segments from any file that holds them.
 
 | ending | what |
 |---|---|
@@ -7,7 +7,7 @@
 | .dm3, .dm4, .tif | a stack, four images, or four files of one image each |
 | .mib, .h5 (py4DSTEM) | patterns |
 | .npy, .npz | a stack; .npy also four files |
-| .zarr | a sample of the data set, or what `iphasenet simulate` wrote |
+| .zarr | a sample of the data set, or a simulation by `iphasenet simulate` |
 """
 
 import warnings
@@ -45,38 +45,38 @@ def read_image(
     resample: bool = False,
 ) -> SegmentedImage:
     """
-    Read the images of four segments and what the file knows of the microscope.
+    Read the images of four segments, and the calibrations that the file holds.
 
     Parameters
     ----------
     path : path, or four of them
-        One file or data set, or a file for each segment in the order that is wanted.
+        One file or data set, or one file for each segment, in the wanted order.
     sample : str, optional
-        Of a data set: the sample_id.
+        The sample_id of a sample, for a data set.
     dose : float, optional
-        Of a data set: take the images with the fixed noise of this dose [e/Å²].
+        Dose [e/Å²] of the fixed noise, for a data set.
     frame : int, optional
-        Of a series of scans: which one, from 0.
+        Number of the scan, from 0, for a series of scans.
     detector : VirtualDetector, optional
-        Of 4D-STEM patterns: the segments over which they are integrated.
+        Segments over which patterns are integrated, for 4D-STEM data.
     scan_shape : (int, int), optional
-        Of a .mib: rows and columns of the scan, in the place of what the .hdr beside it says.
+        Rows and columns of the scan, for a .mib file; they replace those of the .hdr beside it.
     energy_kev : float, optional
-        Of 4D-STEM patterns: the energy [keV], by which a camera calibrated in inverse lengths is turned into angles.
+        Energy [keV] that converts a camera calibrated in inverse lengths into angles, for 4D-STEM data.
     detector_name : str, optional
-        Of a file with several segmented detectors: which one.
+        Name of the detector, for a file with several segmented detectors.
     resample : bool
-        Bring pixels that are not square to squares; refuse them otherwise.
+        Interpolate images whose pixels are not square; without it they are refused.
 
     Returns
     -------
     SegmentedImage
-        Intensities as they stand in the file, in its order.
+        Intensities as in the file, in its order.
 
     Raises
     ------
     InputError
-        When there are no four images, one is damaged, saturated or not finite, or a choice is missing.
+        If there are not four images, one is damaged, saturated or not finite, or a choice is missing.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
     if len(paths) == 1 and paths[0].suffix.lower() == _STORE:
@@ -103,7 +103,7 @@ def read_recording(
     scan_shape: tuple[int, int] | None = None,
     detector_name: str | None = None,
 ) -> Recording:
-    """Read what one file, or four of one image each, hold; arguments and errors as those of `read_image`."""
+    """Read one file, or four files with one image each; arguments and errors as in `read_image`."""
     if len(paths) != 1:
         refuse_choices(str(paths[0]), None, detector_name)
         return _read_four(paths, frame)
@@ -124,14 +124,14 @@ def read_recording(
 
 
 def _tell_resample(source: str, resample: bool, is_square: bool) -> None:
-    """Warn of a choice without effect: a folder's settings hold for all of its images, square or not."""
+    """Warn of a choice without effect; it is no error, because settings of a folder hold for all of its images."""
     if resample and is_square:
         warnings.warn(f"{source}: resample: all pixels are square already; it has no effect", InputWarning,
                       stacklevel=3)  # fmt: skip
 
 
 def _refuse_camera(path: Path, detector: VirtualDetector | None) -> None:
-    """Refuse a camera for what are no patterns."""
+    """Refuse settings of a camera if there are no patterns."""
     if detector is not None and detector.has_camera:
         raise InputError(
             f"{path}: camera: its pixel, centre or rotation has no effect for images: remove it; it is for 4D-STEM "
@@ -190,5 +190,5 @@ def _integrated(
         "beam_intensity": result.beam_intensity,
         "scan_rotation_deg": 0.0,
     }
-    # Saturated pixels of the camera are refused above: sums have no largest count.
+    # Saturated pixels of the camera were refused above; the sums have no largest count.
     return Recording(result.segments, source, (Axis("segment"), *recording.axes[:2]), SEGMENTS, known)

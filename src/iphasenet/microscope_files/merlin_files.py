@@ -1,4 +1,4 @@
-"""Patterns of a Merlin camera (.mib), and what its header and the .hdr beside it say of the scan."""
+"""Patterns of a Merlin camera (.mib), and what its header and the .hdr beside it say about the scan."""
 
 import math
 from collections.abc import Mapping
@@ -14,32 +14,32 @@ from iphasenet.microscope_files.recording import Recording
 from iphasenet.microscope_files.signals import reading
 
 _HEADER = 384
-"""Bytes before each pattern of one chip; a camera of several chips says how many more."""
+"""Bytes before each pattern of one chip; a camera of several chips has more, and says how many."""
 
 _FIELDS = 7
-"""Texts of a header up to the type of the counts."""
+"""Number of texts in a header up to the type of the counts."""
 
 _TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}
 _DEPTHS = {"U16": 12, "U32": 24}
-"""Bits of the counter where the file does not say: of U08 it is 1 or 6."""
+"""Bits of the counter if the file does not say; U08 is left out, as it may have 1 or 6."""
 
 _SHOWN = 4
-"""Shapes of a scan that a message proposes."""
+"""Largest number of scan shapes that a message proposes."""
 
 
 @dataclass(frozen=True)
 class MerlinFile:
     """
-    What a .mib and the .hdr beside it say.
+    Contents of a .mib and of the .hdr beside it.
 
     Attributes
     ----------
     count, rows, columns : int
-        Number of patterns, by the file's size; pixels of one.
+        Number of patterns, by the file's size; rows and columns of one.
     depth : int, optional
         Bits of the counter.
     beside : mapping, optional
-        What the .hdr says by name; None where there is none.
+        Entries of the .hdr by name; None if there is none.
     """
 
     count: int
@@ -50,12 +50,12 @@ class MerlinFile:
 
     @property
     def scan_shape(self) -> tuple[int, int] | None:
-        """Rows and columns of the scan by the .hdr: patterns come row by row, a trigger each."""
+        """Rows and columns of the scan by the .hdr; patterns come row by row, one trigger per row."""
         texts = [(self.beside or {}).get(f"Frames {name} (Number)", "") for name in ("in Acquisition", "per Trigger")]
         if not all(text.isdigit() for text in texts):
             return None
         count, columns = map(int, texts)
-        # One pattern a trigger is a scan that was triggered pixel by pixel.
+        # With one pattern per trigger, the scan was triggered pixel by pixel.
         return None if columns < 2 or count % columns else (count // columns, columns)
 
 
@@ -66,9 +66,9 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     Parameters
     ----------
     path : path
-        The file; the .hdr beside it, of the same name, tells the shape of the scan.
+        The file; the .hdr beside it with the same name gives the shape of the scan.
     scan_shape : (int, int), optional
-        Rows and columns of the scan, flyback included, where there is no .hdr, or in the place of what it says.
+        Rows and columns of the scan, flyback included, if there is no .hdr, or instead of those in it.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
     Raises
     ------
     InputError
-        Where the scan's shape is unknown or is not that of the patterns that are there, or the file is damaged.
+        If the scan's shape is unknown or does not fit the number of patterns, or the file is damaged.
     """
     found = look(path)
     shape = scan_shape or found.scan_shape
@@ -109,7 +109,7 @@ def read_merlin(path: Path, scan_shape: tuple[int, int] | None = None) -> Record
 
 
 def look(path: Path) -> MerlinFile:
-    """Read the first pattern's header and the .hdr beside it, and count the patterns; InputError of a damaged file."""
+    """Read the first pattern's header and the .hdr beside it, and count the patterns; InputError if damaged."""
     with reading(path):
         return _look(path, _read_hdr(path))
 
@@ -128,7 +128,7 @@ def _look(path: Path, beside: Mapping[str, str] | None) -> MerlinFile:
         fields = file.read(int(start[2])).decode(errors="replace").split(",")
     header, columns, rows = int(fields[2]), int(fields[4]), int(fields[5])
     size = header + rows * columns * np.dtype(_TYPES[fields[6]]).itemsize
-    # MQ1A, the time, the exposure and the counter's bits follow one another; older software leaves them out.
+    # MQ1A, the time, the exposure and the counter's bits stand in sequence; older software leaves them out.
     later = [index for index, text in enumerate(fields) if text == "MQ1A"]
     depth = fields[later[0] + 3].strip() if later and len(fields) > later[0] + 3 else ""
     depth = depth if depth.isdigit() else (beside or {}).get("Counter Depth (number)", "")
@@ -137,7 +137,7 @@ def _look(path: Path, beside: Mapping[str, str] | None) -> MerlinFile:
 
 
 def _read_hdr(path: Path) -> dict[str, str] | None:
-    """Read the .hdr beside a .mib, None where there is none."""
+    """Read the .hdr beside a .mib; None if there is none."""
     for ending in (".hdr", ".HDR"):
         beside = path.with_suffix(ending)
         if beside.is_file():
@@ -148,7 +148,7 @@ def _read_hdr(path: Path) -> dict[str, str] | None:
 
 
 def _said(beside: Mapping[str, str] | None) -> str:
-    """Say what there must be beside a .mib, and what is not as it must."""
+    """Say what must be beside a .mib, and what is wrong there."""
     needed = ("Frames in Acquisition (Number)", "Frames per Trigger (Number)")
     if beside is None:
         return f"a .hdr beside it (there is none) with {' and '.join(needed)}"
@@ -157,7 +157,7 @@ def _said(beside: Mapping[str, str] | None) -> str:
 
 
 def _proposed(count: int, shape: tuple[int, int] = (0, 0)) -> str:
-    """Name shapes of a scan of all patterns: those with the rows or columns that were meant, then the squarest."""
+    """Propose shapes of a scan of all patterns: first those with the given rows or columns, then the squarest."""
     pairs = [(rows, count // rows) for rows in range(2, count // 2 + 1) if count % rows == 0] or [(1, count)]
     pairs.sort(key=lambda pair: (pair[0] != shape[0], pair[1] != shape[1], abs(math.log(pair[0] / pair[1]))))
     return " or ".join(f"{rows} x {columns}" for rows, columns in pairs[:_SHOWN])

@@ -27,7 +27,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "degrees": {"degrees": 1, "degree": 1, "deg": 1, "\u00b0": 1, "rad": 180 / np.pi, "mrad": 0.18 / np.pi},
     "e/\u00c5\u00b2": {"e/\u00c5\u00b2": 1, "e/\u00c5^2": 1, "e/A^2": 1, "e/A2": 1, "e/nm\u00b2": 1e-2, "e/nm^2": 1e-2},
 }  # fmt: skip
-"""What each unit that a file may write is worth in one of ours."""
+"""Value of each unit that a file may use, in the unit of this library."""
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
 
@@ -58,21 +58,21 @@ def read_number(value: Any, unit: str, what: str) -> float:
     Parameters
     ----------
     value : number, array of one, or text such as "200 kV"
-        What the file holds.
+        Value in the file.
     unit : str
-        Unit that is wanted, and meant where none is written.
+        Unit of the result, which is assumed if the file writes none.
     what : str
         Name of file and quantity, for the message.
 
     Returns
     -------
     float
-        In that unit.
+        Number in that unit.
 
     Raises
     ------
     InputError
-        Where it is no number, several, or one with another kind of unit.
+        If it is no number, several numbers, or has another kind of unit.
     """
     found = np.asarray(value)
     if found.size == 1:
@@ -90,7 +90,7 @@ def read_number(value: Any, unit: str, what: str) -> float:
 
 
 def read_numbers(value: Any, count: int, unit: str, what: str) -> tuple[float, ...]:
-    """Read several numbers, as `read_number`; InputError where they are not `count`."""
+    """Read `count` numbers like `read_number`; InputError if there are more or fewer."""
     found = np.atleast_1d(np.asarray(value))
     if found.shape != (count,):
         raise InputError(f"{what}: found {' '.join(str(value).split())[:60]!r}; allowed: {count} numbers")
@@ -131,7 +131,7 @@ def read_orientation(fields: Mapping[str, Any], source: str, published: bool = F
 
 
 def read_order(value: Any, what: str) -> tuple[int, int, int, int]:
-    """Read which segments lie top-left, top-right, bottom-left and bottom-right: 0 to 3, each once."""
+    """Read the indices of the segments top-left, top-right, bottom-left and bottom-right: 0 to 3, each once."""
     numbers = read_numbers(value, 4, "", what)
     if sorted(numbers) != [0, 1, 2, 3]:
         raise InputError(f"{what}: found {', '.join(f'{number:g}' for number in numbers)}; allowed: 0 to 3, each once")

@@ -1,4 +1,4 @@
-"""What every reader delivers of a file: the one place that says what that must be."""
+"""The form in which every reader returns the contents of a file, and all checks of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,20 +31,20 @@ class Recording:
     data : (4, y, x) array, or (y, x, row, column) array
         Images in memory; patterns, which may be read when asked for. Values as stored, of any real type.
     source : str
-        Where they come from.
+        Name of the file, for messages.
     axes : tuple of Axis
         One for each axis of the array.
     names : tuple of 4 str
-        What the file calls the segments; a number where that is nothing that can be shown.
+        Names of the segments in the file; a number if a name cannot be shown.
     known : dict
-        Fields of a `SegmentedImage` that the file tells, but for its pixel and names.
+        Fields of a `SegmentedImage` that the file holds, except pixel and names.
     full_count : float, optional
-        Largest count that the detector can record, where the file says so.
+        Largest count that the detector can record, if the file says so.
 
     Raises
     ------
     InputError
-        Where the array is of another shape or type; an axis is none of its place (`axes.check_axes`); a channel is
+        If the array has another shape or type; an axis does not fit its place (`axes.check_axes`); a channel is
         constant, not finite, saturated, or the same as another; names and channels differ in number; a field of `known`
         is out of range.
     """
@@ -88,13 +88,13 @@ class Recording:
 
     @property
     def sampling(self) -> tuple[float, float] | None:
-        """Height and width of a pixel of the scan [Å]; None where the file does not tell both."""
+        """Height and width of a pixel of the scan [Å]; None if the file does not give both."""
         height, width = (axis.pixel for axis in self._scan)
         return None if height is None or width is None else (height, width)
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Where the scan's axes have the first pixel's centre: x, y [Å]."""
+        """Centre of the first pixel in the scan's axes: x, y [Å]."""
         y, x = (axis.first for axis in self._scan)
         return x, y
 
@@ -104,7 +104,7 @@ class Recording:
 
     @property
     def camera_sides(self) -> tuple[float, float] | None:
-        """Height and width of a camera pixel in the unit of its axes; None where the file does not tell both in one."""
+        """Height and width of a camera pixel in the unit of its axes; None if not both are known in one unit."""
         if not self.has_patterns:
             return None
         high, wide = self.axes[2:]
@@ -112,22 +112,22 @@ class Recording:
 
     @property
     def is_square(self) -> bool:
-        """Whether no pixel, of the scan or of the camera, is known to have sides of two lengths."""
+        """Whether neither the pixels of the scan nor those of the camera are known to be not square."""
         return all(sides is None or is_square(sides) for sides in (self.sampling, self.camera_sides))
 
     def image(self, resample: bool = False) -> SegmentedImage:
         """
-        Turn four images into what the library works on, whose pixels are square.
+        Turn four images into a `SegmentedImage` with square pixels.
 
         Parameters
         ----------
         resample : bool
-            Bring pixels that are not square to the smaller of their sides; refuse them otherwise.
+            Interpolate pixels that are not square to squares with the smaller side; without it they are refused.
 
         Raises
         ------
         InputError
-            Where pixels are not square, or a field of `known` is out of range.
+            If pixels are not square, or a field of `known` is out of range.
         """
         known, segments = {**self.known, "origin": self.origin}, self.data
         if self.sampling is not None:
@@ -143,7 +143,7 @@ class Recording:
 
 
 def _shown(name: str, number: int) -> str:
-    """Write a segment's name on one line, without what a terminal would obey."""
+    """Write a segment's name on one line, without control characters."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in name).split()) or str(number)
 
 
@@ -153,13 +153,13 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_type(data: Any, source: str) -> None:
-    """Refuse an array of anything but real numbers: NumPy takes even durations for integers."""
+    """Refuse an array of anything but real numbers; NumPy would read even durations as integers."""
     if np.dtype(data.dtype).kind not in "iuf":
         raise InputError(f"{source}: found values of type {data.dtype}; allowed: real numbers")
 
 
 def check_alone(image: NDArray[Any], axes: Sequence[Axis], known: Mapping[str, Any], source: str) -> None:
-    """Refuse one of four images (y, x) for what a `Recording` of all would be refused for."""
+    """Refuse one of four images (y, x) for the same reasons as a `Recording` of all four."""
     check_type(image, source)
     check_axes(axes, image.shape, source)
     check_fields(known, source)

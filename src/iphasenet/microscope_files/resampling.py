@@ -1,4 +1,4 @@
-"""Images on other pixels: band-limited, and turned."""
+"""Band-limited interpolation of images on other pixels, and rotation of images."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from scipy.ndimage import map_coordinates
 from iphasenet.base.errors import InputError
 
 SAME_PIXEL = 1e-3
-"""Relative difference of two pixel sizes below which they are one."""
+"""Relative difference below which two pixel sizes count as equal."""
 
 SOFT_FROM = 0.8
-"""Share of the new Nyquist frequency from which frequencies fade: at 0.2 Å, beyond a 20 mrad probe's."""
+"""Share of the new Nyquist frequency above which frequencies fade; at 0.2 Å, above the band of a 20 mrad probe."""
 
 _SPLINE = 5
-"""Order of the splines of turned images: the probe's band is two thirds of the Nyquist frequency at most."""
+"""Order of the splines for turned images, whose band is at most two thirds of the Nyquist frequency."""
 
 FloatImages = NDArray[np.float32]
 
@@ -40,14 +40,14 @@ def resampled(images: NDArray[np.floating[Any]], sampling: float | tuple[float, 
     -------
     (..., y', x') float32 array
         The middle of the field, in as many whole pixels as fit. Frequencies beyond a larger pixel's Nyquist frequency
-        are removed, those from `SOFT_FROM` of it on fade, so nothing is aliased. Beyond its edges an image is taken to
-        be its own mirror image: within about ten new pixels of an edge it differs from what a larger field would give.
-        Images are returned as they are where the sizes differ by less than `SAME_PIXEL`.
+        are removed, those above `SOFT_FROM` of it fade, so that nothing is aliased. Beyond its edges an image is
+        continued by its mirror image, so that within about ten new pixels of an edge it differs from the result for a
+        larger field. Images are returned unchanged if the sizes differ by less than `SAME_PIXEL`.
 
     Raises
     ------
     InputError
-        Where less than one pixel fits.
+        If less than one pixel fits.
     """
     sides = sampling if isinstance(sampling, tuple) else (sampling, sampling)
     if not all(0 < side < math.inf for side in (*sides, target)):
@@ -69,25 +69,25 @@ def moved_origin(
     turn_deg: float = 0.0,
 ) -> tuple[float, float]:
     """
-    Find where the first pixel is once images have other pixels: both functions here keep the centre of the field.
+    Position of the first pixel after `resampled` or `turned_frame`, which keep the centre of the field.
 
     Parameters
     ----------
     origin : (float, float)
-        Where the axes have the first pixel's centre: x, y [Å].
+        Centre of the first pixel in the axes: x, y [Å].
     sides : (float, float)
         A pixel's height and width [Å].
     shape : sequence of 2 int
         Rows and columns.
     target, target_shape : float, sequence of 2 int
-        The other pixels' size [Å], rows and columns.
+        Size of the new pixels [Å], new rows and columns.
     turn_deg : float
         Turn of the new frame in the old one, from x to y (down) [degrees].
 
     Returns
     -------
     (float, float)
-        Where the same axes have the other first pixel's centre: x, y [Å].
+        Centre of the new first pixel in the same axes: x, y [Å].
     """
     y, x = (side * (size - 1) / 2 for side, size in zip(sides, shape, strict=True))
     up, left = (target * (size - 1) / 2 for size in target_shape)
@@ -105,7 +105,7 @@ def _interpolation(size: int, ratio: float) -> FloatImages:
     order = np.arange(min(size, math.ceil(size * ratio)))
     weight = np.where(order == 0, 0.5, 1.0) / size
     if ratio < 1:
-        # A sharp cut would let the kink between an image and its mirror image ring far into the field.
+        # With a sharp cut, the kink between an image and its mirror image would ring far into the field.
         beyond = (order / (size * ratio) - SOFT_FROM) / (1 - SOFT_FROM)
         weight = weight * np.cos(np.pi / 2 * np.clip(beyond, 0, 1)) ** 2
     waves = np.cos(np.pi * position[:, None] * order / size) * weight
@@ -114,7 +114,7 @@ def _interpolation(size: int, ratio: float) -> FloatImages:
 
 def turned_frame(images: NDArray[np.floating[Any]], angle_deg: float) -> FloatImages:
     """
-    Images in a frame that is turned within theirs.
+    Images in a frame that is turned relative to theirs.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def turned_frame(images: NDArray[np.floating[Any]], angle_deg: float) -> FloatIm
     Returns
     -------
     (n, y', x') float32 array
-        The largest upright rectangle of the new frame that lies within the old field, about the same centre; pixels of
-        the same size, by quintic splines.
+        Images in the largest upright rectangle of the new frame within the old field, with the same centre and pixel
+        size, by quintic splines.
     """
     height, width = images.shape[-2:]
     rows, columns = _inscribed(height, width, math.radians(angle_deg))

@@ -1,4 +1,4 @@
-"""Images of the four segments as a file holds them, with what the file knows of the microscope."""
+"""Images of the four segments as in a file, with the calibrations that the file holds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.microscope.detector import SEGMENTS
 
 _SMALLEST_BEAM = 1e-20
-"""Smallest difference that the beam may make to a pixel."""
+"""Smallest difference between the values of a pixel with and without the beam."""
 
 QUANTITIES = {
     "sampling": quantities.IMAGE_SAMPLING,
@@ -28,7 +28,7 @@ QUANTITIES = {
     "dark_intensity": quantities.INTENSITY,
     "beam_intensity": quantities.INTENSITY,
 }
-"""Fields of a `SegmentedImage` that are one number each, with unit and range."""
+"""Fields of a `SegmentedImage` that are single numbers, with unit and range."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class SegmentedImage:
     segments : (4, y, x) float32 array
         Intensities in the file's order, in any unit.
     source : str
-        Where they come from.
+        Name of the file, for messages.
     names : tuple of 4 str
-        What the file calls the segments.
+        Names of the segments in the file.
     order : tuple of 4 int, optional
-        Which of `segments` lies top-left, top-right, bottom-left and bottom-right as seen in the image, after the turn
-        by `scan_rotation_deg`; None where the file does not say.
+        Indices of the `segments` that lie top-left, top-right, bottom-left and bottom-right in the image, after the
+        rotation by `scan_rotation_deg`; None if the file does not say.
     sampling : float, optional
         Pixel size [Å].
     energy_kev : float, optional
@@ -56,14 +56,14 @@ class SegmentedImage:
     detector_inner_mrad, detector_outer_mrad : float, optional
         Collection angles [mrad].
     dose : float, optional
-        Electrons that the scan sent to a unit of area [e/Å²].
+        Electrons of the scan per unit of area [e/Å²].
     beam_intensity : float, optional
         Value of a pixel if the whole beam fell on that segment.
     dark_intensity : float
         Value of a pixel without any electron.
     scan_rotation_deg : float, optional
-        Turn of the detector in the image, from x to y (down): a direction that the detector sees at the angle a lies at
-        a + scan_rotation_deg in the image [degrees].
+        Rotation of the detector in the image, from x to y (down) [degrees]: a direction at the angle a on the detector
+        lies at a + scan_rotation_deg in the image.
     thickness_nm : float, optional
         Thickness of the crystal [nm].
     tilt_deg : (float, float), optional
@@ -72,12 +72,12 @@ class SegmentedImage:
     rotation_deg : float, optional
         gamma: rotation of the crystal about the beam, from x to y (down) [degrees].
     origin : (float, float)
-        Where the file's axes have the first pixel's centre: x, y [Å].
+        Centre of the first pixel in the file's axes: x, y [Å].
 
     Raises
     ------
     InputError
-        Where the images are not four of one shape, hold NaN or nothing, or a number is out of range.
+        If there are not four images of one shape, an image holds NaN or no contrast, or a number is out of range.
     """
 
     segments: NDArray[np.float32]
@@ -108,7 +108,7 @@ class SegmentedImage:
         """
         Intensities of the segments top-left, top-right, bottom-left, bottom-right: a (4, y, x) array.
 
-        InputError where the file does not say which is which.
+        InputError if the order is unknown.
         """
         if self.order is None:
             raise InputError(
@@ -122,7 +122,7 @@ class SegmentedImage:
         """
         Fractions of the beam current, ordered as `arranged`: a (4, y, x) array.
 
-        InputError where the intensity of the whole beam or the order is missing.
+        InputError if the intensity of the whole beam or the order is unknown.
         """
         if self.beam_intensity is None:
             raise InputError(
@@ -140,9 +140,9 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
     Parameters
     ----------
     known : mapping
-        Fields by their names; what is missing or None is not known.
+        Fields by their names; a missing field or None is unknown.
     source : str
-        Where they come from.
+        Name of the file, for messages.
     """
     for name, quantity in QUANTITIES.items():
         if known.get(name) is not None:
@@ -155,7 +155,7 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
     if order is not None and sorted(order) != [0, 1, 2, 3]:
         raise InputError(f"{source}: order: found {order}; allowed: 0, 1, 2 and 3, each once")
     beam, dark = known.get("beam_intensity"), known.get("dark_intensity") or 0.0
-    # In single precision, as the images are.
+    # In single precision, like the images.
     if beam is not None and np.float32(beam - dark) < _SMALLEST_BEAM:
         raise InputError(f"{source}: beam_intensity: found {beam:g}; allowed: above that without electrons, {dark:g}")
     if tilt is not None and len(tilt) != 2:
@@ -168,7 +168,7 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
 
 
 def check_images(images: NDArray[np.floating], names: Sequence[str], source: str) -> None:
-    """Refuse what are not four images of one shape, with finite numbers and something to see in each."""
+    """Refuse anything but four images of one shape, each with finite numbers and some contrast."""
     if images.ndim != 3 or len(images) != 4 or min(images.shape) < 2:
         raise InputError(f"{source}: found {describe_shape(images.shape)}; allowed: four segments' images (4, y, x)")
     if len(names) != 4:
@@ -177,7 +177,7 @@ def check_images(images: NDArray[np.floating], names: Sequence[str], source: str
 
 
 def check_values(images: NDArray[np.floating], names: Sequence[str], source: str) -> None:
-    """Refuse images with numbers that are not finite, or one without anything to see; `names` are for the message."""
+    """Refuse images with numbers that are not finite, or without contrast; `names` are for the message."""
     bad = float(1 - np.isfinite(images).mean())
     if bad:
         raise InputError(f"{source}: found NaN or infinity in {percent(bad)} of the pixels; allowed: finite numbers")
@@ -195,14 +195,14 @@ def check_saturation(images: NDArray[Any], source: str, maximum: float | None = 
     images : array
         Values as recorded, before any conversion.
     source : str
-        Where they come from.
+        Name of the file, for messages.
     maximum : float, optional
-        Largest value that the detector can record, where the file says so.
+        Largest value that the detector can record, if the file says so.
 
     Notes
     -----
-    Without it, the largest value that an integer type holds, and the largest ones of 8 to 16 bits where whole numbers
-    pile up there: at least 4 pixels and 0.01 % of all. Few counts at such a number happen by chance.
+    Without `maximum`, pixels count as saturated at the largest value of an integer type, and at the largest values of
+    8 to 16 bits if whole numbers pile up there: at least 4 pixels and 0.01 % of all. Fewer may occur by chance.
     """
     found = float(images.max())
     if maximum is not None:
@@ -219,12 +219,12 @@ def check_saturation(images: NDArray[Any], source: str, maximum: float | None = 
 
 
 def percent(share: float) -> str:
-    """Write a share with two digits, so that it is never rounded to nothing."""
+    """Write a share as a percentage with two significant digits, so that it is never rounded to 0."""
     return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
 def describe_shape(shape: Sequence[int]) -> str:
-    """Describe an array's shape, naming the number of images where it is a stack."""
+    """Describe an array's shape; for a stack, with the number of images."""
     sizes = " x ".join(map(str, shape))
     return (
         f"{quantities.counted(shape[0], 'image')} of {shape[1]} x {shape[2]} pixels"

@@ -1,4 +1,4 @@
-"""Microscopy files through RosettaSciIO: what is in them, opened lazily."""
+"""Reading of microscopy files by RosettaSciIO; arrays are opened lazily."""
 
 import importlib
 import json
@@ -35,12 +35,12 @@ READERS = {
     ".tif": "tiff",
     ".tiff": "tiff",
 }
-"""Module of RosettaSciIO that reads each ending, unless the content of an HDF5 file says another."""
+"""Module of RosettaSciIO for each ending; for HDF5 files, the content may name another."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # Spectrum streams of a Velox file are neither wanted nor small.
+    # Spectrum streams of a Velox file are large and not needed.
     "emd": {"select_type": "images", "stack_group": False},
-    # Lazy reading opens for writing unless told otherwise.
+    # By default, lazy reading opens a file for writing.
     "zspy": {"lazy": True, "mode": "r"},
     "tiff": {"lazy": False},
 }
@@ -51,7 +51,7 @@ _MENDED: dict[str, Callable[[Path, Sequence[Signal]], list[Signal]]] = {
     "tiff": unnamed_pages,
     "digitalmicrograph": unnamed_stacks,
 }
-"""What each reader says of axes that the file does not say, or leaves out."""
+"""Corrections for each reader, which adds to or omits from what a file says about axes."""
 
 
 def read_signals(path: Path) -> list[Signal]:
@@ -66,12 +66,12 @@ def read_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        In the file's order, images and everything else; read when asked for, but for .tif.
+        All signals in the file's order, not only images; values are read on access, except those of .tif.
 
     Raises
     ------
     InputError
-        When the file is missing, of an unknown format, damaged, truncated, or claims more than it holds.
+        If the file is missing, of an unknown format, damaged, truncated, or claims more than it holds.
     """
     ending = path.suffix.lower()
     if ending == ".hdr":
@@ -105,7 +105,7 @@ def read_signals(path: Path) -> list[Signal]:
 
 
 def _check_zspy(path: Path) -> None:
-    """Refuse a folder without some metadata, arrays of lists, damaged chunks, and claims of more than there is."""
+    """Refuse a folder with missing metadata, arrays of lists, damaged chunks, or arrays larger than their files."""
     headers = {file.relative_to(path).as_posix(): json.loads(file.read_text("utf-8")) for file in path.rglob(".zarray")}
     gathered = path / ".zmetadata"
     for name, header in (json.loads(gathered.read_text("utf-8"))["metadata"] if gathered.is_file() else {}).items():
@@ -116,7 +116,7 @@ def _check_zspy(path: Path) -> None:
     for name, header in headers.items():
         folder, dtype = (path / name).parent, np.dtype(header["dtype"])
         source = f"{path}: {folder.relative_to(path).as_posix()}"
-        # Texts of the metadata are objects too.
+        # Texts of the metadata are also stored as objects.
         if dtype.hasobject and (path / name).match("Experiments/*/data/.zarray"):
             raise InputError(f"{source}: found lists of different lengths; allowed: images of one shape")
         chunks = [file for file in folder.rglob("[0-9]*") if file.is_file()]
@@ -126,7 +126,7 @@ def _check_zspy(path: Path) -> None:
 
 
 def _check_blosc(chunks: Sequence[Path]) -> None:
-    """Refuse chunks of another size than they say: of one that is cut off Blosc returns what was in memory before."""
+    """Refuse chunks of another size than they claim; for a cut chunk, Blosc would return arbitrary memory."""
     for file in chunks:
         with file.open("rb") as stream:
             start = stream.read(16)
@@ -156,14 +156,14 @@ def _signal(entry: Mapping[str, Any]) -> Signal:
 
 
 def _in_order(axes: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Put descriptions of axes in the array's order: those of NeXus come as the file lists them."""
+    """Put descriptions of axes in the array's order; those of NeXus come in the order of the file."""
     places = [axis.get("index_in_array") for axis in axes]
     is_told = sorted(place for place in places if place is not None) == list(range(len(axes)))
     return tuple(sorted(axes, key=lambda axis: int(axis["index_in_array"])) if is_told else axes)
 
 
 def _plain(tree: Any) -> Any:
-    """Ordinary dictionaries in the place of a reader's own kind."""
+    """Convert a reader's own kind of dictionaries into ordinary ones."""
     if hasattr(tree, "to_dict"):
         tree = tree.to_dict()
     return {key: _plain(value) for key, value in tree.items()} if isinstance(tree, Mapping) else tree

@@ -1,4 +1,4 @@
-"""From the signals of a file to a recording: which of them are the four segments, and what their metadata tell."""
+"""Recordings from the signals of a file: which signals are the four segments, and what their metadata say."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ from iphasenet.microscope_files.velox_files import (
 _TEM = "Acquisition_instrument.TEM"
 
 _MEASURED = {"energy_kev": ("beam_energy", "keV"), "semiangle_mrad": ("convergence_angle", "mrad")}
-"""Where HyperSpy's metadata keep them, and in which unit."""
+"""Places and units of these fields in HyperSpy's metadata."""
 
 Told = tuple[tuple[Axis, ...], dict[str, Any]]
-"""Axes of a signal, and fields of a `SegmentedImage` that its metadata tell."""
+"""Axes of a signal, and fields of a `SegmentedImage` from its metadata."""
 
 
 def record_signals(
@@ -49,9 +49,9 @@ def record_signals(
     path : path
         The file.
     frame : int, optional
-        Of a series of scans: which one, from 0.
+        Number of the scan, from 0, for a series of scans.
     detector_name : str, optional
-        Of several segmented detectors: which one.
+        Name of the detector, if there are several segmented detectors.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def record_signals(
     Raises
     ------
     InputError
-        Where there is neither, more than one of them, or a choice is missing or has no effect.
+        If there are neither or several of them, or a choice is missing or has no effect.
     """
     source = str(path)
     if is_velox(signals):
@@ -94,14 +94,14 @@ def record_signals(
 
 
 def choices_of(signals: Sequence[Signal], path: Path) -> dict[str | None, int]:
-    """Count the scans of each segmented detector of a file; one, of none that is named, where there is no choice."""
+    """Count the scans of each segmented detector of a file; {None: 1} if there is nothing to choose."""
     whole = whole_detectors(signals, path) if is_velox(signals) else {}
     counts: dict[str | None, int] = {name: math.prod(images[0].shape[:-2]) for name, images in whole.items()}
     return counts or {None: 1}
 
 
 def refuse_choices(source: str, frame: int | None, detector_name: str | None = None) -> None:
-    """Refuse choices that have no effect on what holds one scan and names no detectors."""
+    """Refuse choices that have no effect on a file with one scan and unnamed detectors."""
     if frame is not None:
         raise InputError(f"{source}: frame: found {frame}, but the file holds one scan: remove it")
     if detector_name is not None:
@@ -117,25 +117,25 @@ def join_images(
     full_count: float | None = None,
 ) -> Recording:
     """
-    Put four signals of one image each together.
+    Join four signals with one image each.
 
     Parameters
     ----------
     signals : sequence of 4 Signal
-        The images, each perhaps a series of scans.
+        The images; each may be a series of scans.
     described : sequence of 4 Told
-        What each tells.
+        Axes and known fields of each.
     path : path
         Their file, or the first of four.
     frame : int, optional
-        Which scan of a series, from 0.
+        Number of the scan in a series, from 0.
     full_count : float, optional
         Largest count that the detector can record.
 
     Raises
     ------
     InputError
-        Where their shapes, pixels or microscopes differ.
+        If their shapes, pixels or microscopes differ.
     """
     source = str(path)
     names = tuple(signal.title or str(number) for number, signal in enumerate(signals, 1))
@@ -153,7 +153,7 @@ def join_images(
             if value is not None:
                 _check_same(key, known.setdefault(key, (name, value)), (name, value), source)
         axes = axes or one_axes[-2:]
-        # What the first leaves out, another may tell.
+        # A field that the first lacks may be in another.
         axes = tuple(axis if axis.pixel else other for axis, other in zip(axes, one_axes[-2:], strict=True))
     for name, (one_axes, _) in zip(names, described, strict=True):
         if len(one_axes) == 3 and one_axes[0].role == "segment":
@@ -165,7 +165,7 @@ def join_images(
 
 
 def _check_same(key: str, first: tuple[str, Any], other: tuple[str, Any], source: str) -> None:
-    """Refuse images that were not taken together."""
+    """Refuse images with different values, which were not recorded together."""
     one, two = np.ravel(first[1]), np.ravel(other[1])
     if one.shape != two.shape or not np.allclose(one, two, rtol=SAME_PIXEL, atol=1e-9):
         quantity = QUANTITIES.get(key)
@@ -178,7 +178,7 @@ def _check_same(key: str, first: tuple[str, Any], other: tuple[str, Any], source
 
 
 def _one_frame(image: NDArray[Any], frame: int | None, source: str) -> NDArray[Any]:
-    """Take the image of one scan out of a series."""
+    """Select the image of one scan from a series."""
     if image.ndim == 3 and len(image) == 1 and not frame:
         return np.asarray(image[0])
     if image.ndim == 2:
@@ -201,7 +201,7 @@ def _record(signal: Signal, data: Any, path: Path) -> Recording:
 
 
 def told(signal: Signal, path: Path) -> Told:
-    """Read what HyperSpy's metadata tell: the general ones, then this program's own; the axes' pixel before others."""
+    """Read HyperSpy's metadata: the general ones, then this program's own; the axes' pixel takes precedence."""
     known: dict[str, Any] = {}
     for name, (place, unit) in _MEASURED.items():
         value = signal.lookup(f"{_TEM}.{place}")
@@ -224,7 +224,7 @@ def told(signal: Signal, path: Path) -> Told:
 
 
 def _calibrated(signal: Signal, sampling: Any, path: Path) -> tuple[Axis, ...]:
-    """Axes of a signal; those of the scan get the pixel that stands elsewhere in the file, where they have none."""
+    """Axes of a signal; if those of the scan have no pixel, they get the one from elsewhere in the file."""
     axes = list(signal.described_axes)
     first = 0 if len(axes) == 4 else len(axes) - 2
     scan = axes[first : first + 2]

@@ -1,4 +1,4 @@
-"""Signals of microscopy files, in HyperSpy's terms, and every failure of a reader in one line."""
+"""Signals of microscopy files in HyperSpy's terms; failures of readers are told in one line."""
 
 import logging
 import warnings
@@ -17,26 +17,26 @@ from iphasenet.microscope_files.axes import Axis, arrangement
 from iphasenet.microscope_files.segmented_image import describe_shape
 
 _TALKATIVE = ("tifffile", "rsciio")
-"""Loggers of readers: what they say of a damaged file comes back as one line, of a whole one it is no error."""
+"""Loggers of readers, which are silenced: a damaged file is reported in one line, other messages are no errors."""
 
 
 @dataclass(frozen=True)
 class Signal:
     """
-    One signal of a file: HyperSpy's terms.
+    One signal of a file, in HyperSpy's terms.
 
     Attributes
     ----------
     title : str
-        Its name in the file.
+        Name in the file.
     data : array
-        Values, possibly a dask array that reads when asked.
+        Values, possibly a dask array that is read on access.
     axes : tuple of dict
-        Of each axis of the array: name, size, scale, units, navigate.
+        Name, size, scale, units and navigate of each axis.
     metadata, original : mapping
-        HyperSpy's metadata; those of the file's own format.
+        HyperSpy's metadata, and those of the file's format.
     mapping : mapping
-        Where the file's own metadata hold one of HyperSpy's, and how it is converted.
+        Places in the file's own metadata of HyperSpy's, with the function that converts each.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Signal:
 
     @property
     def described_axes(self) -> tuple[Axis, ...]:
-        """The axes in this library's terms; all are unknown where the file describes some of them alone."""
+        """Axes in this library's terms; all are unknown if the file describes only some of them."""
         listed = self.axes if len(self.axes) == len(self.shape) else ({},) * len(self.shape)
         return tuple(
             Axis(
@@ -67,7 +67,7 @@ class Signal:
 
     @property
     def arranged(self) -> "Signal":
-        """The same with its axes in this library's order, where their names and units tell that they have another."""
+        """Return the signal with its axes in this library's order, if their names and units tell another one."""
         if not 2 <= len(self.shape) <= 4 or (order := arrangement(self.described_axes)) == tuple(
             range(len(self.shape))
         ):
@@ -84,7 +84,7 @@ class Signal:
 
 
 def walk(tree: Any, path: str) -> Any:
-    """Value of nested mappings at a dotted path, or None; a blank of a name may be written as an underscore."""
+    """Value of nested mappings at a dotted path, or None; blanks in names may be written as underscores."""
     for key in path.split("."):
         if not isinstance(tree, Mapping):
             return None
@@ -95,10 +95,10 @@ def walk(tree: Any, path: str) -> Any:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """
-    Turn whatever a reader raises on a damaged file into one line, and keep what else it says to itself.
+    Turn any error of a reader on a damaged file into one line, and silence its other messages.
 
-    Parsers of foreign formats fail in every way there is, from KeyError to struct.error; none is a fault of this
-    program, and which one it is tells the user less than that the file is damaged.
+    Parsers of foreign formats may raise anything from KeyError to struct.error. None of these is a fault of this
+    program, and their kind tells the user less than that the file is damaged.
     """
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
@@ -114,7 +114,7 @@ def reading(path: Path) -> Iterator[None]:
         package = error.name or "the package that is named"
         raise InputError(f"{path} cannot be read here ({error}); install {package}") from error
     except Exception as error:
-        # Of chunks that Zarr reads side by side one error is told; asyncio would print the others, later.
+        # If several chunks that Zarr reads in parallel fail, one error is raised; asyncio would print the others later.
         logging.getLogger("asyncio").addFilter(_is_no_leftover)
         told = f"no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
         told = (told or type(error).__name__).splitlines()[0].rstrip(".")
@@ -131,7 +131,7 @@ def _is_no_leftover(record: logging.LogRecord) -> bool:
 
 
 def load(signal: Signal, path: Path) -> NDArray[Any]:
-    """Read the values of a signal into memory; InputError where they do not fit."""
+    """Read the values of a signal into memory; InputError if they do not fit."""
     check_memory(float(signal.data.nbytes), f"{path}: {describe_shape(signal.shape)}")
     with reading(path):
         return np.asarray(signal.data)

@@ -1,4 +1,4 @@
-"""One thickness of what `iphasenet simulate` wrote as a microscope's image."""
+"""One thickness of a simulation by `iphasenet simulate` as a microscope's image."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from iphasenet.simulation.noise import record
 
 
 def is_simulation(path: Path) -> bool:
-    """Whether a store is one crystal's simulation, with its images at the root, and not a data set."""
+    """Whether a store is the simulation of one crystal, with its images at the root, not a data set."""
     return path.is_dir() and kind_of(path) == "simulation"
 
 
@@ -31,20 +31,20 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
     path : path
         Store that `iphasenet simulate` wrote.
     thickness_nm : float, optional
-        Which of several: as it was asked for [nm].
+        Nominal thickness, if there are several [nm].
     dose : float, optional
-        Add the shot noise of a dose [e/Å²], the same every time.
+        Add shot noise of this dose [e/Å²], always the same.
 
     Returns
     -------
     SegmentedImage
-        Fractions of the beam current, with the optics, thickness and orientation of the simulation. Of a detector of
-        more segments, each of the four is the sum of those in its quarter.
+        Fractions of the beam current, with the optics, thickness and orientation of the simulation. If the detector has
+        more than four segments, those of each quarter are summed.
 
     Raises
     ------
     InputError
-        Where the thickness is not there or not told, or the detector's segments make no quarters.
+        If the thickness does not exist or is not given, or the detector's segments do not form quarters.
     """
     root = open_store(path, "simulation")
     known: dict[str, Any] = dict(root.attrs)
@@ -58,7 +58,7 @@ def read_simulation(path: Path, thickness_nm: float | None = None, dose: float |
     detector = Detector(inner, outer, known["segments"], known["detector_rotation"])
     stored = np.asarray(read_rows(root, "segments", np.array([index]))[0], np.float32)
     try:
-        # The quarters of a turned detector are turned in the image: `scan_rotation_deg` says so.
+        # `scan_rotation_deg` describes the quarters of a turned detector.
         segments = stored[detector.quarters].sum(axis=1)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

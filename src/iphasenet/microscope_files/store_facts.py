@@ -1,4 +1,4 @@
-"""What a store of this library holds, by its metadata and the names of its samples."""
+"""Report of what a store of this library holds, from its metadata and the names of its samples."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from iphasenet.simulation.grid import SPLITS
 
 def store_facts(path: Path) -> dict[str, Any]:
     """
-    Open a store and say what it holds; no image is read.
+    Open a store and list what it holds; no image is read.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _facts(root: zarr.Group, kind: str, path: Path) -> dict[str, Any]:
 
 
 def _check(facts: Mapping[str, Any], source: str) -> None:
-    """Refuse numbers of a store that no image could have."""
+    """Refuse numbers of a store that are out of range for an image."""
     inner, outer = facts.get("detector_mrad") or (None, None)
     known = {"detector_inner_mrad": inner, "detector_outer_mrad": outer, "tilt_deg": facts.get("tilt_deg")}
     check_fields(known | {name: facts.get(name) for name in ("energy_kev", "semiangle_mrad", "rotation_deg")}, source)
@@ -87,7 +87,7 @@ def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _position(group: zarr.Group) -> dict[str, Any]:
-    """Pixel of the images [Å], by the positions of the first two."""
+    """Pixel size of the images [Å], from the positions of the first two pixels."""
     places = [read_rows(group, name) for name in ("y", "x") if name in group]
     if len(places) < 2 or min(map(len, places)) < 2:
         return {"sampling_angstrom": None}
@@ -101,7 +101,7 @@ def _optics(optics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _samples(group: zarr.Group) -> dict[str, int]:
-    """Count samples by split; of what has no splits, all."""
+    """Count samples by split, or all together if there are no splits."""
     if "split" not in group:
         sizes = [array.shape[0] for _, array in group.arrays() if array.shape]
         return {"all": max(sizes, default=0)}

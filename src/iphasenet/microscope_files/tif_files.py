@@ -1,4 +1,4 @@
-"""Images in .tif files: what is in them, and the size of a pixel."""
+"""Images in .tif files, and the size of their pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +13,14 @@ from iphasenet.microscope_files.numbers import length
 from iphasenet.microscope_files.signals import Signal, reading
 
 _NAMES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
-"""Axes in tifffile's letters; Q and I are of no kind that it knows."""
+"""Axes in tifffile's letters; Q and I are axes of unknown kind."""
 
 _PAGES = ("image series", "None")
-"""RosettaSciIO's names of such axes; "depth", ImageJ's z, is what it gives to any stack, and OME's is meant."""
+"""RosettaSciIO's names of such axes; it calls the axis of any ImageJ stack "depth", but OME's z really is one."""
 
 
 def check_tif(path: Path) -> None:
-    """Read a .tif once, whose header claims no more than the file holds: RosettaSciIO leaves a damaged one open."""
+    """Read a .tif once and check that the file holds what its header claims; RosettaSciIO leaves a damaged one open."""
     with tifffile.TiffFile(path) as file:
         if not file.series:
             raise ValueError("no image in it")
@@ -28,7 +28,7 @@ def check_tif(path: Path) -> None:
             compressed = series.keyframe.compression != tifffile.COMPRESSION.NONE
             check_claim(str(path), series.shape, series.dtype.itemsize, path.stat().st_size, compressed)
             series.asarray()
-        # Of a stack that is cut off, ImageJ's first image is still there.
+        # In a stack that was cut off, the first image of ImageJ is still whole.
         wanted, found = (file.imagej_metadata or {}).get("images", 0), sum(len(series) for series in file.series)
         if found < wanted:
             raise ValueError(f"{found} of {wanted} images")
@@ -36,9 +36,9 @@ def check_tif(path: Path) -> None:
 
 def planar_signals(path: Path) -> list[Signal]:
     """
-    Read images that stand in the file as one image of several colours, one plane after the other; none where none does.
+    Read images that are stored as colour planes of one image; an empty list if there are none.
 
-    So does tifffile write an array (4, y, x) unless told what it is, and RosettaSciIO wants colours to come last.
+    tifffile writes an array (4, y, x) in this way by default, and RosettaSciIO expects colours to come last.
     """
     with tifffile.TiffFile(path) as file:
         if all(
@@ -57,14 +57,14 @@ def planar_signals(path: Path) -> list[Signal]:
 
 
 def unnamed_pages(path: Path, signals: Sequence[Signal]) -> list[Signal]:
-    """Give plain pages an axis without name and unit: RosettaSciIO's is a series in the unit of the pixel."""
+    """Remove name and unit from the axis of plain pages, which RosettaSciIO calls a series in the pixel's unit."""
     with tifffile.TiffFile(path) as file:
         pages = _PAGES if file.is_ome else (*_PAGES, "depth")
     return [_without(signal, pages, {"name": "", "units": None}) for signal in signals]
 
 
 def unnamed_stacks(_path: Path, signals: Sequence[Signal]) -> list[Signal]:
-    """Take the name z from axes: RosettaSciIO calls the third one of any .dm3 and .dm4 so, which say nothing of it."""
+    """Remove the name z from axes: RosettaSciIO gives it to the third axis of any .dm3 and .dm4."""
     return [_without(signal, ("z",), {"name": ""}) for signal in signals]
 
 
@@ -77,9 +77,9 @@ def tif_calibration(path: Path) -> tuple[tuple[float | None, float | None], tupl
     """
     Find how ImageJ or a writer of OME's metadata calibrated a .tif.
 
-    Height and width of a pixel [Å] or None; in which pixel, y and x, the zero of ImageJ's axes lies, 0 where it does
-    not say. RosettaSciIO knows the units of several microscopes' .tif, but of ImageJ's only the micron, and not OME's.
-    A side that the file does not give is taken to be as long as the other.
+    Returns height and width of a pixel [Å] or None, and the pixel (y, x) in which the zero of ImageJ's axes lies, 0 if
+    not given. RosettaSciIO knows the units of several microscopes' .tif, of ImageJ's only the micron, and not OME's.
+    A side that the file does not give is assumed to be equal to the other.
     """
     with reading(path), tifffile.TiffFile(path) as file:
         described = file.imagej_metadata or {}
@@ -95,7 +95,7 @@ def tif_calibration(path: Path) -> tuple[tuple[float | None, float | None], tupl
 
 
 def _imagej_side(described: Mapping[str, Any], key: str, tag: Any) -> float | None:
-    """One side by ImageJ's unit and the pixels in it, a fraction [Å]."""
+    """Side of a pixel from ImageJ's unit and the pixels per unit, a fraction [Å]."""
     unit = length(str(described.get(key, described.get("unit", ""))).replace("\\u00B5", "µ"))
     if unit is None or tag is None or not tag.value[0]:
         return None
@@ -103,6 +103,6 @@ def _imagej_side(described: Mapping[str, Any], key: str, tag: Any) -> float | No
 
 
 def _ome_side(pixels: Mapping[str, Any], letter: str) -> float | None:
-    """One side by OME's metadata, whose unit is the micron unless it says so [Å]."""
+    """Side of a pixel from OME's metadata, whose default unit is the micron [Å]."""
     size, unit = pixels.get(f"PhysicalSize{letter}"), length(str(pixels.get(f"PhysicalSize{letter}Unit", "µm")))
     return float(np.float64(size)) * unit if size and unit else None

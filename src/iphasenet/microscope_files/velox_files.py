@@ -1,9 +1,9 @@
-"""What a Velox file (.emd) says of its four segments' images and of the microscope.
+"""What a Velox file (.emd) says about the images of its four segments and the microscope.
 
-The segments A to D of a detector such as DF4 follow one another by a quarter turn. Velox integrates its own iDPC from
-A-C and B-D turned by its `DetectorRotation`; in the published example of RosettaSciIO (fei_example_dpc_titles.emd) its
-slopes agree with A at -DetectorRotation from x towards y (down), so A, B, C, D top-right, bottom-right, bottom-left and
-top-left at 45 degrees. Other columns may differ: this is an assumption, which the check of the orientation tests.
+The segments A to D of a detector such as DF4 follow each other by quarter turns. Velox integrates its own iDPC from
+A-C and B-D, turned by its `DetectorRotation`. In the published example of RosettaSciIO (fei_example_dpc_titles.emd) its
+slopes agree with A at -DetectorRotation from x towards y (down); at 45 degrees, A, B, C and D then lie top-right,
+bottom-right, bottom-left and top-left. Other microscopes may differ: the check of the orientation tests this.
 """
 
 import math
@@ -23,14 +23,14 @@ from iphasenet.microscope_files.signals import Signal, reading, walk
 LETTERS = "ABCD"
 
 VELOX_ORDER = (3, 0, 2, 1)
-"""Which of A, B, C, D lies top-left, top-right, bottom-left, bottom-right at a DetectorRotation of 45 degrees."""
+"""Indices of the segments A, B, C, D that lie top-left, top-right, bottom-left, bottom-right at 45 degrees."""
 
 _SEGMENT = re.compile(r"(?P<detector>.+?)[- ]?(?P<letter>[A-D])")
 _DIFFERENCES = {"A-C", "B-D"}
 
 
 def is_velox(signals: Sequence[Signal]) -> bool:
-    """Whether images come from Velox: it alone describes each by its BinaryResult."""
+    """Whether images come from Velox: only Velox describes each image by its BinaryResult."""
     return any(walk(signal.original, "BinaryResult") is not None for signal in signals)
 
 
@@ -45,7 +45,7 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
     path : path
         The file.
     detector : str, optional
-        Name of the detector, where there are several.
+        Name of the detector, if there are several.
 
     Returns
     -------
@@ -55,8 +55,7 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
     Raises
     ------
     InputError
-        When one is missing, when the file holds their differences alone, more than one detector, or not the one that
-        is named.
+        If one is missing, or the file holds only their differences, several detectors, or not the named one.
     """
     signals = _named(signals, path)
     whole, source, titles = whole_detectors(signals, path), str(path), [signal.title for signal in signals]
@@ -69,8 +68,8 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
                          f"--detector-name {' or '.join(whole)}")  # fmt: skip
     if not _by_detector(signals) and _DIFFERENCES & set(titles):
         raise InputError(
-            f"{source}: found differences alone ({', '.join(titles)}): two differences do not give four intensities; "
-            "allowed: the four segments DF4-A to DF4-D, which Velox saves where they are shown during acquisition"
+            f"{source}: found only differences ({', '.join(titles)}), which do not give four intensities; "
+            "allowed: the four segments DF4-A to DF4-D, which Velox saves if they are shown during acquisition"
         )
     raise InputError(
         f"{source}: found {', '.join(titles) or 'no images'}; allowed: images of four segments, DF4-A to DF4-D"
@@ -78,7 +77,7 @@ def choose_segments(signals: Sequence[Signal], path: Path, detector: str | None 
 
 
 def whole_detectors(signals: Sequence[Signal], path: Path) -> dict[str, list[Signal]]:
-    """Find the detectors of which a file holds all segments: the images of A, B, C and D by the detector's name."""
+    """Find the detectors with all segments in a file: the images of A, B, C and D by the detector's name."""
     found = _by_detector(_named(signals, path))
     return {
         name: [images[letter] for letter in LETTERS] for name, images in found.items() if len(images) == len(LETTERS)
@@ -86,7 +85,7 @@ def whole_detectors(signals: Sequence[Signal], path: Path) -> dict[str, list[Sig
 
 
 def _named(signals: Sequence[Signal], path: Path) -> Sequence[Signal]:
-    """Name images by their segments, where the file says of which they are."""
+    """Name images by their segments, if the file says to which they belong."""
     return signals if _by_detector(signals) else _named_by_display(signals, path)
 
 
@@ -103,8 +102,8 @@ def _named_by_display(signals: Sequence[Signal], path: Path) -> list[Signal]:
     """
     Name images by the displays that show them.
 
-    From version 11 on Velox keeps no operations, by which RosettaSciIO names the images; each then has the name of the
-    whole detector.
+    Since version 11, Velox does not store the operations by which RosettaSciIO names the images; each then has the name
+    of the whole detector.
     """
     with reading(path), h5py.File(path) as file:
         keys = list(file["Data/Image"])
@@ -122,7 +121,7 @@ def _named_by_display(signals: Sequence[Signal], path: Path) -> list[Signal]:
 
 def describe_microscope(signal: Signal, path: Path) -> dict[str, Any]:
     """
-    Read what Velox wrote down with an image, as fields of a `SegmentedImage`; what it left at zero is left out.
+    Read the metadata of a Velox image as fields of a `SegmentedImage`; values of zero are left out.
 
     Parameters
     ----------
@@ -138,8 +137,9 @@ def describe_microscope(signal: Signal, path: Path) -> dict[str, Any]:
 
     Notes
     -----
-    The dose is that of the screen current last measured, which is the beam's only if the screen saw all of it. The
-    rotation is DetectorRotation's, which Velox itself uses; without it that of the scan, whose sense is assumed.
+    The dose follows from the last measured screen current, which equals the beam current only if the screen saw the
+    whole beam. The rotation is DetectorRotation, which Velox itself uses; without it, that of the scan, whose sense is
+    assumed.
     """
     metadata = signal.original
     inner, outer = _collection(signal, path)
@@ -147,7 +147,7 @@ def describe_microscope(signal: Signal, path: Path) -> dict[str, Any]:
         "energy_kev": _number(metadata, "Optics.AccelerationVoltage", path) / 1e3,
         "semiangle_mrad": _number(metadata, "Optics.BeamConvergence", path) * 1e3,
         "detector_outer_mrad": outer * 1e3,
-        # Of a blanked beam the current is noise, of either sign.
+        # With a blanked beam, the current is noise of either sign.
         "dose": max(0.0, _dose(metadata, path)),
     }
     fields: dict[str, Any] = {name: value for name, value in known.items() if value != 0}
@@ -163,7 +163,7 @@ def describe_microscope(signal: Signal, path: Path) -> dict[str, Any]:
 
 
 def largest_value(signal: Signal, path: Path) -> float | None:
-    """Largest value that the detector records, where the file says so."""
+    """Largest value that the detector records, if the file says so."""
     value = walk(_custom(signal.original, "MaxPossiblePixelValue"), "value")
     return None if value is None else _read(value, "MaxPossiblePixelValue", path)
 
@@ -174,7 +174,7 @@ def _custom(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def _number(metadata: Mapping[str, Any], place: str, path: Path) -> float:
-    """Read a number at a place of the metadata; zero where there is none."""
+    """Read a number at a place of the metadata; 0 if there is none."""
     value = walk(metadata, place)
     return _read(value, place, path) if value not in (None, "") else 0.0
 
@@ -203,7 +203,7 @@ def _collection(signal: Signal, path: Path) -> tuple[float, float]:
 
 
 def _dose(metadata: Mapping[str, Any], path: Path) -> float:
-    """Dose of the last measured screen current [e/Å²], zero where something is missing."""
+    """Dose from the last measured screen current [e/Å²]; 0 if a value is missing."""
     current = _number(metadata, "Optics.LastMeasuredScreenCurrent", path)
     area = math.prod(1e10 * _number(metadata, f"BinaryResult.PixelSize.{side}", path) for side in ("width", "height"))
     electrons = current * _number(metadata, "Scan.DwellTime", path) / constants.e

@@ -20,10 +20,10 @@ from iphasenet.microscope_files.recording import Recording, check_square
 from iphasenet.microscope_files.segmented_image import percent
 
 BLOCK_BYTES = 2**26
-"""Patterns that are in memory at once, unless the file's own chunks are larger."""
+"""Size of the patterns that are in memory at once [bytes], unless the file's chunks are larger."""
 
 CENTRE_PATTERNS = 4096
-"""About how many patterns, evenly spread over the scan, show where the centre is."""
+"""Approximate number of patterns, evenly spread over the scan, that are averaged to find the centre."""
 
 _SUBPIXELS = 4
 
@@ -31,20 +31,20 @@ _SUBPIXELS = 4
 @dataclass(frozen=True)
 class VirtualDetector:
     """
-    Where the four segments lie on the camera.
+    The four segments on the camera.
 
     Attributes
     ----------
     inner_mrad, outer_mrad : float
         Collection angles [mrad].
     pixel_mrad : float or (float, float), optional
-        Angle that a camera pixel spans, or its height and width [mrad]; taken from the file if not given.
+        Angle of a camera pixel, or its height and width [mrad]; taken from the file if not given.
     centre : (float, float), optional
-        Column and row of the undiffracted beam, 0 being the middle of the first pixel; found in the mean pattern if not
-        given.
+        Column and row of the undiffracted beam [pixels], with 0 in the middle of the first pixel; found in the mean
+        pattern if not given.
     rotation_deg : float
-        Turn of the camera in the image, from x to y (down): a direction at the angle a on the camera lies at
-        a + rotation_deg in the image [degrees]. The segments are those of the image.
+        Rotation of the camera in the image, from x to y (down) [degrees]: a direction at the angle a on the camera lies
+        at a + rotation_deg in the image. The segments are aligned with the image.
     """
 
     inner_mrad: float
@@ -63,7 +63,7 @@ class VirtualDetector:
 
     @property
     def has_camera(self) -> bool:
-        """Whether anything is said of the camera: then there must be one."""
+        """Whether a setting of the camera is given, so that there must be patterns."""
         return self.pixel_mrad is not None or self.centre is not None or self.rotation_deg != 0
 
     @property
@@ -92,7 +92,7 @@ class VirtualDetector:
         Raises
         ------
         InputError
-            When the segments reach beyond the camera.
+            If the segments reach beyond the camera.
         """
         assert self.centre is not None and self.pixel_sides is not None
         (column, row), (high, wide) = self.centre, self.pixel_sides
@@ -139,19 +139,19 @@ def integrate_segments(
     detector : VirtualDetector
         The segments.
     energy_kev : float, optional
-        Energy, by which a camera calibrated in inverse lengths is turned into angles [keV].
+        Energy [keV] that converts a camera calibrated in inverse lengths into angles.
     resample : bool
-        Take camera pixels that are not square as they are; refuse them otherwise.
+        Accept camera pixels that are not square; without it they are refused.
 
     Returns
     -------
     Integrated
-        Of it, `beam_intensity` is the whole beam's only if the camera caught all that was scattered.
+        Images and mean counts; the latter are the intensity of the whole beam only if the camera caught all scattering.
 
     Raises
     ------
     InputError
-        When the camera's angles are unknown, too small for the segments, or pixels saturated or not finite.
+        If the camera's angles are unknown or too small for the segments, or pixels are saturated or not finite.
     """
     data, source = recording.data, recording.source
     sides = recording.camera_sides
@@ -171,7 +171,7 @@ def integrate_segments(
 
 
 def checked_blocks(recording: Recording) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
-    """Read patterns as `blocks` does; InputError where one is not finite or, after all of them, any was full."""
+    """Read patterns like `blocks`; InputError if one is not finite or, after the last one, if any was saturated."""
     data, source, saturated = recording.data, recording.source, 0
     largest_of_type = np.iinfo(data.dtype).max if np.issubdtype(data.dtype, np.integer) else np.inf
     limit = recording.full_count or largest_of_type
@@ -189,7 +189,7 @@ def checked_blocks(recording: Recording) -> Iterator[tuple[tuple[slice, slice], 
 
 def blocks(data: Any) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
     """
-    Read patterns in blocks of the scan that follow the file's chunks, each cut to `BLOCK_BYTES` where that is possible.
+    Read patterns in blocks of the scan that follow the file's chunks, each cut to `BLOCK_BYTES` if possible.
 
     Yields
     ------
@@ -208,7 +208,7 @@ def blocks(data: Any) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
 
 
 def _slices(sizes: tuple[int, ...], most: int) -> Iterator[slice]:
-    """Slices of an axis: its chunks, those that are longer than `most` in parts."""
+    """Slices of an axis: its chunks; chunks longer than `most` are cut."""
     start = 0
     for size in sizes:
         for first in range(start, start + size, most):
@@ -217,7 +217,7 @@ def _slices(sizes: tuple[int, ...], most: int) -> Iterator[slice]:
 
 
 def mean_pattern(data: Any) -> NDArray[np.float64]:
-    """Mean of the patterns of rows spread evenly over the scan."""
+    """Mean of the patterns in rows that are spread evenly over the scan."""
     step = max(1, data.shape[0] * data.shape[1] // CENTRE_PATTERNS)
     rows = data[::step]
     total = np.zeros(data.shape[2:])
@@ -228,12 +228,12 @@ def mean_pattern(data: Any) -> NDArray[np.float64]:
 
 def find_centre(pattern: NDArray[np.floating[Any]], source: str) -> tuple[float, float]:
     """
-    Find column and row of the middle of the bright-field disc.
+    Find the column and row of the centre of the bright-field disc.
 
-    The disc is the largest region above half of its own brightness, single bright pixels put aside, holes filled.
+    The disc is the largest region above half of its own brightness, without single bright pixels and with holes filled.
     """
     smooth = ndimage.median_filter(pattern, 3)
-    # The disc's brightness, not its brightest spot: the median of what is above a tenth of the largest.
+    # The disc's brightness is the median of the values above a tenth of the largest, not its brightest spot.
     brightness = np.median(smooth[smooth > 0.1 * smooth.max()]) if smooth.max() > 0 else 1.0
     labels, count = ndimage.label(ndimage.binary_fill_holes(smooth > 0.5 * brightness))
     if not count:
@@ -246,7 +246,7 @@ def find_centre(pattern: NDArray[np.floating[Any]], source: str) -> tuple[float,
 
 
 def _pixel_angles(recording: Recording, energy_kev: float | None) -> tuple[float, float]:
-    """Height and width of a camera pixel [mrad], by the axes of the patterns; InputError where they tell no angle."""
+    """Height and width of a camera pixel [mrad], from the axes of the patterns; InputError if they give no angle."""
     high, wide = recording.axes[2:]
     height, width = _angle(high, energy_kev), _angle(wide, energy_kev)
     if height is None or width is None:

@@ -1,6 +1,6 @@
-"""What a run will take, and whether it can: before anything runs.
+"""Checks and cost of a run, before anything runs.
 
-In: a configuration. Out: one line where it cannot run (`configuration.check_configuration`), memory, disk and time of
+In: a configuration. Out: one line if it cannot run (`configuration.check_configuration`), memory, disk and time of
 each job (`job_resources`, `disk`, `plan.make_plan`), and what a cluster offers (`cluster`). `regeneration` simulates a
 stored sample again from the configuration that its store holds.
 """

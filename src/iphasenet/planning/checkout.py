@@ -1,4 +1,4 @@
-"""Whether the workflow can run where it lies: asked before anything is installed, so with nothing but Python."""
+"""Check that the workflow can run in its folder; it runs before anything is installed, with Python only."""
 
 import os
 import re
@@ -8,19 +8,19 @@ from pathlib import Path
 from iphasenet.base.errors import InputError
 
 _UNREADABLE = "\x00-\x1f\x7f\ud800-\udfff"
-"""Control characters, and bytes that are no text in this locale."""
+"""Control characters, and bytes that are no text in the locale's encoding."""
 
 
 def check_path(folder: str, unfit: str = "{}") -> None:
     """
-    Refuse a path that the workflow cannot run below.
+    Refuse a path below which the workflow cannot run.
 
     Parameters
     ----------
     folder : str
         Path of a folder.
     unfit : str
-        Characters that it must not hold: Snakemake fills in what stands in braces.
+        Characters that it must not hold; by default braces, in which Snakemake fills in values.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def check_writable(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        # A colon parts the folders of PATH; the others mean something to the shell that starts an installed command.
+        # A colon separates the folders of PATH; the shell that starts an installed command interprets the others.
         check_path(str(Path.cwd()), '{}:"$`\\')
         check_writable(Path.cwd())
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What a Slurm site offers, and whether the jobs of a run fit; imports nothing heavy, as the Snakefile does."""
+"""Check that the jobs of a run fit to what a Slurm site offers; imports nothing slow, because the Snakefile uses it."""
 
 import math
 import re
@@ -25,9 +25,9 @@ class Site:
     Attributes
     ----------
     partitions : tuple of str
-        Partitions that jobs may be sent to.
+        Partitions to which jobs may be sent.
     gpu_type : str
-        Type of GPU that is asked for; empty for any.
+        Type of GPU that jobs request; empty for any.
     cpu_minutes, gpu_minutes : float
         Longest run time of any partition, and of any with GPUs; infinite if one has no limit [minutes].
     """
@@ -38,7 +38,7 @@ class Site:
     gpu_minutes: float
 
     def raised_minutes(self, minutes: int, attempt: int, gpus: int) -> int:
-        """Run time of an attempt: longer than a partition has, it would wait for ever."""
+        """Run time of an attempt, at most that of a partition; with a longer one, the job would wait for ever."""
         longest = self.gpu_minutes if gpus else self.cpu_minutes
         return int(max(minutes, min(attempt * minutes, longest)))
 
@@ -53,13 +53,13 @@ class Nodes:
     partition : str
         Its name.
     count : int
-        How many.
+        Number of nodes.
     minutes : float
         Longest run time; infinite if there is none [minutes].
     cores, gpus : int
-        Of each node.
+        Cores and GPUs of each node.
     memory_mb : int
-        Of each node [MB].
+        Memory of each node [MB].
     """
 
     partition: str
@@ -80,20 +80,20 @@ class Nodes:
 @dataclass(frozen=True)
 class Request:
     """
-    What a job asks for.
+    Resources that a job requests.
 
     Attributes
     ----------
     job : str
         Name of the rule or group.
     nodes : int
-        Nodes.
+        Number of nodes.
     minutes : float
         Run time [minutes].
     cores, gpus : int
-        On each node.
+        Cores and GPUs on each node.
     memory_mb : float
-        On each node [MB].
+        Memory on each node [MB].
     """
 
     job: str
@@ -104,7 +104,7 @@ class Request:
     gpus: int
 
     def fits(self, nodes: Nodes) -> bool:
-        """Whether some nodes could ever run it."""
+        """Whether these nodes could ever run the job."""
         return (
             self.nodes <= nodes.count
             and self.minutes <= nodes.minutes
@@ -132,7 +132,7 @@ def read_site(path: str | Path) -> Site:
     Returns
     -------
     Site
-        InputError names what is wrong in the file.
+        Settings; InputError names what is wrong in the file.
     """
     try:
         found: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -187,21 +187,21 @@ def _gpus(resources: str) -> int:
 
 def check_requests(requests: Iterable[Request], partitions: Sequence[str], offered: Sequence[Nodes]) -> None:
     """
-    Refuse jobs that no partition could ever run: Slurm refuses some, and lets others wait for ever.
+    Refuse jobs that no partition could ever run; Slurm would refuse some, and let others wait for ever.
 
     Parameters
     ----------
     requests : iterable of Request
         Jobs.
     partitions : sequence of str
-        Those that the site's settings name.
+        Partitions in the site's settings.
     offered : sequence of Nodes
-        Those of the cluster.
+        Nodes of the cluster.
 
     Raises
     ------
     InputError
-        One line with the job, what it asks for and what there is.
+        One line with the job, its request and the available nodes.
     """
     known = sorted({nodes.partition for nodes in offered})
     unknown = [name for name in partitions if name not in known]
@@ -215,7 +215,7 @@ def check_requests(requests: Iterable[Request], partitions: Sequence[str], offer
 
 
 def offered_nodes() -> list[Nodes]:
-    """Ask Slurm what there is."""
+    """Ask Slurm which nodes there are."""
     try:
         result = subprocess.run(_SINFO, check=True, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:

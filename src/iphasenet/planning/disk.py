@@ -1,4 +1,4 @@
-"""Disk that a run needs, known before it starts; imports NumPy and SciPy alone, as the Snakefile does."""
+"""Disk that a run needs, estimated before it starts; imports only NumPy and SciPy, because the Snakefile uses it."""
 
 import math
 import shutil
@@ -21,10 +21,10 @@ _CHECKPOINT_BYTES = PARAMETERS * 4 * 3
 """Of a checkpoint over feature_size²: parameters with two moments of each [bytes]."""
 
 _SMALL_BYTES = 50_000_000
-"""Potentials, logs, figures, tables and the report together [bytes]."""
+"""Size of potentials, logs, figures, tables and the report together [bytes]."""
 
 USUAL_CELL = (12.0, 12.0)
-"""Periods of a cell whose images are larger than most [Å]; a crystal's images are a hundredth of its samples."""
+"""Periods of a cell, assumed if unknown [Å]: larger than most; images need only a hundredth of the samples' disk."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Part:
     Attributes
     ----------
     name : str
-        What they are.
+        What the files are.
     paths : tuple of str
         Files and folders, relative to the run's folder.
     size : int
-        Disk that they need, without compression: an upper bound [bytes].
+        Disk that the files need without compression, an upper bound [bytes].
     passing : bool
-        Whether only a later step of the same run reads them.
+        Whether only later steps of the same run read the files.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Part:
 
 
 def material_samples(grid: Grid) -> dict[Split, int]:
-    """Count the samples of a material in each split; none where it is not simulated."""
+    """Count the samples of a material in each split; 0 for splits that are not simulated."""
     tilts = {split: count if split in grid.splits else 0 for split, count in grid.split_counts.items()}
     return {split: count * grid.rotations * len(grid.thickness_nm) for split, count in tilts.items()}
 
@@ -121,17 +121,17 @@ def run_parts(
     Returns
     -------
     list of Part
-        Material by material, then what all share; without what `dataset` and `trained` take from another run.
+        Parts for each material, then the common ones; without those that `dataset` and `trained` take from other runs.
     """
     grid = Grid(**config["grid"])
     predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
-    # The potential and its spread.
+    # Predictions: the potential and its spread.
     parts = [
         Part("predictions", ("evaluation",), 2 * 4 * predicted * config["image"]["pixels"] ** 2 * len(materials)),
         Part("rest", ("potential", "logs", "figures", "report.html", "samples.csv"), _SMALL_BYTES),
     ]
     if "trained" not in config:
-        # The best and the newest checkpoint, and each while it is replaced; the weights are smaller than one.
+        # The best and the newest checkpoint, each twice while it is replaced; the weights are smaller than these.
         model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
         parts.insert(0, Part("model", ("model", "checkpoints"), model))
     return parts if "dataset" in config else [*_data_parts(config, materials, lengths or {}), *parts]
@@ -154,7 +154,7 @@ def _data_parts(
 
 
 def free_bytes(folder: str | Path) -> tuple[int, Path]:
-    """Free disk where a folder is or would be made [bytes], and the nearest folder that exists."""
+    """Free disk [bytes] at a folder that may not exist yet, and its nearest existing parent."""
     path = Path(folder).absolute()
     while not path.is_dir():
         path = path.parent
@@ -162,7 +162,7 @@ def free_bytes(folder: str | Path) -> tuple[int, Path]:
 
 
 def remaining_bytes(parts: Iterable[Part], folder: str | Path) -> int:
-    """Disk that parts of a run still need, beside the files that are there already [bytes]."""
+    """Disk that parts of a run still need, in addition to existing files [bytes]."""
     return sum(max(0, part.size - sum(file_bytes(Path(folder) / path) for path in part.paths)) for part in parts)
 
 
@@ -170,7 +170,7 @@ def check_disk(
     config: Mapping[str, Any], materials: Sequence[str], folder: str | Path, outputs: Iterable[str] | None = None
 ) -> None:
     """
-    Refuse a run that the disk has no room for.
+    Refuse a run for which the disk has no room.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def check_disk(
     folder : path
         Folder of the run's results; it need not exist.
     outputs : iterable of str, optional
-        Files that will be made: only parts of the run that hold one of them are counted. All parts if not given.
+        Files that will be made: only parts of the run that hold one of them count. All parts if not given.
 
     Raises
     ------

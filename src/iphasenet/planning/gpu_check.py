@@ -1,4 +1,4 @@
-"""Check, before a workflow starts, that training has the GPUs that it asks for: run where torch is.
+"""Check before a workflow starts that training has the GPUs it requests; runs in an environment with torch.
 
 python -m iphasenet.planning.gpu_check FILE
 """
@@ -15,7 +15,7 @@ from iphasenet.base.running_library import check_own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """End with one line where a training would be refused."""
+    """End with one line if the training would be refused."""
     parser = argparse.ArgumentParser(
         prog="iphasenet.planning.gpu_check", description="Refuse a training without its GPUs."
     )

@@ -1,6 +1,6 @@
-"""Time and memory that jobs ask a cluster for, from the configuration alone: upper bounds, without measuring anything.
+"""Time and memory that jobs request from a cluster: upper bounds from the configuration, without measurements.
 
-Imports NumPy and SciPy alone, as the Snakefile does. `iphasenet.planning.plan` measures, and is far closer.
+Imports only NumPy and SciPy, because the Snakefile uses it. `iphasenet.planning.plan` measures and is more precise.
 """
 
 import math
@@ -14,37 +14,37 @@ from iphasenet.simulation.grid import Grid
 Config = Mapping[str, Any]
 
 _SHORTEST = 10
-"""Loading the libraries, a slow file system [minutes]."""
+"""Time to load the libraries from a slow file system [minutes]."""
 
 _MARGIN = 1.5
-"""Cores differ by about as much."""
+"""Safety factor, about the difference between cores."""
 
 _TILT_SECONDS = 49_000 / (64**2 * 0.797**2 * 1500 / 0.025**2)
 """
-Of a tilt over window² x aperture radius² (together the number of plane waves) x thickness / pixel²: as estimated for
+Time of a tilt over window² x aperture radius² (together the number of plane waves) x thickness / pixel²: estimated for
 LiCoO2, the slowest of the five crystals, in config/config.yaml on one core (docs/benchmarks.md) [s].
 """
 
 _SAMPLE_SECONDS = 0.045 / 256**2
-"""To render and write a pixel of a sample: docs/dataset.md [s]."""
+"""Time to render and write a pixel of a sample, from docs/dataset.md [s]."""
 
 _COPIED = 20e6
-"""Bytes that a slow file system copies in a second."""
+"""Speed of a slow file system [bytes / s]."""
 
 _STEP_SECONDS = 8e-6 / 12
-"""Of one core in a training step, over pixels and feature_size: docs/training.md [s]."""
+"""Time of one core in a training step, over pixels and feature_size, from docs/training.md [s]."""
 
 _GPU_CORES = 40
-"""Cores that one GPU replaces, at least: an assumption."""
+"""Smallest number of cores that one GPU replaces, an assumption."""
 
 _VALIDATION = 1 / 3
-"""A prediction over a training step."""
+"""Time of a prediction over that of a training step."""
 
 _SCORE_SECONDS = 5.6e-6
-"""To score a pixel of a noisy image, of the network and of all baselines: docs/evaluation.md [s]."""
+"""Time to score a pixel of a noisy image for the network and all baselines, from docs/evaluation.md [s]."""
 
 _STEP_BYTES = 210
-"""What a step keeps for its gradients, over pixels and feature_size, in single precision."""
+"""Memory that a step keeps for its gradients in single precision, over pixels and feature_size [bytes]."""
 
 _WEIGHT_BYTES = 16 * PARAMETERS
 """Weights, gradients and two moments, over feature_size²."""
@@ -68,7 +68,7 @@ def windows_minutes(config: Config) -> int:
 
 
 def simulation_mb(config: Config) -> int:
-    """Memory of a job that simulates: what multislice may use, and Python with torch [MB]."""
+    """Memory of a simulation job: the limit of the multislice, and Python with torch [MB]."""
     return math.ceil(config["simulation"]["multislice"]["memory_mb"]) + 1000
 
 
@@ -137,7 +137,7 @@ def evaluation_mb(config: Config) -> int:
     """Memory of a job that predicts or scores the test samples of one material [MB]."""
     doses = len(config["noise"]["evaluation_doses"])
     samples = material_samples(Grid(**config["grid"]))["test"]
-    # Predictions with their spread, in single precision, and once more where they are put together.
+    # Predictions with their spread in single precision, twice while they are joined.
     predicted = 2 * 2 * 4 * doses * config["image"]["pixels"] ** 2
     batch = _STEP_BYTES * config["model"]["feature_size"] * config["image"]["pixels"] ** 2
     return math.ceil(1.3 * (_MOST_PROCESS_BYTES + samples * (sample_bytes(config, doses) + predicted) + batch) / 1e6)
@@ -149,7 +149,7 @@ def training_processes(config: Config) -> int:
 
 
 def _tilt_seconds(config: Config) -> float:
-    """Of one tilt on one core."""
+    """Time of one tilt on one core [s]."""
     optics, numerics = Microscope(**config["optics"]), config["simulation"]["multislice"]
     waves = (numerics["window_angstrom"] * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
@@ -157,12 +157,12 @@ def _tilt_seconds(config: Config) -> float:
 
 
 def _test_images(config: Config) -> int:
-    """Noisy images of a material's test samples."""
+    """Count the noisy images of a material's test samples."""
     return material_samples(Grid(**config["grid"]))["test"] * len(config["noise"]["evaluation_doses"])
 
 
 def _speed(config: Config) -> float:
-    """Cores that the training has, or that its GPUs replace."""
+    """Cores of the training, or those that its GPUs replace."""
     jobs = config["jobs"]
     each = jobs["training_gpus"] * _GPU_CORES or jobs["training_threads"]
     return float(each * jobs["training_nodes"])

@@ -1,4 +1,4 @@
-"""What a run takes from other runs: they must be there, hold it, and have been made as this run says."""
+"""Checks of what a run takes from other runs: it must exist, and agree with the settings of this run."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,13 +9,13 @@ from iphasenet.base.errors import InputError
 from iphasenet.planning.configuration_form import one_form
 
 WEIGHTS = "model/weights.safetensors"
-"""A run's network, below its results."""
+"""Path of a run's network below its results."""
 
 _FIRST = {"dataset": "dataset.zarr", "trained": WEIGHTS, "compare": "evaluation/summary.json"}
-"""What each key takes of a run first: it is what runs that are offered have."""
+"""File of another run that each key needs first; runs with it are proposed in messages."""
 
 _LONGEST_HEADER = 100_000_000
-"""Bytes that safetensors allows a header."""
+"""Largest header that safetensors allows [bytes]."""
 
 
 def check_other_runs(
@@ -25,14 +25,14 @@ def check_other_runs(
     results: Path = Path("results"),
 ) -> None:
     """
-    Refuse names of runs that are not there, runs that lack what this one reads, and settings that are not theirs.
+    Refuse names of runs that do not exist, runs that lack files for this one, and settings that contradict theirs.
 
-    Snakemake leaves jobs out whose input nobody makes, and all their other changes, while their outputs are there.
+    Snakemake would not report these: it skips jobs with missing input as long as their outputs exist.
 
     Parameters
     ----------
     config : mapping
-        Configuration in its one form (`iphasenet.planning.configuration_form.one_form`), with a zone axis a material.
+        Configuration in its one form (`iphasenet.planning.configuration_form.one_form`), with one zone axis each.
     materials : sequence of str
         Materials of the run.
     batches : callable
@@ -70,7 +70,7 @@ def check_other_runs(
 def _needed(
     key: str, config: Mapping[str, Any], materials: Sequence[str], batches: Callable[[str], Sequence[int]]
 ) -> Iterator[str]:
-    """Files that this run reads of another one's results."""
+    """Files that this run reads from the results of another one."""
     if key == "trained":
         yield from ("evaluation/baselines.npz", "dataset.zarr/zarr.json")
     elif key == "compare":
@@ -86,7 +86,7 @@ def _needed(
 
 def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) -> dict[str, Any]:
     """
-    Take the part of a configuration that the data set depends on.
+    Select the part of a configuration on which the data set depends.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Pa
     """Refuse settings that are not those of another run's data set: they would have no effect."""
     recorded = _recorded(run)
     if not recorded:
-        # Whoever opens the store says what is wrong with it.
+        # A damaged store is reported by the job that opens it.
         return
     if set(materials) != set(recorded.get("materials", materials)):
         raise InputError(
@@ -132,7 +132,7 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Pa
         others = f"; so do {', '.join(differing[1:6])}{' ...' * (len(differing) > 6)}" if differing[1:] else ""
         raise InputError(
             f"configuration: {first}: found {now.get(first, 'nothing')}, which contradicts the data set of "
-            f"{run.name!r} (dataset){others}; allowed: as that was made, {then.get(first, 'without it')}"
+            f"{run.name!r} (dataset){others}; allowed: the value of that run, {then.get(first, 'none')}"
         )
 
 
@@ -149,7 +149,7 @@ def _check_image(config: Mapping[str, Any], run: Path) -> None:
 
 def trained_settings(config: Mapping[str, Any], results: Path = Path("results")) -> dict[str, Any]:
     """
-    Find out how the network was made that a run takes from another one.
+    Find the settings with which another run made the network that this run takes.
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ def trained_settings(config: Mapping[str, Any], results: Path = Path("results"))
     Returns
     -------
     dict
-        Sections of the configuration as that training had them: what this run says of training has no effect. Nothing
-        where the run trains itself, or the weights do not say.
+        Sections of the configuration of that training, which replace those of this run. Empty if this run trains its
+        own network, or the weights do not say.
     """
     if "trained" not in config:
         return {}
@@ -177,7 +177,7 @@ def _common(section: Mapping[str, Any], described: Mapping[str, Any]) -> dict[st
 
 
 def described_weights(weights: Path) -> dict[str, Any]:
-    """Read what weights say of their training, without torch; nothing where they do not."""
+    """Read the description of the training in a file of weights, without torch; empty if there is none."""
     try:
         with weights.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
@@ -190,7 +190,7 @@ def described_weights(weights: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path, *keys: str) -> dict[str, Any]:
-    """Read a part of a JSON file; nothing where it is not there."""
+    """Read a part of a JSON file; empty if it does not exist."""
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         for key in keys:
@@ -201,7 +201,7 @@ def _read_json(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by their keys, joined with points."""
+    """Values by their nested keys, joined with dots."""
     if isinstance(value, Mapping):
         for key, child in value.items():
             yield from _flat(child, f"{path}.{key}" if path else key)

@@ -1,4 +1,4 @@
-"""What a run will cost on this machine, before it starts."""
+"""Estimate of what a run will cost on this machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from iphasenet.planning.training_cost import TrainingCost
 
 _LAUNCHER_BYTES = 300_000_000
-"""The process that starts and watches those of the training [bytes]."""
+"""Memory of the process that starts and watches the training processes [bytes]."""
 
 
 @dataclass(frozen=True)
 class MaterialPlan:
     """
-    Work on one material.
+    Work for one material.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class MaterialPlan:
     lengths : (float, float)
         Periods of its cell along x and y [Å].
     jobs, slabs : int
-        Simulation jobs of periodic images, and of slabs of atoms, whose time is not estimated.
+        Numbers of simulation jobs: of periodic images, and of slabs of atoms, whose time is not estimated.
     tilt : TiltCost, optional
-        One tilt of periodic images, if there is any.
+        Cost of one tilt of periodic images, if there are any.
     longest_job, simulation, rendering : float
-        Estimated times of one core: a full simulation job, all of them, all samples [s].
+        Estimated times of one core [s]: of a full simulation job, of all simulations, and of rendering all samples.
     """
 
     name: str
@@ -74,17 +74,18 @@ class RunPlan:
     crystals : int
         Materials of the run.
     materials : tuple of MaterialPlan
-        Work of the simulation; none where the data set is another run's.
+        Work of the simulation; empty if the data set comes from another run.
     training : TrainingCost, optional
-        Work of the network; none where it is another run's.
+        Work of the training; None if the network comes from another run.
     parts : tuple of Part
-        Disk, not compressed.
+        Parts of the run on disk, with their sizes before compression.
     needed, free : int
         Disk that is still to be filled, and that is free [bytes].
     place : path
-        Where it was looked for.
+        Folder on the disk that was examined.
     job_bytes, training_bytes, reserved_bytes : float
-        Memory of a simulation job at most, of all processes of the training, and what it reserves [bytes].
+        Largest memory of a simulation job, memory of all training processes, and the memory that training reserves
+        [bytes].
     training_gpus : int
         GPUs that the training reserves.
     jobs : dict of int
@@ -110,12 +111,12 @@ class RunPlan:
 
     @property
     def simulation(self) -> tuple[float, float]:
-        """Time of all simulations: of one core, and on the cores [s]."""
+        """Time of all simulations: of one core, and on all cores of the run [s]."""
         return self._shared([m.simulation for m in self.materials], [m.longest_job for m in self.materials])
 
     @property
     def rendering(self) -> tuple[float, float]:
-        """Time of all samples: of one core, and on the cores [s]."""
+        """Time of rendering all samples: of one core, and on all cores of the run [s]."""
         times = [m.rendering for m in self.materials]
         return self._shared(times, times)
 
@@ -131,7 +132,7 @@ def make_plan(
     results: str | Path,
 ) -> RunPlan:
     """
-    Plan a run: measure a little of every material's simulation and of the training, count the rest.
+    Plan a run: measure a small part of each material's simulation and of the training, and scale it.
 
     Parameters
     ----------
@@ -142,18 +143,18 @@ def make_plan(
     cores : int
         Cores that the run may use.
     startup : float
-        Time of one core that a job takes to start [s].
+        Time of one core to start a job [s].
     results : path
         Folder of the run's results; it need not exist.
 
     Returns
     -------
     RunPlan
-        Of the whole run, whatever is already there, without what `dataset` and `trained` take from another one;
-        InputError where a job would raise one.
+        Plan of the whole run, including what exists already, without what `dataset` and `trained` take from others;
+        InputError if a job would raise one.
     """
     device = choose_device(config["simulation"]["device"])
-    # As the workflow's simulation jobs.
+    # As in the workflow's simulation jobs.
     with use_threads(1):
         simulated = () if "dataset" in config else materials
         plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
@@ -186,7 +187,7 @@ def make_plan(
 
 
 def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
-    """Memory of all processes of the training [bytes]; with GPUs, the processor's holds the data alone."""
+    """Memory of all training processes [bytes]; with GPUs, the host's memory holds only the data."""
     process = training.process_bytes + (0.0 if jobs["training_gpus"] else training.step_bytes)
     return float(jobs["training_processes"] * process + _LAUNCHER_BYTES)
 
@@ -225,7 +226,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
 
 @contextmanager
 def _named(stage: str) -> Iterator[None]:
-    """Say which stage would refuse its input."""
+    """Add the name of the stage that would refuse its input."""
     try:
         yield
     except InputError as error:

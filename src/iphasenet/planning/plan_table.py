@@ -7,7 +7,7 @@ from iphasenet.base.files import format_bytes
 from iphasenet.planning.plan import RunPlan
 
 _WIDTH = 100
-"""Characters of a line of text."""
+"""Largest number of characters in a line of text."""
 
 _UNITS = (("s", 1), ("min", 60), ("h", 3600))
 
@@ -19,7 +19,7 @@ def plan_text(plan: RunPlan) -> str:
     Parameters
     ----------
     plan : RunPlan
-        What was estimated.
+        Plan with its estimates.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows in aligned columns: the first to the left, the others to the right, a line below the first row."""
+    """Rows in columns: the first aligned left, the others right, with a line below the first row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in enumerate(cells))

@@ -1,4 +1,4 @@
-"""One sample of a data set again, from its crystal structure alone."""
+"""Make one sample of a data set again from its crystal structure and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Remade:
     Attributes
     ----------
     material : str
-        Its crystal.
+        Name of its material.
     rendered : Rendered
         Noise-free images, potential and metadata.
     noisy_segments : (dose, 4, y, x) float16 array, or None
-        Images with fixed noise of a validation or test sample.
+        Images with fixed noise; None for a training sample.
     """
 
     material: str
@@ -67,7 +67,7 @@ def find_sample(configuration: Mapping[str, Any], sample_id: str) -> tuple[str, 
     Raises
     ------
     InputError
-        Where there is no such sample.
+        If there is no such sample.
     """
     grid = Grid(**configuration["grid"])
     for material in configuration["materials"]:
@@ -94,7 +94,7 @@ def remake_sample(
     """
     Simulate, render and add noise for one sample, as the workflow did.
 
-    The bytes are those of the data set where processor, library versions and device are the same.
+    The bytes are those of the data set if processor, library versions and device are the same.
 
     Parameters
     ----------
@@ -103,13 +103,13 @@ def remake_sample(
     sample_id : str
         Name of the sample.
     folder : Path
-        Folder that the paths of the structures are relative to.
+        Folder to which the paths of the structures are relative.
     device : str
         Torch device.
     memory_mb : float
-        Memory for the waves [MB].
+        Memory that the waves may take [MB].
     progress : callable, optional
-        Called with the number of plane waves done so far and that of all.
+        Called with the numbers of plane waves done so far and in all.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def remake_sample(
     crystal = configuration["materials"][material]
     cell = crystal_cell(crystal, folder)
     recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
-    # As in the workflow: sums are taken in the same order.
+    # As in the workflow, so that sums are taken in the same order.
     with use_threads(1):
         rendered = recipe.periodic() if sample.orientation.is_periodic else recipe.slab()
     noisy = None
@@ -133,7 +133,7 @@ def remake_sample(
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What one sample is made of, as the workflow's jobs read it from the configuration."""
+    """Inputs of one sample, as the workflow's jobs read them from the configuration."""
 
     configuration: Mapping[str, Any]
     material: str

@@ -1,4 +1,4 @@
-"""Time of rendering a material's samples, from a few of them."""
+"""Time of rendering a material's samples, estimated from a few of them."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ from iphasenet.simulation.noise import fixed_noise
 from iphasenet.simulation.rendering import render_sample
 
 _RENDERED = 4
-"""Samples that are rendered at most."""
+"""Largest number of samples that are rendered for the estimate."""
 
 _SHARE = 0.1
-"""Share of the beam on each segment."""
+"""Share of the beam on each segment of the images for the estimate."""
 
 
 def estimate_rendering(
     config: Mapping[str, Any], material: str, planned: Sequence[Sample], potential: CrystalPotential
 ) -> float:
     """
-    Estimate the time of a material's samples.
+    Estimate the time of rendering a material's samples.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def estimate_rendering(
     material : str
         Name of the material.
     planned : sequence of Sample
-        Its samples.
+        Samples of the material.
     potential : CrystalPotential
-        Potential of its cell.
+        Potential of the crystal's cell.
 
     Returns
     -------
     float
-        Time of one core that renders the samples of periodic images and draws the noise of the evaluated ones;
-        compression and writing, about a tenth of it, are left out [s].
+        Time of one core [s] for rendering the samples of periodic images and drawing the noise of validation and test
+        samples; compression and writing, about a tenth of it, are left out.
     """
     image, noise, seed = Image(**config["image"]), config["noise"], config["seed"]
     fixed = FixedNoise(noise["evaluation_doses"], Acquisition(**noise["acquisition"]))
@@ -64,7 +64,7 @@ def estimate_rendering(
 
 
 def _flat_images(config: Mapping[str, Any], potential: CrystalPotential) -> PeriodicImages:
-    """Images of the right size that are the same everywhere."""
+    """Constant images of the right size."""
     grid, microscope = Grid(**config["grid"]), Microscope(**config["optics"])
     lengths = (potential.lengths[0], potential.lengths[1])
     my, mx = image_orders(lengths, microscope, config["simulation"]["multislice"]["window_angstrom"])

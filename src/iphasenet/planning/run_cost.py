@@ -1,4 +1,4 @@
-"""What a run has cost, from the benchmark tables that Snakemake leaves of each job."""
+"""Cost of a finished run, from the benchmark table that Snakemake writes for each job."""
 
 import ast
 from collections.abc import Collection, Mapping
@@ -22,21 +22,21 @@ def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] | None = N
         Folder of Snakemake's tables, `<rule>.tsv` or `<rule>/<job>.tsv`, plain ones or those of
         `--benchmark-extended`. A job that ran again counts as it ran last.
     planned : mapping, optional
-        Names of the jobs of each rule (`planning.run_jobs`): others are an earlier configuration's, whose
-        tables stay where they are, and do not count. All count if not given.
+        Names of the jobs of each rule (`planning.run_jobs`): other tables belong to an earlier configuration and do
+        not count. If not given, all count.
 
     Returns
     -------
     DataFrame
-        A row a rule, the most expensive first, then all together; no row without tables. Jobs; wall time of all and
-        of the longest; processor time; what was reserved, threads and GPUs times wall time, where the tables are
-        extended ones and hold it of every job; the largest resident memory of a job. Unknown numbers are NaN: jobs
-        of less than a second or so are not sampled.
+        One row per rule, the most expensive first, then the total; empty without tables. Columns: number of jobs; wall
+        time of all and of the longest; processor time; reserved time, threads and GPUs times wall time, if the tables
+        are extended and hold it for every job; the largest resident memory of a job. Unknown numbers are NaN, because
+        jobs of less than about a second are not sampled.
 
     Raises
     ------
     InputError
-        A file is no such table.
+        If a file is no such table.
     """
     tables = [(path.relative_to(benchmarks).parts[0], path) for path in sorted(benchmarks.rglob("*.tsv"))]
     named = [(part.removesuffix(".tsv"), path) for part, path in tables]
@@ -49,7 +49,7 @@ def run_cost(benchmarks: Path, planned: Mapping[str, Collection[str]] | None = N
     rows = pandas.DataFrame([_row(str(rule), part) for rule, part in parts])
     rows = rows.sort_values("wall time [h]", ascending=False, kind="stable")
     rows = pandas.concat([rows, pandas.DataFrame([_row("all", jobs)])], ignore_index=True)
-    # No column of what nobody reserved, or what plain tables do not tell.
+    # Leave out columns of resources that no job reserved, or that plain tables do not hold.
     return rows.loc[:, ~(rows.fillna(0) == 0).all()]
 
 

@@ -1,4 +1,4 @@
-"""Which jobs a run has: the one list by which they are planned before it and their cost is added up after it."""
+"""List of the jobs of a run, by which they are planned before it and their cost is added up after it."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -19,13 +19,13 @@ def run_jobs(
     materials : collection of str
         Materials of the run.
     images : collection of str
-        Names of the user's images that it reconstructs.
+        Names of the user's images that the run reconstructs.
 
     Returns
     -------
     dict
-        By rule, names of its jobs: those of their benchmarks, without the ending. No rule without jobs, and nothing of
-        what the run takes from another one.
+        Names of the jobs by rule; they are those of their benchmark files, without the ending. Rules without jobs, and
+        jobs whose results come from another run, are left out.
     """
     makes_data, trains = "dataset" not in config, "trained" not in config
     windows = materials if config["evaluation"]["window_factors"] else ()
@@ -48,7 +48,7 @@ def run_jobs(
 
 
 def _single(rules: Iterable[str], is_there: bool) -> dict[str, Iterable[str]]:
-    """Rules of one job: its name is the rule's."""
+    """Rules with one job, which has the name of the rule."""
     return {rule: (rule,) for rule in rules if is_there}
 
 

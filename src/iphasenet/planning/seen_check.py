@@ -1,4 +1,4 @@
-"""Whether another run's network has seen all that a run would test it on: said before anything is simulated."""
+"""Check, before a simulation, that another run's network has not seen all samples on which a run would test it."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def check_unseen(config: Mapping[str, Any], materials: Sequence[str], results: P
     Parameters
     ----------
     config : mapping
-        Configuration with `trained`, and a zone axis a material.
+        Configuration with `trained`, and one zone axis per material.
     materials : sequence of str
         Materials of the run.
     results : path
@@ -29,8 +29,8 @@ def check_unseen(config: Mapping[str, Any], materials: Sequence[str], results: P
     Raises
     ------
     InputError
-        One line. Nothing is said where the weights do not say what they have seen, or one sample is new: the
-        evaluation counts them.
+        If all samples were seen. There is no error if the weights do not say what they have seen, or if any sample is
+        new; the evaluation counts the new ones.
     """
     seen = described_weights(results / config["trained"] / WEIGHTS).get("seen")
     if seen is None:
@@ -40,7 +40,7 @@ def check_unseen(config: Mapping[str, Any], materials: Sequence[str], results: P
         every = samples(config["seed"], name, Grid(**config["grid"]))
         planned = [sample for sample in every if sample.orientation.split == "test"]
         with warnings.catch_warnings():
-            # The job that computes the potential says them.
+            # Warnings about the structure are shown by the job that computes the potential.
             warnings.simplefilter("ignore", InputWarning)
             crystal = CrystalIdentity(name, structure_hash(crystal_cell(config["materials"][name])))
         if len(unseen(what_is_new(seen, crystal, planned_coordinates(planned)))):

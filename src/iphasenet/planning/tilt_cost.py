@@ -1,8 +1,8 @@
-"""Cost of a simulation, from a few seconds of its own work on this machine.
+"""Cost of a simulation, estimated from a few seconds of its work on this machine.
 
-One batch of plane waves passes a few slices, or one block a few products of its transfer matrix, and the detection of
-one block is done in full. The rest is counting: slices and waves, or the multiplications that
-`iphasenet.multislice.transfer_matrix` weighs.
+Measured are one batch of plane waves in a few slices, or one block in a few products of its transfer matrix, and the
+complete detection of one block. These times are scaled by the numbers of slices and waves, or by the numbers of
+multiplications that `iphasenet.multislice.transfer_matrix` compares.
 """
 
 import time
@@ -23,19 +23,19 @@ from iphasenet.multislice.transfer_matrix import Passage, best_passage
 Clock = Callable[[], float]
 
 _MULTIPLICATIONS = 2e9
-"""Of a block that is measured in full, about half a second; of a larger one, one product of two matrices is."""
+"""Largest block that is measured in full [multiplications], about half a second; for larger ones, one product is."""
 
 _POINTS = 2e7
-"""Points of all waves and slices that are measured: about a second."""
+"""Number of points, over all waves and slices, that are measured: about a second."""
 
 _SLICES = 4
-"""Slices that are measured at least."""
+"""Smallest number of slices that are measured."""
 
 
 @dataclass(frozen=True)
 class TiltCost:
     """
-    What one tilt of a crystal takes.
+    Cost of one tilt of a crystal.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TiltCost:
     slices : int
         Slices of the thickest slab.
     by_matrices : int
-        Plane waves that pass by transfer matrices; the others are transformed slice by slice.
+        Plane waves that are propagated by transfer matrices; others are transformed slice by slice.
     seconds : float
         Estimated time of one tilt [s].
     """
@@ -56,14 +56,14 @@ class TiltCost:
 
     @property
     def method(self) -> str:
-        """How the waves pass the crystal."""
+        """Method by which the waves are propagated."""
         if self.by_matrices == self.waves:
             return "matrices"
         return "mixed" if self.by_matrices else "FFT"
 
 
 def device_clock(device: str) -> Clock:
-    """Clock [s] for work of one thread: the processor's, which other programs do not slow, or a GPU's wall time."""
+    """Clock [s] for work of one thread: processor time, which other programs do not increase, or a GPU's wall time."""
     if device == "cpu":
         return time.process_time
 
@@ -75,7 +75,7 @@ def device_clock(device: str) -> Clock:
 
 
 def timed(work: Callable[[], object], clock: Clock, repeats: int = 5) -> float:
-    """Time of some work [s]: of its first run if that is long, else the median of `repeats` more at most."""
+    """Time of some work [s]: of its first run if that is long, else the median of at most `repeats` further runs."""
     times: list[float] = []
     while len(times) <= repeats and sum(times) < 1:
         started = clock()
@@ -94,12 +94,12 @@ def estimate_tilt(
     device: str = "cpu",
 ) -> TiltCost:
     """
-    Estimate the time of `iphasenet.multislice.periodic_images.simulate_images`, whose arguments these are.
+    Estimate the time of `iphasenet.multislice.periodic_images.simulate_images` with the same arguments.
 
     Returns
     -------
     TiltCost
-        For the number of threads that torch uses now; InputError where the simulation raises one.
+        Cost with the number of threads that torch uses now; InputError if the simulation would raise one.
     """
     clock = device_clock(device)
     started = clock()
@@ -138,7 +138,7 @@ def _multiplications(plan: Passage, beams: int, waves: int) -> float:
 
 
 def _shortened(plan: Passage) -> Passage:
-    """Product of two matrices, and its share of the products of matrices with waves."""
+    """Passage shortened to one product of two matrices, and the matching share of the products with waves."""
     slices = min(2, plan.slices)
     shares = max(1, round(plan.products / max(1, plan.slices - 1 + plan.squarings)))
     return Passage(slices, 2 - slices, (((0,) * shares, 0),))
@@ -150,7 +150,7 @@ def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: Mult
     block, plan, beams = planned[len(planned) // 2]
     whole = _multiplications(plan, beams, len(block.orders))
     short = plan if whole < _MULTIPLICATIONS else _shortened(plan)
-    # No product at all: what a block takes beside its multiplications.
+    # Without any product: the time that a block takes in addition to its multiplications.
     bare = Passage(1, 0, (((), 0),))
 
     def passing(plan: Passage) -> None:
@@ -173,7 +173,7 @@ def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: C
     slices = min(exits[-1], 1 + max(_SLICES, round(_POINTS / points)))
 
     def passing(count: int) -> float:
-        # No memory for matrices: all are transformed.
+        # Without memory for matrices, all blocks are transformed.
         return timed(lambda: list(columns(group, crystal, [count], reach, together, 0.0)), clock)
 
     first, last = passing(1), passing(slices)

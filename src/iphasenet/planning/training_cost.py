@@ -1,4 +1,4 @@
-"""Time and memory of training, from one step of the network on a few pixels."""
+"""Time and memory of training, estimated from one step of the network on a few pixels."""
 
 import math
 import time
@@ -25,28 +25,28 @@ from iphasenet.simulation.noise import record
 from iphasenet.training.crops import EpochSampler
 
 _SIDES = (64, 128)
-"""Largest sides that are measured: one small crop, then larger or more of them where that is quick; all grows with
-the pixels."""
+"""Sides of the crops that are measured: one small crop, then larger or more of them if that is fast; time and memory
+grow with the pixels."""
 
 _GPU_CROPS = 4
-"""Crops that are measured on a GPU."""
+"""Number of crops that are measured on a GPU."""
 
 _QUICK = 1.0
 """Time of a step below which a larger one is measured [s]."""
 
 _WORKING_SHARE = 1.3
-"""Memory of a step over what the network keeps for its gradients: 1.2 to 1.3 measured."""
+"""Memory of a step over the memory that the network keeps for its gradients: 1.2 to 1.3 were measured."""
 
 
 @dataclass(frozen=True)
 class TrainingCost:
     """
-    What a training takes.
+    Cost of a training.
 
     Attributes
     ----------
     device : str
-        Torch device that was measured.
+        Torch device on which it was measured.
     crops, images : int
         Training crops and validation images of an epoch.
     epochs : int
@@ -54,9 +54,9 @@ class TrainingCost:
     seconds : float
         Estimated wall time [s].
     process_bytes, step_bytes : float
-        Memory of one process: the data with Python, and the network with a step [bytes].
+        Memory of one process [bytes]: for Python with the data, and for the network with one step.
     gpu_images_bytes : float
-        Training images that each GPU keeps besides, where they take at most half of what is free there [bytes].
+        Size of the training images, which each GPU also keeps if they take at most half of its free memory [bytes].
     """
 
     device: str
@@ -85,7 +85,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     Returns
     -------
     TrainingCost
-        Measured on a GPU where there is one, as training chooses, else on the processor.
+        Cost on a GPU if there is one, as training chooses, else on the processor.
     """
     settings, jobs, doses = config["training"], config["jobs"], len(config["noise"]["evaluation_doses"])
     device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
@@ -100,7 +100,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
     images = samples["validation"] * doses
     validation = math.ceil(images / every) * image * network.validation
     epoch = len(sampler) * (crop * network.step + noise) + validation
-    # More processes than cores take turns.
+    # If there are more processes than cores, they take turns.
     turns = max(1.0, processes / threads) if device == "cpu" else 1.0
     images_bytes = samples["train"] * sample_bytes(config, 0)
     data = images_bytes + samples["validation"] * sample_bytes(config, doses)
@@ -121,19 +121,19 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
 
 def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
     """
-    Refuse a training that asks for GPUs on a machine that has none, with the time that it would take.
+    Refuse a training that requests GPUs on a machine without any, and say how long it would take.
 
     Parameters
     ----------
     config : mapping
-        Checked configuration; `jobs.training_without_gpu` lets it go on.
+        Checked configuration; `jobs.training_without_gpu` allows such a training.
     materials, cores : int
-        As in `estimate_training`.
+        Arguments as in `estimate_training`.
 
     Raises
     ------
     InputError
-        One line, without the word training before it.
+        One line; the caller puts "training: " before it.
     """
     jobs = config["jobs"]
     present, processes = torch.cuda.device_count(), jobs["training_processes"]
@@ -155,7 +155,7 @@ def check_gpu(config: Mapping[str, Any], materials: int, cores: int) -> None:
 
 @dataclass(frozen=True)
 class _NetworkCost:
-    """Seconds a pixel of a training step and of a validation, bytes a pixel kept, parameters."""
+    """Time per pixel of a training step and of a validation [s], kept bytes per pixel, and number of parameters."""
 
     step: float
     validation: float
@@ -188,16 +188,16 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
 
 
 def _measured(crop: int, share: int, device: str) -> list[tuple[int, int]]:
-    """Crops and their sides that are measured, the better measure last."""
+    """Numbers and sides of the crops that are measured, the more precise measurement last."""
     small, large = (min(side, crop) for side in _SIDES)
     if device == "cpu":
         return [(1, small), (max(1, min(share, (_SIDES[-1] // large) ** 2)), large)]
-    # Small ones take a GPU as long as large ones: the time to start its kernels.
+    # A GPU takes as long for small crops as for large ones, because starting its kernels dominates.
     return [(1, small), (min(share, _GPU_CROPS), crop)]
 
 
 def _clock(device: str) -> Clock:
-    """Wall time of several threads, which the processor's adds up."""
+    """Clock of wall time, because processor time adds up over threads."""
     return device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
 
 
@@ -207,7 +207,7 @@ def _step(network: PotentialNetwork, inputs: tuple[Tensor, Tensor], loss: Mappin
 
 
 def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int:
-    """Memory that the gradients of some crops keep, in single precision: mixed precision keeps less [bytes]."""
+    """Memory kept for the gradients of some crops, in single precision [bytes]; mixed precision keeps less."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int
         prediction = network(*inputs)
     own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
     size = sum(size for pointer, size in kept.items() if pointer not in own)
-    # Until here it keeps all alive: a freed address would be used again.
+    # All tensors are kept alive until here, because the address of a freed one would be used again.
     del prediction
     return size
 

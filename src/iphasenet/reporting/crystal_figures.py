@@ -1,4 +1,4 @@
-"""What resolves the crystal: spectra of potentials, atomic columns, and the window of the simulation."""
+"""Figures on the scale of the crystal: spectra of potentials, atomic columns, and the window of the simulation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ from iphasenet.reporting.evaluation_figures import at_one_dose
 TRUTH = Look("truth", "black", "")
 
 DECADES = 8.0
-"""Powers below the highest by more are not drawn: they are rounding."""
+"""Range of powers that is drawn below the highest; smaller powers are rounding errors."""
 
 COLUMN_SCORES = {
     "detection_rate": ("columns found [%]", 100.0),
@@ -44,12 +44,12 @@ COLUMN_SCORES = {
 
 def draw_spectra(spectra_table: Path, outputs: Sequence[Path], information_limit: float | None = None) -> None:
     """
-    Draw radial power spectra of true and predicted potentials, one panel a material.
+    Draw radial power spectra of true and predicted potentials, one panel per material.
 
     Parameters
     ----------
     spectra_table : Path
-        Spectra of each material, dose, method and of the truth; the dose nearest to 1e5 e/Å² is drawn.
+        Spectra of each material, dose and method, and of the truth; the dose nearest to 1e5 e/Å² is drawn.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     information_limit : float, optional
@@ -85,12 +85,12 @@ def draw_spectra(spectra_table: Path, outputs: Sequence[Path], information_limit
 
 def draw_windows(windows_csv: Sequence[Path], outputs: Sequence[Path]) -> None:
     """
-    Draw how far images in smaller windows differ from those in the largest, one panel a material.
+    Draw the differences of images in smaller windows from those in the largest, one panel per material.
 
     Parameters
     ----------
     windows_csv : sequence of Path
-        Tables of differences, one file or one a material.
+        Tables of differences, one file for all or one per material.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
 
@@ -118,12 +118,12 @@ def draw_windows(windows_csv: Sequence[Path], outputs: Sequence[Path]) -> None:
 
 def draw_atomic_columns(columns_table: Path, summary_json: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw how well each type of atomic column is found, placed and weighed by each method.
+    Draw the detection, position error and integrated potential of each type of atomic column for each method.
 
     Parameters
     ----------
     columns_table : Path
-        Table of columns, which says what types there are and which of them are light.
+        Table of columns, with their types and which of these are light.
     summary_json : Path
         `columns` holds the numbers of each method and type, means over samples and doses.
     outputs : sequence of Path
@@ -156,7 +156,7 @@ def draw_atomic_columns(columns_table: Path, summary_json: Path, outputs: Sequen
 
 
 def _places(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Columns material, column, light, type ('GaN: Ga+N') and place on the x axis: the light ones last, after a gap."""
+    """Table of material, column, light, type ('GaN: Ga+N') and place on the x axis: light ones last, after a gap."""
     real = frame[frame["column"] != "spurious"]
     if real.empty:
         raise InputError(f"{path}: column: found only spurious peaks; allowed: at least one type of column")
@@ -168,7 +168,7 @@ def _places(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _column_table(summary: Mapping[str, Any], methods: Sequence[str], types: Sequence[str], path: Path) -> pd.DataFrame:
-    """Columns method, type and `COLUMN_SCORES`; NaN where nothing was found."""
+    """Table with method, type and `COLUMN_SCORES`; NaN where nothing was found."""
     rows = []
     for method in methods:
         for name in types:

@@ -24,33 +24,33 @@ HEADINGS = {
     "best_baseline": "Best baseline",
     "best_baseline_pearson": "Its Pearson correlation",
 }
-"""Headings of a CSV file's columns; any other's is its name."""
+"""Headings of a CSV file's columns; other columns keep their names."""
 
 _REQUIRED = {**METRICS, "best_baseline_pearson": METRICS["pearson"]}
-"""Columns of a CSV file that have a finite number in every row."""
+"""Columns of a CSV file that must have a finite number in every row, with their metrics."""
 
 
 def csv_table(path: Path, name: str) -> Table:
     """
-    Show a CSV file, such as one of generalisation or of cost.
+    Make a table of the report from a CSV file, such as that of generalisation or of cost.
 
     Parameters
     ----------
     path : path
-        CSV file with at least one row. Columns named as `METRICS` are shown as these; `<metric>_low` and
-        `<metric>_high` are the ends of its interval; every other column as it is, under its own name.
+        CSV file with at least one row. Columns with names of `METRICS` are shown as metrics; `<metric>_low` and
+        `<metric>_high` are the ends of the interval; every other column is shown unchanged.
     name : str
         Name of the table in the page.
 
     Returns
     -------
     Table
-        One row a line; a cell without a value is a dash.
+        One row per line of the file; a cell without a value is a dash.
 
     Raises
     ------
     InputError
-        There is no row, a metric is missing or any number is not finite.
+        If there is no row, a metric is missing or any number is not finite.
     """
     frame = read_table(path)
     ends = {f"{metric}_{end}" for metric in METRICS for end in ("low", "high")}

@@ -38,11 +38,11 @@ KINDS = ("predicted", "true")
 BINS = 40
 
 SMALLEST_SHARE = 1e-3
-"""Errors below it are drawn there [% of maximum]: the axis is logarithmic."""
+"""Smallest error on the logarithmic axis [% of maximum]; smaller ones are drawn there."""
 
 
 def at_one_dose(frame: pd.DataFrame) -> tuple[float, pd.DataFrame]:
-    """Dose of a table that is nearest to 1e5 e/Å² [e/Å²], and its rows."""
+    """Dose of a table that is nearest to 1e5 e/Å², and its rows."""
     doses = np.unique(frame["dose"])
     dose = float(doses[nearest_dose(doses)])
     return dose, frame[frame["dose"] == dose]
@@ -50,7 +50,7 @@ def at_one_dose(frame: pd.DataFrame) -> tuple[float, pd.DataFrame]:
 
 def draw_potentials(samples_table: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw mean and maximum of the network's potential against the true ones, one point a sample.
+    Draw mean and maximum of the network's potential against the true ones, one point per sample.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _scatter(axes: Axes, x: pd.Series, y: pd.Series, material: pd.Series, looks:
 
 
 def _padded(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Range of some values with 4 % to spare, and not empty where they are one."""
+    """Range of some values with a margin of 4 %; it is not empty if all values are equal."""
     low, high = float(values.min()), float(values.max())
     spare = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
     return low - spare, high + spare
@@ -118,8 +118,8 @@ def draw_distribution(samples_table: Path, outputs: Sequence[Path]) -> None:
     Parameters
     ----------
     samples_table : Path
-        Scores of every test sample, dose and method. The histogram is of all doses, the second panel of the one
-        nearest to 1e5 e/Å².
+        Scores of every test sample, dose and method. The histogram shows all doses, the second panel the dose nearest
+        to 1e5 e/Å².
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
 
@@ -157,7 +157,7 @@ def _draw_histogram(axes: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> 
             axes.stairs(100 * counts, edges, fill=True, color=look.colour, alpha=0.3)
         line = axes.stairs(100 * counts, edges, color=look.colour, linestyle=look.line, lw=1.6, label=look.label)
         line.sticky_edges.y[:] = [0]
-        # Above the frame, so that a mean never hides in the bars.
+        # Drawn above the frame, so that bars never hide a mean.
         at_top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         axes.plot([chosen.mean()], [1.03], look.marker, color=look.colour, mec="black", markersize=7, **at_top)
     label = number_text("published mean: {:g} %", PUBLISHED_SHARE)
@@ -180,12 +180,12 @@ def _draw_bias(axes: Axes, rows: pd.DataFrame, dose: float) -> None:
 
 def draw_calibration(coverage_table: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw the coverage of the network's intervals against their level, and spread over error against dose.
+    Draw the coverage of the network's intervals against their level, and the ratio of spread to error against dose.
 
     Parameters
     ----------
     coverage_table : Path
-        Coverage of each material, dose and level; without rows, the figure says that there is no uncertainty.
+        Coverage of each material, dose and level; if it is empty, the figure says that there is no uncertainty.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
 

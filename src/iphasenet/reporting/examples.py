@@ -1,4 +1,4 @@
-"""One test sample a material with all that is shown of it, in figures and in the report."""
+"""One test sample per material, with all that figures and report show of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Example:
     sampling : float
         Pixel size [Å].
     metadata : dict
-        Its coordinates, such as thickness_nm.
+        Coordinates of the sample, such as thickness_nm.
     dose : float
         Dose of the noisy image [e/Å²].
     noisy : (4, y, x) array
@@ -40,7 +40,7 @@ class Example:
     truth : (y, x) array
         Projected potential [V Å].
     predictions : dict of (y, x) arrays
-        By the network ('model') and by the baselines that see the image [V Å].
+        Potentials by the network ('model') and by the baselines that use the image [V Å].
     """
 
     material: str
@@ -55,7 +55,7 @@ class Example:
 def middle_sample(
     coordinates: Mapping[str, NDArray[Any]], held_out: Mapping[str, str] | None = None
 ) -> NDArray[np.int64]:
-    """Choose the first sample of the middle thickness; with `held_out`, of those that the network has not seen."""
+    """Choose the first sample of the middle thickness; with `held_out`, among those that the network has not seen."""
     new = np.array([held_out is None or held_out[name] != SEEN for name in coordinates["sample_id"]])
     thickness = coordinates["thickness_nm"]
     levels = np.unique(thickness[new])
@@ -78,7 +78,7 @@ def read_examples(dataset: Path, predictions: Sequence[Path], baselines: Path) -
     Yields
     ------
     Example
-        One a material, in the order of `predictions`; none of a material that the network has seen all samples of.
+        One per material, in the order of `predictions`; none if the network has seen all samples of a material.
     """
     root = open_dataset(dataset)
     fitted, microscope = Baselines.load(baselines), Microscope(**configuration(root)["optics"])

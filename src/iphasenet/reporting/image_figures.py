@@ -44,7 +44,7 @@ DIFFERENCE = Quantity("difference / maximum [%]", "RdBu_r")
 
 def draw_samples(dataset: Path, outputs: Sequence[Path]) -> None:
     """
-    Draw the sample sheet: four noise-free segments and the potential, one row a material.
+    Draw the sample sheet: four noise-free segments and the potential, one row per material.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
     Parameters
     ----------
     store : Path
-        Store of the material: no other's change draws the sheet anew.
+        Store of the material; changes of other materials do not require a new sheet.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
@@ -78,7 +78,7 @@ def draw_material(store: Path, outputs: Sequence[Path]) -> None:
         figure = Figure(figsize=(WIDTH, len(rows) * ROW))
         for row in rows:
             _sample_row(figure, row, data, row)
-        # Many rows, and the report holds every sheet.
+        # A lower resolution, because sheets have many rows and the report holds all of them.
         save_figure(figure, outputs, dpi=90)
 
 
@@ -98,12 +98,12 @@ def _sample_row(figure: Figure, row: int, data: MaterialData, sample: int) -> No
 
 def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> None:
     """
-    Draw noisy input, iDPC, truth, prediction and its error, one row a material.
+    Draw noisy input, iDPC, truth, prediction and its error, one row per material.
 
     Parameters
     ----------
     examples : sequence of Example
-        One sample a material.
+        One sample per material.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
@@ -116,12 +116,12 @@ def draw_predictions(examples: Sequence[Example], outputs: Sequence[Path]) -> No
 
 
 def _difference(prediction: FloatImage, truth: FloatImage) -> FloatImage:
-    """Share of the truth's maximum [%]."""
+    """Difference as a share of the truth's maximum [%]."""
     return 100 * (prediction - truth) / truth.max()
 
 
 def _shared_limit(differences: Sequence[FloatImage]) -> float:
-    """End of one scale for all, rounded; a few outlying pixels must not pale the rest."""
+    """Choose the rounded end of a common scale, which ignores a few outlying pixels."""
     limit = np.percentile(np.abs(np.stack(differences)), 99.5)
     return float(f"{limit:.2g}") or 1.0
 
@@ -146,7 +146,7 @@ def _pearson(image: FloatImage, truth: FloatImage) -> str:
 
 def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None:
     """
-    Draw the segments and the potential of one simulation, one row a thickness.
+    Draw the segments and the potential of one simulation, one row per thickness.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def draw_simulation(simulation: xarray.Dataset, outputs: Sequence[Path]) -> None
             data = simulation.isel(thickness=row)
             level = 1 - (row * ROW + 0.26) / figure.get_figheight()
             figure.text(SIDE / WIDTH, level, number_text("{:.2f} nm", thickness), weight="bold", size=12)
-            # A row has room for four; of more segments, the first four.
+            # A row has room for four segments; of more, the first four are shown.
             names = [str(name).capitalize() for name in data["segment"].values[:4]]
             segments = dict(zip(names, data["segments"].values[:4], strict=True))
             _scale_bar(_panels(figure, row, 0, segments, CURRENT), sampling)

@@ -1,4 +1,4 @@
-"""Numbers of the report: how each is shown, and the check of the summary that they come from."""
+"""Numbers of the report: their format, and the check of the summary from which they come."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class Cell:
 
 
 class Metric(NamedTuple):
-    """How a number is shown: `shown` formats the value times `factor`; `higher_is_better` is None where neither is."""
+    """Format of a number: `shown` formats the value times `factor`; `higher_is_better` is None if neither is better."""
 
     label: str
     unit: str
@@ -37,13 +37,13 @@ class Metric(NamedTuple):
         return "–" if value is None else number_text(self.shown, value * self.factor)
 
     def interval(self, score: Mapping[str, float | None]) -> str:
-        """Interval of a score, empty where there is none."""
+        """Interval of a score; empty if there is none."""
         low, high = score["low"], score["high"]
         return "" if low is None or high is None else f"{self.text(low)} to {self.text(high)}"
 
     @property
     def heading(self) -> Cell:
-        """Label, direction of better values and unit."""
+        """Label, with an arrow towards better values, and unit."""
         arrow = {True: "\u00a0↑", False: "\u00a0↓", None: ""}[self.higher_is_better]
         return Cell(self.label + arrow, self.unit and f"[{self.unit}]")
 
@@ -101,7 +101,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A number is missing or not finite. The ends of an interval and numbers of atomic columns may be null.
+        If a number is missing or not finite; ends of intervals and numbers of atomic columns may be null.
     """
     summary = read_json(path)
     for keys, value in _leaves(summary, ()):
@@ -142,7 +142,7 @@ def _required(summary: Mapping[str, Any], path: Path) -> Iterator[tuple[str, ...
 
 
 def _get(values: Any, keys: Sequence[str], path: Path) -> Any:
-    """Value at the keys, which may be null where `read_summary` lets it."""
+    """Value at the keys, which may be null where `read_summary` allows it."""
     for depth, key in enumerate(keys, 1):
         if not isinstance(values, Mapping) or key not in values or values[key] in ({}, []):
             raise InputError(f"{path}: {'.'.join(keys[:depth])} is missing")

@@ -36,7 +36,7 @@ TITLES = {
     "atomic_columns": "Atomic columns",
     "loss": "Training",
 }
-"""Titles of figures; any other's is its name."""
+"""Titles of figures; other figures have their names as titles."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Report:
     configuration : mapping
         Configuration of the run; `run` is its name.
     viewer : sequence of ViewerSample
-        Samples of the interactive viewer; without any there is none, and no script in the page.
+        Samples of the interactive viewer; without any, the page has neither viewer nor script.
     generalisation, cost : Path or None
         Tables for the sections of these names (CSV, `iphasenet.reporting.csv_tables.csv_table`); without one there is
         no section.
@@ -99,7 +99,7 @@ def write_report(report: Report, output: Path) -> None:
     Raises
     ------
     InputError
-        A number is missing or not finite, or a figure is not a PNG file; no report is written.
+        If a number is missing or not finite, or a figure is not a PNG file; then no report is written.
     """
     scores = read_summary(report.summary)
     configuration = json.loads(json.dumps(dict(report.configuration)))
@@ -151,7 +151,7 @@ def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
     materials = list(scores["by"]["material"])
     doses = _listed([number_text("{:,.7g}", dose) for dose in sorted(scores["doses"])])
     levels = set(scores["by"].get("held_out", {}))
-    # A material that is new has no tilt that is not.
+    # All tilts of a new material are new.
     never = " that training never saw" if levels and levels.isdisjoint({UNKNOWN, "thickness"}) else ""
     yield (
         f"The network was tested on {number_text('{:,}', scores['samples'])} {noun(scores['samples'], 'sample')} of "
@@ -165,7 +165,7 @@ def _sentences(scores: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _held_out(levels: Collection[str], left_out: int, materials: Sequence[str]) -> Iterator[str]:
-    """Say what is new of the samples, and what was not scored."""
+    """Say what is new in the samples, and what was not scored."""
     if UNKNOWN in levels:
         yield (
             "Which of them the network has seen is not known: its weights do not say what they were trained on, so "

@@ -39,7 +39,7 @@ from iphasenet.base.tables import read_table
 from iphasenet.base.wording import number_text
 
 BOXED = ("model", "wiener_told", "wiener", "idpc_told", "idpc", "nearest")
-"""Methods that are compared in boxes, of a baseline the one that is told the tilt: more would be too narrow to read."""
+"""Methods that are compared in boxes, baselines with the tilt only, because more boxes would be too narrow to read."""
 
 SCORES = {"mae_share_of_max": ("MAE [% of maximum]", 100.0), "pearson": (PEARSON, 1.0)}
 """Label and factor of the metrics that are drawn."""
@@ -61,7 +61,7 @@ def draw_loss(metrics_csv: Path, outputs: Sequence[Path]) -> None:
     Parameters
     ----------
     metrics_csv : Path
-        The training's log. Where a resumed run holds an epoch twice, the last one counts.
+        Log of the training. If a resumed run holds an epoch twice, the last one counts.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
     """
@@ -160,7 +160,7 @@ def draw_errors(summary_json: Path, outputs: Sequence[Path]) -> None:
     Parameters
     ----------
     summary_json : Path
-        Mean scores; `by` holds those of each thickness and dose. What has one level alone is left out.
+        Mean scores; `by` holds those of each thickness and dose. Thickness or dose is left out if it has one level.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
 
@@ -201,7 +201,7 @@ def _finish(axes: Axes, label: str, metric: str, means: pd.Series) -> None:
 
 
 def _score_table(levels: Mapping[str, Any], name: str, path: Path) -> pd.DataFrame:
-    """Columns level, method, metric, mean, low, high (NaN: no interval), of the methods that are drawn."""
+    """Table with level, method, metric, mean, low and high (NaN: no interval) of the methods that are drawn."""
     rows = [
         {"level": float(level), "method": method, "metric": metric, **_NO_SCORE, **numbers.get(metric, {})}
         for level, methods in levels.items()
@@ -224,7 +224,7 @@ def _draw_means(axes: Axes, table: pd.DataFrame, factor: float) -> None:
         rows = table[table["method"] == method]
         if len(rows):
             mean = rows["mean"]
-            # A percentile interval of few groups need not hold the mean.
+            # A percentile interval from few groups need not contain the mean.
             ends = np.array([mean - rows["low"], rows["high"] - mean]).clip(min=0)
             axes.errorbar(rows["level"], factor * mean, factor * ends, capsize=3, **look.curve)
 
@@ -263,7 +263,7 @@ def draw_alterations(altered_table: Path, outputs: Sequence[Path]) -> None:
 
 
 def _draw_altered(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, Look], metric: str, factor: float) -> None:
-    """Draw means over samples: of each material as a marker, of all as a bar with its number."""
+    """Draw means over samples: for each material a marker, for all a bar with its number."""
     names = list(frame["altered"].unique())
     place = {name: number for number, name in enumerate(names)}
     for (material, look), shift in zip(looks.items(), side_by_side(len(looks), 0.6), strict=True):
@@ -279,7 +279,7 @@ def _draw_altered(axes: Axes, frame: pd.DataFrame, looks: Mapping[str, Look], me
         label="mean (number above)",
     )
     template = "{:z.3f}" if metric == "pearson" else "{:.2f}"
-    # Above the frame, where no marker lies.
+    # Drawn above the frame, where no marker lies.
     above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "size": 9}
     for number, mean in enumerate(means):
         axes.text(number, 1.01, number_text(template, mean), **above)

@@ -23,14 +23,14 @@ from iphasenet.reporting.numbers import (
 _THIN = "\u202f"
 
 COMPARED = ("pearson", "mae_share_of_max", "psnr_own_range", "peak_error")
-"""Metrics that methods are compared by, level by level."""
+"""Metrics by which methods are compared, level by level."""
 
 FALSE_RATE = Metric("False peaks", "% of found", False, "{:.1f}", 100)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table by its name in the page; the first cell of each row is its heading."""
+    """A table with its name in the page; the first cell of each row is the row's heading."""
 
     name: str
     heading: Sequence[Cell]
@@ -54,7 +54,7 @@ def _metric_head(metric: Metric) -> Cell:
 
 
 def _compared(metric: Metric, scores: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Cells of several methods' scores, the best of which is marked."""
+    """Cells with the scores of several methods; the best is marked."""
     values = [score["mean"] for score in scores]
     best = max(values) if metric.higher_is_better else min(values)
     return [Cell(metric.text(score["mean"]), metric.interval(score), score["mean"] == best) for score in scores]
@@ -74,8 +74,8 @@ def breakdown_tables(summary: Mapping[str, Any], key: str) -> list[Table]:
     Returns
     -------
     list of Table
-        The network by its metrics, then all methods by each of `COMPARED`; empty where there are fewer than two
-        levels.
+        One table of the network's metrics, then one of all methods for each of `COMPARED`; empty if there are fewer
+        than two levels.
     """
     levels = summary["by"].get(key, {})
     if len(levels) < 2:
@@ -115,7 +115,7 @@ def level_text(key: str, level: str) -> str:
 
 
 def altered_table(summary: Mapping[str, Any], key: str, corner: str) -> Table | None:
-    """Scores of the network from altered inputs, `shuffled_metadata` or `noise`; None where none were measured."""
+    """Scores of the network from altered inputs, `shuffled_metadata` or `noise`; None if none were measured."""
     if not summary.get(key):
         return None
     rows = [
@@ -126,7 +126,7 @@ def altered_table(summary: Mapping[str, Any], key: str, corner: str) -> Table | 
 
 
 def uncertainty_table(summary: Mapping[str, Any]) -> Table | None:
-    """Share of the pixels inside each predicted interval; None where the network says no uncertainty."""
+    """Share of the pixels inside each predicted interval; None if the network predicts no uncertainty."""
     levels = {name: value for name, value in summary.get("uncertainty", {}).items() if name != "spread_over_error"}
     if not levels:
         return None
@@ -139,7 +139,7 @@ def uncertainty_table(summary: Mapping[str, Any]) -> Table | None:
 
 
 def column_tables(summary: Mapping[str, Any]) -> list[Table]:
-    """Atomic columns: all methods for all, heavy and light columns, then the network by type, light ones last."""
+    """Tables of atomic columns: all methods for all, heavy and light columns; then the network by type, light last."""
     found = {method: summary["columns"][method] for method in METHODS if method in summary.get("columns", {})}
     if not found:
         return []
@@ -176,7 +176,7 @@ def _is_light(name: str) -> bool:
 
 
 def published_table(summary: Mapping[str, Any]) -> Table:
-    """Compare with the published 200 kV system's table row by row, by its definitions and this run's."""
+    """Comparison with the table of the published 200 kV system, row by row, by its definitions and by this run's."""
     scores, means = summary["scores"]["model"], summary["potentials"]["model"]
     psnr, own, mae, share, pearson, peak = (
         score_cell(METRICS[name], scores[name])

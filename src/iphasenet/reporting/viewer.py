@@ -1,4 +1,4 @@
-"""Interactive viewer of a few samples: a Plotly figure each, in HTML that needs no network."""
+"""Interactive viewer of a few samples: one Plotly figure each, in HTML that needs no internet access."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.wording import number_text
 
 LARGEST = 160
-"""Pixels along a side that are shown, at most; of larger images, the centre is."""
+"""Largest number of pixels along a side that are shown; of larger images, the centre is shown."""
 
 NOTE = (
     "The slider under each sample steps through its images; hovering or tapping gives the value and the position from "
@@ -22,7 +22,7 @@ NOTE = (
     "range of its own; the difference is prediction − truth. "
     f"Of images of more than {LARGEST} pixels a side, the central {LARGEST} are shown."
 )
-"""What the page says of the viewer."""
+"""Text of the page about the viewer."""
 
 # Positive differences are red, as in the sheets of images.
 COLOURS = {"viridis": "Viridis", "gray": "gray", "RdBu": "RdBu_r"}
@@ -53,7 +53,7 @@ class View:
     Raises
     ------
     InputError
-        Where the image is not two-dimensional or not finite, or the colour scale is impossible.
+        If the image is not two-dimensional or not finite, or the colour scale is impossible.
     """
 
     image: FloatImage
@@ -102,7 +102,7 @@ class ViewerSample:
     Raises
     ------
     InputError
-        Where there is no view, shapes differ, the sampling is not positive or `start` is not a view.
+        If there is no view, shapes differ, the sampling is not positive or `start` is not a view.
     """
 
     title: str
@@ -182,8 +182,8 @@ def viewer_html(samples: Sequence[ViewerSample]) -> list[str]:
     Returns
     -------
     list of str
-        One fragment a sample: a `div` that fills its parent, and the script that draws in it. `plotly_script` must run
-        before.
+        One fragment per sample: a `div` that fills its parent, and the script that draws in it. `plotly_script` must
+        run before.
     """
     return [
         sample_figure(sample).to_html(
@@ -198,12 +198,12 @@ def viewer_html(samples: Sequence[ViewerSample]) -> list[str]:
 
 
 def plotly_script() -> str:
-    """Source of plotly.js, as the Python package holds it; goes into one script element of the page."""
+    """Source of plotly.js from the Python package, for one script element of the page."""
     return str(get_plotlyjs())
 
 
 def sample_figure(sample: ViewerSample) -> go.Figure:
-    """Make the Plotly figure of a sample: one heat map a view, of which the slider shows one."""
+    """Make the Plotly figure of a sample: one heat map per view, of which the slider shows one."""
     names = list(sample.views)
     first = names.index(sample.start) if sample.start is not None else 0
     figure = go.Figure(
@@ -264,7 +264,7 @@ def _slider(names: Sequence[str], active: int) -> dict[str, Any]:
         "active": active,
         "currentvalue": {"visible": False},
         "pad": {"t": 44, "b": 0, "l": 10, "r": 10},
-        # In pixels, and wider than a phone's image: five labels need the room beside it.
+        # In pixels, and wider than the image on a phone, because five labels need the space.
         "lenmode": "pixels",
         "len": 304,
         "x": 0.5,
