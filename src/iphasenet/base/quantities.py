@@ -77,7 +77,8 @@ def check_number(value: Any, name: str, quantity: Quantity) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not quantity.holds(value):
         whole = "a whole number, " if quantity.whole else ""
-        raise InputError(f"{name}: found {value!r}; allowed: {whole}{quantity.allowed}")
+        found = f"{value:.10g}" if isinstance(value, float) else repr(value)
+        raise InputError(f"{name}: found {found}; allowed: {whole}{quantity.allowed}")
 
 
 def noun(number: int, one: str, many: str | None = None) -> str:

@@ -432,4 +432,4 @@ def test_columns_and_views_check_themselves() -> None:
     with pytest.raises(InputError, match="periods"):
         dataclasses.replace(LATTICE, periods=(4.0, 0.0))
     with pytest.raises(InputError, match="view"):
-        dataclasses.replace(VIEW, thickness=0.0)
+        dataclasses.replace(VIEW, depth=0.0)

@@ -191,12 +191,12 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"feature_size": 0}, "model.feature_size: found 0; allowed: a whole number, 12 to 1,200"),
-        ({"feature_size": 20}, "model.feature_size: found 20; allowed: a multiple of 12"),
+        ({"feature_size": 20}, "model.feature_size: found 20; allowed: a whole number, 12 to 1,200 in steps of 12"),
         ({"feature_size": float("nan")}, "model.feature_size: found nan"),
         ({"feature_size": 12 * 10**9}, "model.feature_size: found 12000000000"),
         ({"window_size": float("inf")}, "model.window_size: found inf; allowed: a whole number, 2 to 64 tokens"),
         ({"norm": "layer"}, "model.norm: found 'layer'; allowed: instance, batch, group"),
-        ({"uncertainty": "no"}, "model.uncertainty: found 'no'; allowed: True, False"),
+        ({"uncertainty": "no"}, "model.uncertainty: found 'no'; allowed: true, false"),
     ],
 )
 def test_settings_are_checked(change: dict[str, Any], message: str) -> None:

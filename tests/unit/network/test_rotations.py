@@ -53,7 +53,8 @@ def test_no_turn_changes_nothing(angles: tuple[float, float, float]) -> None:
 
 @given(ANGLES, ANGLE)
 def test_a_users_crystal_is_turned_as_a_whole(angles: tuple[float, float, float], turn: float) -> None:
-    found = turned_angles(angles, turn)
+    alpha, beta, gamma = angles
+    found = turned_angles((alpha, beta), gamma, turn)
     np.testing.assert_allclose(
         rotation_matrix(*found), rotation_matrix(0, 0, -turn) @ rotation_matrix(*angles), atol=1e-6
     )

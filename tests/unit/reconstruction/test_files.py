@@ -195,7 +195,7 @@ def test_bad_outputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.zspy: found a folder with mine\.txt"):
         write_reconstruction(Made(), tmp_path / "data.zspy")
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(InputError, match=r"folder\.tif: found an empty folder; allowed: a new file"):
+    with pytest.raises(InputError, match=r"folder\.tif: found an empty folder; allowed: a new name"):
         write_reconstruction(Made(), tmp_path / "folder.tif")
     assert (tmp_path / "data.zspy" / "mine.txt").read_text() == "mine"
     (tmp_path / "file").write_text("")

@@ -117,7 +117,7 @@ def test_all_that_is_missing_is_named_with_its_option() -> None:
 
 @pytest.mark.parametrize(("name", "option"), [("tilt_deg", "--tilt"), ("rotation_deg", "--rotation")])
 def test_the_angle_that_is_missing_is_named_alone(name: str, option: str) -> None:
-    with pytest.raises(InputError, match=rf"found no {name}; allowed: give {option}$"):
+    with pytest.raises(InputError, match=rf"{name} is missing: give {option}$"):
         prepare(image(**{name: None}), 0.2)
 
 

@@ -194,7 +194,7 @@ def test_errors_refuse_a_missing_number(tables: Tables) -> None:
     with pytest.raises(InputError, match=r"by\.dose\.1e\+06\.wiener\.pearson: found NaN"):
         draw_errors(path, [tables.folder / "errors.png"])
     path.write_text(json.dumps({"by": {}}))
-    with pytest.raises(InputError, match=r"by\.thickness_nm: found nothing"):
+    with pytest.raises(InputError, match=r"by\.thickness_nm: found no scores"):
         draw_errors(path, [tables.folder / "errors.png"])
 
 
@@ -207,7 +207,7 @@ def test_potentials_are_one_point_a_sample_at_one_dose(tables: Tables, drawn: li
     np.testing.assert_allclose(predicted, [3.96, 11.88, 23.76])
     np.testing.assert_allclose(curves(maximum)["LiCoO2"][1], [12.6, 37.8, 75.6])
     assert mean.get_xlim() == mean.get_ylim()
-    assert "kV Å" in mean.get_xlabel() and "100\u2009000 e/Å²" in mean.get_title()
+    assert "kV Å" in mean.get_xlabel() and "100\u202f000 e/Å²" in mean.get_title()
 
 
 def test_distribution_holds_every_image_once_and_the_bias(tables: Tables, drawn: list[Figure]) -> None:

@@ -111,7 +111,7 @@ def trainer() -> Any:
 def test_a_best_epoch_whose_file_is_gone_is_forgotten(tmp_path: Path) -> None:
     best = BestCheckpoint(tmp_path)
     state = {**best.state_dict(), "best_model_score": torch.tensor(0.519)}
-    with pytest.warns(UserWarning, match=r"best\.ckpt: missing"):
+    with pytest.warns(UserWarning, match=r"best\.ckpt: this file is missing"):
         best.load_state_dict(state)
     assert best.check_monitor_top_k(trainer(), torch.tensor(0.280))
     with pytest.raises(InputError, match=rf"best\.ckpt: found no checkpoint .*: remove {tmp_path}, and"):

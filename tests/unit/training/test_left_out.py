@@ -26,7 +26,7 @@ def test_leaving_out_what_is_not_there_or_everything_is_refused(tmp_path: Path) 
     dataset = make(tmp_path)
     for left_out, named in (
         (LeftOut(("Si",)), "Si"),
-        (LeftOut(("GaN", "MoS2")), "all of"),
+        (LeftOut(("GaN", "MoS2")), "found all materials"),
         (LeftOut((), (20, 40)), "empty"),
     ):
         with pytest.raises(InputError, match=named):
