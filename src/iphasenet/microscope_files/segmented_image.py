@@ -157,7 +157,9 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
     beam, dark = known.get("beam_intensity"), known.get("dark_intensity") or 0.0
     # In single precision, like the images.
     if beam is not None and np.float32(beam - dark) < _SMALLEST_BEAM:
-        raise InputError(f"{source}: beam_intensity: found {beam:g}; allowed: above that without electrons, {dark:g}")
+        raise InputError(
+            f"{source}: beam_intensity: found {beam:g}; allowed: above the value without electrons, {dark:g}"
+        )
     if tilt is not None and len(tilt) != 2:
         raise InputError(f"{source}: tilt_deg: found {tilt}; allowed: alpha and beta [degrees]")
     for angle in tilt or ():
