@@ -1,7 +1,7 @@
 """Multislice of Bloch blocks: the scattering matrix of a crystal that repeats laterally.
 
 A plane wave kappa + G only scatters to kappa + G' in a crystal with an orthogonal cell, so each wave lives on the
-cell's own small grid. This module depends on torch alone.
+cell's own small grid. This module depends only on torch.
 """
 
 import math

@@ -15,7 +15,7 @@ from iphasenet.simulation.grid import SPLITS, Grid
 from iphasenet.training.settings import TrainingSettings
 
 _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
-"""Largest number of tilts of all materials of a run, which is about that of its jobs, and of simulated images."""
+"""Largest numbers of tilts and of simulated images of a run, over all materials."""
 
 
 def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> None:
@@ -131,7 +131,7 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
     if config["model"]["uncertainty"] != (training.loss.spread > 0):
         raise InputError(
             f"configuration: training.loss.spread: found {training.loss.spread:g} with model.uncertainty "
-            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
+            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 with an uncertainty, 0 without"
         )
 
 

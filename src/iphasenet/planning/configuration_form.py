@@ -169,7 +169,7 @@ def _problem(value: Any) -> str:
 def _match_whole(
     validator: Any, pattern: str, instance: Any, _schema: Mapping[str, Any]
 ) -> Iterator[jsonschema.ValidationError]:
-    """Keyword `pattern`: Python's `$` also matches before a final newline, that of JSON schema does not."""
+    """Keyword `pattern`: in Python `$` also matches before a final newline, in JSON schema it does not."""
     if validator.is_type(instance, "string") and not re.fullmatch(pattern, instance):
         yield jsonschema.ValidationError(f"text that matches {pattern}")
 
