@@ -79,7 +79,7 @@ def damaged_files(store: Place) -> list[str]:
 
 
 def listed_files(folder: Folder) -> dict[str, str]:
-    """Checksums of a store's files by name, as its list says; InputError where there is no such list."""
+    """Checksums of a store's files by name, from its list; InputError if there is no such list."""
     try:
         with folder.open(LIST) as stream:
             lines = stream.read().decode().splitlines()

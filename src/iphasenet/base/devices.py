@@ -19,7 +19,7 @@ def choose_device(name: str) -> str:
     Parameters
     ----------
     name : {'auto', 'cpu', 'cuda'}
-        'auto' takes a GPU where there is one.
+        'auto' takes a GPU if there is one.
 
     Returns
     -------

@@ -110,7 +110,7 @@ def level_looks(levels: Iterable[float], template: str) -> dict[float, Look]:
 
 def methods_of(frame: pd.DataFrame, path: Path, others: Sequence[str] = ()) -> list[str]:
     """
-    Methods of a table in the order of `METHODS`; InputError where one is unknown and not among `others`.
+    Methods of a table in the order of `METHODS`; InputError if one is unknown and not among `others`.
 
     Where a baseline stands there with and without the tilt, only the one that is told the tilt is kept: the network is
     told it too.

@@ -1,4 +1,4 @@
-"""What a user may give: unit and range of each number; beyond it nothing sane is meant."""
+"""Unit and range of each number that a user may give; numbers beyond the ranges are mistakes."""
 
 import argparse
 import math
@@ -25,7 +25,7 @@ class Quantity:
     whole : bool
         Whether it is an integer.
     step : int
-        What an integer is a multiple of.
+        Number of which an integer must be a multiple.
     """
 
     unit: str

@@ -1,7 +1,8 @@
-"""Fields of dataclasses that have better names today than those under which jobs and trainings are known.
+"""Earlier names of fields of dataclasses, under which jobs and trainings are recorded.
 
-Snakemake compares the text of a job's samples, and a training finds its checkpoints by a checksum of all that it reads:
-a name that changed in either would make finished work again. A field says itself what it is recorded as.
+Snakemake compares the text of a job's samples, and a training finds its checkpoints by a checksum of its inputs. If the
+name of a field changed in either, finished work would be done again. The metadata of a field therefore hold its earlier
+name.
 """
 
 from dataclasses import Field, fields, is_dataclass
@@ -11,17 +12,17 @@ _KEY = "recorded as"
 
 
 def recorded_as(name: str) -> dict[str, str]:
-    """Metadata of a dataclass's field that is recorded under another name."""
+    """Make the metadata of a field that is recorded under another name."""
     return {_KEY: name}
 
 
 def recorded_name(field: Field[Any]) -> str:
-    """Name under which a field is recorded: its own, unless it says another."""
+    """Name under which a field is recorded: that in its metadata, or its own."""
     return str(field.metadata.get(_KEY, field.name))
 
 
 def recorded_text(value: Any) -> str:
-    """Text of a value as `repr` has it, the fields of dataclasses under the names that they are recorded as."""
+    """Text of a value like that of `repr`, but with the recorded names of the fields of dataclasses."""
     if not is_dataclass(value):
         return repr(value)
     parts = (f"{recorded_name(field)}={recorded_text(getattr(value, field.name))}" for field in fields(value))

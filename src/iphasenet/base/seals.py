@@ -84,7 +84,7 @@ def write_xarray(path: str | Path, data: "xarray.Dataset", kind: Kind) -> None:
 
 
 def kind_of(place: Place) -> Kind | None:
-    """Say what kind of store this library made at a place, by its mark; None where there is none that can be read."""
+    """Say what kind of store this library made at a place, by its mark; None if no mark can be read."""
     try:
         with Folder(place).open(ROOT) as stream:
             attributes = json.loads(stream.read())["attributes"]

@@ -1,4 +1,4 @@
-"""Settings that describe and check themselves: a key of the configuration stands in one field of one dataclass."""
+"""Settings that describe and check themselves; each key of the configuration is one field of a dataclass."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ from iphasenet.base.quantities import Quantity, check_number, counted
 @dataclass(frozen=True)
 class Setting:
     """
-    What a field means and which values it takes: `energy_kev: Annotated[float, Setting("Beam energy.", ENERGY)]`.
+    Meaning and allowed values of a field, as in `energy_kev: Annotated[float, Setting("Beam energy.", ENERGY)]`.
 
     Attributes
     ----------
@@ -25,24 +25,24 @@ class Setting:
     quantity : Quantity, optional
         Unit and range of a number, or of each number of a list or mapping.
     configured : Quantity, optional
-        Narrower range that a whole run needs, where the library alone takes more.
+        Range that a configuration allows, if it is narrower than that of the library.
     pattern : str, optional
-        Regular expression that a whole text matches; of a mapping, that its keys match.
+        Regular expression that a whole text must match; for a mapping, each of its keys.
     least, most : int, optional
-        Entries of a list or mapping, characters of a text.
+        Smallest and largest number of entries of a list or mapping, or of characters of a text.
     once : bool
-        Whether a list holds each entry once.
+        Whether the entries of a list must all differ.
     required : bool, optional
-        Whether a configuration has to hold the key; where nothing is said, if the field has no default.
+        Whether a configuration must hold the key; if not given, it must if the field has no default.
     called : str, optional
-        Its name in messages, where a configuration has another.
+        Name in messages, if the key of the configuration differs from the field's name.
     key : bool
-        Whether it is a key of the configuration at all, or for users of the library alone.
+        Whether the field is a key of the configuration; if false, only users of the library can set it.
     unordered, direction, path, zero_if_absent : bool
-        Values that mean the same (`iphasenet.planning.configuration_form.one_form`): of a list, any order; multiples
-        of a lattice direction; several ways to write a path; entries of a mapping that are 0 and ones that are absent.
+        Which values mean the same (`iphasenet.planning.configuration_form.one_form`): lists in any order; multiples of
+        a lattice direction; several ways to write a path; mappings with an entry 0 and without this entry.
     without_effect : mapping, optional
-        Of a mapping: keys that have no effect while others have certain values.
+        For a mapping: keys that have no effect while other keys have certain values, and these values.
     """
 
     meaning: str = ""
@@ -63,7 +63,7 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The meaning, and the unit in brackets where it does not say it."""
+        """The meaning, followed by the unit in brackets if the meaning has none."""
         unit = self.quantity.unit if self.quantity else ""
         return f"{self.meaning.removesuffix('.')} [{unit}]." if unit and "[" not in self.meaning else self.meaning
 
@@ -76,13 +76,13 @@ class Described:
     Attributes
     ----------
     name : str
-        Name, and key of the configuration.
+        Name of the field, which is also the key of the configuration.
     kind : type
-        Its type, without `Annotated` and without None.
+        Type of the field, without `Annotated` and without None.
     setting : Setting
-        What it means and takes.
+        Meaning and allowed values.
     default : object
-        Its default; `dataclasses.MISSING` where there is none.
+        Default value; `dataclasses.MISSING` if there is none.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Described:
 
     @property
     def required(self) -> bool:
-        """Whether a configuration has to hold the key."""
+        """Whether a configuration must hold the key."""
         return self.default is MISSING if self.setting.required is None else self.setting.required
 
 
@@ -100,7 +100,7 @@ class _Signature:
     """Signature of a dataclass with plain types, which `help` and editors show."""
 
     def __get__(self, _instance: object, owner: type["Settings"]) -> inspect.Signature:
-        """Make it of the fields."""
+        """Make the signature from the fields."""
         kinds = {one.name: _kind_text(one.kind) for one in described(owner)}
         return inspect.Signature(
             [
@@ -114,18 +114,18 @@ class Settings:
     """
     Base of frozen dataclasses whose fields are `Annotated` with a `Setting`.
 
-    Every value is checked when it is set, except against `configured` ranges. InputError names section and key. Lists,
-    arrays and other series become tuples. Mappings become the dataclasses that the annotations name, so that
-    `Grid(**configuration["grid"])` is all that it takes. The settings are the class's attributes in its docstring.
+    Every value is checked when an object is made, except against `configured` ranges; an InputError names section and
+    key. Lists, arrays and other series become tuples. Mappings become the dataclasses that the annotations name, so
+    that `Grid(**configuration["grid"])` makes a grid. The settings are added to the class's docstring as attributes.
     """
 
     section: ClassVar[str]
-    """Where the fields stand in a configuration."""
+    """Section of the configuration that holds the fields; empty for the top level."""
 
     __signature__: ClassVar[Any] = _Signature()
 
     without_effect: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Fields that have no effect while others have certain values, and these values."""
+    """Fields that have no effect while other fields have certain values, and these values."""
 
     def __init_subclass__(cls, section: str) -> None:
         cls.section = section
@@ -149,14 +149,14 @@ class Settings:
     @classmethod
     def of(cls, values: Mapping[str, Any], name: str | None = None) -> Self:
         """
-        Make the dataclass of a mapping.
+        Make an object from a mapping.
 
         Parameters
         ----------
         values : mapping
             Values by the names of the fields.
         name : str, optional
-            What an InputError of unknown or missing names calls the mapping; the section where nothing is said.
+            Name of the mapping in an InputError about unknown or missing keys; the section if not given.
         """
         known, where = described(cls), cls.section if name is None else name
         names, before = [one.name for one in known], f"{where}." if where else ""
@@ -178,7 +178,7 @@ def described(kind: type[Settings]) -> tuple[Described, ...]:
     kind : type
         Dataclass of settings.
     """
-    # A class counts as unhashable to mypy where its instances are.
+    # mypy takes a class for unhashable if its instances are.
     return _described(kind)  # type: ignore[arg-type]
 
 
@@ -193,14 +193,14 @@ def _described(kind: Any) -> tuple[Described, ...]:
 
 
 def entry_of(hint: Any, setting: Setting) -> tuple[Any, Setting]:
-    """Type and setting of the entries of a list or mapping: what is said of the whole holds for each, if nothing is."""
+    """Type and setting of each entry of a list or mapping; by default, entries have the quantity of the whole."""
     if get_origin(hint) is Annotated:
         return _parts(hint)
     return hint, Setting(quantity=setting.quantity)
 
 
 def _parts(hint: Any) -> tuple[Any, Setting]:
-    """Take an annotation apart: the type without None, and what is said of it."""
+    """Split an annotation into the type, without None, and its setting."""
     kind, setting = get_args(hint)[:2]
     if get_origin(kind) in (Union, UnionType):
         kinds: list[Any] = [one for one in get_args(kind) if one is not NoneType]
@@ -227,13 +227,13 @@ def _kind_text(kind: Any) -> str:
 
 
 def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
-    """Check a value, and give it the type that its annotation names."""
+    """Check a value and convert it to the type that its annotation names."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _one_of(value, inner, setting, name)
     if kind in (int, float):
         check_number(value, name, setting.quantity or (_WHOLE if kind is int else _ANY))
-        # Numbers of NumPy are no JSON.
+        # JSON cannot hold numbers of NumPy.
         return value.item() if hasattr(value, "item") else value
     if origin is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return _entries(list(value), inner, setting, name)
@@ -267,7 +267,7 @@ def _one_of(value: Any, kinds: tuple[Any, ...], setting: Setting, name: str) -> 
 
 
 def _entries(values: list[Any], inner: tuple[Any, ...], setting: Setting, name: str) -> tuple[Any, ...]:
-    """Check the entries of a list; numbers that need not be whole become floating-point ones."""
+    """Check the entries of a list; numbers that may have decimals become floats."""
     count = None if inner[-1] is ... else len(inner)
     if count is not None and len(values) != count:
         raise InputError(f"{name}: found {values}; allowed: {count} entries")
@@ -294,7 +294,7 @@ def _is_mapping(kind: Any) -> bool:
 
 
 def _allowed_text(kind: Any) -> str:
-    """Say what a value may be, in words of a configuration."""
+    """Name the allowed values in the words of a configuration."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(map(str, inner))

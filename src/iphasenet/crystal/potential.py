@@ -69,7 +69,7 @@ class CrystalPotential:
         return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
 
     def slicing(self, slice_thickness: float) -> Slicing:
-        """Cut the cell between its atomic layers; those within `slice_thickness` [Å] are one slice."""
+        """Cut the cell between its atomic layers; layers within `slice_thickness` [Å] form one slice."""
         ny, nx = self.form_factors.shape[-2:]
         weights = self.form_factors[self.elements, ny // 2, nx // 2]
         return layer_slicing(self.positions[:, 2], weights, self.lengths[2], slice_thickness)
@@ -101,7 +101,7 @@ class CrystalPotential:
         slicing : Slicing
             Slices of the cell.
         total : int
-            Number of slices of the slab: the atoms are those that the multislice passes.
+            Number of slices of the slab, which holds the same atoms as in the multislice.
         lean : (float, float)
             Lateral shift of an atomic column per depth, (x, y) in the crystal's frame; column positions are
             those at the entrance surface.

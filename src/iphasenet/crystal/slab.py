@@ -38,7 +38,7 @@ def rotation_matrix(alpha: float, beta: float, gamma: float) -> NDArray[np.float
 
 
 def slab_side(field_of_view: float, depth: float, semiangle_mrad: float, window: float) -> float:
-    """Side of a slab that holds a field of view and the cone of a probe at its edge, at least a window [Å]."""
+    """Side of a slab [Å] that holds a field of view and a probe's cone at its edge, and at least a window."""
     return max(window, field_of_view + 2 * depth * math.tan(1e-3 * semiangle_mrad))
 
 

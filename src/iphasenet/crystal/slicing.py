@@ -44,7 +44,7 @@ class Slicing:
         return float(cells * self.distances.sum() + self.distances[:rest].sum())
 
     def nearest(self, depth: float) -> int:
-        """Slices whose depth is nearest to one asked for [Å]; InputError below the first slice's."""
+        """Count the slices whose total depth is nearest to `depth` [Å]; InputError if it is below one slice."""
         if not depth >= self.distances[0] - 1e-9:
             raise InputError(
                 f"thickness {depth / 10:g} nm is below one slice; allowed: from {self.distances[0] / 10:.3g} nm"
@@ -54,7 +54,7 @@ class Slicing:
         return min(candidates, key=lambda total: abs(self.depth(total) - depth))
 
     def exits(self, depths: Sequence[float]) -> list[int]:
-        """Slices nearest to each of several rising depths [Å]; InputError where two are of the same slab."""
+        """Count the slices nearest to each of several rising depths [Å]; InputError if two give the same slab."""
         totals = [self.nearest(depth) for depth in depths]
         for (first, before), (second, total) in pairwise(zip(depths, totals, strict=True)):
             if before == total:
@@ -78,7 +78,7 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice
     length : float
         Height of the cell [Å].
     slice_thickness : float
-        Atoms up to this far above the lowest of a slice belong to it [Å].
+        A slice holds the atoms up to this far above its lowest one [Å].
 
     Returns
     -------

@@ -123,7 +123,7 @@ class Baselines:
                 place = sample, index
                 result["idpc"][place] = self.scale * idpc(segments, data.sampling) + mean
                 result["wiener"][place] = depth * self.wiener.apply(segments, noise) + mean
-                # The prior: a potential that deviates from its mean by as much as its mean, as crystals' do.
+                # Prior: the potential of a crystal deviates from its mean by about as much as its mean.
                 result["phase"][place] = invert_phase(segments, transfer, noise, prior=mean**2) + mean
         return result
 

@@ -195,7 +195,9 @@ class ColumnView:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lean[0]) and math.isfinite(self.lean[1]) and 0 < self.depth < math.inf):
-            raise InputError(f"view: found lean {self.lean}, depth {self.depth} Å; allowed: finite, above 0")
+            raise InputError(
+                f"view: found lean {self.lean}, depth {self.depth} Å; allowed: finite numbers, a depth above 0"
+            )
 
     @classmethod
     def of(cls, data: MaterialData, sample: int) -> "ColumnView":
@@ -208,7 +210,7 @@ class ColumnView:
 
     @property
     def shift(self) -> tuple[float, float]:
-        """How far a column leans from entrance to exit (x, y), in the crystal's frame [Å]."""
+        """Lateral shift of a column from entrance to exit (x, y), in the crystal's frame [Å]."""
         return self.lean[0] * self.depth, self.lean[1] * self.depth
 
 

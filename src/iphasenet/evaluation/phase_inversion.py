@@ -94,7 +94,7 @@ def invert_phase(segments: FloatArray, transfer: ComplexArray, noise: FloatArray
     """
     ny, nx = segments.shape[1:]
     deviation = segments - segments.mean(axis=(1, 2), keepdims=True)
-    # In the images' precision: noise is larger than a rounding error.
+    # Computed in the images' precision, because noise is larger than rounding errors.
     image = rfft2(with_mirror_images(deviation))
     weights = (transfer.conj() / noise[:, None, None]).astype(image.dtype)
     power = (weights * transfer.astype(image.dtype)).sum(axis=0).real + 1 / float(prior)

@@ -1,4 +1,4 @@
-"""Doses and imperfections of scan and detector; without torch, which the Snakefile has none of."""
+"""Doses and imperfections of scan and detector. torch is not needed, because the Snakefile runs without it."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +13,7 @@ from iphasenet.base.settings import Setting, Settings
 EvaluationDoses = Annotated[
     tuple[float, ...],
     Setting(
-        "Doses of the fixed noisy images of the validation and test splits.",
+        "Doses of the noisy images that are stored for the validation and test splits.",
         DOSE,
         least=1,
         most=100,
@@ -21,11 +21,11 @@ EvaluationDoses = Annotated[
         called="evaluation_doses",
     ),
 ]
-# Beyond the range of doses the electrons of a pixel are more than a GPU's generator of Poisson numbers can count.
+# Above the largest dose a pixel has more electrons than a GPU's generator of Poisson numbers can count.
 TrainingDose = Annotated[
     tuple[float, float],
     Setting(
-        "Lowest and highest dose of training. Every crop draws one between them, log-uniformly.",
+        "Lowest and highest dose in training. A dose between them is drawn for every crop, log-uniformly.",
         DOSE,
         called="training_dose",
     ),
@@ -34,12 +34,12 @@ TrainingDose = Annotated[
 
 @dataclass(frozen=True)
 class Acquisition(Settings, section="noise.acquisition"):
-    """Imperfections of scan and detector; all zero is a perfect one."""
+    """Imperfections of scan and detector; zeros describe perfect ones."""
 
     readout_electrons: Annotated[
         float,
         Setting(
-            "Standard deviation of the Gaussian read-out noise of a pixel in a segment.",
+            "Standard deviation of the Gaussian read-out noise of each segment in each pixel.",
             Quantity("electrons", 0, 1e6),
             required=True,
         ),
@@ -71,7 +71,7 @@ class Acquisition(Settings, section="noise.acquisition"):
 
     @property
     def distorts(self) -> bool:
-        """Whether the scan is displaced at all."""
+        """Whether jitter or drift displaces the scan."""
         return self.jitter_angstrom > 0 or self.drift_angstrom > 0
 
     def displacements(self, lines: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ class Acquisition(Settings, section="noise.acquisition"):
         Parameters
         ----------
         lines : int
-            Scan lines, from top to bottom.
+            Number of scan lines, from top to bottom.
         rng : numpy.random.Generator
             Source of randomness.
 
@@ -96,12 +96,12 @@ class Acquisition(Settings, section="noise.acquisition"):
         return np.asarray(time[:, None] * drift + jitter)
 
 
-Imperfections = Annotated[Acquisition, Setting("Imperfections of scan and detector; zeros are a perfect one.")]
+Imperfections = Annotated[Acquisition, Setting("Imperfections of scan and detector; zeros describe perfect ones.")]
 
 
 @dataclass(frozen=True)
 class FixedNoise(Settings, section="noise"):
-    """Noise that validation and test images carry."""
+    """Noise of the validation and test images."""
 
     doses: EvaluationDoses
     acquisition: Imperfections
@@ -109,7 +109,7 @@ class FixedNoise(Settings, section="noise"):
 
 @dataclass(frozen=True)
 class TrainingNoise(Settings, section="noise"):
-    """Noise that is drawn anew for every crop."""
+    """Noise of the training, drawn anew for every crop."""
 
     dose: TrainingDose
     acquisition: Imperfections

@@ -70,7 +70,7 @@ class Detector:
         Which segments lie in each quarter of the detector: readers and writers of images use this.
 
         A (4, n) array of indices: top-left, top-right, bottom-left, bottom-right as the detector sees them, before it
-        is turned in the image. InputError where it has no quarters.
+        is turned in the image. InputError if it has no quarters.
         """
         if self.segments % 4:
             raise InputError(

@@ -25,19 +25,19 @@ FloatArray = NDArray[np.floating[Any]]
 
 def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
     """
-    Turn vectors about the beam.
+    Rotate vectors about the beam.
 
     Parameters
     ----------
     x, y : float or array
         Components.
     rotation_deg : float
-        Angle from x to y [degrees]: gamma takes the crystal's frame to the lab's, -gamma back.
+        Angle from x to y [degrees]: gamma rotates from the crystal's frame to the lab's, -gamma back.
 
     Returns
     -------
     x, y : float or array
-        Turned components.
+        Rotated components.
     """
     angle = math.radians(rotation_deg)
     return math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
@@ -45,7 +45,7 @@ def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
 
 def sampling_limit(frequency: float) -> float:
     """
-    Coarsest multislice pixel that carries a spatial frequency unharmed.
+    Largest multislice pixel whose band limit does not reduce a spatial frequency.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def sampling_limit(frequency: float) -> float:
     Returns
     -------
     float
-        Pixel size [Å]: the band limit is 1/3 of the sampling frequency, less a soft edge of 1/100.
+        Pixel size [Å]: the band limit is 1/3 of the sampling frequency, minus a soft edge of 1/100.
     """
     return (1 / 3 - 0.01) / frequency
 
@@ -75,18 +75,22 @@ class Microscope(Settings, section="optics"):
     detector_inner_mrad: Annotated[
         float, Setting("Inner collection angle of the segmented detector.", quantities.COLLECTION_ANGLE)
     ]
-    detector_outer_mrad: Annotated[float, Setting("Outer collection angle.", quantities.COLLECTION_ANGLE)]
+    detector_outer_mrad: Annotated[
+        float, Setting("Outer collection angle of the segmented detector.", quantities.COLLECTION_ANGLE)
+    ]
     source_size_angstrom: Annotated[
         float,
         Setting(
-            "Standard deviation of the Gaussian source, as its image on the specimen. It acts before the noise.",
+            "Standard deviation of the Gaussian source, as imaged on the specimen. It blurs the images before noise is "
+            "added.",
             quantities.SOURCE_SIZE,
         ),
     ] = 0.0
     focal_spread_angstrom: Annotated[
         float,
         Setting(
-            "Standard deviation of the defocus: chromatic aberration times energy spread. An incoherent sum.",
+            "Standard deviation of the defocus, from chromatic aberration and energy spread. Images are averaged over "
+            "it.",
             quantities.FOCAL_SPREAD,
         ),
     ] = 0.0
@@ -95,27 +99,29 @@ class Microscope(Settings, section="optics"):
         Setting(
             "Aberrations of the probe by abTEM's polar names: `C10` ... `C56` [Å] with angles `phi12` ... [degrees], "
             "from x to y; or `defocus` (-C10), `Cs`, `astigmatism`, `astigmatism_angle`, `coma`, `coma_angle`. They "
-            "stand still when the crystal is rotated.",
+            "do not rotate with the crystal.",
             Quantity("", quantities.ABERRATION.low, quantities.ABERRATION.high),
             zero_if_absent=True,
             without_effect=angles_without_effect(),
         ),
     ] = field(default_factory=dict)
-    detector_segments: Annotated[int, Setting("Segments of the detector.", quantities.SEGMENTS, key=False)] = 4
+    detector_segments: Annotated[
+        int, Setting("Number of segments of the detector.", quantities.SEGMENTS, key=False)
+    ] = 4
     detector_rotation_deg: Annotated[
         float, Setting("Rotation of the detector in the lab, from x to y.", quantities.ANGLE, key=False)
     ] = 0.0
     dark_field_mrad: Annotated[
         tuple[float, float] | None,
         Setting(
-            "Inner and outer angle of an annular dark-field detector in the same pass.",
+            "Inner and outer angle of an annular dark-field detector, simulated together with the segments.",
             quantities.COLLECTION_ANGLE,
             key=False,
         ),
     ] = None
 
     def __post_init__(self) -> None:
-        # First, for it knows the range of each coefficient.
+        # Checked first, because this function knows the range of each coefficient.
         if isinstance(self.aberrations, Mapping):
             polar_coefficients(self.aberrations)
         super().__post_init__()
@@ -123,7 +129,7 @@ class Microscope(Settings, section="optics"):
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """The segmented detector, and the annular dark-field detector where there is one."""
+        """The segmented detector, and the annular dark-field detector if there is one."""
         segmented = Detector(
             self.detector_inner_mrad, self.detector_outer_mrad, self.detector_segments, self.detector_rotation_deg
         )
@@ -131,17 +137,17 @@ class Microscope(Settings, section="optics"):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the images that one scan gives: the segments of every detector."""
+        """Names of the images of one scan, one for each segment of every detector."""
         return tuple(name for detector in self.detectors for name in detector.names)
 
     @property
     def reach(self) -> float:
-        """Largest spatial frequency that the probe or a detector holds [1/Å]."""
+        """Largest spatial frequency of the probe and the detectors [1/Å]."""
         return max(self.frequency(self.semiangle_mrad), self.detector_reach)
 
     @property
     def detector_reach(self) -> float:
-        """Largest spatial frequency that a detector holds [1/Å]."""
+        """Largest spatial frequency of the detectors [1/Å]."""
         return self.frequency(max(detector.outer_mrad for detector in self.detectors))
 
     @property
@@ -156,7 +162,7 @@ class Microscope(Settings, section="optics"):
 
     @property
     def interaction_constant(self) -> float:
-        """Phase per projected potential [rad / (V Å)]."""
+        """Phase shift per projected potential [rad / (V Å)]."""
         return interaction_constant(self.energy_kev)
 
     def frequency(self, angle_mrad: float) -> float:
@@ -165,7 +171,7 @@ class Microscope(Settings, section="optics"):
 
     def aperture(self, kx: FloatArray, ky: FloatArray, pixel: tuple[float, float]) -> FloatArray:
         """
-        Amplitude of the aperture, falling from 1 to 0 across one reciprocal pixel.
+        Amplitude of the aperture, which falls from 1 to 0 across one reciprocal pixel.
 
         Parameters
         ----------
@@ -177,7 +183,7 @@ class Microscope(Settings, section="optics"):
         Returns
         -------
         array
-            Amplitude between 0 and 1: abTEM's soft aperture.
+            Amplitude between 0 and 1, as in abTEM's soft aperture.
         """
         k = np.hypot(kx, ky)
         safe = np.where(k == 0, 1.0, k)
@@ -192,8 +198,9 @@ class Microscope(Settings, section="optics"):
         Returns
         -------
         list of (float, float)
-            Change of C10 [Å] and its share: the trapezium rule to 5.5 standard deviations, in steps that resolve the
-            phase at the aperture's edge; for a Gaussian it converges faster than any power of the step.
+            Change of C10 [Å] and its share of the sum, by the trapezium rule up to 5.5 standard deviations. The steps
+            resolve the phase at the aperture's edge. For a Gaussian the rule converges faster than any power of the
+            step.
         """
         spread = self.focal_spread_angstrom
         if spread == 0:
@@ -214,14 +221,14 @@ class Microscope(Settings, section="optics"):
         kx, ky : array
             Spatial frequencies in the crystal's frame [1/Å].
         rotation_deg : float
-            Rotation gamma of the crystal about the beam, from x to y [degrees]; the lenses stand still.
+            Rotation gamma of the crystal about the beam, from x to y [degrees]; the lenses do not rotate.
         focus : float
             Change of C10 [Å].
 
         Returns
         -------
         complex array
-            Of modulus 1 (`iphasenet.microscope.aberrations`).
+            Phase factors of modulus 1 (`iphasenet.microscope.aberrations`).
         """
         lab_x, lab_y = rotate(kx, ky, rotation_deg)
         coefficients = polar_coefficients(self.aberrations)
@@ -247,9 +254,9 @@ class Microscope(Settings, section="optics"):
         pixel : (float, float)
             Size of a reciprocal pixel along x and y [1/Å].
         rotation_deg : float
-            Rotation gamma of the crystal about the beam, from x to y [degrees]; the detector stands still.
+            Rotation gamma of the crystal about the beam, from x to y [degrees]; the detector does not rotate.
         subpixels : int
-            Points a pixel along each axis on which the share is counted; 1 gives hard edges.
+            Number of points of each pixel along each axis at which the share is counted; 1 gives hard edges.
 
         Returns
         -------

@@ -43,9 +43,10 @@ def read_npz(path: Path) -> Recording:
     Parameters
     ----------
     path : path
-        File with `segments` (4, y, x) and any fields of `SegmentedImage` as numbers, alone or in an array of one, or as
-        text with a unit; `sampling` may be a pixel's height and width. Or of the published data set, with `input`
-        (4, y, x), fractions of the beam current, and `rotation` (`numbers.read_orientation`); or with one array.
+        File with `segments` (4, y, x) and any fields of `SegmentedImage`, as numbers, as arrays of one number or as
+        text with a unit; `sampling` may be a pixel's height and width. Or a file of the published data set,
+        with `input` (4, y, x), fractions of the beam current, and `rotation` (`numbers.read_orientation`); or a file
+        with one array.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from iphasenet.planning.image_settings import option_of
 
 _NEEDED = ("thickness_nm", "tilt_deg", "rotation_deg", "sampling_angstrom", "energy_kev", "semiangle_mrad",
            "detector_mrad", "beam_intensity", "segment_order")  # fmt: skip
-"""Settings without which no image is reconstructed."""
+"""Settings that every reconstruction needs."""
 
 _SHOWN = {
     "energy_kev": ("energy", "keV"),

@@ -71,7 +71,7 @@ def _check(facts: Mapping[str, Any], source: str) -> None:
 
 
 def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the settings of a simulation as those of an image."""
+    """Name the settings of a simulation like those of an image."""
     return {
         "structure": attributes["structure"],
         "zone_axis": attributes.get("zone_axis"),

@@ -19,7 +19,7 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Pixel = tuple[float, float]
 
 BEAMS_TOGETHER = 256
-"""Outgoing beams whose images are computed together: this bounds the memory and does not change the result."""
+"""Number of outgoing beams whose images are computed together; it limits the memory and does not change the result."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Illumination:
     Attributes
     ----------
     amplitudes : (wave,) complex array
-        Amplitudes of a block's plane waves.
+        Amplitudes of the plane waves of a block.
     share : float
-        Share of the beam current.
+        Share of the beam current in this probe.
     rotations : slice
         Rotations of the crystal for which the probe is the same.
     """
@@ -45,7 +45,7 @@ class Illumination:
 @dataclass(frozen=True)
 class Detection:
     """
-    How the beams that leave a crystal become images.
+    Probe, detectors and grid with which the beams that leave a crystal become images.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Detection:
     rotations : sequence of float
         Rotations gamma of the crystal [degrees].
     size : (int, int)
-        Probe positions along x and y of the cell, above twice the range of the orders.
+        Numbers of probe positions along x and y of the cell, larger than twice the highest orders of the images.
     """
 
     microscope: Microscope
@@ -68,7 +68,7 @@ class Detection:
     size: tuple[int, int]
 
     def illuminations(self, block: Block) -> list[Illumination]:
-        """List the probes of the incoherent sum: one a focus, and one a rotation where aberrations have a direction."""
+        """List the probes of the incoherent sum: one per focus, and per rotation if aberrations have a direction."""
         (kx, ky), microscope = (block.kappa + block.orders / self.lengths).T, self.microscope
         # A round probe looks the same from every rotation.
         groups: list[tuple[float, slice]] = [(0.0, slice(None))]
@@ -89,9 +89,9 @@ class Detection:
         orders : (beam, 2) integer array
             Orders (x, y) of the beams.
         block : Block
-            Their block.
+            Block of the beams.
         like : tensor
-            Its device and real precision are those of the weights.
+            The weights get its device and real precision.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Detection:
         Parameters
         ----------
         columns : (exit, wave, beam) complex tensor
-            Columns of the scattering matrix, in the outgoing beams that reach a detector.
+            Columns of the scattering matrix, for the outgoing beams that reach a detector.
         block : Block
             Incident waves.
         orders : (beam, 2) integer array

@@ -23,7 +23,7 @@ MATRICES = 0.5
 @dataclass(frozen=True)
 class SimulationSize:
     """
-    Numbers that the memory of a simulation depends on.
+    Numbers on which the memory of a simulation depends.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class SimulationSize:
 
     def waves_together(self, memory_mb: float, device: str) -> int:
         """
-        Plane waves that can be carried together.
+        Plane waves that can be propagated together.
 
         Parameters
         ----------
@@ -68,24 +68,24 @@ class SimulationSize:
         Returns
         -------
         int
-            Number of waves; InputError with the memory needed where not even one fits.
+            Number of waves; InputError with the memory needed if not even one fits.
         """
         size = 16 if self.dtype == torch.float64 else 8
         x, y = self.grid.gpts
-        # Potential, transmission functions in both spaces and on their way, a propagator a slice.
+        # Potential, transmission functions in both spaces and a temporary copy, a propagator for each slice.
         crystal = self.slices * x * y * (8 + 4 * size)
-        # Images in double and single precision; of a few hundred beams, spectra, their transforms and intensities.
+        # Images in double and single precision; for a few hundred beams, spectra, their transforms and intensities.
         together = 3 * size * min(BEAMS_TOGETHER, self.beams)
         fixed = crystal + self.exits * self.points * (self.images * (16 + size) + together)
         column, flight = self.exits * self.beams * size + 8 * self.beams, _FLIGHT * x * y * size
         largest = max(len(block.orders) for block in self.blocks)
-        # A block's columns stand together, whatever the number of waves in flight.
+        # All columns of a block are kept, however few waves are propagated at a time.
         needed = (fixed + largest * column + flight) / 1e6
         if needed > memory_mb:
             raise InputError(
                 f"memory: found a simulation of {x} x {y} points, {self.slices} slices, {largest} waves a block and "
                 f"{self.exits} thicknesses, which needs {needed:,.1f} MB; allowed: memory_mb {memory_mb:g}; raise it, "
-                "or simulate a smaller cell, fewer thicknesses, coarser"
+                "or simulate a smaller cell, fewer thicknesses or larger pixels"
             )
         free = memory_mb * 1e6 - fixed
         fit = int(min((free - largest * column) / flight, free / (column + flight)))

@@ -1,4 +1,4 @@
-"""One multislice pass of a probe's plane waves through a crystal, with all that is made before the first wave."""
+"""One multislice pass of a probe's plane waves through a crystal, with all preparations for the first wave."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from iphasenet.multislice.settings import Numerics
 @dataclass(frozen=True)
 class MultislicePass:
     """
-    A crystal, a microscope and how waves are carried from one to the other.
+    A crystal, a microscope and the numerics with which the probe's waves are propagated through the crystal.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class MultislicePass:
     dtype : torch.dtype
         float32 or float64.
     given_slicing : Slicing, optional
-        Slices of the cell; by the numerics' slice thickness if not given.
+        Slices of the cell; if not given, by the slice thickness of `numerics`.
 
     Raises
     ------
     InputError
-        Where an angle is undefined, the probe or a detector reaches beyond the grid's band limit, depths are not those
-        of different slabs, or the memory does not hold one wave.
+        If an angle is undefined, the probe or a detector reaches beyond the grid's band limit, two depths give the same
+        number of slices, a depth is below one slice, or not even one wave fits into the memory.
     """
 
     potential: CrystalPotential
@@ -70,7 +70,7 @@ class MultislicePass:
             raise InputError(f"lean {self.lean}, rotations {list(self.rotations)}: found an undefined angle; allowed: "
                              "finite numbers")  # fmt: skip
         check_band(self.microscope, self.grid)
-        # Refuses depths, then what does not fit into memory, before anything large is made.
+        # Checks depths and memory before anything large is made.
         _ = self.waves_together
 
     @property
@@ -92,12 +92,12 @@ class MultislicePass:
 
     @cached_property
     def exits(self) -> list[int]:
-        """Slices after which the waves are collected."""
+        """Numbers of slices after which the waves are recorded."""
         return exit_planes(self.depths, self.slicing)
 
     @cached_property
     def cells(self) -> tuple[int, int]:
-        """Cells of the window along x and y."""
+        """Number of cells of the window along x and y."""
         return window_cells(self.lengths, self.numerics.window_angstrom)
 
     @property
@@ -130,7 +130,7 @@ class MultislicePass:
     @property
     def _size(self) -> SimulationSize:
         (a, b), (_, size) = self.lengths, self.image_grid
-        # Beams of a block that a detector sees: the share of the disc of all that one block's mesh of kappa holds.
+        # Beams of a block that a detector sees: area of the detected disc over that of one mesh of reciprocal space.
         beams = math.ceil(math.pi * (self.reach + max(1 / a, 1 / b)) ** 2 * a * b)
         images = len(self.rotations) * len(self.microscope.channels)
         return SimulationSize(
@@ -139,7 +139,7 @@ class MultislicePass:
 
     @cached_property
     def waves_together(self) -> int:
-        """Plane waves that are carried together."""
+        """Number of plane waves that are propagated together."""
         return self._size.waves_together(self.numerics.memory_mb, self.device)
 
     @property

@@ -1,4 +1,4 @@
-"""Grid, cutoff and planes that a simulation of some accuracy needs."""
+"""Grid, cutoff and exit planes that a simulation of a given accuracy needs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -127,6 +127,6 @@ def check_thicknesses(thicknesses: Sequence[float]) -> None:
 
 
 def exit_planes(depths: Sequence[float], slicing: Slicing) -> list[int]:
-    """Slices nearest to each depth [Å]; InputError where one is below a slice, or two are of the same slab."""
+    """Count the slices nearest to each depth [Å]; InputError for less than one slice, or the same number twice."""
     check_thicknesses([depth / 10 for depth in depths])
     return slicing.exits(depths)

@@ -122,7 +122,7 @@ def simulate_images(
     progress : callable, optional
         Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
-        Slices of the cell; by the numerics' slice thickness if not given.
+        Slices of the cell; if not given, by the slice thickness of `numerics`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Multislice of Bloch blocks: the scattering matrix of a crystal that repeats laterally.
 
 A plane wave kappa + G only scatters to kappa + G' in a crystal with an orthogonal cell, so each wave lives on the
-cell's own small grid. This module depends on torch alone.
+cell's own small grid. This module depends only on torch.
 """
 
 import math
@@ -139,7 +139,7 @@ def propagators(grid: CellGrid, kappa: Tensor, wavelength: float, distance: floa
     distance : float
         Distance dz to the next slice [Å].
     lean : (float, float)
-        Lateral shift of an atomic column per depth, t: waves are carried in the frame of the columns, which
+        Lateral shift of an atomic column per depth, t: waves are propagated in the frame of the columns, which
         multiplies the propagator by exp(2 pi i dz k.t).
 
     Returns

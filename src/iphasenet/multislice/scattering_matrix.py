@@ -58,7 +58,7 @@ class Crystal:
         """Propagators (block, y, x) after each slice; slices of one distance share theirs."""
         kappa = np.stack([block.kappa for block in blocks])
         vectors = send(kappa, self.coefficients.device)
-        # Equal but for rounding is equal.
+        # Distances that differ only by rounding count as equal.
         keys = [round(distance, 9) for distance in self.distances]
         phases = {
             key: propagators(self.grid, vectors, self.wavelength, key, self.lean).to(self.coefficients.dtype)

@@ -1,4 +1,4 @@
-"""What a simulation's accuracy, cost and memory depend on."""
+"""Settings on which the accuracy, cost and memory of a simulation depend."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -14,31 +14,31 @@ class Numerics(Settings, section="simulation.multislice"):
     sampling_angstrom: Annotated[
         float,
         Setting(
-            "Largest pixel of the multislice grid. Its band limit, two thirds of the Nyquist frequency, must hold the "
-            "detector.",
+            "Largest pixel of the multislice grid. The band limit, two thirds of the Nyquist frequency, must include "
+            "the probe and the detector.",
             quantities.MULTISLICE_SAMPLING,
         ),
     ]
     slice_thickness_angstrom: Annotated[
         float,
         Setting(
-            "Atomic layers this close to each other form one slice: the cell is cut between its layers.",
+            "Largest distance of atoms along the beam within one slice; the cell is cut between its atomic layers.",
             quantities.SLICE_THICKNESS,
         ),
     ]
     window_angstrom: Annotated[
         float,
         Setting(
-            "Smallest side of the window, a whole number of cells, in which a probe is periodic. A 20 mrad probe "
-            "spreads to 60 Å over 150 nm. Time grows as the square of the window.",
+            "Smallest side of the window in which the probe is periodic; its sides are whole numbers of cells. A 20 "
+            "mrad probe spreads to 60 Å over 150 nm. The time grows as the square of the window.",
             quantities.WINDOW,
         ),
     ]
     memory_mb: Annotated[
         float,
         Setting(
-            "Memory of one simulation: as many plane waves are carried together as fit. A job that cannot fit says so "
-            "before it starts, with the number. It does not change the result.",
+            "Memory of one simulation: as many plane waves are propagated together as fit. If one wave does not fit, "
+            "the job ends at its start and names the memory needed. The result does not depend on it.",
             quantities.MEMORY,
             configured=replace(quantities.MEMORY, low=100),
             required=True,

@@ -125,7 +125,7 @@ def transfer_columns(
     propagator : sequence of (beam,) complex tensor
         Propagator after each slice.
     plan : Passage
-        From `best_passage`.
+        Plan from `best_passage`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def transfer_columns(
         Amplitudes at the exit planes.
     """
     ny, nx = transmission.shape[-2:]
-    # Differences of beams beyond the grid's range wrap onto coefficients that the band limit made zero.
+    # Differences of beams beyond the grid's range wrap around to coefficients that the band limit has set to zero.
     difference = beams[:, None] - beams[None]
     index = (difference[..., 1] % ny) * nx + difference[..., 0] % nx
     layers = [

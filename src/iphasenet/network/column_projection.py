@@ -2,7 +2,7 @@
 
 In a crystal of straight columns with a small tilt t, a column is shifted by t z at depth z. The mean potential is that
 of the untilted crystal, averaged along a line with a length and direction given by thickness and tilt. This module
-depends on torch alone.
+depends only on torch.
 """
 
 import math

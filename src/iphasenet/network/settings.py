@@ -1,4 +1,4 @@
-"""What a network's weights fit: this module needs no torch."""
+"""Architecture of a network; this module needs no torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from iphasenet.base.settings import Setting, Settings
 
 @dataclass(frozen=True)
 class ModelSettings(Settings, section="model"):
-    """What a network's weights fit."""
+    """Architecture of a network, which its weights must fit."""
 
     feature_size: Annotated[
         int,
@@ -27,15 +27,15 @@ class ModelSettings(Settings, section="model"):
     conditioning: Annotated[
         Literal["maps", "film"],
         Setting(
-            "How thickness and angles enter the network. `maps`: as constant channels, as published; instance norms "
-            "nearly erase these. `film`: also as scale and shift of the encoder's features.",
+            "How thickness and angles enter the network. `maps`: as constant channels, as published, which instance "
+            "norms nearly erase. `film`: also as scale and shift of the encoder's features.",
             required=True,
         ),
     ] = "film"
     window_size: Annotated[
         int,
         Setting(
-            "Side of an attention window. 8 divides the token grids of images whose sides divide by 128.",
+            "Side of an attention window. The value 8 fits the token grids of images whose sides are multiples of 128.",
             Quantity("tokens", 2, 64, whole=True),
             required=True,
         ),
@@ -43,16 +43,16 @@ class ModelSettings(Settings, section="model"):
     inputs: Annotated[
         Literal["minmax", "fraction"],
         Setting(
-            "Scale of the images. `minmax`: all four together from 0 to 1, as published. `fraction`: fractions of the "
-            "beam current about their mean.",
+            "Scale of the images. `minmax`: the four images together are scaled to 0 to 1, as published. `fraction`: "
+            "they are fractions of the beam current, minus their mean.",
             required=True,
         ),
     ] = "minmax"
     projection: Annotated[
         Literal["direct", "columns"],
         Setting(
-            "What the last layer holds. `direct`: the mean potential, as published. `columns`: the columns as they "
-            "stand at the entrance surface, which thickness and tilt then project; for small tilts only.",
+            "What the last layer predicts. `direct`: the mean potential, as published. `columns`: the potential of the "
+            "untilted columns, which a fixed layer then averages along the tilt; for small tilts only.",
             required=True,
         ),
     ] = "direct"
@@ -63,15 +63,16 @@ class ModelSettings(Settings, section="model"):
     angles: Annotated[
         Literal["shares", "sines"],
         Setting(
-            "How the maps say alpha, beta and gamma: as shares of a turn, or as their sines and then their cosines. "
-            "Only the published system's weights have sines (`iphasenet.network.published`).",
+            "How the maps encode alpha, beta and gamma: as fractions of 360°, or as three sines and then three "
+            "cosines. Only the published system's weights use sines (`iphasenet.network.published`).",
             key=False,
         ),
     ] = "shares"
     output: Annotated[
         Literal["mean", "projected"],
         Setting(
-            "Potential of the last layer: the mean one, or, in the published system's weights, the projected one.",
+            "Which potential the last layer predicts: the mean one or, in the published system's weights, the "
+            "projected one.",
             key=False,
         ),
     ] = "mean"
@@ -79,4 +80,6 @@ class ModelSettings(Settings, section="model"):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output == "projected" and (self.uncertainty or self.projection != "direct"):
-            raise InputError("model.output: found 'projected' with columns or an uncertainty; allowed: mean")
+            raise InputError(
+                "model.output: found 'projected' with projection 'columns' or an uncertainty; allowed: mean"
+            )

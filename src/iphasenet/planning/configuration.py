@@ -1,4 +1,4 @@
-"""Check of the configuration, before anything runs: what the schema cannot say of it."""
+"""Check of the configuration before anything runs, with rules that the schema cannot express."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from iphasenet.simulation.grid import SPLITS, Grid
 from iphasenet.training.settings import TrainingSettings
 
 _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
-"""Of all materials of a run together: about as many jobs, and images that these simulate."""
+"""Largest numbers of tilts and of simulated images of a run, over all materials."""
 
 
 def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> None:
@@ -27,7 +27,7 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     config : mapping
         Configuration.
     folder : path
-        Folder that the paths in the configuration are relative to.
+        Folder to which the paths in the configuration are relative.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
 
 
 def _refuse_three_angles(reconstruction: Any) -> None:
-    """Refuse a `rotation_deg` of three angles, as it once was, of a section whose form is not checked yet."""
+    """Refuse a `rotation_deg` of three angles, as in earlier versions; the form of the section is not checked yet."""
     section = reconstruction if isinstance(reconstruction, Mapping) else {}
     own = section.get("own")
     images = own if isinstance(own, Mapping) else {}
@@ -82,7 +82,7 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def _check_amount(config: Mapping[str, Any]) -> None:
-    """Refuse what would only be planned for hours: each number may be fine, but not their product."""
+    """Refuse grids so large that planning alone takes hours: each number may be allowed, but not their product."""
     grid, materials = Grid(**config["grid"]), len(selected_materials(config))
     tilts = materials * grid.tilts
     images = tilts * (grid.rotations + grid.rendered_rotations) * len(grid.thickness_nm)
@@ -131,7 +131,7 @@ def _check_training(config: Mapping[str, Any], microscope: Microscope) -> None:
     if config["model"]["uncertainty"] != (training.loss.spread > 0):
         raise InputError(
             f"configuration: training.loss.spread: found {training.loss.spread:g} with model.uncertainty "
-            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 where there is an uncertainty, else 0"
+            f"{str(config['model']['uncertainty']).lower()}; allowed: above 0 with an uncertainty, 0 without"
         )
 
 
@@ -179,7 +179,7 @@ def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Entries with one `zone_axis` each: those of several `zone_axes` are called GaN_100, GaN_1-10 and so on.
+        Entries with one `zone_axis` each; a material with several `zone_axes` becomes GaN_100, GaN_1-10 and so on.
     """
     result = {}
     for name, material in config["materials"].items():
@@ -192,12 +192,12 @@ def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def selected_materials(config: Mapping[str, Any]) -> list[str]:
-    """Materials of a run, with all zone axes of each: `select`, or all; in the workflow in the order of their names."""
+    """Materials of a run with all zone axes of each: those in `select`, or all."""
     names = list(crystals(config))
     chosen = set(config.get("select", names))
     return [name for name in names if {name, name.split("_")[0]} & chosen]
 
 
 def potential_image_sampling(config: Mapping[str, Any]) -> float:
-    """Pixel of the finest images that a potential serves [Å]: a change among coarser ones remakes no potential."""
+    """Smallest pixel of images for which a potential is made [Å]; a change of larger pixels remakes no potential."""
     return min(0.1, float(config["image"]["sampling_angstrom"]))

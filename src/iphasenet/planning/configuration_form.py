@@ -1,4 +1,4 @@
-"""The form of a configuration: values that can be any, each key once, and what the schema says."""
+"""Checks of the form of a configuration: values without errors, each key once, and the rules of the schema."""
 
 import difflib
 import math
@@ -17,16 +17,16 @@ from iphasenet.base.errors import InputError
 from iphasenet.planning.configuration_schema import configuration_schema
 
 _DEEPEST, _MOST = 20, 100_000
-"""Levels and values of a configuration: more can only be a mistake, and would take minutes to check."""
+"""Largest numbers of levels and values of a configuration; more are a mistake and would take minutes to check."""
 
 _DIGITS = 30
-"""Of an integer; none has more that means anything."""
+"""Largest number of digits of an integer; no setting has a meaning with more."""
 
 _EXACT = 2**53
-"""Below it, floating point holds every whole number."""
+"""Floating point holds every whole number below this one."""
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-"""What neither a path nor a report can hold: control characters and halves of characters."""
+"""Characters that neither a path nor a report can hold: control characters and halves of characters."""
 
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 100
@@ -35,7 +35,7 @@ _SHOWN.maxlist = _SHOWN.maxdict = 20
 
 def check_form(config: Mapping[str, Any]) -> None:
     """
-    Refuse a configuration whose keys or values are not those of the schema.
+    Refuse a configuration whose keys or values the schema does not allow.
 
     Parameters
     ----------
@@ -55,20 +55,21 @@ def check_form(config: Mapping[str, Any]) -> None:
 
 def one_form(config: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Bring a configuration to the one form of all that mean the same: jobs run again where one means something else.
+    Give configurations with the same meaning the same form, so that jobs run again only if the meaning changes.
 
     Parameters
     ----------
     config : mapping
-        Configuration that `check_form` accepts. Lists that its schema calls `unordered` hold each entry once, whatever
-        their order; entries that are `zero_if_absent` are left out at 0; a number `without_effect`, where others have
-        the values beside it, is 0; a `direction` has its least whole numbers; a `path` is written the shortest way.
+        Configuration that `check_form` accepts. Keywords of its schema set the form: an `unordered` list is sorted and
+        holds each entry once; entries 0 of a mapping that is `zero_if_absent` are left out; a number is 0 while other
+        keys have the values at which it is `without_effect`; a `direction` has the smallest whole numbers; a `path` is
+        written in the shortest way.
 
     Returns
     -------
     dict
-        Copy with its keys in order, whole numbers as integers, unordered lists in order and without keys whose value is
-        the schema's `default`: what is left out means the same.
+        Copy with sorted keys and whole numbers as integers, without keys whose value is the schema's `default`, because
+        an absent key means the same.
     """
     found: dict[str, Any] = _one_form(config, configuration_schema())
     return found
@@ -94,22 +95,22 @@ def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
         return [entry for entry, _ in groupby(sorted(entries))] if rules.get("unordered") else entries
     if rules.get("path"):
         return os.path.normpath(value)
-    # YAML has 20, 20.0 and 2.0e+1 for one number.
+    # In YAML, 20, 20.0 and 2.0e+1 are the same number.
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 def _are(value: Mapping[str, Any], others: Mapping[str, Any], rules: Mapping[str, Any]) -> bool:
-    """Whether keys of a mapping have some values, be it by default."""
+    """Whether keys of a mapping have certain values, given or by default."""
     named = rules.get("properties", {})
     return all(value.get(key, named.get(key, {}).get("default", 0)) == other for key, other in others.items())
 
 
 def check_keys(path: str | Path) -> None:
-    """Refuse a file that holds a key twice: YAML takes the last one without a word."""
+    """Refuse a file that holds a key twice, because YAML would take the last one without a warning."""
     text = Path(path).read_text(encoding="utf-8")
     left = [("", yaml.compose(text, yaml.SafeLoader))]
     done: set[int] = set()
-    # In a template of yte a key may stand in several branches.
+    # In a template of yte, several branches may hold the same key.
     while left and "__use_yte__" not in text:
         prefix, node = left.pop()
         if not isinstance(node, yaml.MappingNode) or id(node) in done:
@@ -126,9 +127,9 @@ def check_keys(path: str | Path) -> None:
 
 
 def _check_values(config: Mapping[str, Any]) -> None:
-    """Refuse what is no value anywhere, whatever the schema says of its place."""
+    """Refuse values that no key can have, before the schema is applied."""
     left: list[tuple[tuple[str, ...], Any]] = [((), config)]
-    # YAML's anchors can repeat a few lines without end, and hold themselves.
+    # YAML's anchors can repeat a few lines without end, or contain themselves.
     for _ in range(_MOST):
         if not left:
             return
@@ -149,8 +150,8 @@ def _checked_key(path: tuple[str, ...], key: Any) -> str:
     # YAML reads `NO:` as false and `12:` as a number.
     name = ".".join((*path, str(key)))
     raise InputError(
-        f"configuration: {name!r}: found a key that is no text; allowed: text without control characters, in quotes if "
-        "need be"
+        f"configuration: {name!r}: found a key that is not text; allowed: text without control characters, in quotes "
+        "if necessary"
     )
 
 
@@ -168,12 +169,12 @@ def _problem(value: Any) -> str:
 def _match_whole(
     validator: Any, pattern: str, instance: Any, _schema: Mapping[str, Any]
 ) -> Iterator[jsonschema.ValidationError]:
-    """Keyword `pattern`: Python's `$` matches before a final newline too, JSON schema's does not."""
+    """Keyword `pattern`: in Python `$` also matches before a final newline, in JSON schema it does not."""
     if validator.is_type(instance, "string") and not re.fullmatch(pattern, instance):
         yield jsonschema.ValidationError(f"text that matches {pattern}")
 
 
-# JSON counts 3.0 as an integer, Python does not.
+# In JSON schema 3.0 is an integer, in Python it is not.
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
     {"pattern": _match_whole},
@@ -220,7 +221,7 @@ _LIMITS = {
 
 
 def _allowed(keyword: str, rules: Mapping[str, Any]) -> str:
-    """Say what the part of a schema allows whose `keyword` a value broke."""
+    """Name the allowed values in the part of a schema whose `keyword` a value violates."""
     if keyword in _LIMITS:
         limits = [template.format(rules[name]) for name, template in _LIMITS.items() if name in rules]
         return f"{' and '.join(limits)} {rules.get('unit', '')}".strip()

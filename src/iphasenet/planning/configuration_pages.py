@@ -1,4 +1,4 @@
-"""Pages that follow from the settings: the JSON schema for editors, and the tables of config/README.md.
+"""Pages that are made from the settings: the JSON schema for editors, and the tables of config/README.md.
 
 python -m iphasenet.planning.configuration_pages
 """
@@ -24,7 +24,7 @@ README = Path("config/README.md")
 
 _HEAD = "# Made by `make settings` from the dataclasses of settings (iphasenet.planning.settings): edit those.\n"
 _ABSURD = 1e6
-"""Limits beyond it are there for mistakes alone."""
+"""Limits beyond this number only catch mistakes, and the tables do not show them."""
 
 _TABLE = re.compile(r"(<!-- settings:(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -42,8 +42,8 @@ def readme_page(text: str) -> str:
     Parameters
     ----------
     text : str
-        Page with `<!-- settings: grid -->` and `<!-- end -->` around each table; of the whole configuration
-        `<!-- settings: -->`, of a material `<!-- settings: materials -->`.
+        Page with `<!-- settings: grid -->` and `<!-- end -->` around the table of a section; the table of the top level
+        has `<!-- settings: -->`, that of a material `<!-- settings: materials -->`.
     """
     return _TABLE.sub(lambda match: match[1] + _table(match[2]) + match[3], text)
 
@@ -57,7 +57,7 @@ def _table(section: str | None) -> str:
 
 
 def _rows(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, Described]]:
-    """Keys of a section, with those of its parts; sections of the whole configuration have tables of their own."""
+    """Keys of a section and of its parts; the top-level sections have separate tables."""
     for one in described(kind):
         if not one.setting.key or (kind is Configuration and _is_settings(one.kind)):
             continue
@@ -73,7 +73,7 @@ def _is_settings(kind: Any) -> bool:
 
 
 def _classes(kind: Any) -> Any:
-    """Dataclass of a section: of materials, that of each."""
+    """Dataclass of a section, or of each entry of a mapping such as `materials`."""
     return kind if _is_settings(kind) else get_args(kind)[1]
 
 
@@ -91,7 +91,7 @@ def _shown(value: Any) -> str:
 
 
 def _values(kind: Any, setting: Setting) -> str:
-    """Write in words which values a key takes."""
+    """Describe the values that a key takes in words."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in inner)
@@ -112,7 +112,7 @@ def _values(kind: Any, setting: Setting) -> str:
 
 
 def _number(quantity: Quantity) -> str:
-    """Write unit and range of a number; limits that only a mistake reaches are left out."""
+    """Write unit and range of a number; limits that only catch mistakes are left out."""
     low = "" if quantity.low <= -_ABSURD else f"above {quantity.low:g}" if quantity.above else f"{quantity.low:,g}"
     high = "" if quantity.high >= _ABSURD else f"below {quantity.high:g}" if quantity.below else f"{quantity.high:,g}"
     if low and high:
@@ -126,7 +126,7 @@ def _number(quantity: Quantity) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Make lists and dictionaries of all, each for itself, so that YAML needs no anchors."""
+    """Copy all sequences and mappings to separate lists and dictionaries, so that YAML needs no anchors."""
     if isinstance(value, Mapping):
         return {key: _plain(child) for key, child in value.items()}
     return [_plain(child) for child in value] if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ from iphasenet.planning.settings import Configuration
 
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 _SAME = ("unordered", "direction", "path", "zero_if_absent")
-"""Keywords of ours: values that mean the same (`iphasenet.planning.configuration_form.one_form`)."""
+"""Keywords of this library that say which values mean the same (`iphasenet.planning.configuration_form.one_form`)."""
 
 
 @cache
@@ -23,8 +23,9 @@ def configuration_schema() -> dict[str, Any]:
     Returns
     -------
     dict
-        JSON schema (2020-12). Validators pass over its own keywords: `unit`, and those that say which values mean the
-        same, `unordered`, `direction`, `path`, `zero_if_absent`, `without_effect` (`iphasenet.base.settings.Setting`).
+        JSON schema (2020-12). Validators ignore the keywords of this library: `unit`, and the keywords that say which
+        values mean the same, `unordered`, `direction`, `path`, `zero_if_absent` and `without_effect`
+        (`iphasenet.base.settings.Setting`).
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "iphasenet configuration"}
     return {**head, **_object(Configuration)}
@@ -47,7 +48,7 @@ def _object(kind: type[Settings]) -> dict[str, Any]:
 
 
 def _schema(kind: Any, setting: Setting) -> dict[str, Any]:
-    """Describe a value of some type."""
+    """Describe a value of a type."""
     described_as = {"description": setting.text} if setting.meaning else {}
     same = {name: True for name in _SAME if getattr(setting, name)}
     if setting.without_effect:
@@ -79,7 +80,7 @@ def _rules(kind: Any, setting: Setting) -> dict[str, Any]:
 
 
 def _union(kinds: tuple[Any, ...], setting: Setting) -> dict[str, Any]:
-    """Describe a value of one of several types; the limits of a text and of a number have other names."""
+    """Describe a value of one of several types; limits of text and of numbers have different keywords."""
     rules = [_rules(kind, setting) for kind in kinds]
     if all(rule.get("type") in _TYPES.values() for rule in rules):
         limits = {key: value for rule in rules for key, value in rule.items() if key != "type"}

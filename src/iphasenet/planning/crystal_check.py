@@ -1,4 +1,4 @@
-"""Check, before a workflow starts, what only the structures can say: run where crystals can be read.
+"""Check of the structures before a workflow starts; runs in an environment that can read crystals.
 
 python -m iphasenet.planning.crystal_check FILE
 """
@@ -22,14 +22,14 @@ def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Pa
     Parameters
     ----------
     materials : mapping
-        By name, entries of the configuration with one zone axis each.
+        Entries of the configuration by name, with one zone axis each.
     folder : path
-        Folder that the paths of the CIFs are relative to.
+        Folder to which the paths of the CIFs are relative.
 
     Raises
     ------
     InputError
-        One line that names the material. Warnings are left to the jobs that read the structure again.
+        One line that names the material. Warnings are not shown here, but by the jobs that read the structure.
     """
     from iphasenet.crystal.potential import check_displacements
     from iphasenet.crystal.structure import crystal_cell
@@ -49,7 +49,7 @@ def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Pa
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """End with one line where a structure would be refused."""
+    """End with one line if a structure would be refused."""
     parser = argparse.ArgumentParser(prog="iphasenet.planning.crystal_check", description="Try to read structures.")
     parser.add_argument("file", type=Path, help="JSON: materials by name, with one zone axis each")
     options = parser.parse_args(arguments)

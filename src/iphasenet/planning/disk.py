@@ -15,10 +15,10 @@ from iphasenet.microscope.probe import window_cells
 from iphasenet.simulation.grid import Grid, Split, orientations
 
 PARAMETERS = 11_500
-"""Of the network over feature_size², at most: 11,000 to 11,470."""
+"""Largest number of parameters of the network over feature_size²: it is 11,000 to 11,470."""
 
 _CHECKPOINT_BYTES = PARAMETERS * 4 * 3
-"""Of a checkpoint over feature_size²: parameters with two moments of each [bytes]."""
+"""Size of a checkpoint over feature_size² [bytes]: parameters, each with two moments."""
 
 _SMALL_BYTES = 50_000_000
 """Size of potentials, logs, figures, tables and the report together [bytes]."""

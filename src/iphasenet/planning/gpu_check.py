@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="iphasenet.planning.gpu_check", description="Refuse a training without its GPUs."
     )
     parser.add_argument(
-        "file", type=Path, help="JSON: cores of the training, number of materials, checked configuration"
+        "file", type=Path, help="JSON: number of cores of the training, number of materials, checked configuration"
     )
     options = parser.parse_args(arguments)
     with one_line("training", mistakes=False):

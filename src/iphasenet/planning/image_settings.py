@@ -1,4 +1,4 @@
-"""What a user says of images: keys of the configuration and options of `iphasenet reconstruct`, which are the same."""
+"""Settings of the user's images, which are keys of the configuration and options of `iphasenet reconstruct`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -14,16 +14,19 @@ NumberOrName = Annotated[int | str, Setting(quantity=Quantity("", 1, 4, whole=Tr
 
 @dataclass(frozen=True)
 class ImageSettings(Settings, section="reconstruction.settings"):
-    """What the user's image files do not say, or say wrongly."""
+    """Calibrations that the user's image files lack or have wrong, and choices of the reconstruction."""
 
     thickness_nm: Annotated[float | None, Setting("Thickness of the specimen.", quantities.THICKNESS)] = None
     tilt_deg: Annotated[
         tuple[float, float] | None,
-        Setting("Tilt of the crystal about x, then y, in the file's image, after the rotation.", quantities.ANGLE),
+        Setting(
+            "Tilt of the crystal in the file's image, after the rotation: by alpha about x, then by beta about y.",
+            quantities.ANGLE,
+        ),
     ] = None
     rotation_deg: Annotated[
         float | None,
-        Setting("Rotation of the crystal about the beam, from x to y (down), in the file's image.", quantities.ANGLE),
+        Setting("Rotation of the crystal about the beam in the file's image, from x to y (down).", quantities.ANGLE),
     ] = None
     tilt_error_deg: Annotated[
         float | None,
@@ -66,8 +69,8 @@ class ImageSettings(Settings, section="reconstruction.settings"):
     dose: Annotated[
         float | None,
         Setting(
-            "Dose of the images [e/Å²], compared with that of the training; of a data set's sample, the dose of the "
-            "noisy image to be read.",
+            "Dose of the images [e/Å²], which is compared with that of the training; for a sample of a data set, it "
+            "selects the noisy image.",
             quantities.DOSE,
         ),
     ] = None
@@ -78,7 +81,9 @@ class ImageSettings(Settings, section="reconstruction.settings"):
             "bottom-right."
         ),
     ] = None
-    flip: Annotated[bool | None, Setting("Exchange left and right in the order: a detector seen from behind.")] = None
+    flip: Annotated[
+        bool | None, Setting("Exchange left and right in the order, for a detector that is seen from behind.")
+    ] = None
     scan_rotation_deg: Annotated[
         float | None, Setting("Rotation of the detector in the image, from x to y (down).", quantities.ANGLE)
     ] = None
@@ -87,7 +92,7 @@ class ImageSettings(Settings, section="reconstruction.settings"):
         int | None, Setting("Number of a scan in a series of scans, counted from 0.", quantities.INDEX)
     ] = None
     detector_name: Annotated[
-        str | None, Setting("Name of a segmented detector, such as DF4, where a file holds several.", most=100)
+        str | None, Setting("Name of the segmented detector, such as DF4, if a file holds several.", most=100)
     ] = None
     scan_shape: Annotated[
         tuple[int, int] | None,
@@ -119,7 +124,7 @@ class ImageSettings(Settings, section="reconstruction.settings"):
 
 
 def option_of(key: str) -> str:
-    """Name the option of `iphasenet reconstruct` that a key of the configuration stands for: it has no unit."""
+    """Name the option of `iphasenet reconstruct` for a key of the configuration: it has no unit at its end."""
     for unit in _UNITS:
         key = key.removesuffix(unit)
     return f"--{key.replace('_', '-')}"

@@ -47,13 +47,13 @@ _STEP_BYTES = 210
 """Memory that a step keeps for its gradients in single precision, over pixels and feature_size [bytes]."""
 
 _WEIGHT_BYTES = 16 * PARAMETERS
-"""Weights, gradients and two moments, over feature_size²."""
+"""Memory of weights, gradients and two moments, over feature_size² [bytes]."""
 
 PROCESS_BYTES = 600_000_000
-"""Python with torch and what a job imports, as measured [bytes]."""
+"""Memory of Python, torch and the other libraries of a job, as measured [bytes]."""
 
 _MOST_PROCESS_BYTES = 700e6
-"""The same, at most."""
+"""Largest memory of Python, torch and the other libraries of a job [bytes]."""
 
 
 def images_minutes(config: Config) -> int:

@@ -36,7 +36,7 @@ def check_other_runs(
     materials : sequence of str
         Materials of the run.
     batches : callable
-        Says the numbers of a material's simulation jobs.
+        Function that returns the numbers of a material's simulation jobs.
     results : path
         Folder of all runs.
 
@@ -109,12 +109,12 @@ def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) 
 
 
 def _recorded(run: Path) -> dict[str, Any]:
-    """Read the configuration that a run's data set was made with, in its one form; nothing where it does not say."""
+    """Read the configuration of a run's data set, in its one form; empty if the data set does not hold it."""
     return one_form(_read_json(run / "dataset.zarr" / "zarr.json", "attributes", "configuration"))
 
 
 def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Path) -> None:
-    """Refuse settings that are not those of another run's data set: they would have no effect."""
+    """Refuse settings that contradict another run's data set, because they would have no effect."""
     recorded = _recorded(run)
     if not recorded:
         # A damaged store is reported by the job that opens it.
@@ -137,7 +137,7 @@ def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Pa
 
 
 def _check_image(config: Mapping[str, Any], run: Path) -> None:
-    """Refuse images of another size or pixel than those that another run's network and baselines were made on."""
+    """Refuse images whose size or pixel differs from those of another run's network and baselines."""
     then: Mapping[str, Any] = _recorded(run).get("image", {})
     for key in ("sampling_angstrom", "pixels"):
         if key in then and config["image"][key] != then[key]:
@@ -154,7 +154,7 @@ def trained_settings(config: Mapping[str, Any], results: Path = Path("results"))
     Parameters
     ----------
     config, results
-        As in `check_other_runs`.
+        Arguments as in `check_other_runs`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Every key of the configuration: those of a stage stand in its package, the others here; no torch is needed."""
+"""All keys of the configuration; keys of one stage are defined in its package, the others here. torch is not needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,12 +28,12 @@ ShortDirection = Annotated[
     tuple[int, int, int],
     Setting(quantity=replace(quantities.LATTICE_INDEX, low=-9, high=9), direction=True),
 ]
-"""Its indices are digits: a group of the data set is named by them."""
+"""Direction with single-digit indices, which name a group of the data set."""
 
 
 @dataclass(frozen=True)
 class Material(Settings, section="materials"):
-    """A crystal and the direction in which the beam sees it."""
+    """A crystal and the direction of the beam in it."""
 
     cif: Annotated[
         str, Setting("Path of the structure (CIF), relative to the working directory.", pattern=_PATH, path=True)
@@ -41,8 +41,8 @@ class Material(Settings, section="materials"):
     zone_axis: Annotated[
         tuple[int, int, int] | None,
         Setting(
-            "Lattice direction [u, v, w] along the beam: this or `zone_axes`. An orthogonal cell must exist there; if "
-            "not, the job says so.",
+            "Lattice direction [u, v, w] along the beam; give this or `zone_axes`. An orthogonal cell with this "
+            "direction must exist; otherwise the run is refused.",
             quantities.LATTICE_INDEX,
             direction=True,
         ),
@@ -50,8 +50,8 @@ class Material(Settings, section="materials"):
     zone_axes: Annotated[
         tuple[ShortDirection, ...] | None,
         Setting(
-            "Several directions in place of `zone_axis`, such as `[[0, 0, 1], [1, 0, 0]]`. Each is a group of the data "
-            "set, `GaN_001` and `GaN_100`.",
+            "Several directions in place of `zone_axis`, such as `[[0, 0, 1], [1, 0, 0]]`. Each becomes a "
+            "group of the data set, here `GaN_001` and `GaN_100`.",
             least=1,
             most=100,
             once=True,
@@ -61,7 +61,7 @@ class Material(Settings, section="materials"):
     block: Annotated[
         str | int | None,
         Setting(
-            "Block of the CIF that holds the structure, where several hold atoms.",
+            "Data block of the CIF that holds the structure; needed if several blocks hold atoms.",
             Quantity("", 0, 1e18, whole=True),
             least=1,
             most=200,
@@ -70,8 +70,8 @@ class Material(Settings, section="materials"):
     max_strain_percent: Annotated[
         float,
         Setting(
-            "Largest shear strain that may make a slightly skew cell orthogonal, such as 0.2 for calculated cells "
-            "(0.11°). The default is what rounding explains.",
+            "Largest shear strain that may make a slightly skew cell orthogonal, such as 0.2 (0.11°) for cells "
+            "from calculations. The default allows rounding errors only.",
             quantities.STRAIN,
         ),
     ] = quantities.MAX_STRAIN
@@ -79,7 +79,7 @@ class Material(Settings, section="materials"):
         Mapping[str, float],
         Setting(
             "Thermal displacement along one axis by element, such as `{Ga: 0.06, N: 0.07}`. It damps images and "
-            "truth by the Debye-Waller factor. Elements that are absent are at rest.",
+            "truth by the Debye-Waller factor. Elements that are absent have no displacement.",
             quantities.DISPLACEMENT,
             zero_if_absent=True,
         ),
@@ -91,11 +91,11 @@ class Simulation(Settings, section="simulation"):
     """How images are computed."""
 
     parametrization: Annotated[
-        Literal["lobato", "kirkland"], Setting("Electron scattering factors, as abTEM has them.")
+        Literal["lobato", "kirkland"], Setting("Electron scattering factors, from the tables of abTEM.")
     ]
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        Setting("Where multislice and evaluation run; `auto`: on a GPU where there is one."),
+        Setting("Device on which multislice and evaluation run; `auto`: a GPU if there is one."),
     ]
     multislice: Annotated[Numerics, Setting("Grid, slices, window and memory of the multislice simulation.")]
 
@@ -111,20 +111,21 @@ class Noise(Settings, section="noise"):
 
 @dataclass(frozen=True)
 class Evaluation(Settings, section="evaluation"):
-    """What is evaluated, and how."""
+    """How the network is tested."""
 
     turns: Annotated[
         Literal[1, 4],
         Setting(
-            "Quarter turns of image, detector and crystal that the network's predictions are averaged over; 1 takes a "
-            "quarter of the time of 4."
+            "Number of quarter turns of image, detector and crystal over which the network's predictions are averaged; "
+            "1 is four times as fast."
         ),
     ]
     window_factors: Annotated[
         tuple[float, ...],
         Setting(
-            "Windows, as multiples of the run's, in which one test tilt of each material is simulated again; the "
-            "largest is the reference. It costs as many tilts as the sum of the squares. Empty: none.",
+            "Sizes of windows, as multiples of the run's window, in which one test tilt of each material is simulated "
+            "again; the largest is the reference. The additional time is that of as many tilts as the sum of the "
+            "squares of these numbers. Empty: no such test.",
             Quantity("", 1, 8, above=True),
             most=20,
             once=True,
@@ -140,15 +141,15 @@ class Reconstruction(Settings, section="reconstruction"):
     images: Annotated[
         str,
         Setting(
-            "Folder of the images, one file each, of any format that `iphasenet reconstruct` reads; other files are "
-            "left alone."
+            "Folder of the images, one file for each image, in any format that `iphasenet reconstruct` reads; other "
+            "files are ignored."
         ),
     ]
     weights: Annotated[
         str | None,
         Setting(
-            "Weights of the network, such as `resources/models/laptop.safetensors`. Where it is absent: the run's own "
-            "network, trained if need be.",
+            "Weights of the network, such as `resources/models/laptop.safetensors`. If absent, the run's own "
+            "network is used, and trained first if necessary.",
             pattern=_PATH,
         ),
     ] = None
@@ -156,7 +157,7 @@ class Reconstruction(Settings, section="reconstruction"):
     own: Annotated[
         Mapping[str, ImageSettings] | None,
         Setting(
-            "Settings of single images in place of those of all, by the file's name with or without its ending, such "
+            "Settings of single images, which override `settings`, by the file's name with or without its ending, such "
             "as `{wedge_07: {thickness_nm: 35}}`."
         ),
     ] = None
@@ -164,51 +165,57 @@ class Reconstruction(Settings, section="reconstruction"):
 
 @dataclass(frozen=True)
 class Jobs(Settings, section="jobs"):
-    """How the work is cut."""
+    """How the work is divided into jobs, and what the jobs request."""
 
-    tilts_per_job: Annotated[int, Setting("Tilts that one simulation job does.", Quantity("", 1, 10_000, whole=True))]
+    tilts_per_job: Annotated[
+        int, Setting("Number of tilts in one simulation job.", Quantity("", 1, 10_000, whole=True))
+    ]
     simulation_gpus: Annotated[
         int,
         Setting(
-            "GPUs that a simulation or evaluation job asks for: 1 where `simulation.device` finds one, so that jobs "
-            "do not share it. Locally, also give `--resources gpu=N`.",
+            "Number of GPUs that a simulation or evaluation job requests: 1 if `simulation.device` uses one, so that "
+            "jobs do not share it. On one machine, also give `--resources gpu=N`.",
             _GPUS,
         ),
     ]
     training_nodes: Annotated[
         int,
         Setting(
-            "Machines that train together, each with the processes, cores, GPUs and memory below; more than 1 on a "
-            "cluster only.",
+            "Number of machines that train together, each with the processes, cores, GPUs and memory below; more than "
+            "1 only on a cluster.",
             Quantity("", 1, 10_000, whole=True),
         ),
     ]
     training_processes: Annotated[
         int,
         Setting(
-            "Training processes on each machine, one for each GPU. On a CPU each has `training_threads` over this "
-            "number of threads.",
+            "Number of training processes on each machine, one for each GPU. On a CPU, `training_threads` are divided "
+            "equally between them.",
             _COUNT,
         ),
     ]
-    training_threads: Annotated[int, Setting("Cores of the training job on each machine.", _COUNT)]
+    training_threads: Annotated[int, Setting("Number of cores of the training job on each machine.", _COUNT)]
     training_gpus: Annotated[
         int,
-        Setting("GPUs that the training job asks for on each machine. Locally, also give `--resources gpu=N`.", _GPUS),
+        Setting(
+            "Number of GPUs that the training job requests on each machine. On one machine, also give "
+            "`--resources gpu=N`.",
+            _GPUS,
+        ),
     ]
     training_without_gpu: Annotated[
         bool,
         Setting(
-            "If true, a training that asks for GPUs may run on a machine without. Otherwise it is refused before "
+            "If true, a training that requests GPUs may run on a machine without one. Otherwise it is refused before "
             "anything runs, with the estimated time."
         ),
     ]
     training_stream: Annotated[
         bool,
         Setting(
-            "If true, training reads images from the store when they are needed: for sets larger than the memory of "
-            "each process. Otherwise they are in memory, and on a GPU where they take at most half of what is free "
-            "there."
+            "If true, training reads images from the store when they are needed, for data sets larger than the memory "
+            "of each process. Otherwise they are kept in memory, or on the GPU if they take at most half of its free "
+            "memory."
         ),
     ]
     training_mem_mb: Annotated[
@@ -222,7 +229,7 @@ class Jobs(Settings, section="jobs"):
     training_minutes: Annotated[
         int | Literal["auto"],
         Setting(
-            "Run time asked for the training job; `auto`: estimated from pixels, epochs, `model.feature_size` and "
+            "Run time requested for the training job; `auto`: estimated from pixels, epochs, `model.feature_size` and "
             "GPUs.",
             Quantity("minutes", 1, 1e6, whole=True),
         ),
@@ -230,7 +237,8 @@ class Jobs(Settings, section="jobs"):
     evaluation_threads: Annotated[
         int,
         Setting(
-            "Cores of a job that predicts the test samples of one material; the materials run beside each other.",
+            "Number of cores of a job that predicts the test samples of one material; jobs of several materials run at "
+            "the same time.",
             _COUNT,
         ),
     ]
@@ -241,7 +249,7 @@ class Configuration(Settings, section=""):
     """The whole configuration."""
 
     run: Annotated[
-        str, Setting("Name of the run; everything that it makes lies in `results/<run>/`.", pattern=_NAME, most=100)
+        str, Setting("Name of the run; all its files are written to `results/<run>/`.", pattern=_NAME, most=100)
     ]
     seed: Annotated[int, Setting("Seed of tilts, rotations, offsets, splits and noise.", quantities.SEED)]
     materials: Annotated[
@@ -255,10 +263,10 @@ class Configuration(Settings, section=""):
     noise: Annotated[Noise, Setting("Doses and imperfections of the recorded images.")]
     model: Annotated[ModelSettings, Setting("Architecture of the network.")]
     training: Annotated[TrainingSettings, Setting("How the network is trained.")]
-    evaluation: Annotated[Evaluation, Setting("What is evaluated, and how.")]
-    jobs: Annotated[Jobs, Setting("How the work is cut.")]
+    evaluation: Annotated[Evaluation, Setting("How the network is tested.")]
+    jobs: Annotated[Jobs, Setting("How the work is divided into jobs, and what the jobs request.")]
     title: Annotated[
-        str | None, Setting("What the run is, in a few words, for reports; its name if absent.", most=1000)
+        str | None, Setting("Title of the run in reports, a few words; its name if absent.", most=1000)
     ] = None
     select: Annotated[
         tuple[Label, ...] | None,
@@ -272,9 +280,10 @@ class Configuration(Settings, section=""):
     trained: Annotated[
         str | None,
         Setting(
-            "Name of another run that ended, whose network and baselines are tested; nothing is trained, and `model`, "
-            "`training` and `noise.training_dose` are that network's. Samples that it has seen, by crystal, tilt and "
-            "thickness, are left out and counted. With `grid: {splits: [test]}` only the test crystals are simulated.",
+            "Name of a finished run whose network and baselines are tested; nothing is trained, and `model`, "
+            "`training` and `noise.training_dose` of that run apply. Samples whose crystal, tilt and thickness the "
+            "network has seen in training are left out and counted. With `grid: {splits: [test]}` only the test tilts "
+            "are simulated.",
             pattern=_NAME,
             most=100,
         ),
@@ -282,33 +291,33 @@ class Configuration(Settings, section=""):
     dataset: Annotated[
         str | None,
         Setting(
-            "Name of another run that ended, on whose data set this one trains and tests; nothing is simulated. What "
-            "the data set depends on must be set as that run had it: give its configuration file first.",
+            "Name of a finished run on whose data set this one trains and tests; nothing is simulated. Settings that "
+            "the data set depends on must be those of that run: give its configuration file first.",
             pattern=_NAME,
             most=100,
         ),
     ] = None
     compare: Annotated[
         tuple[Annotated[str, Setting(pattern=_NAME, most=100)], ...] | None,
-        Setting("Names of runs that ended, whose scores the report sets beside this one's.", most=100, once=True),
+        Setting("Names of finished runs whose scores the report compares with this run's.", most=100, once=True),
     ] = None
     container: Annotated[
         str | None,
         Setting(
-            "Image, such as `iphasenet.sif`, in which jobs run with `--software-deployment-method apptainer`.",
+            "Container image, such as `iphasenet.sif`, in which jobs run if the command line has "
+            "`--software-deployment-method apptainer`.",
             pattern=r"^[^\s{}]+$",
         ),
     ] = None
     storage: Annotated[
         str | None,
         Setting(
-            "URL, without credentials, below which a copy of the data set is kept, as "
-            "`<storage>/<run>/dataset.zarr`, such as `s3://bucket/iphasenet`. The training reads the copy. "
-            "Credentials come from the environment.",
+            "URL without credentials, such as `s3://bucket/iphasenet`. A copy of the data set is kept at "
+            "`<storage>/<run>/dataset.zarr`, and the training reads this copy. Credentials come from the environment.",
             pattern=r"^[a-z0-9+]+://[^@\s]*[^@\s/]$",
         ),
     ] = None
     reconstruction: Annotated[
         Reconstruction | None,
-        Setting("The user's own images; the target `reconstruction` reconstructs them."),
+        Setting("The user's own images, which the target `reconstruction` reconstructs."),
     ] = None

@@ -145,7 +145,7 @@ def _shortened(plan: Passage) -> Passage:
 
 
 def _by_matrices(planned: Sequence[tuple[Block, Passage, int]], simulation: MultislicePass, clock: Clock) -> float:
-    """Time of all blocks that pass by transfer matrices [s]."""
+    """Time of all blocks that are propagated by transfer matrices [s]."""
     crystal, reach = simulation.crystal, simulation.reach
     block, plan, beams = planned[len(planned) // 2]
     whole = _multiplications(plan, beams, len(block.orders))
@@ -183,7 +183,7 @@ def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: C
 
 
 def _detection(simulation: MultislicePass, clock: Clock) -> float:
-    """Time that the intensities of one block take [s]."""
+    """Time to compute the intensities of one block [s]."""
     crystal, block = simulation.crystal, simulation.blocks[len(simulation.blocks) // 2]
     orders = crystal.beams(block, simulation.reach)
     shape, device = (len(simulation.exits), len(block.orders), len(orders)), crystal.coefficients.device

@@ -106,7 +106,7 @@ class ColumnCrystal:
     sampling : float
         Pixel size [Å].
     depth : float
-        Along the beam [Å].
+        Thickness along the beam [Å].
     lean : (float, float)
         Lateral shift of a column per depth (x, y).
     """
@@ -152,7 +152,7 @@ def segment_signals(
     window : float
         Smallest side of the window in which the probe is periodic [Å].
     phase_object : bool
-        Leave out how waves spread inside the crystal: exp(i sigma V depth) alone, whatever the lean.
+        Leave out the propagation inside the crystal: only exp(i sigma V depth), independent of the lean.
     carried : float
         Largest angle of the beams, over the detector's outer angle.
 
@@ -221,6 +221,6 @@ def _scattering(
     table = microscope.interaction_constant * crystal.coefficients(mesh)
     if not phase_object:
         return _Scattering(table, crystal.depth)
-    # On the points of a cell, as many along each axis as there are orders.
+    # On a grid over the cell, with as many points along each axis as there are orders.
     phase = table.size * np.fft.ifft2(np.fft.ifftshift(table))
     return _Scattering(np.fft.fftshift(np.fft.fft2(np.exp(1j * crystal.depth * phase.real))) / table.size, None)

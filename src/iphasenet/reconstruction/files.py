@@ -41,10 +41,10 @@ def write_reconstruction(reconstruction: "Reconstruction", path: Path) -> None:
     reconstruction : Reconstruction
         Images (y, x), their pixel size [Å], thickness [nm] and orientation, and what they were made with.
     path : path
-        File to be made, one that is there is replaced. By its ending:
-        .zspy, .hspy: a signal each of `QUANTITIES`, y and x in Å, as the input's axes have them;
-        .tif: float32, an ImageJ stack with one labelled slice each, calibrated in nm, with ImageJ's origin;
-        .npz: an array each, `sampling` [Å], `origin` (x and y of the first pixel's centre [Å]), `thickness_nm`,
+        File to be made; an earlier one is replaced. By its ending:
+        .zspy, .hspy: one signal for each of `QUANTITIES`, y and x in Å, in the input's axes;
+        .tif: float32, an ImageJ stack with one labelled slice for each, calibrated in nm, with ImageJ's origin;
+        .npz: one array for each, `sampling` [Å], `origin` (x and y of the first pixel's centre [Å]), `thickness_nm`,
         `tilt_deg` (alpha, beta), `rotation_deg` (gamma), `attributes` as JSON;
         .png: the potential, with scale bar and colour bar.
         Uncertainty and columns are left out where there are none.

@@ -187,7 +187,7 @@ def microscope_of(image: SegmentedImage) -> Microscope:
 
 
 def _known(value: Known | None) -> Known:
-    """Value of a calibration that `check_known` has passed."""
+    """Value of a calibration that `check_known` has checked."""
     if value is None:
         raise ValueError("a calibration is missing that check_known should have refused")
     return value

@@ -207,11 +207,11 @@ def reconstruct(
     trained : Trained
         Network.
     choices : Choices
-        How it is done, and what is kept.
+        How the prediction is made, and which results are kept.
     progress : callable, optional
         Called with the numbers of tiles done and in all.
     warnings : tuple of str
-        What is to be recorded besides the warnings of this function.
+        Warnings to be recorded in addition to those of this function.
 
     Returns
     -------
@@ -227,7 +227,9 @@ def reconstruct(
     """
     network, turns, tiling = trained.network, choices.turns, choices.tiling
     if choices.with_columns and network.settings.projection == "direct":
-        raise InputError("--columns: found a network that predicts no columns; allowed: model.projection 'columns'")
+        raise InputError(
+            "--columns: found a network that predicts no columns; allowed: one trained with model.projection 'columns'"
+        )
     prepared = prepare(image, network.sampling)
     columns = mean_columns(network, prepared.segments, prepared.metadata, turns, tiling, progress)
     potential, spread = project_potential(network, columns, prepared.metadata)
@@ -266,7 +268,7 @@ def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
 
 
 def _attributes(image: SegmentedImage, trained: Trained, prepared: Prepared, choices: Choices) -> dict[str, Any]:
-    """How a reconstruction was made."""
+    """Attributes that say how a reconstruction was made."""
     optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
     calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
     return {

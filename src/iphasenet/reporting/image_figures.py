@@ -31,7 +31,7 @@ Limits = tuple[float, float] | None
 
 
 class Quantity(NamedTuple):
-    """What images show: the label of their colour bar, and matplotlib's name of its colours."""
+    """Quantity that images show: the label of its colour bar, and matplotlib's name of the colours."""
 
     label: str
     colours: str
@@ -186,7 +186,7 @@ def _row_label(figure: Figure, row: int, material: str, known: Mapping[str, Any]
 
 
 def _panels(figure: Figure, row: int, first: int, images: Images, quantity: Quantity, limits: Limits = None) -> Axes:
-    """Draw titled panels from column `first` on with one colour bar, pointed where they exceed its limits."""
+    """Draw titled panels from column `first` on with one colour bar, pointed where values exceed its limits."""
     lowest, highest = min(i.min() for i in images.values()), max(i.max() for i in images.values())
     low, high = limits or (lowest, highest)
     left, top = SIDE + first * (PANEL + GAP), row * ROW + ABOVE

@@ -42,7 +42,7 @@ TITLES = {
 @dataclass(frozen=True)
 class Report:
     """
-    What a report is made of.
+    Tables, figures and settings of which a report is made.
 
     Attributes
     ----------
@@ -61,10 +61,10 @@ class Report:
     viewer : sequence of ViewerSample
         Samples of the interactive viewer; without any, the page has neither viewer nor script.
     generalisation, cost : Path or None
-        Tables for the sections of these names (CSV, `iphasenet.reporting.csv_tables.csv_table`); without one there is
-        no section.
+        Tables for the sections of these names (CSV, `iphasenet.reporting.csv_tables.csv_table`); without a table there
+        is no section.
     links : mapping
-        Further files to link, by what they are.
+        Further files to link, by the text of the link.
     """
 
     summary: Path
@@ -80,7 +80,7 @@ class Report:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Files that the report links, by what they are."""
+        """Files that the report links, by the text of the link."""
         files = {"Data set": self.dataset, "Mean scores": self.summary, "Scores of every sample": self.samples}
         return files | dict(self.links) | {f"Figure: {_title(name)}": path for name, path in self.figures.items()}
 
@@ -92,7 +92,7 @@ def write_report(report: Report, output: Path) -> None:
     Parameters
     ----------
     report : Report
-        What it is made of.
+        Tables, figures and settings.
     output : Path
         HTML file to be made.
 

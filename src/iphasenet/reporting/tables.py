@@ -81,7 +81,7 @@ def breakdown_tables(summary: Mapping[str, Any], key: str) -> list[Table]:
     if len(levels) < 2:
         return []
     corner, methods = Cell(capitalised(BREAKDOWNS[key])), scored_methods(summary)
-    # The published range is for the comparison with the published table alone.
+    # The published range is used only for the comparison with the published table.
     own = {name: metric for name, metric in METRICS.items() if name != "psnr_published_range"}
     network = [
         [Cell(level_text(key, level)), *(score_cell(metric, scores["model"][name]) for name, metric in own.items())]

@@ -1,7 +1,7 @@
-"""Which samples a data set holds: tilts, rotations, thicknesses, offsets and splits, all from seeds.
+"""List of the samples of a data set: tilts, rotations, thicknesses, offsets and splits, all from seeds.
 
-Every random number comes from a SeedSequence keyed by (run seed, material, what it is for, indices): a sample is the
-same whatever else is in the run.
+Every random number comes from a SeedSequence with the key (seed of the run, material, purpose, indices), so that a
+sample does not depend on the rest of the run.
 """
 
 import math
@@ -23,7 +23,7 @@ from iphasenet.crystal.slab_shape import INFINITE, Shape
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-# The order is part of every key: new streams go to the end.
+# A stream's position is part of its key, so new streams are added at the end.
 _STREAMS = (
     "tilt",
     "rotation",
@@ -41,7 +41,7 @@ _STREAMS = (
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
     """
-    Random numbers of one purpose.
+    Make the random generator for one purpose.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
         Name of the material.
     stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
 'alteration'}
-        What the numbers are for.
+        Purpose of the numbers.
     *indices : int
-        Which of them: tilt, rotation, thickness, dose, epoch.
+        Further parts of the key, such as the indices of tilt, rotation, thickness, dose or epoch.
 
     Returns
     -------
     numpy.random.Generator
-        A stream that no other key shares.
+        Generator whose numbers are independent of those of all other keys.
     """
     key = (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
     return np.random.default_rng(np.random.SeedSequence(key))
@@ -80,7 +80,8 @@ class Grid(Settings, section="grid"):
     thickness_nm: Annotated[
         tuple[float, ...],
         Setting(
-            "Thicknesses, rising. Each is rounded to whole slices; the data set holds both values.",
+            "Thicknesses in rising order. Each is rounded to whole slices; the data set holds the given and the "
+            "rounded value.",
             THICKNESS,
             least=1,
             most=1000,
@@ -90,7 +91,7 @@ class Grid(Settings, section="grid"):
     tilts: Annotated[
         int,
         Setting(
-            "Crystal tilts of each material, at least 3: a tilt is in one split only.",
+            "Number of crystal tilts of each material, at least 3, because each tilt belongs to only one split.",
             Quantity("", 3, 10_000, whole=True),
         ),
     ]
@@ -104,56 +105,60 @@ class Grid(Settings, section="grid"):
     rotations: Annotated[
         int,
         Setting(
-            "In-plane rotations of each tilt, uniform from 0 to 360 degrees.",
+            "Number of in-plane rotations of each tilt, uniformly distributed from 0 to 360 degrees.",
             Quantity("", 1, 10_000, whole=True),
         ),
     ]
     validation_share: Annotated[
         float,
         Setting(
-            "Share of the tilts in the validation split, which chooses the epoch; at least one tilt. More tilts leave "
-            "each in its split; other shares do not.",
+            "Share of the tilts in the validation split, which selects the best epoch; at least one tilt. If `tilts` "
+            "grows, earlier tilts stay in their splits; if a share changes, they may not.",
             _SHARE_OF_SPLIT,
         ),
     ]
     test_share: Annotated[
         float,
         Setting(
-            "Share of the tilts in the test split, which the report alone uses; at least one tilt.", _SHARE_OF_SPLIT
+            "Share of the tilts in the test split, which is used only for the report; at least one tilt.",
+            _SHARE_OF_SPLIT,
         ),
     ]
     orientation: Annotated[
         Literal["tilt", "any"],
         Setting(
-            "`tilt`: small tilts. `any`: alpha and beta are uniform from 0 to 360 degrees as gamma is, all three "
-            "angles of a crystal (slabs of atoms)."
+            "`tilt`: small tilts. `any`: alpha and beta, like gamma, are uniformly distributed from 0 to 360 degrees "
+            "(simulated as slabs of atoms)."
         ),
     ] = "tilt"
     edge_share: Annotated[
         float,
         Setting(
-            "Share of the tilts whose crystal ends within the field of view, at a random place and azimuth; vacuum "
-            "lies beyond (slabs of atoms).",
+            "Share of the tilts whose crystal ends within the field of view, at an edge of random place and azimuth, "
+            "with vacuum beyond it (simulated as slabs of atoms).",
             _SHARE,
         ),
     ] = 0.0
     wedge_share: Annotated[
         float,
         Setting(
-            "Share of the tilts whose entrance surface is inclined towards a random azimuth (slabs of atoms).", _SHARE
+            "Share of the tilts whose entrance surface is inclined towards a random azimuth (simulated as slabs of "
+            "atoms).",
+            _SHARE,
         ),
     ] = 0.0
     wedge_deg: Annotated[
         float,
         Setting(
-            "Inclination of that surface. The nominal thickness is the one at the image's centre.",
+            "Inclination of the entrance surface for `wedge_share`. The nominal thickness is that at the image's "
+            "centre.",
             Quantity("degrees", 0, 30),
         ),
     ] = 0.0
     splits: Annotated[
         tuple[Split, ...],
         Setting(
-            "Splits that are simulated. All three are needed where a network is trained.",
+            "Splits that are simulated. All three are needed to train a network.",
             least=1,
             once=True,
             unordered=True,
@@ -162,8 +167,8 @@ class Grid(Settings, section="grid"):
     rendered_rotations: Annotated[
         int,
         Setting(
-            "More rotations of each tilt that are simulated for `training.source: rendered` alone: no samples are "
-            "made of them.",
+            "Number of further rotations of each tilt, simulated only for `training.source: rendered`; they give no "
+            "samples.",
             Quantity("", 0, 10_000, whole=True),
         ),
     ] = 0
@@ -194,7 +199,7 @@ class Grid(Settings, section="grid"):
 
 @dataclass(frozen=True)
 class LeftOut(Settings, section="training.leave_out"):
-    """Samples of the training and validation splits that training does not see, to test on what it has never seen."""
+    """Samples of the training and validation splits that training does not see, for a test on unseen samples."""
 
     materials: Annotated[
         tuple[Annotated[str, Setting(most=100)], ...],
@@ -207,7 +212,7 @@ class LeftOut(Settings, section="training.leave_out"):
 
     def mask(self, material: str, thickness_nm: NDArray[np.float64]) -> NDArray[np.bool_]:
         """
-        Say which samples of a material are left out.
+        Find the samples of a material that are left out.
 
         Parameters
         ----------
@@ -226,7 +231,7 @@ class LeftOut(Settings, section="training.leave_out"):
 
 
 NOTHING = LeftOut()
-"""Training sees all of its splits."""
+"""No sample is left out of training."""
 
 
 @dataclass(frozen=True)
@@ -237,17 +242,17 @@ class Orientation:
     Attributes
     ----------
     index : int
-        Number of the tilt; with the material, the group that is never divided between splits.
+        Index of the tilt. All samples of one tilt of a material belong to the same split.
     lean : (float, float)
         Lateral shift of an atomic column per depth (x, y) in the crystal's frame.
     rotations_deg : tuple of float
-        In-plane rotations gamma: those of samples, then those of rendered crops alone [degrees].
+        In-plane rotations gamma [degrees]: first those of samples, then those that only rendered crops use.
     split : {'train', 'validation', 'test'}
-        The split that the tilt belongs to.
+        Split to which the tilt belongs.
     shape : Shape
-        How the slab ends.
+        Edge and inclined surface of the slab.
     tilt_deg : (float, float), optional
-        Any alpha and beta, about the lab's axes after each rotation, in place of `lean` [degrees].
+        alpha and beta of any size, about the lab's axes after the rotation by gamma, in place of `lean` [degrees].
     """
 
     index: int
@@ -259,7 +264,7 @@ class Orientation:
 
     @property
     def is_periodic(self) -> bool:
-        """Whether the crystal's cell repeats in the image; else the atoms of a slab are simulated."""
+        """Whether the crystal's cell repeats in the image; if not, the atoms of a slab are simulated."""
         return self.tilt_deg is None and self.shape == INFINITE
 
 
@@ -271,11 +276,11 @@ class Sample:
     Attributes
     ----------
     sample_id : str
-        Stable name: material, tilt, rotation, thickness.
+        Name made of material, tilt, rotation and thickness; it does not depend on the rest of the run.
     orientation : Orientation
-        Tilt group.
+        Tilt of the crystal and its rotations.
     rotation_index, thickness_index : int
-        Which of the orientation's rotations and the grid's thicknesses.
+        Indices of the rotation in the orientation and of the thickness in the grid.
     thickness_nm : float
         Nominal thickness [nm].
     offset : (float, float)
@@ -296,18 +301,18 @@ class Sample:
 
 
 def picometres(thickness_nm: float) -> int:
-    """Thickness as a key of random numbers and names [pm]."""
+    """Thickness in whole picometres, for keys of random numbers and for names [pm]."""
     return round(thickness_nm * 1000)
 
 
 @lru_cache
 def _split_order(tilts: int, validation_share: float, test_share: float) -> tuple[Split, ...]:
-    """Give tilts to splits in turn: one to each, then always to the one that is furthest behind its share."""
+    """Assign tilts to splits in turn: one to each, then always to the split that is furthest behind its share."""
     shares = {"train": 1 - validation_share - test_share, "validation": validation_share, "test": test_share}
     counts = dict.fromkeys(SPLITS, 1)
     order = list(SPLITS)
     for tilt in range(len(SPLITS), tilts):
-        # Rounded: equal ones are so in spite of sums in floating point, and the first is taken.
+        # Rounded, so that rounding errors cannot decide between equal splits; of these the first is taken.
         behind = {split: round((tilt + 1) * shares[split] - counts[split], 9) for split in SPLITS}
         chosen = max(SPLITS, key=lambda split: behind[split])
         counts[chosen] += 1
@@ -317,7 +322,7 @@ def _split_order(tilts: int, validation_share: float, test_share: float) -> tupl
 
 def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
     """
-    Say which split each tilt of a material is in.
+    Assign each tilt of a material to a split.
 
     Parameters
     ----------
@@ -326,15 +331,15 @@ def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
     material : str
         Name of the material.
     grid : Grid
-        Number of tilts, and shares.
+        Number of tilts, and shares of the splits.
 
     Returns
     -------
     tuple of {'train', 'validation', 'test'}
-        One a tilt. It depends on seed, material, the tilt's number and the shares alone: a grid that grows keeps it.
-        The first three tilts are one of each, in an order from the seed, then each is of the split that is furthest
-        behind its share. Splits hold less than one tilt more or less than their shares of all, where each share is one
-        tilt at least.
+        Split of each tilt. It depends only on the seed, the material, the tilt's index and the shares, so that it stays
+        the same if tilts are added. The first three tilts go to one split each, in an order from the seed; each further
+        tilt goes to the split that is furthest behind its share. If every share is at least one tilt, the size of each
+        split differs from its share by less than one tilt.
     """
     order = _split_order(grid.tilts, grid.validation_share, grid.test_share)
     first = generator(seed, material, "split").permutation(len(SPLITS))
@@ -342,7 +347,7 @@ def split_of_tilts(seed: int, material: str, grid: Grid) -> tuple[Split, ...]:
 
 
 def orientations(seed: int, material: str, grid: Grid) -> list[Orientation]:
-    """Tilts of a material that are simulated, in the order of their numbers."""
+    """Tilts of a material that are simulated, in the order of their indices."""
     split = split_of_tilts(seed, material, grid)
     simulated = grid.rotations + grid.rendered_rotations
     result = []
@@ -363,7 +368,7 @@ def _pair(values: np.ndarray) -> tuple[float, float]:
 
 
 def _shape(seed: int, material: str, index: int, grid: Grid) -> Shape:
-    """Draw whether and how a slab ends: each tilt for itself, whatever else is in the grid."""
+    """Draw whether a slab has an edge or a wedge, and which; each tilt is independent of the rest of the grid."""
     edge = wedge = None
     rng = generator(seed, material, "edge", index)
     if rng.random() < grid.edge_share:
@@ -375,13 +380,13 @@ def _shape(seed: int, material: str, index: int, grid: Grid) -> Shape:
 
 
 def samples(seed: int, material: str, grid: Grid) -> list[Sample]:
-    """Plan the samples of a material, by tilt, rotation and thickness."""
+    """List the samples of a material, ordered by tilt, rotation and thickness."""
     result = []
     for orientation in orientations(seed, material, grid):
         for rotation in range(grid.rotations):
             for index, thickness in enumerate(grid.thickness_nm):
                 key = picometres(thickness)
-                # All thicknesses of a slab come from one pass over one place.
+                # All thicknesses of a slab come from one simulation, at one place of the crystal.
                 place = key if orientation.is_periodic else picometres(grid.thickness_nm[0])
                 offset = generator(seed, material, "offset", orientation.index, rotation, place).random(2)
                 name = f"{material}-tilt{orientation.index:04d}-rotation{rotation:02d}-{key / 1000:.10g}nm"

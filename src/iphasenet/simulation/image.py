@@ -17,7 +17,7 @@ class Image(Settings, section="image"):
     pixels: Annotated[
         int,
         Setting(
-            "Pixels along each side: a multiple of 32, at least 64.",
+            "Number of pixels along each side, a multiple of 32 and at least 64.",
             IMAGE_PIXELS,
             configured=replace(IMAGE_PIXELS, low=64, step=32),
         ),

@@ -289,7 +289,7 @@ def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -
     Returns
     -------
     dict
-        One value for each coordinate array; values of an edge or a wedge only where there is one.
+        One value for each coordinate array; values of an edge or a wedge only if there is one.
     """
     alpha, beta = lab_angles(sample)
     shape = sample.orientation.shape

@@ -47,7 +47,8 @@ class Specimen:
     thickness_nm : tuple of float
         Thicknesses, rising [nm].
     tilt_deg : (float, float)
-        alpha, beta: the crystal, rotated by gamma, is tilted by alpha about lab x, then by beta about lab y [degrees].
+        alpha and beta [degrees]: after the rotation by gamma, the crystal is tilted by alpha about lab x, then by beta
+        about lab y.
     rotation_deg : float
         Rotation gamma of the crystal about the beam [degrees].
     offset : (float, float)
@@ -93,7 +94,7 @@ class Specimen:
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Thicknesses as the multislice has them [Å]."""
+        """Thicknesses in the unit of the multislice [Å]."""
         return tuple(10 * thickness for thickness in self.thickness_nm)
 
     @property
@@ -137,7 +138,7 @@ class Simulator:
         specimen : Specimen
             Crystal and orientation.
         progress : callable, optional
-            Called with the number of plane waves done so far and that of all.
+            Called with the numbers of plane waves done so far and in all.
 
         Returns
         -------
@@ -145,7 +146,7 @@ class Simulator:
             segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
         """
         count, pixels = len(specimen.thickness_nm) * (len(self.microscope.channels) + 1), self.image.pixels
-        # Complex while they are rendered, then real.
+        # Images are complex while they are rendered, then real.
         check_memory(12 * count * pixels**2, f"{count} images of {pixels} x {pixels} pixels")
         passed = self._cell if specimen.has_small_cell else self._slab
         return simulation_dataset(*passed(specimen, progress), self.microscope)
@@ -156,7 +157,7 @@ class Simulator:
         return sampled_potential(atoms, *pixels, self.parametrization, rms_displacements)
 
     def _cell(self, specimen: Specimen, progress: Progress | None) -> _Passed:
-        """All kappas, and the crystal's own cell."""
+        """Simulate the crystal's own cell with all kappas."""
         potential = self._potential(specimen.cell, specimen.rms_displacements)
         lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
         images = simulate_images(
@@ -174,13 +175,13 @@ class Simulator:
         return images, _projected(potential, slicing, images, lean), field
 
     def _slab(self, specimen: Specimen, progress: Progress | None) -> _Passed:
-        """One kappa, and the slab as the cell; the mean over thermal configurations."""
+        """Simulate the slab as one cell with a single kappa, averaged over thermal configurations."""
         # A slab's atoms lie at all heights.
         dz = max(SLAB_SLICE, self.numerics.slice_thickness_angstrom)
         numerics = replace(self.numerics, slice_thickness_angstrom=dz)
         slab, side, rise = self._cut(specimen, dz)
         damping = None if specimen.phonons else specimen.rms_displacements
-        # Displaced atoms stay in their slices: all snapshots end at the same depths.
+        # Displaced atoms stay in their slices, so that all snapshots end at the same depths.
         slicing = self._potential(slab).slicing(dz)
         above = 0.0 if specimen.shape.wedge is None else rise + dz / 2 - slicing.origin
         depths = [depth + above for depth in specimen.depths]
@@ -218,7 +219,7 @@ class Simulator:
 def _projected(
     potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, lean: tuple[float, float] = (0.0, 0.0)
 ) -> ComplexArray:
-    """Projected potential (thickness, ...) of what the waves of `images` passed."""
+    """Projected potential (thickness, ...) of the slabs that the waves of `images` passed."""
     totals = [slicing.nearest(depth) for depth in images.depths]
     return np.stack([potential.projected(slicing, total, lean) for total in totals])
 
@@ -253,7 +254,7 @@ def simulation_dataset(
     field : Field
         Image and how the crystal lies under it.
     microscope : Microscope
-        Names of the channels; annular dark field, where there is one, becomes an array of its own.
+        Gives the names of the channels; an annular dark-field image becomes a separate array.
 
     Returns
     -------

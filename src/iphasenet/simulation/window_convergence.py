@@ -60,7 +60,7 @@ def window_differences(
     microscope : Microscope
         Probe and detectors.
     numerics : Numerics
-        Those of the run.
+        Numerics of the run.
     depths : sequence of float
         Depths [Å].
     lean : (float, float)

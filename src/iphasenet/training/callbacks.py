@@ -163,11 +163,11 @@ class Stopped(SystemExit):
 
 def ask_nobody_of_signals(trainer: lightning.Trainer) -> None:
     """
-    Have Lightning not ask all processes before each batch whether its handler was called: it waits for the GPU.
+    Stop Lightning from asking all processes for signals before each batch, which would wait for the GPU.
 
     Lightning 2.6 has no option for that (its issue 21487, pull request 21640), so a method that is not public is
-    replaced. Should another release call it otherwise, training only becomes slower: `StopBySignal` has replaced the
-    handler that the question is about. `tests/unit/training/test_callbacks.py` fails then, and says so.
+    replaced. If another release renames this method, training only becomes slower, because `StopBySignal` has replaced
+    the handler in question. `tests/unit/training/test_callbacks.py` then fails with a message about it.
     """
     loop: Any = trainer.fit_loop.epoch_loop
     loop._broadcast_sigterm_tensor = lambda: None

@@ -97,7 +97,9 @@ def load_simulated(
         Materials in the order of their names; InputError if a simulation is missing or of another grid.
     """
     if configuration is None:
-        raise InputError("simulations: found a data set without its configuration; allowed: one of this workflow")
+        raise InputError(
+            "simulations: found a data set without its configuration; allowed: a data set that this workflow assembled"
+        )
     found = [_load(files, configuration, material, left_out) for material in sorted(configuration["materials"])]
     return [simulated for simulated in found if simulated is not None]
 
@@ -105,7 +107,7 @@ def load_simulated(
 def _load(
     files: Sequence[Path], configuration: Mapping[str, Any], material: str, left_out: LeftOut
 ) -> SimulatedMaterial | None:
-    """Read a material's simulations and check them; None where training leaves it out."""
+    """Read a material's simulations and check them; None if training leaves the material out."""
     potential = [path for path in files if path.parent.name == "potential" and path.stem == material]
     batches = [path for path in files if path.parent.name == material and path.stem.startswith("batch")]
     ordered = sorted(batches, key=lambda path: int(path.stem.removeprefix("batch")))
@@ -116,8 +118,8 @@ def _load(
     tilts = sorted(rotations)
     if len(potential) != 1 or len(series) != len(tilts):
         raise InputError(
-            f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one, "
-            f"and the data set's {len(tilts)}"
+            f"simulations of {material}: found {len(potential)} potentials and {len(series)} tilts; allowed: one "
+            f"potential, and the data set's {len(tilts)} tilts"
         )
     if material in left_out.materials:
         return None
@@ -143,9 +145,9 @@ class View(NamedTuple):
     material, number : int
         Indices of the material and of its planned sample, whose tilt and thickness are shown.
     place : (float, float)
-        Point of the cell under the crop's centre, in fractions of it.
+        Point of the cell under the crop's centre, in fractions of the cell.
     rotation_index : int
-        Number of the rotation.
+        Index of the rotation.
     """
 
     material: int
@@ -217,7 +219,7 @@ class RenderedFrames:
         return [self.rendered(views[start : start + most]) for start in range(0, len(views), most)]
 
     def rendered(self, views: Sequence[View]) -> Frame:
-        """Render views: those of a material together, for they share its frequencies."""
+        """Render views; those of one material together, because they share its frequencies."""
         samples = [replace(self.data[v.material].planned[v.number], rotation_index=v.rotation_index) for v in views]
         order: list[int] = []
         parts: list[tuple[Tensor, Tensor]] = []

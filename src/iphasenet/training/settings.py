@@ -1,4 +1,4 @@
-"""How a network is trained, checked before anything runs: this module needs no torch."""
+"""Settings of the training, checked before anything runs; this module needs no torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from iphasenet.base.settings import Setting, Settings
 from iphasenet.simulation.grid import NOTHING, LeftOut
 
 TERMS = ("l1", "l2", "gradient_l1", "spectral_l1")
-"""Terms of the loss that train the mean potential; `spread` trains the uncertainty alone."""
+"""Terms of the loss that train the mean potential; `spread` trains only the uncertainty."""
 
 _COUNT = Quantity("", 1, 1_000_000, whole=True)
 _WEIGHT = Quantity("", 0, 1e6)
@@ -20,16 +20,20 @@ class LossWeights(Settings, section="training.loss"):
     """Weights of the terms of the loss (`iphasenet.network.losses.training_loss`)."""
 
     l1: Annotated[
-        float, Setting("Mean absolute difference of the mean potential (projected potential / thickness).", _WEIGHT)
+        float, Setting("Mean absolute error of the mean potential (projected potential / thickness).", _WEIGHT)
     ]
-    l2: Annotated[float, Setting("Mean squared difference of the mean potential.", _WEIGHT)]
+    l2: Annotated[float, Setting("Mean squared error of the mean potential.", _WEIGHT)]
     gradient_l1: Annotated[
-        float, Setting("Mean absolute difference of the differences of neighbouring pixels.", _WEIGHT)
+        float, Setting("Mean absolute error of the differences between neighbouring pixels.", _WEIGHT)
     ]
-    spectral_l1: Annotated[float, Setting("Mean absolute difference of the Fourier amplitudes.", _WEIGHT)]
+    spectral_l1: Annotated[float, Setting("Mean absolute error of the Fourier amplitudes.", _WEIGHT)]
     spread: Annotated[
         float,
-        Setting("Likelihood of the predicted uncertainty. It trains the uncertainty and moves no prediction.", _WEIGHT),
+        Setting(
+            "Likelihood of the predicted uncertainty. It trains only the uncertainty and does not change the "
+            "potential.",
+            _WEIGHT,
+        ),
     ]
 
     def __post_init__(self) -> None:
@@ -45,86 +49,87 @@ class TrainingSettings(Settings, section="training"):
     """How a network is trained."""
 
     seed: Annotated[int, Setting("Seed of weights, crops and training noise.", Quantity("", 0, 2**32 - 1, whole=True))]
-    epochs: Annotated[int, Setting("Passes over the training split.", _COUNT)]
-    crops_per_sample: Annotated[int, Setting("Random crops of each sample in an epoch.", _COUNT)]
+    epochs: Annotated[int, Setting("Number of passes over the training split.", _COUNT)]
+    crops_per_sample: Annotated[int, Setting("Number of random crops of each sample in an epoch.", _COUNT)]
     crop_pixels: Annotated[
         int,
         # The coarsest stage is 32 times smaller, and an instance norm needs more than one pixel there.
         Setting(
-            "Side of a crop: a multiple of 32, at least 64, at most `image.pixels`.",
+            "Side of a crop, a multiple of 32, at least 64 and at most `image.pixels`.",
             Quantity("pixels", 64, IMAGE_PIXELS.high, whole=True, step=32),
         ),
     ]
-    batch_size: Annotated[int, Setting("Crops in a step, over all processes.", _COUNT)]
+    batch_size: Annotated[int, Setting("Number of crops in a step, over all processes.", _COUNT)]
     learning_rate: Annotated[
         float,
         Setting(
-            "Highest learning rate of AdamW: reached after a twentieth of the steps, it then falls as a cosine.",
+            "Highest learning rate of AdamW, reached after a twentieth of the steps; then it falls as a cosine.",
             Quantity("", 0, 1, above=True),
         ),
     ]
     weight_decay: Annotated[float, Setting("Weight decay of AdamW, constant.", Quantity("", 0, 10))]
-    loss: Annotated[LossWeights, Setting("Weights of the loss's terms; published: 1, 0, 0.1, 0.1.")]
+    loss: Annotated[LossWeights, Setting("Weights of the terms of the loss; published: 1, 0, 0.1, 0.1.")]
     relative_loss: Annotated[
         bool,
         Setting(
-            "If true, the errors of a crop are divided by its truth's standard deviation, so that thick tilted "
-            "crystals of little contrast count as much as thin ones; otherwise by `output_scale_v`, as published."
+            "If true, the errors of a crop are divided by the standard deviation of its true potential, so that thick "
+            "tilted crystals with little contrast count as much as thin ones. Otherwise they are divided by "
+            "`output_scale_v`, as published."
         ),
     ]
     output_scale_v: Annotated[
         float,
-        Setting("Mean potential that a network output of 1 stands for.", Quantity("V", 0, 1e6, above=True)),
+        Setting("Mean potential for a network output of 1.", Quantity("V", 0, 1e6, above=True)),
     ]
     augmentation: Annotated[
         Literal["none", "turns", "symmetry"],
         Setting(
-            "Quarter turns of image, detector and crystal together (`turns`), with mirrors too (`symmetry`), or "
-            "`none`. All are exact images of a crystal that is turned or mirrored."
+            "`turns`: random quarter turns of image, detector and crystal together. `symmetry`: also mirror images. "
+            "`none`: neither. The results are exact images of the turned or mirrored crystal."
         ),
     ]
     ema_decay: Annotated[
         float,
         Setting(
-            "Decay in each step of the moving average of the weights, which is validated and kept. After n steps it "
-            "is at most (1 + n) / (10 + n). 0: no average.",
+            "Decay in each step of the moving average of the weights; the averaged weights are validated and kept. "
+            "After n steps the decay is at most (1 + n) / (10 + n). 0: no average.",
             Quantity("", 0, 1, below=True),
         ),
     ]
     patience: Annotated[
         int,
         Setting(
-            "Epochs without a better validation after which training stops; 0: never.",
+            "Number of epochs without a better validation after which training stops; 0: it never stops early.",
             Quantity("epochs", 0, 1_000_000, whole=True),
         ),
     ]
     source: Annotated[
         Literal["stored", "rendered"],
         Setting(
-            "`stored`: crops of the stored samples. `rendered`: every crop is rendered from the simulation of its "
-            "tilt, at a new place of the crystal and another simulated rotation."
+            "`stored`: crops are cut from the stored samples. `rendered`: every crop is rendered from the simulation "
+            "of its tilt, at a new place of the crystal and with any of the simulated rotations."
         ),
     ]
-    precision: Annotated[Literal["32-true", "bf16-mixed"], Setting("Lightning's precision.")]
+    precision: Annotated[Literal["32-true", "bf16-mixed"], Setting("Precision of the training, by Lightning's names.")]
     leave_out: Annotated[
         LeftOut,
         Setting(
-            "Samples that training, the choice of the epoch and the baselines do not see, to be tested on them.",
+            "Samples that training, the choice of the epoch and the baselines do not use, for tests on unseen samples.",
             required=True,
         ),
     ] = NOTHING
 
     def check_image(self, pixels: int) -> None:
-        """Refuse crops larger than images of `pixels`."""
+        """Refuse crops that are larger than images with sides of `pixels`."""
         if self.crop_pixels > pixels:
             raise InputError(f"training.crop_pixels: found {self.crop_pixels}; allowed: at most image.pixels, {pixels}")
 
     def check_processes(self, processes: int, norm: str) -> None:
-        """Refuse what makes several processes train another network than one with the same batch."""
+        """Refuse settings with which several processes would train another network than one process does."""
         if processes > 1 and norm == "batch":
             raise InputError(
-                f"model.norm: found 'batch' with {processes} training processes, each of which would have the "
-                "statistics of its share of a batch; allowed: instance, group"
+                f"model.norm: found 'batch' with {processes} training processes, each of which would use "
+                "the statistics of its own share of a batch; allowed: instance, group"
             )
         if self.batch_size % processes:
             raise InputError(

@@ -100,9 +100,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def refuse_three_angles(arguments: Sequence[str]) -> None:
     """
-    Refuse three numbers behind `--rotation`, which argparse would take for names of files.
+    Refuse three numbers after `--rotation`, which argparse would take for names of files.
 
-    The option was alpha, beta and gamma together once.
+    In earlier versions the option took alpha, beta and gamma.
     """
     for place, option in enumerate(arguments):
         name, joined, first = option.partition("=")
