@@ -90,8 +90,8 @@ def test_what_another_run_lacks_is_named(key: str, lost: str, hint: str, results
 @pytest.mark.parametrize(
     ("section", "key", "value", "found"),
     [
-        ("optics", "semiangle_mrad", 25, "optics.semiangle_mrad: found 25,.*'tiny'.*made, 20$"),
-        ("optics", "aberrations", {"C30": 1e4}, r"optics.aberrations.C30: found 10000\.0,.*made, without it$"),
+        ("optics", "semiangle_mrad", 25, "optics.semiangle_mrad: found 25,.*'tiny'.*that run, 20$"),
+        ("optics", "aberrations", {"C30": 1e4}, r"optics.aberrations.C30: found 10000\.0,.*that run, none$"),
         ("grid", "thickness_nm", [10, 20], r"grid.thickness_nm: found \[10, 20\],.*\[20, 40"),
         ("image", "pixels", 96, "image.pixels: found 96"),
         ("noise", "evaluation_doses", [1000], "noise.evaluation_doses"),

@@ -194,7 +194,7 @@ def test_errors_refuse_a_missing_number(tables: Tables) -> None:
     with pytest.raises(InputError, match=r"by\.dose\.1e\+06\.wiener\.pearson: found NaN"):
         draw_errors(path, [tables.folder / "errors.png"])
     path.write_text(json.dumps({"by": {}}))
-    with pytest.raises(InputError, match=r"by\.thickness_nm: found nothing"):
+    with pytest.raises(InputError, match=r"by\.thickness_nm: found no scores"):
         draw_errors(path, [tables.folder / "errors.png"])
 
 
