@@ -44,7 +44,7 @@ def test_every_image_of_a_folder_is_reconstructed_with_its_settings(workflow: Pa
         potential = signals["potential"]
         assert potential["data"].shape == (64, 64) and np.isfinite(potential["data"]).all()
         known = potential["metadata"]["iphasenet"]
-        assert known["thickness_nm"] == thickness and known["gamma"] == 12.5
+        assert known["thickness_nm"] == thickness and known["rotation_deg"] == 12.5
         assert made.with_suffix(".png").is_file()
         assert "mean potential" in (workflow / f"results/mine/logs/reconstruct_image/{name}.log").read_text()
     assert "Nothing to be done" in snakemake(workflow, "reconstruction", config="config/mine.yaml").stdout
