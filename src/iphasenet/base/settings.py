@@ -199,10 +199,26 @@ def entry_of(hint: Any, setting: Setting) -> tuple[Any, Setting]:
     return hint, Setting(quantity=setting.quantity)
 
 
+def is_settings(kind: Any) -> bool:
+    """Whether a type is a dataclass of settings."""
+    return isinstance(kind, type) and issubclass(kind, Settings)
+
+
+def is_mapping(kind: Any) -> bool:
+    """Whether a type is a mapping with types of its keys and values."""
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def is_union(kind: Any) -> bool:
+    """Whether a type is one of several."""
+    return get_origin(kind) in (Union, UnionType)
+
+
 def _parts(hint: Any) -> tuple[Any, Setting]:
     """Split an annotation into the type, without None, and its setting."""
     kind, setting = get_args(hint)[:2]
-    if get_origin(kind) in (Union, UnionType):
+    if is_union(kind):
         kinds: list[Any] = [one for one in get_args(kind) if one is not NoneType]
         kind = kinds[0] if len(kinds) == 1 else Union[tuple(kinds)]  # noqa: UP007
     return kind, setting
@@ -219,7 +235,7 @@ def _kind_text(kind: Any) -> str:
         return _kind_text(inner[0])
     if origin is Literal:
         return f"{{{', '.join(map(repr, inner))}}}"
-    if origin in (Union, UnionType):
+    if is_union(kind):
         return " or ".join(map(_kind_text, inner))
     if origin is tuple:
         return f"tuple of {_kind_text(inner[0])}" if inner[-1] is ... else f"({', '.join(map(_kind_text, inner))})"
@@ -229,7 +245,7 @@ def _kind_text(kind: Any) -> str:
 def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
     """Check a value and convert it to the type that its annotation names."""
     origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
+    if is_union(kind):
         return _one_of(value, inner, setting, name)
     if kind in (int, float):
         check_number(value, name, setting.quantity or (_WHOLE if kind is int else _ANY))
@@ -237,12 +253,12 @@ def _taken(value: Any, kind: Any, setting: Setting, name: str) -> Any:
         return value.item() if hasattr(value, "item") else value
     if origin is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return _entries(list(value), inner, setting, name)
-    if _is_mapping(kind) and isinstance(value, Mapping):
+    if is_mapping(kind) and isinstance(value, Mapping):
         part, own = entry_of(inner[1], setting)
         for key in value:
             _check_text(key, Setting(pattern=setting.pattern), f"{name}: key")
         return {key: _taken(entry, part, own, f"{name}.{key}") for key, entry in value.items()}
-    if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
+    if is_settings(kind) and isinstance(value, Mapping):
         return kind.of(value, name)
     if origin is Literal:
         good = any(type(value) is type(choice) and value == choice for choice in inner)
@@ -288,11 +304,6 @@ def _check_text(value: Any, setting: Setting, name: str) -> None:
         raise InputError(f"{name}: found {value!r}; allowed: text that matches {setting.pattern}")
 
 
-def _is_mapping(kind: Any) -> bool:
-    origin = get_origin(kind)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
 def _allowed_text(kind: Any) -> str:
     """Name the allowed values in the words of a configuration."""
     origin, inner = get_origin(kind), get_args(kind)
@@ -300,7 +311,7 @@ def _allowed_text(kind: Any) -> str:
         return ", ".join(map(str, inner))
     if origin is tuple:
         return "a list" if inner[-1] is ... else f"a list of {len(inner)}"
-    if _is_mapping(kind) or (isinstance(kind, type) and issubclass(kind, Settings)):
+    if is_mapping(kind) or is_settings(kind):
         return "keys with their values"
     return {bool: "true, false", str: "text"}.get(kind, str(kind))
 

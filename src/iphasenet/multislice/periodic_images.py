@@ -103,26 +103,12 @@ def simulate_images(
 
     Parameters
     ----------
-    potential : CrystalPotential
-        Potential of the cell.
-    microscope : Microscope
-        Probe and detectors.
-    numerics : Numerics
-        Grid, slices, window and memory.
-    depths : sequence of float, rising
-        Depths [Å]; each is rounded to whole slices.
-    lean : (float, float)
-        Lateral shift of an atomic column per depth (x, y), in the crystal's frame.
-    rotations : sequence of float
-        In-plane rotations gamma of the crystal [degrees].
-    device : str
-        Torch device.
-    dtype : torch.dtype
-        float32 or float64; sums over blocks are float64 in both.
+    potential, microscope, numerics, depths, lean, rotations, device, dtype
+        As in `iphasenet.multislice.multislice_pass.MultislicePass`; sums over blocks are float64 whatever the dtype.
     progress : callable, optional
         Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
-        Slices of the cell; if not given, by the slice thickness of `numerics`.
+        `given_slicing` of the pass.
 
     Returns
     -------

@@ -5,17 +5,16 @@ python -m iphasenet.planning.configuration_pages
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
 from iphasenet.base.files import atomic_file
 from iphasenet.base.quantities import Quantity
-from iphasenet.base.settings import Described, Setting, Settings, described, entry_of
+from iphasenet.base.settings import Described, Setting, Settings, described, entry_of, is_mapping, is_settings, is_union
 from iphasenet.planning.configuration_schema import configuration_schema
 from iphasenet.planning.settings import Configuration
 
@@ -31,7 +30,7 @@ _TABLE = re.compile(r"(<!-- settings:(?: (\w+))? -->\n).*?(<!-- end -->)", re.DO
 
 def schema_page() -> str:
     """Write the JSON schema as YAML."""
-    plain = yaml.safe_dump(_plain(configuration_schema()), sort_keys=False, allow_unicode=True, width=120)
+    plain = yaml.safe_dump(configuration_schema(), sort_keys=False, allow_unicode=True, width=120)
     return _HEAD + str(plain)
 
 
@@ -59,22 +58,18 @@ def _table(section: str | None) -> str:
 def _rows(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, Described]]:
     """Keys of a section and of its parts; the top-level sections have separate tables."""
     for one in described(kind):
-        if not one.setting.key or (kind is Configuration and _is_settings(one.kind)):
+        if not one.setting.key or (kind is Configuration and is_settings(one.kind)):
             continue
         key = f"{prefix}{one.name}"
-        if _is_settings(one.kind):
+        if is_settings(one.kind):
             yield from _rows(one.kind, f"{key}.")
         else:
             yield key, one
 
 
-def _is_settings(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
-
-
 def _classes(kind: Any) -> Any:
     """Dataclass of a section, or of each entry of a mapping such as `materials`."""
-    return kind if _is_settings(kind) else get_args(kind)[1]
+    return kind if is_settings(kind) else get_args(kind)[1]
 
 
 def _meaning(one: Described) -> str:
@@ -95,20 +90,20 @@ def _values(kind: Any, setting: Setting) -> str:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in inner)
-    if origin in (Union, UnionType):
+    if is_union(kind):
         return " or ".join(_values(part, setting) for part in inner)
     if origin is tuple:
         entry, own = entry_of(inner[0], setting)
         count = "list of" if inner[-1] is ... else f"{len(inner)} of:"
         return f"{count} {_values(entry, own)}"
-    if origin is not None and issubclass(origin, Mapping):
+    if is_mapping(kind):
         part, own = entry_of(inner[1], setting)
-        return "by name" if _is_settings(part) else f"by name: {_values(part, own)}"
+        return "by name" if is_settings(part) else f"by name: {_values(part, own)}"
     if kind is bool:
         return "`true`, `false`"
-    return (
-        "text" if kind is str else _number(setting.configured or setting.quantity or Quantity("", -math.inf, math.inf))
-    )
+    if kind is str:
+        return "text"
+    return _number(setting.configured or setting.quantity or Quantity("", -math.inf, math.inf))
 
 
 def _number(quantity: Quantity) -> str:
@@ -123,13 +118,6 @@ def _number(quantity: Quantity) -> str:
         limits = "number"
     step = f"in steps of {quantity.step}" if quantity.step > 1 else ""
     return " ".join(filter(None, [limits, quantity.unit, step]))
-
-
-def _plain(value: Any) -> Any:
-    """Copy all sequences and mappings to separate lists and dictionaries, so that YAML needs no anchors."""
-    if isinstance(value, Mapping):
-        return {key: _plain(child) for key, child in value.items()}
-    return [_plain(child) for child in value] if isinstance(value, list | tuple) else value
 
 
 def main(root: Path = Path()) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import MISSING
 from functools import cache
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from iphasenet.base.quantities import Quantity
-from iphasenet.base.settings import Setting, Settings, described, entry_of
+from iphasenet.base.settings import Setting, Settings, described, entry_of, is_mapping, is_settings, is_union
 from iphasenet.planning.settings import Configuration
 
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
@@ -28,7 +27,8 @@ def configuration_schema() -> dict[str, Any]:
         (`iphasenet.base.settings.Setting`).
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "iphasenet configuration"}
-    return {**head, **_object(Configuration)}
+    plain: dict[str, Any] = _plain({**head, **_object(Configuration)})
+    return plain
 
 
 def _object(kind: type[Settings]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _object(kind: type[Settings]) -> dict[str, Any]:
     required = [one.name for one in known if one.required]
     properties = {}
     for one in known:
-        default = {} if one.required or one.default in (None, MISSING) else {"default": _plain(one.default)}
+        default = {} if one.required or one.default in (None, MISSING) else {"default": one.default}
         properties[one.name] = {**_schema(one.kind, one.setting), **default}
     return {
         "type": "object",
@@ -58,7 +58,7 @@ def _schema(kind: Any, setting: Setting) -> dict[str, Any]:
 
 def _rules(kind: Any, setting: Setting) -> dict[str, Any]:
     origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
+    if is_union(kind):
         return _union(inner, setting)
     if origin is Literal:
         return {"enum": list(inner)}
@@ -67,11 +67,11 @@ def _rules(kind: Any, setting: Setting) -> dict[str, Any]:
         least, most = (setting.least, setting.most) if variadic else (len(inner), len(inner))
         limits = {"minItems": least, "maxItems": most, "uniqueItems": setting.once or None}
         return {"type": "array", "items": _schema(*entry_of(inner[0], setting)), **_said(limits)}
-    if origin is not None and issubclass(origin, Mapping):
+    if is_mapping(kind):
         names = _said({"pattern": setting.pattern, "maxLength": 50 if setting.pattern else None})
         counts = {"minProperties": setting.least, "maxProperties": setting.most, "propertyNames": names or None}
         return {"type": "object", "additionalProperties": _schema(*entry_of(inner[1], setting)), **_said(counts)}
-    if issubclass(kind, Settings):
+    if is_settings(kind):
         return _object(kind)
     texts = {"pattern": setting.pattern, "minLength": setting.least, "maxLength": setting.most}
     quantity = setting.configured or setting.quantity
@@ -102,4 +102,7 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """Copy all sequences and mappings to separate lists and dictionaries, so that YAML needs no anchors."""
+    if isinstance(value, Mapping):
+        return {key: _plain(child) for key, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, list | tuple) else value

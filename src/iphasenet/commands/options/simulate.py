@@ -20,7 +20,12 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("cif", type=Path, metavar="CIF", help="file of the crystal structure")
     command.add_argument("--output", type=Path, required=True, metavar="ZARR", help="store to be made")
     command.add_argument("--preview", type=Path, metavar="PNG", help="picture of the images to be made")
+    _add_crystal(command)
+    _add_microscope(command)
+    _add_accuracy(command)
 
+
+def _add_crystal(command: argparse.ArgumentParser) -> None:
     crystal = command.add_argument_group("crystal")
     crystal.add_argument("--zone-axis", type=quantities.LATTICE_INDEX, nargs=3, default=(0, 0, 1),
                          metavar=("U", "V", "W"),
@@ -46,6 +51,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          "factors")  # fmt: skip
     crystal.add_argument("--seed", type=quantities.SEED, default=0, metavar="N", help="seed of the snapshots")
 
+
+def _add_microscope(command: argparse.ArgumentParser) -> None:
     image = command.add_argument_group("image and microscope")
     image.add_argument(
         "--pixels", type=quantities.IMAGE_PIXELS, default=256, metavar="N", help="pixels along each side of the image"
@@ -83,6 +90,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     image.add_argument("--source-size", type=quantities.SOURCE_SIZE, default=0.0, metavar="Å",
                        help="standard deviation of the image of the Gaussian source on the specimen [Å]")  # fmt: skip
 
+
+def _add_accuracy(command: argparse.ArgumentParser) -> None:
     numerics = command.add_argument_group("accuracy")
     numerics.add_argument(
         "--multislice-sampling",
