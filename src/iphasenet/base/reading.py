@@ -1,7 +1,7 @@
 """Reading of JSON and arrays that an earlier stage wrote: a damaged file is one line that names it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def read_arrays(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
+def read_arrays(path: str | Path, *names: str, optional: Collection[str] = ()) -> dict[str, NDArray[Any]]:
     """Read arrays of a .npz file, each of which ends with a checksum; InputError as `read_json`."""
     path = Path(path)
     # Opened here, because NumPy leaves a damaged file open.
@@ -60,4 +60,4 @@ def read_arrays(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
         path.open("rb") as stream,
         np.load(stream, allow_pickle=False) as file,
     ):
-        return {name: file[name] for name in names}
+        return {name: file[name] for name in (*names, *(name for name in optional if name in file))}

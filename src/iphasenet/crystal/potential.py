@@ -7,7 +7,7 @@ phases of x and y separate: a sum over many atoms is one matrix product.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
 
+_OPTIONAL = ("displacements", "occupancies", "scattering")
+"""Arrays that a crystal may lack."""
+
+SCATTERING_STEP = 0.01
+"""Step of the tables of scattering factors [1/Å]: linear interpolation between them is right to 1e-5 of f(0)."""
+
+SCATTERING_REACH = 60.0
+"""Spatial frequency up to which scattering factors are tabulated [1/Å]."""
+
+
 @dataclass(frozen=True)
 class CrystalPotential:
     """
@@ -43,11 +53,18 @@ class CrystalPotential:
     elements : (atom,) integer array
         Index of each atom's element in `form_factors`.
     form_factors : (element, 2 my + 1, 2 mx + 1) array
-        Fourier coefficients of the projected potential of one atom at the origin [V Å], orders -m..m, zero order
-        central.
+        Fourier coefficients of the projected potential of one atom at rest at the origin [V Å], orders -m..m, zero
+        order central.
     translations : sequence of (int, int, int)
         Lateral translations (u, v, n), by u / n and v / n of the cell, that leave the crystal unchanged
         (`iphasenet.crystal.translations.lateral_translations`).
+    displacements : (atom, 2, 2) array, optional
+        Mean square thermal displacements across the beam [Å²]; None if all atoms are at rest.
+    occupancies : (atom,) array, optional
+        Share of the cells that hold the atom; None if all do.
+    scattering : (element, sample) array, optional
+        Projected scattering factors of the elements at the spatial frequencies n `SCATTERING_STEP` [V Å³]: sharper than
+        any grid, for the cores of atoms that are displaced one by one.
     """
 
     lengths: tuple[float, float, float]
@@ -55,6 +72,9 @@ class CrystalPotential:
     elements: IntArray
     form_factors: FloatArray
     translations: Sequence[tuple[int, int, int]] = ()
+    displacements: FloatArray | None = None
+    occupancies: FloatArray | None = None
+    scattering: FloatArray | None = None
 
     def __post_init__(self) -> None:
         _, ny, nx = self.form_factors.shape
@@ -62,16 +82,58 @@ class CrystalPotential:
             raise ValueError(f"atoms {self.positions.shape} do not fit form factors {self.form_factors.shape}")
         if not (np.isfinite(self.form_factors).all() and np.isfinite(self.positions).all()):
             raise InputError("potential: found NaN or infinity; allowed: finite numbers")
+        if self.displacements is not None and self.displacements.shape != (len(self.elements), 2, 2):
+            raise ValueError(f"displacements {self.displacements.shape} of {len(self.elements)} atoms")
+        if self.occupancies is not None and self.occupancies.shape != self.elements.shape:
+            raise ValueError(f"occupancies {self.occupancies.shape} of {len(self.elements)} atoms")
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether atoms move."""
+        return self.displacements is not None and bool(self.displacements.any())
+
+    def at_rest(self) -> "CrystalPotential":
+        """Return the same crystal without thermal motion."""
+        return replace(self, displacements=None)
+
+    def averaged(self) -> "CrystalPotential":
+        """
+        Average the potential over thermal motion, which damps its Fourier coefficients.
+
+        Returns
+        -------
+        CrystalPotential
+            Atoms at rest with the mean potential of those that move: each f(G) times the Debye-Waller factor
+            exp(-2 pi² G.U.G), one form factor for each element and each displacement U.
+        """
+        if self.displacements is None:
+            return self
+        keys = np.column_stack([self.elements, self.displacements.reshape(-1, 4)])
+        _, first, kinds = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        gx, gy = self.frequencies
+        damped = []
+        for atom in first:
+            (xx, xy), (_, yy) = self.displacements[atom]
+            damping = np.exp(-2 * np.pi**2 * (xx * gx**2 + 2 * xy * gx * gy + yy * gy**2))
+            damped.append(self.form_factors[self.elements[atom]] * damping)
+        return replace(
+            self, elements=kinds.ravel(), form_factors=np.array(damped), displacements=None, scattering=None
+        )
 
     @property
     def frequencies(self) -> tuple[FloatArray, FloatArray]:
         """Spatial frequencies Gx (1, nx) and Gy (ny, 1) of the coefficients [1/Å]."""
         return series_frequencies(self.form_factors.shape[-2:], self.lengths[:2])
 
+    @property
+    def shares(self) -> FloatArray:
+        """Occupancies of the atoms."""
+        return np.ones(len(self.elements)) if self.occupancies is None else self.occupancies
+
     def slicing(self, slice_thickness: float) -> Slicing:
         """Cut the cell between its atomic layers; layers within `slice_thickness` [Å] form one slice."""
         ny, nx = self.form_factors.shape[-2:]
-        weights = self.form_factors[self.elements, ny // 2, nx // 2]
+        weights = self.form_factors[self.elements, ny // 2, nx // 2] * self.shares
         return layer_slicing(self.positions[:, 2], weights, self.lengths[2], slice_thickness)
 
     def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> FloatArray:
@@ -88,8 +150,10 @@ class CrystalPotential:
         Returns
         -------
         (slice, y, x) array
-            Projected potential of each slice on the grid [V Å].
+            Projected potential of each slice on the grid [V Å], averaged over thermal motion.
         """
+        if self.displacements is not None:
+            return self.averaged().slices(slicing, gpts)
         return np.stack([series_on_grid(self._sum(slicing.owner == n), gpts) for n in range(slicing.count)])
 
     def projected(self, slicing: Slicing, total: int, lean: tuple[float, float] = (0.0, 0.0)) -> ComplexArray:
@@ -109,8 +173,10 @@ class CrystalPotential:
         Returns
         -------
         (2 my + 1, 2 mx + 1) complex array
-            Coefficients [V Å].
+            Coefficients [V Å], averaged over thermal motion.
         """
+        if self.displacements is not None:
+            return self.averaged().projected(slicing, total, lean)
         gx, gy = self.frequencies
         shear = (gx * lean[0] + gy * lean[1]) * self.lengths[2]
         repeats = (total - slicing.owner + slicing.count - 1) // slicing.count
@@ -127,9 +193,12 @@ class CrystalPotential:
         gx, gy = self.frequencies
         total = np.zeros(self.form_factors.shape[1:], complex)
         for element in np.unique(self.elements[chosen]):
-            x, y, z = self.positions[chosen & (self.elements == element)].T
+            atoms = chosen & (self.elements == element)
+            x, y, z = self.positions[atoms].T
             depth = z - origin
             along_x = np.exp(-2j * np.pi * (x + lean[0] * depth)[:, None] * gx)
+            if self.occupancies is not None:
+                along_x *= self.occupancies[atoms][:, None]
             along_y = np.exp(-2j * np.pi * gy * (y + lean[1] * depth))
             total += self.form_factors[element] * (along_y @ along_x)
         return total
@@ -144,16 +213,19 @@ class CrystalPotential:
                 elements=self.elements,
                 form_factors=self.form_factors,
                 translations=np.array(self.translations, dtype=np.int64).reshape(-1, 3),
+                **{name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None},
             )
 
     @classmethod
     def load(cls, path: str | Path) -> "CrystalPotential":
         """Read what `save` wrote; InputError names a damaged file."""
-        data = read_arrays(path, "lengths", "positions", "elements", "form_factors", "translations")
+        names = ("lengths", "positions", "elements", "form_factors", "translations")
+        data = read_arrays(path, *names, optional=_OPTIONAL)
         with whole_file(Path(path), "a crystal's potential"):
             a, b, c = (float(length) for length in data["lengths"])
             translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
-            return cls((a, b, c), data["positions"], data["elements"], data["form_factors"], translations)
+            more = {name: data[name] for name in _OPTIONAL if name in data}
+            return cls((a, b, c), *(data[name] for name in names[1:4]), translations, **more)
 
 
 def _repeat(shift: FloatArray, count: int) -> ComplexArray:
@@ -217,27 +289,20 @@ def series_on_grid(coefficients: ComplexArray, gpts: tuple[int, int]) -> FloatAr
     return np.fft.ifft2(spectrum, norm="forward").real
 
 
-def crystal_potential(
-    atoms: Any,
-    cutoff: float,
-    parametrization: str = "lobato",
-    rms_displacements: Mapping[str, float] | None = None,
-) -> CrystalPotential:
+def crystal_potential(atoms: Any, cutoff: float, parametrization: str = "lobato") -> CrystalPotential:
     """
     Independent-atom potential of an orthogonal cell.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        Orthogonal cell, beam along z (`iphasenet.crystal.structure.orthogonal_cell`).
+        Orthogonal cell, beam along z (`iphasenet.crystal.structure.orthogonal_cell`). Its arrays may hold
+        `displacements` (atom, 3, 3), mean square thermal displacements [Å²], and `occupancies` (atom,).
     cutoff : float
         Orders are kept up to this spatial frequency along each axis [1/Å].
     parametrization : {'lobato', 'kirkland'}
         Electron scattering factors, taken from abTEM. Lobato & Van Dyck, Acta Cryst. A70, 636 (2014); Kirkland,
         Advanced Computing in Electron Microscopy, appendix C.
-    rms_displacements : mapping, optional
-        Thermal displacement u along one axis for elements [Å]: damps f(G) by the Debye-Waller factor
-        exp(-2 pi² u² G²) = exp(-B s²), B = 8 pi² u², s = G / 2. An element that is not named stays at rest.
 
     Returns
     -------
@@ -250,19 +315,26 @@ def crystal_potential(
     gx, gy = series_frequencies((2 * math.ceil(cutoff * b) + 1, 2 * math.ceil(cutoff * a) + 1), (a, b))
     factors = validate_parametrization(parametrization)
     symbols = sorted(set(atoms.symbols))
-    displacements = check_displacements(rms_displacements, symbols)
     g2 = gx**2 + gy**2
-    form_factors = [
-        factors.projected_scattering_factor(symbol)(g2)
-        * np.exp(-2 * (np.pi * displacements.get(symbol, 0.0)) ** 2 * g2)
-        / (a * b)
-        for symbol in symbols
-    ]
+    form_factors = [factors.projected_scattering_factor(symbol)(g2) / (a * b) for symbol in symbols]
     positions = atoms.positions.copy()
     # An atom below the top of the cell by a rounding error belongs to the bottom.
     positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
     elements = np.array([symbols.index(symbol) for symbol in atoms.symbols], dtype=np.int64)
-    return CrystalPotential((a, b, c), positions, elements, np.array(form_factors), lateral_translations(atoms))
+    potential = CrystalPotential(
+        (a, b, c),
+        positions,
+        elements,
+        np.array(form_factors),
+        lateral_translations(atoms),
+        occupancies=atoms.arrays.get("occupancies"),
+    )
+    displacements = atoms.arrays.get("displacements")
+    if displacements is None or not displacements.any():
+        return potential
+    table = np.arange(0.0, SCATTERING_REACH, SCATTERING_STEP) ** 2
+    scattering = np.array([factors.projected_scattering_factor(symbol)(table) for symbol in symbols])
+    return replace(potential, displacements=displacements[:, :2, :2].copy(), scattering=scattering)
 
 
 def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:

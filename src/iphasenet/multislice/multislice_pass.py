@@ -13,7 +13,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
-from iphasenet.microscope.probe import Block, probe_blocks, window_cells
+from iphasenet.microscope.probe import Block, Translations, probe_blocks, window_cells
 from iphasenet.multislice.detection import Detection, image_grid
 from iphasenet.multislice.memory import MATRICES, SimulationSize
 from iphasenet.multislice.numerics import cell_grid, check_band, exit_planes
@@ -106,10 +106,15 @@ class MultislicePass:
         (a, b), cells = self.lengths, self.cells
         return 1 / (cells[0] * a), 1 / (cells[1] * b)
 
+    @property
+    def translations(self) -> Translations:
+        """Lateral translations that leave what the waves pass unchanged."""
+        return self.potential.translations
+
     @cached_property
     def blocks(self) -> list[Block]:
         """Incident waves."""
-        return probe_blocks(self.lengths, self.cells, self.microscope, self.potential.translations)
+        return probe_blocks(self.lengths, self.cells, self.microscope, self.translations)
 
     @property
     def image_grid(self) -> tuple[tuple[int, int], tuple[int, int]]:

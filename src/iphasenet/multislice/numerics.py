@@ -1,7 +1,7 @@
 """Grid, cutoff and exit planes that a simulation of a given accuracy needs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from iphasenet.base import quantities
@@ -76,7 +76,6 @@ def sampled_potential(
     sampling: float,
     image_sampling: float,
     parametrization: str = "lobato",
-    rms_displacements: Mapping[str, float] | None = None,
 ) -> CrystalPotential:
     """
     Potential of a cell up to the frequencies that a simulation and its images need.
@@ -87,7 +86,7 @@ def sampled_potential(
         Orthogonal cell, beam along z.
     sampling, image_sampling : float
         Pixels of the multislice grid and of the images [Å] (`potential_cutoff`).
-    parametrization, rms_displacements
+    parametrization
         As in `iphasenet.crystal.potential.crystal_potential`.
 
     Returns
@@ -102,7 +101,7 @@ def sampled_potential(
     check_memory((8 * len(set(cell.numbers)) + 64) * orders,
                  f"a potential of {orders:.3g} coefficients (a cell of {a:g} x {b:g} Å, pixels of {sampling:g} and "
                  f"{image_sampling:g} Å)")  # fmt: skip
-    return crystal_potential(cell, cutoff, parametrization, rms_displacements)
+    return crystal_potential(cell, cutoff, parametrization)
 
 
 def check_band(microscope: Microscope, grid: CellGrid) -> None:

@@ -22,8 +22,11 @@ from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.detection import centred_coefficients
+from iphasenet.multislice.displacements import Seed
 from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_images import thermal_mean
+from iphasenet.multislice.thermal_pass import ThermalPass
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
@@ -43,12 +46,16 @@ class PeriodicImages:
         In-plane rotations gamma of the crystal [degrees]; they decide which beams fall on which segment.
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
         I(R) = sum_G I_G exp(2 pi i G.R), fractions of the beam current, R in the crystal's frame.
+    noise : (thickness,) array
+        Standard error that the mean over thermal motion has left, as a share of the images' contrast; empty if the atoms
+        are at rest.
     """
 
     lengths: tuple[float, float]
     depths: NDArray[np.float64] = field(metadata=recorded_as("thicknesses"))
     rotations: NDArray[np.float64]
     coefficients: ComplexArray
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         expected = (len(self.depths), len(self.rotations))
@@ -74,16 +81,18 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
             thicknesses=images[0].depths,
             rotations=np.stack([series.rotations for series in images]),
             coefficients=np.stack([series.coefficients for series in images]),
+            noise=np.stack([series.noise for series in images]),
         )
 
 
 def load_images(path: str | Path) -> list[PeriodicImages]:
     """Read what `save_images` wrote; InputError names a damaged file."""
-    data = read_arrays(path, "lengths", "thicknesses", "rotations", "coefficients")
+    data = read_arrays(path, "lengths", "thicknesses", "rotations", "coefficients", optional=["noise"])
     with whole_file(Path(path), "periodic images"):
         lengths = (float(data["lengths"][0]), float(data["lengths"][1]))
-        pairs = zip(data["rotations"], data["coefficients"], strict=True)
-        return [PeriodicImages(lengths, data["thicknesses"], rotations, series) for rotations, series in pairs]
+        noise = data.get("noise", np.zeros((len(data["rotations"]), 0)))
+        rows = zip(data["rotations"], data["coefficients"], noise, strict=True)
+        return [PeriodicImages(lengths, data["thicknesses"], *row) for row in rows]
 
 
 def simulate_images(
@@ -97,6 +106,7 @@ def simulate_images(
     dtype: torch.dtype = torch.float32,
     progress: Callable[[int, int], object] | None = None,
     slicing: Slicing | None = None,
+    seed: Seed = 0,
 ) -> PeriodicImages:
     """
     Images of a crystal at all thicknesses and rotations, from one multislice pass.
@@ -109,16 +119,34 @@ def simulate_images(
         Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
         `given_slicing` of the pass.
+    seed : int or sequence of int
+        Seed of the displacements, if the atoms move.
 
     Returns
     -------
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
     """
-    simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
+    setting = (potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
+    if potential.is_warm:
+        warm = ThermalPass(*setting)
+        mean = thermal_mean(warm, seed, progress)
+        return _periodic(warm, mean.coefficients, mean.noise)
+    still = MultislicePass(*setting)
+    return _periodic(still, _sum(still, progress), np.zeros(0))
+
+
+def _sum(simulation: MultislicePass, progress: Callable[[int, int], object] | None) -> ComplexArray:
+    """Fourier series of the intensities of all blocks."""
     detection, (orders, size) = simulation.detection, simulation.image_grid
-    shape = (len(simulation.exits), len(rotations), len(microscope.channels), size[1], size[0])
-    total = torch.zeros(shape, dtype=torch.float64, device=device)
+    shape = (
+        len(simulation.exits),
+        len(simulation.rotations),
+        len(simulation.microscope.channels),
+        size[1],
+        size[0],
+    )
+    total = torch.zeros(shape, dtype=torch.float64, device=simulation.device)
     done, every = 0, sum(len(block.orders) for block in simulation.blocks)
     with exact_float32(total.device):
         for block, beams, matrix in simulation.columns():
@@ -128,18 +156,19 @@ def simulate_images(
             done += len(block.orders)
             if progress is not None:
                 progress(done, every)
+    return centred_coefficients(total, orders)
 
+
+def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.float64]) -> PeriodicImages:
+    """Images of a simulation, blurred by the source's size."""
     reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
-    series = _series(total, orders, simulation.lengths, microscope.source_size_angstrom)
-    precision = np.complex128 if dtype == torch.float64 else np.complex64
-    return PeriodicImages(simulation.lengths, reached, np.array(rotations, float), series.astype(precision))
+    blurred = _blurred(series, simulation.lengths, simulation.microscope.source_size_angstrom)
+    precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
+    rotations = np.array(simulation.rotations, float)
+    return PeriodicImages(simulation.lengths, reached, rotations, blurred.astype(precision), noise)
 
 
-def _series(
-    images: torch.Tensor, orders: tuple[int, int], lengths: tuple[float, float], source_size: float
-) -> ComplexArray:
-    """Fourier series of images on a grid of probe positions (..., y, x), blurred by a source of some size [Å]."""
-    series = centred_coefficients(images, orders)
-    # The source blurs images incoherently: a convolution, which is a product in their Fourier series.
+def _blurred(series: ComplexArray, lengths: tuple[float, float], source_size: float) -> ComplexArray:
+    """Fourier series of images, blurred incoherently by a source of some size [Å]: a product of Fourier series."""
     gx, gy = series_frequencies(series.shape[-2:], lengths)
     return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))

@@ -42,10 +42,14 @@ class CellGrid:
         Periods along x and y [Å].
     gpts : (int, int)
         Grid points along x and y, 7-smooth.
+    band : float
+        Largest spatial frequency that is kept, as a share of Nyquist's: with two thirds, products of two functions have
+        no aliases inside the band.
     """
 
     lengths: tuple[float, float]
     gpts: tuple[int, int]
+    band: float = 2 / 3
 
     def __post_init__(self) -> None:
         if min(self.gpts) < 2 or not all(_is_smooth(n) for n in self.gpts):
@@ -64,8 +68,8 @@ class CellGrid:
 
     @property
     def band_limit(self) -> float:
-        """Largest spatial frequency that the multislice keeps, two thirds of Nyquist's [1/Å]."""
-        return (2 / 3) / (2 * max(length / n for length, n in zip(self.lengths, self.gpts, strict=True)))
+        """Largest spatial frequency that the multislice keeps [1/Å]."""
+        return self.band / (2 * max(length / n for length, n in zip(self.lengths, self.gpts, strict=True)))
 
     @property
     def full_transmission(self) -> float:

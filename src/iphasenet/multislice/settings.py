@@ -44,3 +44,23 @@ class Numerics(Settings, section="simulation.multislice"):
             required=True,
         ),
     ] = 2000.0
+    thermal_noise: Annotated[
+        float,
+        Setting(
+            "Statistical error that images of moving atoms may have, as a share of their contrast. Passes through other "
+            "configurations of the atoms are averaged until it is reached.",
+            quantities.THERMAL_NOISE,
+        ),
+    ] = 0.02
+    thermal_passes: Annotated[
+        int,
+        Setting("Largest number of such passes of one tilt.", quantities.THERMAL_PASSES),
+    ] = 4
+    thermal_period_angstrom: Annotated[
+        float,
+        Setting(
+            "Smallest lateral distance after which displacements of atoms repeat, in whole cells. Larger ones leave less "
+            "noise in thick crystals.",
+            quantities.WINDOW,
+        ),
+    ] = 1.0

@@ -1,0 +1,206 @@
+"""Transmission functions of a cell whose atoms are displaced one by one.
+
+A grid holds an atom's potential only up to some spatial frequency. For atoms at rest on average that would be enough, but
+exp(i sigma V) of a core that is cut there differs from the cut exp(i sigma V), by several percent of the images' contrast at
+pixels of 0.1 Å. The difference depends on the element alone, so it is computed once and added for each atom.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import j0
+from torch import Tensor
+
+from iphasenet.base.devices import send
+from iphasenet.crystal.potential import SCATTERING_STEP, CrystalPotential
+from iphasenet.crystal.slicing import Slicing
+from iphasenet.multislice.lattice_grid import LateralAtoms, LatticeGrid
+
+FloatArray = NDArray[np.floating[Any]]
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+IntArray = NDArray[np.int64]
+
+_CORE_STEP = 0.02
+"""Step of spatial frequencies in the transforms of an atom's core [1/Å]."""
+
+_RADII = (np.arange(1000) + 0.5) * 0.002
+"""Distances from an atom at which its transmission is computed [Å]; farther away, the cut changes nothing."""
+
+
+@dataclass(frozen=True)
+class DisplacedCell:
+    """
+    A crystal's cell on a grid, ready for atoms that are displaced.
+
+    Attributes
+    ----------
+    potential : CrystalPotential
+        Atoms, at their mean positions.
+    atoms : LateralAtoms
+        Those of them that are displaced independently.
+    slicing : Slicing
+        Slices of the cell; displaced atoms stay in theirs.
+    grid : LatticeGrid
+        Grid of the lateral cell in which the displaced crystal repeats.
+    interaction_constant : float
+        sigma [rad / (V Å)].
+    device : torch.device
+        Device.
+    dtype : torch.dtype
+        float32 or float64.
+    """
+
+    potential: CrystalPotential
+    atoms: LateralAtoms
+    slicing: Slicing
+    grid: LatticeGrid
+    interaction_constant: float
+    device: torch.device
+    dtype: torch.dtype
+
+    def transmissions(self, shifts: Tensor, numbers: Sequence[int]) -> Tensor:
+        """
+        Transmission functions exp(i sigma V), limited to the grid's band.
+
+        Parameters
+        ----------
+        shifts : (block, repeat, independent atom, 2) float64 tensor
+            Displacements in all cells along the beam [Å].
+        numbers : sequence of int
+            Numbers of slices, counted from the entrance surface.
+
+        Returns
+        -------
+        (block, slice, y, x) complex tensor
+            Transmission functions on the grid.
+        """
+        nx, ny = self.grid.gpts
+        slices = np.array(numbers)
+        repeat, place = send(slices // self.slicing.count, self.device), slices % self.slicing.count
+        phase: Tensor | None = None
+        cores: Tensor | None = None
+        for element, (atoms, shares) in self._atoms.items():
+            index = send(atoms[place], self.device)
+            moved = (self._positions[index] + shifts[:, repeat[:, None], index]) @ self._reciprocal
+            waves_x, waves_y = self._waves(moved[..., 0], 0), self._waves(moved[..., 1], 1)
+            waves_x *= send(shares[place], self.device).to(self.dtype)[..., None]
+            sums = waves_y.transpose(-1, -2) @ waves_x
+            part = sums[..., : nx // 2 + 1] * self._factors[element]
+            core = sums * self._cores[element]
+            phase = part if phase is None else phase.add_(part)
+            cores = core if cores is None else cores.add_(core)
+        assert phase is not None and cores is not None  # a slice holds atoms
+        values = torch.fft.irfft2(phase, s=(ny, nx), norm="forward")
+        coefficients = torch.fft.fft2(torch.polar(torch.ones_like(values), values), norm="forward")
+        coefficients += cores
+        coefficients *= self._band
+        return torch.fft.ifft2(coefficients, norm="forward")
+
+    def _waves(self, shares: Tensor, axis: int) -> Tensor:
+        """Phase factors exp(-2 pi i h x / a) of orders in the sequence of the FFT, along a new last axis."""
+        turns = shares[..., None] * -self._orders[axis]
+        angles = (2 * np.pi * (turns - turns.round())).to(self.dtype)
+        return torch.polar(torch.ones_like(angles), angles)
+
+    @cached_property
+    def _positions(self) -> Tensor:
+        return send(self.atoms.positions, self.device)
+
+    @cached_property
+    def _reciprocal(self) -> Tensor:
+        """Matrix that takes positions to shares of the lattice vectors."""
+        return send(np.ascontiguousarray(self.grid.reciprocal.T), self.device)
+
+    @cached_property
+    def _orders(self) -> tuple[Tensor, Tensor]:
+        return tuple(send(np.fft.fftfreq(n, 1 / n), self.device) for n in self.grid.gpts)  # type: ignore[return-value]
+
+    @cached_property
+    def _atoms(self) -> dict[int, tuple[NDArray[np.int64], FloatArray]]:
+        """Atoms of each element by slice, (slice, atom), and their shares: 0 where a slice has fewer than others."""
+        elements, owner = self.potential.elements[self.atoms.origin], self.slicing.owner[self.atoms.origin]
+        weights = self.potential.shares[self.atoms.origin]
+        found = {}
+        for element in np.unique(elements):
+            rows = [np.flatnonzero((owner == n) & (elements == element)) for n in range(self.slicing.count)]
+            atoms = np.zeros((len(rows), max(map(len, rows))), np.int64)
+            shares = np.zeros(atoms.shape)
+            for number, row in enumerate(rows):
+                atoms[number, : len(row)], shares[number, : len(row)] = row, weights[row]
+            found[int(element)] = atoms, shares
+        return found
+
+    @cached_property
+    def _frequencies(self) -> FloatArray:
+        """Spatial frequencies of the grid in the sequence of the FFT, (y, x) [1/Å]."""
+        kx, ky = self.grid.frequencies(torch.zeros(1, 2, dtype=torch.float64))
+        return torch.hypot(kx, ky)[0].numpy()
+
+    @cached_property
+    def _band(self) -> Tensor:
+        return self.grid.antialias(send(self._frequencies, self.device)).to(self.dtype)
+
+    @property
+    def _scattering(self) -> FloatArray:
+        if self.potential.scattering is None:
+            raise ValueError("a potential without scattering factors cannot displace its atoms")
+        return self.potential.scattering
+
+    @cached_property
+    def _factors(self) -> list[Tensor]:
+        """Form factors in the band, times sigma: half of the orders, because potentials are real."""
+        table = np.arange(self._scattering.shape[1]) * SCATTERING_STEP
+        half, band = self._frequencies[:, : self.grid.gpts[0] // 2 + 1], self._band[:, : self.grid.gpts[0] // 2 + 1]
+        scale = self.interaction_constant / self.grid.area
+        return [
+            send(scale * np.interp(half, table, row), self.device).to(self.dtype) * band for row in self._scattering
+        ]
+
+    @cached_property
+    def _cores(self) -> list[Tensor]:
+        """What the cut of the potential takes from each element's transmission inside the band."""
+        complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
+        phases = self.interaction_constant * self._scattering[:, :: round(_CORE_STEP / SCATTERING_STEP)]
+        frequencies = np.arange(phases.shape[1]) * _CORE_STEP
+        band = self.grid.antialias(torch.from_numpy(frequencies)).numpy()
+        inside = frequencies <= self.grid.band_limit + _CORE_STEP
+        return [
+            send(np.interp(self._frequencies, frequencies[inside], lost / self.grid.area), self.device).to(complex_type)
+            for lost in core_corrections(frequencies, phases, band, inside)
+        ]
+
+
+def core_corrections(
+    frequencies: FloatArray, phases: FloatArray, band: FloatArray, inside: NDArray[np.bool_]
+) -> ComplexArray:
+    """
+    Fourier transforms of exp(i v) - exp(i v'), where v' is v without what lies beyond a band.
+
+    Parameters
+    ----------
+    frequencies : (sample,) array
+        Spatial frequencies from 0 [1/Å], equally spaced.
+    phases : (element, sample) array
+        Fourier transforms of the phase v of one atom [rad Å²].
+    band : (sample,) array
+        Share of each frequency that is kept, between 0 and 1.
+    inside : (sample,) boolean array
+        Frequencies at which the result is asked for.
+
+    Returns
+    -------
+    (element, frequency) complex array
+        Fourier transforms at the frequencies inside [Å²], without the part linear in v, which the band decides.
+    """
+    # Hankel transforms by the midpoint rule; the first sample, at frequency 0, has no weight.
+    kernel = j0(2 * np.pi * np.outer(_RADII, frequencies))
+    rings = 2 * np.pi * frequencies * frequencies[1]
+    whole, cut = (phases * rings) @ kernel.T, (phases * band * rings) @ kernel.T
+    lost = np.exp(1j * whole) - np.exp(1j * cut) - 1j * (whole - cut)
+    areas = 2 * np.pi * _RADII * (_RADII[1] - _RADII[0])
+    return np.asarray((lost * areas) @ kernel[:, inside])
