@@ -14,6 +14,7 @@ from iphasenet.crystal.potential import crystal_potential
 from iphasenet.crystal.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
 from iphasenet.crystal.slab_shape import Shape
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
@@ -133,8 +134,9 @@ def test_frozen_phonons_displace_atoms_and_average_to_debye_waller_factors() -> 
     """Mean potential of snapshots against the damped crystal's; the same seed gives the same snapshots."""
     cell, displacements = cell_of("KNbO3"), {"K": 0.1, "Nb": 0.08, "O": 0.1}
     slab = cell.repeat((2, 2, 2))
-    snapshots = list(frozen_phonons(slab, 60, displacements, seed=5))
-    again = next(iter(frozen_phonons(slab, 1, displacements, seed=5)))
+    moving = with_displacements(slab, displacements)
+    snapshots = list(frozen_phonons(moving, 60, seed=5))
+    again = next(iter(frozen_phonons(moving, 1, seed=5)))
     np.testing.assert_array_equal(again.positions, snapshots[0].positions)
     niobium = slab.symbols == "Nb"
     moved = np.array([atoms.positions[niobium, :2] - slab.positions[niobium, :2] for atoms in snapshots])
