@@ -416,20 +416,6 @@ def test_two_structures(tmp_path):
         read_structure(path)
 
 
-def test_partial_occupancy(tmp_path):
-    path = write_cif(tmp_path, "Na1 Na 0 0 0 0.5", "Cl1 Cl 0.5 0.5 0.5 1.0")
-    with pytest.raises(
-        InputError, match=r"bad\.cif: found partly occupied sites, Na1 \(Na 0\.5\); allowed: one element with"
-    ):
-        read_structure(path)
-
-
-def test_mixed_site(tmp_path):
-    path = write_cif(tmp_path, "Na1 Na 0 0 0 0.5", "K1 K 0 0 0 0.5")
-    with pytest.raises(InputError, match=r"partly occupied sites, Na1 \(Na 0\.5\) with K1 \(K 0\.5\)"):
-        read_structure(path)
-
-
 def test_atoms_too_close_across_the_face(tmp_path):
     path = write_cif(tmp_path, "Na1 Na 0.05 0 0 1.0", "Cl1 Cl 0.95 0 0 1.0")
     close = r"bad\.cif: found (Na1|Cl1) \((Na|Cl)\) and (Na1|Cl1) \((Na|Cl)\) 0\.400 Å apart, .* at least 1\.61 Å"
