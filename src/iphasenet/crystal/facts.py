@@ -12,7 +12,7 @@ from iphasenet.crystal.cif_claims import density, hill
 from iphasenet.crystal.cif_displacements import MEASURED_AT
 from iphasenet.crystal.orbits import counts_of
 from iphasenet.crystal.structure import orthogonal_cell, shortest_distance
-from iphasenet.crystal.thermal_motion import SiteMotion, thermal_motion
+from iphasenet.crystal.thermal_motion import ESTIMATED, SiteMotion, thermal_motion
 
 ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1))
 """Zone axes for which the orthogonal cell is shown."""
@@ -99,9 +99,10 @@ def crystal_text(facts: dict[str, Any]) -> str:
         f"space group: {facts['space_group']}{number}",
         f"{facts['operations']} operations from {facts['operations_from']}",
         f"shortest distance: {distance['angstrom']:.3f} Å, {'-'.join(distance['elements'])}",
-        f"displacements of the file: at {facts['displacements_at_k']:g} K",
         "sites: label, element, multiplicity, occupancy, U at 293 K [Å²] and its source, position",
     ]
+    if any(site["u_from"] not in (None, ESTIMATED) for site in facts["sites"]):
+        lines[-1:-1] = [f"displacements of the file: measured at {facts['displacements_at_k']:g} K"]
     for site in facts["sites"]:
         u = "-" if site["u_from"] is None else f"{site['u_iso_angstrom2']:.4f} {site['u_from']}"
         place = " ".join(f"{value:.5f}" for value in site["position"])

@@ -232,7 +232,7 @@ def _checked(tensor: _FloatArray, name: str) -> _FloatArray:
     if values[0] < -CLIPPED:
         raise InputError(
             f"{name}: found a displacement tensor that is not positive (eigenvalue {values[0]:.2g} Å²); "
-            "allowed: mean square displacements of at least 0 along all axes"
+            "allowed: at least 0 along all axes, or an rms_displacement_angstrom for its element in the configuration"
         )
     if values[-1] > DISPLACEMENT.high**2 * (1 + 1e-9):
         raise InputError(

@@ -479,7 +479,15 @@ def test_lateral_translations_of_a_supercell(repeats: tuple[int, int, int], expe
         assert found == expected
 
 
-def test_a_centred_cell_has_its_lateral_translations() -> None:
-    lithium = orthogonal_cell(read_structure(STRUCTURES / "LiCoO2.cif"), (1, 0, 0))
-    assert lateral_translations(lithium) == [(1, 1, 3), (2, 2, 3)]
-    assert lateral_translations(orthogonal_cell(read_structure(STRUCTURES / "GaN.cif"))) == [(1, 1, 2)]
+@pytest.mark.parametrize("temperature", [0, 293, 411.7])
+def test_a_centred_cell_has_its_lateral_translations(temperature: float) -> None:
+    """At rest or warm: centring moves tensors onto equal ones."""
+
+    def translations(name: str, zone: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+        atoms = read_structure(STRUCTURES / f"{name}.cif", temperature_k=temperature)
+        return lateral_translations(orthogonal_cell(atoms, zone))
+
+    assert translations("LiCoO2", (1, 0, 0)) == [(1, 1, 3), (2, 2, 3)]
+    assert translations("GaN", (0, 0, 1)) == [(1, 1, 2)]
+    assert translations("MoS2", (0, 0, 1)) == [(1, 1, 2)]
+    assert translations("PVSK", (0, 0, 1)) == translations("KNbO3", (0, 0, 1)) == []
