@@ -149,7 +149,7 @@ def _check(
     path: Path, orbits: tuple[Orbit, ...], group: Group, cell: NDArray[np.float64], claims: Claims
 ) -> tuple[bool, list[str]]:
     """Refuse atoms that contradict the file; return whether it confirms them, and warnings."""
-    attached = {o.site.label: o.site.attached * len(o.positions) for o in orbits if o.site.attached}
+    attached = {o.site.label: o.site.attached * o.site.occupancy * len(o.positions) for o in orbits if o.site.attached}
     volume = float(abs(np.linalg.det(cell)))
     confirmed, notes = check_contents(counts_of(orbits), claims, volume, str(path), attached, partly_of(orbits))
     told = [orbit for orbit in orbits if not math.isnan(orbit.site.multiplicity)]

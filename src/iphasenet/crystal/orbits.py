@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.cif_displacements import NOTHING
 from iphasenet.crystal.cif_sites import OCCUPANCY_TOLERANCE, Site
+from iphasenet.crystal.places import SUM_TOLERANCE
 from iphasenet.crystal.space_group import Group
 
 MERGE_DISTANCE = 0.3
@@ -123,6 +124,8 @@ def _of_element(first: Orbit, rows: list[Orbit], scale: float) -> Orbit:
     label = "+".join(row.site.label for row in rows)
     stated = next((row.site.stated for row in rows if row.site.stated.source), NOTHING)
     occupancy = scale * sum(row.site.occupancy for row in rows)
+    # Thirds of 0.333 are one atom, not one less a rounding error.
+    occupancy = 1.0 if abs(occupancy - 1) < SUM_TOLERANCE else occupancy
     return replace(first, site=replace(rows[0].site, label=label, occupancy=occupancy, stated=stated))
 
 

@@ -46,8 +46,10 @@ def test_a_mixed_site_is_a_virtual_crystal(tmp_path):
 def test_a_crystal_without_partial_places_has_no_occupancies(tmp_path):
     for site in ("Na1 Na 0 0 0 1", "Na1 Na 0 0 0 .9995"):
         assert not structure(tmp_path, FM3M, sites=(site, "Cl1 Cl .5 .5 .5 1")).has("occupancies")
-    thirds = ("A Fe2+ 0 0 0 .333", "B Fe3+ 0 0 0 .667", "O1 O .5 .5 .5 1")
-    assert not structure(tmp_path, FM3M, sites=thirds, cell=(4.3, 4.3, 4.3, 90, 90, 90)).has("occupancies")
+    for shares in ((0.333, 0.667), (0.333, 0.333, 0.333), (0.11, 0.22, 0.669)):
+        sites = [f"Fe{k} Fe{k + 1}+ 0 0 0 {share}" for k, share in enumerate(shares)]
+        sites.append("O1 O .5 .5 .5 1")
+        assert not structure(tmp_path, FM3M, sites=sites, cell=(4.3, 4.3, 4.3, 90, 90, 90)).has("occupancies")
 
 
 def test_rounded_thirds_fill_their_place(tmp_path):
