@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from abtem import FrozenPhonons
 from ase import Atoms
 from ase.io import write
 
@@ -14,6 +15,7 @@ from iphasenet.crystal.potential import crystal_potential
 from iphasenet.crystal.slab import cut_slab, frozen_phonons, rotation_matrix, shape_slab
 from iphasenet.crystal.slab_shape import Shape
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
@@ -133,8 +135,9 @@ def test_frozen_phonons_displace_atoms_and_average_to_debye_waller_factors() -> 
     """Mean potential of snapshots against the damped crystal's; the same seed gives the same snapshots."""
     cell, displacements = cell_of("KNbO3"), {"K": 0.1, "Nb": 0.08, "O": 0.1}
     slab = cell.repeat((2, 2, 2))
-    snapshots = list(frozen_phonons(slab, 60, displacements, seed=5))
-    again = next(iter(frozen_phonons(slab, 1, displacements, seed=5)))
+    moving = with_displacements(slab, displacements)
+    snapshots = list(frozen_phonons(moving, 60, seed=5))
+    again = next(iter(frozen_phonons(moving, 1, seed=5)))
     np.testing.assert_array_equal(again.positions, snapshots[0].positions)
     niobium = slab.symbols == "Nb"
     moved = np.array([atoms.positions[niobium, :2] - slab.positions[niobium, :2] for atoms in snapshots])
@@ -145,6 +148,39 @@ def test_frozen_phonons_displace_atoms_and_average_to_debye_waller_factors() -> 
         render(p.projected(p.slicing(9.0), 1), p.lengths[:2], field) for p in (fine(slab), fine(slab, displacements))
     )
     assert np.abs(mean - damped).max() < 0.25 * np.abs(rest - damped).max()
+
+
+def test_frozen_phonons_of_isotropic_atoms_are_those_of_abtem() -> None:
+    """The same generator gives the same snapshot; each snapshot's seed is drawn from the seed and its number."""
+    slab = cell_of("KNbO3").repeat((2, 2, 2))
+    sigmas = {"K": 0.09, "Nb": 0.07, "O": 0.08}
+    ours = list(frozen_phonons(with_displacements(slab, sigmas), 2, seed=11))
+    for index, snapshot in enumerate(ours):
+        key = int(np.random.SeedSequence([11, index]).generate_state(1)[0])
+        theirs = FrozenPhonons(slab, 1, sigmas, seed=(key,)).randomize(slab)
+        np.testing.assert_allclose(snapshot.positions, theirs.positions, rtol=0, atol=1e-12)
+
+
+def test_snapshots_have_the_tensors_of_a_rotated_crystal() -> None:
+    """Oxygen along and across its bond (axes of the crystal), in a slab that is turned; 5 % is 5 standard errors."""
+    path = Path(__file__).parents[2] / "resources/structures/KNbO3.cif"
+    cell = orthogonal_cell(read_structure(path, temperature_k=293), (1, 1, 0))
+    angles = (20.0, -35.0, 50.0)
+    slab = cut_slab(cell, angles, 40.0, (40.0, 40.0))
+    moved = next(frozen_phonons(slab, 1, seed=2)).positions - slab.positions
+    # The cell's axes are [001], [1-10] and [110] of the crystal.
+    for bond in ((1, 0, 0), (0, 0.5**0.5, 0.5**0.5), (0, -(0.5**0.5), 0.5**0.5)):
+        along = rotation_matrix(*angles) @ bond
+        stiff = np.isclose(np.einsum("i,aij,j->a", along, slab.arrays["displacements"], along), 0.0040, atol=1e-9)
+        assert stiff.sum() == pytest.approx((slab.symbols == "Nb").sum(), rel=0.1)
+        covariance = np.cov(moved[stiff].T)
+        assert along @ covariance @ along == pytest.approx(0.0040, rel=0.15)
+        assert np.trace(covariance) - along @ covariance @ along == pytest.approx(2 * 0.0086, rel=0.15)
+
+
+def test_frozen_phonons_need_a_temperature() -> None:
+    with pytest.raises(InputError, match="frozen phonons: found atoms at rest; allowed: a temperature"):
+        next(frozen_phonons(cell_of("KNbO3"), 1, seed=0))
 
 
 def fine(atoms: Atoms, displacements: dict[str, float] | None = None):

@@ -26,6 +26,8 @@ class Quantity:
         Whether it is an integer.
     step : int
         Number of which an integer must be a multiple.
+    or_zero : bool
+        Whether 0 is allowed beside the range.
     """
 
     unit: str
@@ -35,17 +37,25 @@ class Quantity:
     below: bool = False
     whole: bool = False
     step: int = 1
+    or_zero: bool = False
 
     @property
     def allowed(self) -> str:
         """The range in words."""
         low = f"above {self.low:,g}" if self.above else f"{self.low:,g}"
         high = f"less than {self.high:,g}" if self.below else f"{self.high:,g}"
-        words = [f"{low} to {high}", self.unit, "" if self.step == 1 else f"in steps of {self.step}"]
+        words = [
+            "0, or" if self.or_zero else "",
+            f"{low} to {high}",
+            self.unit,
+            "" if self.step == 1 else f"in steps of {self.step}",
+        ]
         return " ".join(filter(None, words))
 
     def holds(self, value: Any) -> bool:
         """Whether a value is a number within the range; NaN is in none."""
+        if self.or_zero and not isinstance(value, bool) and value == 0:
+            return True
         if isinstance(value, bool) or not self.low <= value <= self.high:
             return False
         if (self.above and value == self.low) or (self.below and value == self.high):
@@ -102,6 +112,7 @@ ANGLE = Quantity("degrees", -360, 360)
 THICKNESS = Quantity("nm", 0.01, 10_000)
 OFFSET = Quantity("", -1000, 1000)
 DISPLACEMENT = Quantity("Å", 0, 0.5)
+TEMPERATURE = Quantity("K", 1, 2000, or_zero=True)
 SNAPSHOTS = Quantity("", 0, 1000, whole=True)
 THERMAL_NOISE = Quantity("", 1e-4, 1)
 THERMAL_PASSES = Quantity("", 1, 1000, whole=True)

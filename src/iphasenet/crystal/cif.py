@@ -8,17 +8,18 @@ import numpy as np
 from ase import Atoms
 from ase.cell import Cell
 from ase.data import covalent_radii
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import CELL_ANGLE, CELL_LENGTH
 from iphasenet.crystal.cif_claims import Claims, read_claims
 from iphasenet.crystal.cif_contents import check_contents
+from iphasenet.crystal.cif_displacements import MEASURED_AT, measured_at
 from iphasenet.crystal.cif_file import CifBlock, read_block
 from iphasenet.crystal.cif_sites import read_sites
 from iphasenet.crystal.cif_symmetry import Reading, Symmetry, read_symmetry
-from iphasenet.crystal.orbits import SAID_DISTANCE, Orbit, atoms_of, counts_of, labels_of, occupied_orbits
+from iphasenet.crystal.orbits import SAID_DISTANCE, Orbit, atoms_of, counts_of, labels_of, occupied_orbits, partly_of
+from iphasenet.crystal.places import SUM_TOLERANCE, occupancies_of, pairs_within, places_of
 from iphasenet.crystal.space_group import Group
 
 RADII_SHARE = 0.6
@@ -28,6 +29,9 @@ RADII_SHARE = 0.6
 BOND_SHARE = 0.85
 """Shortest distance of most bonds, as a share of the same sum: only double and triple bonds are shorter."""
 
+EXCLUSIVE_DISTANCE = 2.0
+"""Two partly empty places closer than this may exclude each other [Å]: bonds of disordered molecules, hopping ions."""
+
 _Fit = tuple[Reading, tuple[Orbit, ...], bool, list[str]]
 """A reading that the file does not contradict: sites, whether the file confirms them, and warnings."""
 
@@ -35,7 +39,7 @@ _Fit = tuple[Reading, tuple[Orbit, ...], bool, list[str]]
 @dataclass(frozen=True)
 class Crystal:
     """
-    A fully occupied crystal, and how it was read.
+    A crystal, and how it was read.
 
     Attributes
     ----------
@@ -51,6 +55,8 @@ class Crystal:
         Sites, in the file's order.
     claims : Claims
         What the file says about the contents of the cell.
+    measured_at : float
+        Temperature of the displacements that the file gives [K].
     warnings : tuple of str
         One line each.
     """
@@ -61,10 +67,11 @@ class Crystal:
     reading: Reading
     orbits: tuple[Orbit, ...]
     claims: Claims
+    measured_at: float = MEASURED_AT
     warnings: tuple[str, ...] = ()
 
     def atoms(self) -> Atoms:
-        """All atoms of the cell, orbit by orbit, periodic along all axes."""
+        """All atoms of the cell at rest, orbit by orbit; with ``occupancies`` if places are partly occupied."""
         return atoms_of(self.orbits, self.cell)
 
 
@@ -87,7 +94,7 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
     Raises
     ------
     InputError
-        If the file cannot be read, is ambiguous, contradicts itself or has sites that are not fully occupied.
+        If the file cannot be read, is ambiguous, contradicts itself, or has disorder beyond partly occupied places.
     """
     found = read_block(path, block)
     cell, claims = _cell(found), read_claims(found)
@@ -113,11 +120,11 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
     if symmetry.doubtful and not confirmed:
         why = symmetry.warnings[-1] if symmetry.warnings else "found no symmetry"
         raise InputError(
-            f"{path}: {why}, and neither formula with Z nor density confirms the {sum(counts_of(orbits).values())} "
+            f"{path}: {why}, and neither formula with Z nor density confirms the {sum(counts_of(orbits).values()):g} "
             "atoms; add symmetry operations, a Hall symbol, or a space group's name or number ('P 1' for none)"
         )
     every = [*claims.warnings, *symmetry.warnings, *_chosen(symmetry, reading), *rare, *notes, *more]
-    return Crystal(path, found.name, cell, reading, orbits, claims, tuple(dict.fromkeys(every)))
+    return Crystal(path, found.name, cell, reading, orbits, claims, measured_at(found), tuple(dict.fromkeys(every)))
 
 
 def _cell(block: CifBlock) -> NDArray[np.float64]:
@@ -142,9 +149,9 @@ def _check(
     path: Path, orbits: tuple[Orbit, ...], group: Group, cell: NDArray[np.float64], claims: Claims
 ) -> tuple[bool, list[str]]:
     """Refuse atoms that contradict the file; return whether it confirms them, and warnings."""
-    attached = {o.site.label: o.site.attached * len(o.positions) for o in orbits if o.site.attached}
+    attached = {o.site.label: o.site.attached * o.site.occupancy * len(o.positions) for o in orbits if o.site.attached}
     volume = float(abs(np.linalg.det(cell)))
-    confirmed, notes = check_contents(counts_of(orbits), claims, volume, str(path), attached)
+    confirmed, notes = check_contents(counts_of(orbits), claims, volume, str(path), attached, partly_of(orbits))
     told = [orbit for orbit in orbits if not math.isnan(orbit.site.multiplicity)]
     notes += _check_multiplicities(path, told, group)
     notes += [
@@ -152,8 +159,24 @@ def _check(
         for orbit in orbits
         if orbit.repeated
     ]
-    atoms, labels = atoms_of(orbits, cell), labels_of(orbits)
-    i, j, distance = neighbor_list("ijd", atoms, RADII_SHARE * covalent_radii[atoms.numbers])
+    _check_distances(path, atoms_of(orbits, cell), labels_of(orbits))
+    return confirmed or any(orbit.site.multiplicity > 1 for orbit in told), notes
+
+
+def _check_distances(path: Path, atoms: Atoms, labels: list[str]) -> None:
+    """Refuse partly empty places of which one may exclude another, and atoms that are too close for their radii."""
+    places = places_of(atoms)
+    partly_empty = np.bincount(places, occupancies_of(atoms))[places] < 1 - SUM_TOLERANCE
+    if partly_empty.any():
+        i, j, distance = pairs_within(atoms, EXCLUSIVE_DISTANCE)
+        close = np.flatnonzero(partly_empty[i] & partly_empty[j])
+        if close.size:
+            k = close[distance[close].argmin()]
+            raise InputError(
+                f"{path}: found the partly occupied sites {labels[i[k]]} and {labels[j[k]]} {distance[k]:.3f} Å apart, "
+                f"where one atom may exclude the other; allowed: at least {EXCLUSIVE_DISTANCE:g} Å"
+            )
+    i, j, distance = pairs_within(atoms, RADII_SHARE * covalent_radii[atoms.numbers])
     if len(distance):
         k = int(np.argmin(distance))
         raise InputError(
@@ -161,7 +184,6 @@ def _check(
             f"{distance[k]:.3f} Å apart, which is too close for their radii; allowed: at least "
             f"{RADII_SHARE * covalent_radii[atoms.numbers[[i[k], j[k]]]].sum():.2f} Å"
         )
-    return confirmed or any(orbit.site.multiplicity > 1 for orbit in told), notes
 
 
 def _check_multiplicities(path: Path, told: list[Orbit], group: Group) -> list[str]:
@@ -189,9 +211,9 @@ def _same(first: tuple[Orbit, ...], second: tuple[Orbit, ...]) -> bool:
     if counts_of(first) != counts_of(second):
         return False
 
-    def places(orbits: tuple[Orbit, ...]) -> list[tuple[str, bytes]]:
-        rows = ((orbit.site.element, np.rint(orbit.positions * 1e4).astype(int) % 10**4) for orbit in orbits)
-        return sorted((element, row.tobytes()) for element, block in rows for row in block)
+    def places(orbits: tuple[Orbit, ...]) -> list[tuple[str, float, bytes]]:
+        rows = ((orbit.site, np.rint(orbit.positions * 1e4).astype(int) % 10**4) for orbit in orbits)
+        return sorted((site.element, site.occupancy, row.tobytes()) for site, block in rows for row in block)
 
     return places(first) == places(second)
 
@@ -217,7 +239,7 @@ def _closest(orbits: tuple[Orbit, ...], cell: NDArray[np.float64]) -> float:
     """Shortest distance of two atoms as a share of the sum of their covalent radii; 1 where none are closer."""
     atoms = atoms_of(orbits, cell)
     radii = covalent_radii[atoms.numbers]
-    i, j, distance = neighbor_list("ijd", atoms, radii)
+    i, j, distance = pairs_within(atoms, radii)
     return float(min([1.0, *(distance / (radii[i] + radii[j])).round(3)]))
 
 

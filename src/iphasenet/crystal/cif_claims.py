@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
-from ase.formula import Formula
 from ase.units import _amu  # kg
 
 from iphasenet.crystal.cif_file import CifBlock, number
@@ -184,6 +183,8 @@ def density(counts: Mapping[str, float], volume: float, isotopes: Mapping[str, f
     return float(sum(masses[e] * count for e, count in counts.items()) * _amu * 1e3 / (volume * 1e-24))
 
 
-def hill(counts: Mapping[str, int]) -> str:
+def hill(counts: Mapping[str, float]) -> str:
     """Write a formula in Hill's order: carbon, hydrogen, then the alphabet; without carbon the alphabet alone."""
-    return Formula.from_dict(dict(counts)).format("hill")
+    first = ("C", "H") if "C" in counts else ()
+    order = [*(e for e in first if e in counts), *sorted(e for e in counts if e not in first)]
+    return "".join(f"{e}{round(counts[e], 3):g}" if counts[e] != 1 else e for e in order)

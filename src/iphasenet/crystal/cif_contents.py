@@ -24,16 +24,25 @@ _ELECTRONS_TOLERANCE = 0.01
 _VOLUME_TOLERANCE = 0.005
 
 
+_OCCUPANCY_SPREAD = 0.005
+"""Largest rounding error of an occupancy between 0 and 1."""
+
+
 def check_contents(
-    counts: Mapping[str, int], claims: Claims, volume: float, name: str, attached: Mapping[str, float] | None = None
+    counts: Mapping[str, float],
+    claims: Claims,
+    volume: float,
+    name: str,
+    attached: Mapping[str, float] | None = None,
+    partly: Mapping[str, int] | None = None,
 ) -> tuple[bool, list[str]]:
     """
     Compare the atoms of a cell with what the file says about them.
 
     Parameters
     ----------
-    counts : mapping of str to int
-        Atoms of the cell by element.
+    counts : mapping of str to float
+        Atoms of the cell by element, weighted by their occupancies.
     claims : Claims
         What the file says.
     volume : float
@@ -42,6 +51,8 @@ def check_contents(
         Name of the file, for messages.
     attached : mapping of str to float, optional
         Hydrogen atoms that are not listed but attached to sites, by the labels of the sites.
+    partly : mapping of str to int, optional
+        Places by element that are partly occupied: their occupancies are rounded.
 
     Returns
     -------
@@ -57,17 +68,18 @@ def check_contents(
     more, carriers = sum((attached or {}).values()), ", ".join(attached or {})
     # Some programs give the number of attached hydrogen atoms even if they list them.
     told = {**counts, "H": more} if more and "H" not in counts else dict(counts)
-    choices = _units(told, claims, volume)
-    problems = [_problem(told, claims.formula, units) for units in choices]
+    slack = {element: _OCCUPANCY_SPREAD * places for element, places in (partly or {}).items() if places}
+    choices = _units(told, claims, volume, slack)
+    problems = [_problem(told, claims.formula, units, slack) for units in choices]
     if choices and all(problems):
         times = "" if math.isnan(claims.units) else f" times Z = {claims.units:g}"
         raise InputError(
             f"{name}: found {hill(counts)} in the cell, but its formula is {claims.text!r}{times}: {problems[0]}"
         )
-    if trouble := _problem(told, claims.cell, 1) if claims.cell else "":
+    if trouble := _problem(told, claims.cell, 1, slack) if claims.cell else "":
         raise InputError(f"{name}: found {hill(counts)} in the cell, but its list of types of atoms says: {trouble}")
     units = choices[problems.index("")] if choices else claims.units
-    lacking = _lacking(counts, claims, units, {"H": more} if more and "H" not in counts else {})
+    lacking = _lacking(counts, claims, units, {"H": more} if more and "H" not in counts else {}, slack)
     notes = [
         f"its list of atoms lacks {number:g} {element}"
         + (f", attached to {carriers}" if element == "H" and more else " of its formula")
@@ -85,14 +97,18 @@ def check_contents(
 
 
 def _lacking(
-    counts: Mapping[str, int], claims: Claims, units: float, attached: Mapping[str, float]
+    counts: Mapping[str, float],
+    claims: Claims,
+    units: float,
+    attached: Mapping[str, float],
+    slack: Mapping[str, float],
 ) -> Mapping[str, float]:
     """Atoms by element that the formula or the list of types has and the list of sites lacks; else attached H."""
     found = attached
     for listed, times in ((claims.formula, units), (claims.cell, 1.0)):
         if listed and not math.isnan(times):
             short = {e: float(n) * times - counts.get(e, 0) for e, n in listed.items()}
-            found = {e: n for e, n in short.items() if n > spread_of(listed[e]) * times}
+            found = {e: n for e, n in short.items() if n > spread_of(listed[e]) * times + slack.get(e, 0)}
             if found:
                 return found
     return found
@@ -166,7 +182,7 @@ def _ask_witnesses(witnesses: list[_Witness], found: str) -> tuple[bool, list[st
     return confirmed, doubts
 
 
-def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[float]:
+def _units(counts: Mapping[str, float], claims: Claims, volume: float, slack: Mapping[str, float]) -> list[float]:
     """
     List the possible numbers of formula units in the cell.
 
@@ -181,7 +197,10 @@ def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[f
         alone = whole and not _is_sparse({element: float(count) for element, count in formula.items()}, volume)
         return [claims.units, 1.0] if alone else [claims.units]
     ranges = [
-        (counts[e] / (float(n) + spread_of(n)), counts[e] / (float(n) - spread_of(n)) if e != "H" else math.inf)
+        (
+            (counts[e] - slack.get(e, 0)) / (float(n) + spread_of(n)),
+            (counts[e] + slack.get(e, 0)) / (float(n) - spread_of(n)) if e != "H" else math.inf,
+        )
         for e, n in formula.items()
         if counts.get(e) and float(n) > spread_of(n)
     ]
@@ -194,14 +213,16 @@ def _units(counts: Mapping[str, float], claims: Claims, volume: float) -> list[f
     return [(low + high) / 2 if low <= high else sum(next(pair for pair in ranges if pair[1] < math.inf)) / 2]
 
 
-def _problem(counts: Mapping[str, float], formula: Mapping[str, Decimal], units: float) -> str:
+def _problem(
+    counts: Mapping[str, float], formula: Mapping[str, Decimal], units: float, slack: Mapping[str, float]
+) -> str:
     """Say how a list of atoms contradicts a formula; empty if it does not. Missing atoms are no contradiction."""
     for element, count in counts.items():
         written = formula.get(element, Decimal(0))
         over = count - float(written) * units
         fewer_hydrogen = element == "H" and over < 0
-        if abs(over) > spread_of(written) * units and not fewer_hydrogen:
-            return f"{count:g} {element} for {float(written) * units:g}"
+        if abs(over) > spread_of(written) * units + slack.get(element, 0) and not fewer_hydrogen:
+            return f"{count:.4g} {element} for {float(written) * units:g}"
     return ""
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.cif_axes import check_axes, check_distances, fractional
 from iphasenet.crystal.cif_claims import ELEMENTS, read_formula
+from iphasenet.crystal.cif_displacements import NOTHING, Stated, read_displacements
 from iphasenet.crystal.cif_file import CifBlock, number
 
 OCCUPANCY_TOLERANCE = 1e-3
@@ -42,8 +43,8 @@ class Site:
         Fractional coordinates.
     occupancy : float
         Share of its places that are occupied.
-    u_iso : float
-        Mean square displacement along one axis [Å²]; NaN if the file gives none.
+    stated : Stated
+        Displacement parameters that the file gives.
     multiplicity : float
         Multiplicity that the file gives; NaN if none.
     attached : float
@@ -54,7 +55,7 @@ class Site:
     element: str
     position: tuple[float, float, float]
     occupancy: float = 1.0
-    u_iso: float = math.nan
+    stated: Stated = NOTHING
     multiplicity: float = math.nan
     attached: float = 0.0
 
@@ -89,7 +90,7 @@ def read_sites(
     symbols = _rows(block, "_atom_site_type_symbol", len(labels))
     dummies = _rows(block, "_atom_site_calc_flag", len(labels))
     occupancies = _rows(block, "_atom_site_occupancy", len(labels))
-    displacements = _displacements(block, len(labels))
+    displacements = read_displacements(block, labels)
     told = _rows(block, "_atom_site_symmetry_multiplicity", len(labels), "_atom_site_site_symmetry_multiplicity")
     attached = _rows(block, "_atom_site_attached_hydrogens", len(labels))
     sites, notes = [], []
@@ -149,13 +150,6 @@ def _occupancy(block: CifBlock, name: str, text: str) -> float:
         if abs(value - whole) <= OCCUPANCY_TOLERANCE:
             return whole
     return value
-
-
-def _displacements(block: CifBlock, count: int) -> list[float]:
-    """Isotropic displacements [Å²], from B where there is no U."""
-    direct = [number(text) for text in _rows(block, "_atom_site_u_iso_or_equiv", count)]
-    factors = [number(text) / (8 * math.pi**2) for text in _rows(block, "_atom_site_b_iso_or_equiv", count)]
-    return [b if math.isnan(u) else u for u, b in zip(direct, factors, strict=True)]
 
 
 def _element(block: CifBlock, label: str, symbol: str, formula: Collection[str]) -> tuple[str, str]:

@@ -9,8 +9,10 @@ from ase import Atoms
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.cif import Crystal, read_crystal
 from iphasenet.crystal.cif_claims import density, hill
+from iphasenet.crystal.cif_displacements import MEASURED_AT
 from iphasenet.crystal.orbits import counts_of
 from iphasenet.crystal.structure import orthogonal_cell, shortest_distance
+from iphasenet.crystal.thermal_motion import ESTIMATED, SiteMotion, thermal_motion
 
 ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1))
 """Zone axes for which the orthogonal cell is shown."""
@@ -33,8 +35,10 @@ def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
         Plain values for JSON; None where the file says nothing. ``kind``, ``block``, ``formula`` (of the cell, in
         Hill's order), ``formula_of_the_file``, ``formula_units``, ``atoms``, ``cell`` (three lengths [Å], three
         angles [degrees]), ``density_g_cm3``, ``density_of_the_file_g_cm3``, ``space_group``,
-        ``space_group_number``, ``operations``, ``operations_from``, ``sites`` (``label``, ``element``,
-        ``multiplicity``, ``occupancy``, ``u_iso_angstrom2``, ``position``), ``shortest_distance``
+        ``space_group_number``, ``operations``, ``operations_from``, ``displacements_at_k`` (temperature of the
+        file's displacements), ``sites`` (``label``, ``element``, ``multiplicity``, ``occupancy``, ``u_iso_angstrom2``
+        (a third of the tensor's trace at 293 K), ``rms_angstrom`` (along the three principal axes), ``u_from``,
+        ``position``), ``shortest_distance``
         (``angstrom``, ``elements``), ``orthogonal_cells`` (``zone_axis``, ``lengths_angstrom``, ``atoms``, or
         ``refused``), ``warnings``.
 
@@ -44,6 +48,7 @@ def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
         If the file cannot be read as one crystal.
     """
     crystal = read_crystal(path, block)
+    motions, notes = _motions(crystal)
     atoms, counts = crystal.atoms(), counts_of(crystal.orbits)
     setting, claims = crystal.reading.group.setting, crystal.claims
     return {
@@ -60,10 +65,11 @@ def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
         "space_group_number": setting.number if setting else None,
         "operations": len(crystal.reading.group),
         "operations_from": crystal.reading.source,
-        "sites": _sites(crystal),
+        "displacements_at_k": crystal.measured_at,
+        "sites": _sites(crystal, motions),
         "shortest_distance": _shortest(atoms),
         "orthogonal_cells": [_orthogonal(atoms, axis) for axis in ZONE_AXES],
-        "warnings": list(crystal.warnings),
+        "warnings": [*crystal.warnings, *notes],
     }
 
 
@@ -93,13 +99,15 @@ def crystal_text(facts: dict[str, Any]) -> str:
         f"space group: {facts['space_group']}{number}",
         f"{facts['operations']} operations from {facts['operations_from']}",
         f"shortest distance: {distance['angstrom']:.3f} Å, {'-'.join(distance['elements'])}",
-        "sites: label, element, multiplicity, occupancy, U [Å²], position",
+        "sites: label, element, multiplicity, occupancy, U at 293 K [Å²] and its source, position",
     ]
+    if any(site["u_from"] not in (None, ESTIMATED) for site in facts["sites"]):
+        lines[-1:-1] = [f"displacements of the file: measured at {facts['displacements_at_k']:g} K"]
     for site in facts["sites"]:
-        u = "-" if site["u_iso_angstrom2"] is None else f"{site['u_iso_angstrom2']:.4f}"
+        u = "-" if site["u_from"] is None else f"{site['u_iso_angstrom2']:.4f} {site['u_from']}"
         place = " ".join(f"{value:.5f}" for value in site["position"])
         lines.append(
-            f"  {site['label']:8} {site['element']:2} {site['multiplicity']:4} {site['occupancy']:g} {u:>7}  {place}"
+            f"  {site['label']:8} {site['element']:2} {site['multiplicity']:4} {site['occupancy']:g} {u:15}  {place}"
         )
     lines.append("orthogonal cells, beam along the third side:")
     for cell in facts["orthogonal_cells"]:
@@ -116,17 +124,28 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _sites(crystal: Crystal) -> list[dict[str, Any]]:
+def _motions(crystal: Crystal) -> tuple[tuple[SiteMotion | None, ...], tuple[str, ...]]:
+    """Thermal motion of each site, which a crystal at rest does not need: what forbids it is a warning."""
+    try:
+        return thermal_motion(crystal, MEASURED_AT)
+    except InputError as error:
+        only = f"{str(error).removeprefix(f'{crystal.path}: ')}; the crystal can be used at rest only"
+        return (None,) * len(crystal.orbits), (only,)
+
+
+def _sites(crystal: Crystal, motions: tuple[SiteMotion | None, ...]) -> list[dict[str, Any]]:
     return [
         {
             "label": orbit.site.label,
             "element": orbit.site.element,
             "multiplicity": len(orbit.positions),
-            "occupancy": orbit.site.occupancy,
-            "u_iso_angstrom2": _known(orbit.site.u_iso),
+            "occupancy": round(orbit.site.occupancy, 6),
+            "u_iso_angstrom2": motion and round(motion.equivalent, 6),
+            "rms_angstrom": motion and [round(float(u), 4) for u in motion.principal],
+            "u_from": motion and motion.source,
             "position": [round(float(value), 6) for value in orbit.positions[0]],
         }
-        for orbit in crystal.orbits
+        for orbit, motion in zip(crystal.orbits, motions, strict=True)
     ]
 
 

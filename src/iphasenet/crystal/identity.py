@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from iphasenet.crystal.kinds import GOLDEN, has_plain_atoms, properties_of
+
 _STEPS = 5040
 """Steps along an edge of the cell, about 0.001 Å each; halves, thirds, ... tenths of the edge are whole steps."""
 
 _LENGTH_STEP = 1e-3
 """Step to which edges are rounded: cells whose edges differ by less are the same [Å]."""
 
-_GOLDEN = (5**0.5 - 1) / 2
-"""Place between two steps at which numbers are rounded up or down: no decimal number or simple fraction lies there."""
+_PROPERTY_STEPS = (1e-3, 1e-4)
+"""Steps to which occupancies [1] and displacement tensors [Å²] are rounded."""
 
 
 class CrystalIdentity(NamedTuple):
@@ -45,28 +47,31 @@ def structure_hash(cell: Any) -> str:
     Parameters
     ----------
     cell : ase.Atoms
-        Orthogonal cell whose third axis is the zone axis (`iphasenet.crystal.structure.orthogonal_cell`).
+        Orthogonal cell whose third axis is the zone axis (`iphasenet.crystal.structure.orthogonal_cell`), with or
+        without ``occupancies`` and ``displacements``.
 
     Returns
     -------
     str
         Sixteen hexadecimal digits from the edges, rounded to 0.001 Å, and the elements and places of all atoms,
-        rounded to 1/5040 of each edge. The order of the atoms and the origin do not matter, thermal displacements are
-        left out. Another choice of axes is another structure, because tilts refer to the axes.
+        rounded to 1/5040 of each edge. Occupancies, rounded to 0.001, and displacement tensors, rounded to 0.0001 Å²,
+        are part of it unless all atoms are always there and at rest. The order of the atoms and the origin do not
+        matter. Another choice of axes is another structure, because tilts refer to the axes.
     """
     lengths = np.asarray(cell.cell.lengths(), np.float64)
     fractional = np.asarray(cell.positions, np.float64) / lengths
     numbers = np.asarray(cell.numbers, np.int64)
+    atoms = numbers[:, None] if has_plain_atoms(cell) else properties_of(cell, _PROPERTY_STEPS)
     elements, counts = np.unique(numbers, return_counts=True)
     # The origin is put on each atom of the rarest element; the smallest result counts.
     origins = fractional[numbers == elements[counts.argmin()]]
-    seen = min(_places(numbers, fractional - origin) for origin in origins)
-    edges = np.floor(lengths / _LENGTH_STEP + _GOLDEN).astype("<i8").tobytes()
+    seen = min(_places(atoms, fractional - origin) for origin in origins)
+    edges = np.floor(lengths / _LENGTH_STEP + GOLDEN).astype("<i8").tobytes()
     return hashlib.sha256(edges + seen).hexdigest()[:16]
 
 
-def _places(numbers: NDArray[np.int64], fractional: NDArray[np.float64]) -> bytes:
-    """Elements and places of all atoms, in order."""
-    places = np.floor(fractional * _STEPS + _GOLDEN).astype(np.int64) % _STEPS
-    rows = np.column_stack([numbers, places])
+def _places(atoms: NDArray[np.int64], fractional: NDArray[np.float64]) -> bytes:
+    """Properties and places of all atoms, in order."""
+    places = np.floor(fractional * _STEPS + GOLDEN).astype(np.int64) % _STEPS
+    rows = np.column_stack([atoms, places])
     return rows[np.lexsort(rows.T[::-1])].astype("<i8").tobytes()

@@ -1,15 +1,17 @@
 """Slabs of atoms for specimens without a small cell: any orientation, thermal displacements, edges, wedges."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
-from iphasenet.crystal.potential import HEIGHT_TOLERANCE, check_displacements
+from iphasenet.crystal.places import places_of
+from iphasenet.crystal.potential import HEIGHT_TOLERANCE
 from iphasenet.crystal.slab_shape import Shape
+from iphasenet.crystal.thermal_motion import turned_tensors
 
 MAX_ATOMS = 2_000_000
 """Largest number of atoms in a slab."""
@@ -71,7 +73,8 @@ def cut_slab(
     Returns
     -------
     ase.Atoms
-        Atoms in a box of those sides and that depth, entrance surface at z = 0.
+        Atoms in a box of those sides and that depth, entrance surface at z = 0, with the crystal's occupancies and its
+        displacements turned into the lab.
     """
     box = np.array([*side, depth])
     expected = len(cell) / cell.get_volume() * box.prod()
@@ -87,7 +90,7 @@ def cut_slab(
     crystal_corners = (corners - centre) @ matrix + np.array(point)
     reached = np.linalg.solve(cell.cell[:].T, crystal_corners.T).T
     low, high = np.floor(reached.min(axis=0)).astype(int) - 1, np.ceil(reached.max(axis=0)).astype(int) + 1
-    kept, numbers = [], []
+    kept, owners = [], []
     for first in range(low[0], high[0] + 1):
         mesh = np.meshgrid([first], np.arange(low[1], high[1] + 1), np.arange(low[2], high[2] + 1), indexing="ij")
         shifts = np.stack(mesh, axis=-1).reshape(-1, 3) @ cell.cell[:]
@@ -96,10 +99,16 @@ def cut_slab(
         # An atom on the exit surface would belong to the entrance surface of the next slab.
         inside = ((lab >= 0) & (lab < box - [0, 0, 2 * HEIGHT_TOLERANCE])).all(axis=1)
         kept.append(lab[inside])
-        numbers.append(np.tile(cell.numbers, len(shifts))[inside])
+        owners.append(np.tile(np.arange(len(cell)), len(shifts))[inside])
     if sum(map(len, kept)) == 0:
         raise InputError(f"slab: found no atoms in {box[0]:.0f} x {box[1]:.0f} x {box[2]:.1f} Å; allowed: at least one")
-    return Atoms(np.concatenate(numbers), np.concatenate(kept), cell=box, pbc=True)
+    owner = np.concatenate(owners)
+    slab = Atoms(cell.numbers[owner], np.concatenate(kept), cell=box, pbc=True)
+    if cell.has("occupancies"):
+        slab.set_array("occupancies", cell.arrays["occupancies"][owner])
+    if cell.has("displacements"):
+        slab.set_array("displacements", turned_tensors(cell.arrays["displacements"], matrix)[owner], float, (3, 3))
+    return slab
 
 
 def shape_slab(slab: Atoms, shape: Shape, field_of_view: float, lead: float) -> Atoms:
@@ -142,40 +151,37 @@ def _direction(azimuth: float) -> NDArray[np.float64]:
     return np.array([math.cos(math.radians(azimuth)), math.sin(math.radians(azimuth))])
 
 
-def frozen_phonons(
-    slab: Atoms, configurations: int, rms_displacements: Mapping[str, float], seed: int
-) -> Iterator[Atoms]:
+def frozen_phonons(slab: Atoms, configurations: int, seed: int) -> Iterator[Atoms]:
     """
-    Displace the atoms of a slab thermally, independently of each other (Einstein model, from abTEM).
+    Displace the atoms of a slab thermally, independently of each other (Einstein model).
 
     Parameters
     ----------
     slab : ase.Atoms
-        Atoms at rest.
+        Atoms at rest, with ``displacements``: the covariance of each atom's displacement (atom, 3, 3) [Å²].
     configurations : int
         Number of snapshots.
-    rms_displacements : mapping
-        Displacement along one axis for each element [Å].
     seed : int
         Seed of the displacements.
 
     Yields
     ------
     ase.Atoms
-        One snapshot after another.
+        One snapshot after another. Elements that share a place move together.
     """
-    symbols = sorted(set(slab.symbols))
-    sigmas = check_displacements(rms_displacements, symbols)
-    missing = [symbol for symbol in symbols if symbol not in sigmas]
-    if missing:
-        raise InputError(
-            f"frozen phonons: found no rms displacement for {missing[0]}; allowed: one for each of {', '.join(symbols)}"
-        )
+    if not slab.has("displacements"):
+        raise InputError("frozen phonons: found atoms at rest; allowed: a temperature (temperature_k) above 0")
     if configurations < 1:
         raise InputError(f"frozen phonons: found {configurations} configurations; allowed: at least 1")
-    from abtem import FrozenPhonons
-
+    values, vectors = np.linalg.eigh(slab.arrays["displacements"])
+    roots = (vectors * np.sqrt(values.clip(0))[:, None]) @ vectors.transpose(0, 2, 1)
+    places = places_of(slab)
     for index in range(configurations):
         # Each snapshot has its own generator, so that it does not depend on their number.
         key = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        yield FrozenPhonons(slab, 1, sigmas, seed=(key,)).randomize(slab)
+        normal = np.random.default_rng(key).normal(size=(len(slab), 3))
+        snapshot = slab.copy()
+        # What moved once must not be damped again.
+        del snapshot.arrays["displacements"]
+        snapshot.positions += np.einsum("aij,aj->ai", roots, normal[places])
+        yield snapshot

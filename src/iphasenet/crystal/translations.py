@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from iphasenet.crystal.kinds import atom_kinds
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -24,7 +26,8 @@ def lateral_translations(atoms: "Atoms") -> list[tuple[int, int, int]]:
     Parameters
     ----------
     atoms
-        Orthogonal cell with the beam along z: positions (n_atoms, 3) [Å].
+        Orthogonal cell with the beam along z: positions (n_atoms, 3) [Å]; ``occupancies`` and ``displacements``, where
+        there are any, are part of what must stay unchanged.
 
     Returns
     -------
@@ -33,13 +36,15 @@ def lateral_translations(atoms: "Atoms") -> list[tuple[int, int, int]]:
     """
     lengths = atoms.cell.lengths()
     positions = _wrapped(atoms.positions, lengths)
-    tree = cKDTree(positions, boxsize=lengths)
-    alike = _smallest_layer(atoms, positions)
+    kinds = atom_kinds(atoms)
+    # A fourth coordinate, which is not periodic, keeps atoms of different kinds apart.
+    tree = cKDTree(np.column_stack([positions, kinds]), boxsize=[*lengths, 0.0])
+    alike = _smallest_layer(kinds, positions)
     found = []
     for shift in positions[alike[1:]] - positions[alike[0]]:
         shift[2] = 0.0
-        distance, image = tree.query(_wrapped(positions + shift, lengths))
-        if distance.max() < TRANSLATION_TOLERANCE and (atoms.numbers[image] == atoms.numbers).all():
+        distance, _ = tree.query(np.column_stack([_wrapped(positions + shift, lengths), kinds]))
+        if distance.max() < TRANSLATION_TOLERANCE:
             # A translation closes after at most as many repeats as the layer has atoms.
             order = _order(shift[:2] / lengths[:2], lengths[:2], len(alike))
             if order is not None:
@@ -54,9 +59,9 @@ def _wrapped(positions: FloatArray, lengths: FloatArray) -> FloatArray:
     return np.where(remainder >= lengths, 0.0, remainder)
 
 
-def _smallest_layer(atoms: "Atoms", positions: FloatArray) -> IntArray:
-    """Find the fewest atoms of one element at one height, as indices."""
-    layers = np.stack([atoms.numbers, np.rint(positions[:, 2] / TRANSLATION_TOLERANCE)], axis=1)
+def _smallest_layer(kinds: IntArray, positions: FloatArray) -> IntArray:
+    """Find the fewest atoms of one kind at one height, as indices."""
+    layers = np.stack([kinds, np.rint(positions[:, 2] / TRANSLATION_TOLERANCE)], axis=1)
     _, layer, counts = np.unique(layers, axis=0, return_inverse=True, return_counts=True)
     return np.flatnonzero(layer.ravel() == np.argmin(counts))
 

@@ -117,7 +117,7 @@ def _number(quantity: Quantity) -> str:
     else:
         limits = "number"
     step = f"in steps of {quantity.step}" if quantity.step > 1 else ""
-    return " ".join(filter(None, [limits, quantity.unit, step]))
+    return " ".join(filter(None, ["0, or" if quantity.or_zero else "", limits, quantity.unit, step]))
 
 
 def main(root: Path = Path()) -> None:

@@ -94,7 +94,8 @@ def _limits(quantity: Quantity) -> dict[str, Any]:
     step = {} if quantity.step == 1 else {"multipleOf": quantity.step}
     unit = {"unit": quantity.unit} if quantity.unit else {}
     number = int if quantity.whole else float
-    return {low: number(quantity.low), high: number(quantity.high), **step, **unit}
+    least = min(quantity.low, 0) if quantity.or_zero else quantity.low
+    return {low: number(least), high: number(quantity.high), **step, **unit}
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,12 +37,13 @@ def check_crystals(materials: Mapping[str, Mapping[str, Any]], folder: Path = Pa
     known: dict[str, list[str]] = {}
     for name, entry in materials.items():
         displacements = entry.get("rms_displacement_angstrom")
-        crystal = json.dumps({key: value for key, value in entry.items() if key != "rms_displacement_angstrom"})
+        at_rest = {key: value for key, value in entry.items() if key != "rms_displacement_angstrom"}
+        crystal = json.dumps(at_rest)
         try:
             if crystal not in known:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", InputWarning)
-                    known[crystal] = sorted(set(crystal_cell(entry, folder).get_chemical_symbols()))
+                    known[crystal] = sorted(set(crystal_cell(at_rest, folder).get_chemical_symbols()))
             check_displacements(displacements, known[crystal])
         except InputError as error:
             raise InputError(f"materials.{name}: {error}") from error

@@ -15,6 +15,7 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slab import cut_slab, frozen_phonons, shape_slab, slab_side
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 from iphasenet.crystal.slicing import Slicing
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import check_thicknesses, sampled_potential
 from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
@@ -229,7 +230,8 @@ def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> It
     count = max(1, specimen.phonons)
     snapshots: Iterable[Atoms] = [slab]
     if specimen.phonons:
-        snapshots = frozen_phonons(slab, count, specimen.rms_displacements or {}, specimen.seed)
+        moving = with_displacements(slab, specimen.rms_displacements or {})
+        snapshots = frozen_phonons(moving, count, specimen.seed)
     for index, atoms in enumerate(snapshots):
 
         def advance(done: int, waves: int, index: int = index) -> None:

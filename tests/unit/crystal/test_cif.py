@@ -375,8 +375,14 @@ SITES = {
         r"two elements at one place: Sr1 \(Sr 1\) and Ba1 \(Ba 1\)",
     ),
     "two elements at images": (("Sr1 Sr 0 0 0", "Ba1 Ba 0 .5 .5"), COLUMNS, "two elements at one place"),
-    "a partly occupied site": (("Na1 Na 0 0 0 .9",), WITH_OCCUPANCY, r"partly occupied sites, Na1 \(Na 0.9\)"),
     "a mixed site": (("A Na 0 0 0 .9", "B K .5 .5 0 .1"), WITH_OCCUPANCY, r"sites, A \(Na 0.9\) with B \(K 0.1\)"),
+    "more than one atom at a place": (
+        ("A Na 0 0 0 .9", "B K 0 0 0 .2"),
+        WITH_OCCUPANCY,
+        r"occupancies at one place that add up to 1.1: A \(Na 0.9\) and B \(K 0.2\); allowed: .* at most 1",
+    ),
+    "the same of one element": (("A Fe2+ 0 0 0 .6", "B Fe3+ 0 0 0 .6"), WITH_OCCUPANCY, "add up to 1.2"),
+    "a full and a partial row": (("A Na 0 0 0 1", "B K 0 0 0 .2"), WITH_OCCUPANCY, "add up to 1.2"),
     "an occupancy of 2": (("Na1 Na 0 0 0 2",), WITH_OCCUPANCY, "occupancy 2 at site Na1; allowed: 0 to 1"),
     "no coordinates": (("Na1 Na 0 0 0", "H1 H ? ? ?"), COLUMNS, "found the site H1 without coordinates"),
     "radii": (("Na1 Na 0 0 0", "Cl1 Cl .2 .0 .0"), COLUMNS, r"1\.128 Å apart, which is too close for their radii"),
@@ -399,7 +405,7 @@ def test_sites_that_are_refused(tmp_path, sites, columns, message):
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ((0.2, 0.8), r"partly occupied sites, O1A \(O 0.2\), O1B \(O 0.8\)"),
+        ((0.2, 0.8), "partly occupied sites O1A and O1B 0.282 Å apart, where one atom may exclude the other"),
         ((1, 1), "found O1A .* 0.282 Å apart, which is too close for their radii"),
     ],
 )

@@ -33,3 +33,26 @@ def test_the_text_says_what_the_file_does_not() -> None:
     assert "\n  [0 0 1]  3.189 x 5.524 x 5.185 Å, 8 atoms" in text
     assert "nan" not in text
     assert "None" not in text
+
+
+def test_the_motion_of_each_site_and_its_source() -> None:
+    facts = crystal_facts(STRUCTURES / "KNbO3.cif")
+    potassium, _, oxygen = facts["sites"]
+    assert (potassium["u_from"], oxygen["u_from"], facts["displacements_at_k"]) == ("U_iso", "U_ij", 293)
+    assert potassium["rms_angstrom"] == pytest.approx([0.0911] * 3, abs=1e-4)
+    assert oxygen["rms_angstrom"] == pytest.approx([0.0632, 0.0927, 0.0927], abs=1e-4)
+    assert oxygen["u_iso_angstrom2"] == pytest.approx((2 * 0.0086 + 0.004) / 3, abs=1e-6)
+    assert "\n  O1       O     3 1 0.0071 U_ij" in crystal_text(facts)
+
+
+def test_displacements_that_cannot_be_are_a_warning(tmp_path: Path) -> None:
+    """The crystal at rest can still be used."""
+    path = tmp_path / "GaN.cif"
+    path.write_text((STRUCTURES / "GaN.cif").read_text().replace("0.0040", "-0.004"))
+    facts = crystal_facts(path)
+    assert {site["u_from"] for site in facts["sites"]} == {None}
+    (warning,) = facts["warnings"]
+    assert warning == (
+        "site N1: found the U_iso of U = -0.004 Å²; allowed: above 0, to 0.25 Å²; the crystal can be used at rest only"
+    )
+    assert "\n  N1       N     2 1 - " in crystal_text(facts)

@@ -53,6 +53,32 @@ def test_a_zone_axis_is_part_of_it_and_a_copied_file_is_the_same(tmp_path: Path)
     assert found[0] == shipped != found[1]
 
 
+@pytest.mark.parametrize(
+    ("material", "zone", "known"),
+    [
+        ("GaN", (0, 0, 1), "cfd6216c9f94d21c"),
+        ("LiCoO2", (1, 0, 0), "1f455ca8327eb86f"),
+        ("PVSK", (0, 0, 1), "7520fd87088f38f9"),
+        ("MoS2", (0, 0, 1), "6508f8c8330d3689"),
+        ("KNbO3", (0, 0, 1), "0164acf96f416b37"),
+    ],
+)
+def test_a_crystal_at_rest_keeps_the_name_that_stored_data_sets_have(
+    material: str, zone: tuple[int, int, int], known: str
+) -> None:
+    path = ROOT / f"resources/structures/{material}.cif"
+    cell = orthogonal_cell(read_structure(path), zone)
+    assert structure_hash(cell) == known
+    cell.set_array("displacements", np.zeros((len(cell), 3, 3)))
+    cell.set_array("occupancies", np.ones(len(cell)))
+    assert structure_hash(cell) == known
+    warm, hot = (orthogonal_cell(read_structure(path, temperature_k=t), zone) for t in (293, 500))
+    assert len({known, structure_hash(warm), structure_hash(hot)}) == 3
+    again = warm[np.random.default_rng(0).permutation(len(warm))]
+    again.positions += 0.3
+    assert structure_hash(again) == structure_hash(warm)
+
+
 def test_names_count_where_a_structure_is_not_known() -> None:
     named, told = CrystalIdentity("GaN"), CrystalIdentity("GaN", "a")
     assert named.is_same(told) and told.is_same(CrystalIdentity("other", "a"))

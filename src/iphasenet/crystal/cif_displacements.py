@@ -1,0 +1,120 @@
+"""Displacement parameters of a CIF, as the file states them: U or B, isotropic or a tensor, row by row."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.cif_file import CifBlock, number
+
+MEASURED_AT = 293.0
+"""Temperature of displacements in a file that tells none [K]."""
+
+_B = 8 * math.pi**2
+"""B / U."""
+
+_NULL = ("", ".", "?")
+_PARTS = ("11", "22", "33", "23", "13", "12")
+_DIAGONAL = 3
+
+
+@dataclass(frozen=True)
+class Stated:
+    """
+    Displacement parameters of one site.
+
+    Attributes
+    ----------
+    source : str
+        What gave them: ``U_ij``, ``B_ij``, ``U_iso``, ``B_iso``; empty if nothing did.
+    values : tuple of float
+        U [Å²]: one isotropic value, or U11, U22, U33, U23, U13, U12 along the reciprocal axes, as CIFs have them.
+    problem : str
+        Why they cannot be used; empty if they can. A crystal at rest does not ask.
+    """
+
+    source: str = ""
+    values: tuple[float, ...] = ()
+    problem: str = ""
+
+
+NOTHING = Stated()
+
+
+def read_displacements(block: CifBlock, labels: Sequence[str]) -> tuple[Stated, ...]:
+    """
+    Read the displacement parameters of all rows of the list of atoms.
+
+    Parameters
+    ----------
+    block : CifBlock
+        Block of a CIF.
+    labels : sequence of str
+        Labels of the rows.
+
+    Returns
+    -------
+    tuple of Stated
+        One for each row. Tensors, which are found by the label, win over the isotropic column, and U wins over B. What
+        is unknown, or exactly 0, counts as not given: programs write zeros where nothing was refined.
+    """
+    tensors = _tensors(block)
+    columns = {
+        "U_iso": (_column(block, "_atom_site_u_iso_or_equiv", len(labels)), 1.0),
+        "B_iso": (_column(block, "_atom_site_b_iso_or_equiv", len(labels)), _B),
+    }
+    found = []
+    for row, label in enumerate(labels):
+        stated = [tensors[label]] if label and label in tensors else []
+        stated += [_stated(source, texts[row : row + 1], unit) for source, (texts, unit) in columns.items() if texts]
+        found.append(next((one for one in stated if one.source), NOTHING))
+    return tuple(found)
+
+
+def measured_at(block: CifBlock) -> float:
+    """Temperature of the measurement [K]; `MEASURED_AT` if the file tells none."""
+    told = block.number(
+        "_diffrn_ambient_temperature", "_diffrn_ambient_temp", "_cell_measurement_temperature", "_cell_measurement_temp"
+    )
+    return told if told > 0 else MEASURED_AT
+
+
+def _column(block: CifBlock, tag: str, count: int) -> tuple[str, ...]:
+    column = block.column(tag)
+    if column and len(column) != count:
+        raise InputError(f"{block.path}: found {len(column)} values of {tag} for {count} atoms; allowed: one for each")
+    return column
+
+
+def _tensors(block: CifBlock) -> dict[str, Stated]:
+    """Tensors by label; U before B."""
+    labels = block.column("_atom_site_aniso_label", "_atom_site_label")
+    found: dict[str, Stated] = {}
+    for kind, unit in (("u", 1.0), ("b", _B)):
+        columns = [block.column(f"_atom_site_aniso_{kind}_{part}") for part in _PARTS]
+        if not all(columns):
+            continue
+        if {len(column) for column in columns} != {len(labels)}:
+            raise InputError(
+                f"{block.path}: found {len(columns[0])} tensors of displacements for {len(labels)} labels; "
+                "allowed: one for each"
+            )
+        for label, *texts in zip(labels, *columns, strict=True):
+            stated = _stated(f"{kind.upper()}_ij", texts, unit)
+            if stated.source and label in found and found[label].source == stated.source and found[label] != stated:
+                stated = Stated(stated.source, stated.values, f"two different {stated.source} for the label {label}")
+                found[label] = stated
+            elif stated.source:
+                found.setdefault(label, stated)
+    return found
+
+
+def _stated(source: str, texts: Sequence[str], unit: float) -> Stated:
+    """Parameters in one row, divided by their unit; nothing if they are unknown or zero."""
+    if any(text in _NULL for text in texts):
+        return NOTHING
+    values = tuple(number(text) / unit for text in texts)
+    for text, value in zip(texts, values, strict=True):
+        if not math.isfinite(value):
+            return Stated(source, values, f"{source} {text!r}, which is no number")
+    return Stated(source, values) if any(values[:_DIAGONAL]) else NOTHING
