@@ -116,9 +116,7 @@ class CrystalPotential:
             (xx, xy), (_, yy) = self.displacements[atom]
             damping = np.exp(-2 * np.pi**2 * (xx * gx**2 + 2 * xy * gx * gy + yy * gy**2))
             damped.append(self.form_factors[self.elements[atom]] * damping)
-        return replace(
-            self, elements=kinds.ravel(), form_factors=np.array(damped), displacements=None, scattering=None
-        )
+        return replace(self, elements=kinds.ravel(), form_factors=np.array(damped), displacements=None, scattering=None)
 
     @property
     def frequencies(self) -> tuple[FloatArray, FloatArray]:
@@ -225,7 +223,8 @@ class CrystalPotential:
             a, b, c = (float(length) for length in data["lengths"])
             translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
             more = {name: data[name] for name in _OPTIONAL if name in data}
-            return cls((a, b, c), *(data[name] for name in names[1:4]), translations, **more)
+            held = {name: data[name] for name in names[1:4]} | more
+            return cls(lengths=(a, b, c), translations=translations, **held)
 
 
 def _repeat(shift: FloatArray, count: int) -> ComplexArray:
