@@ -1,8 +1,8 @@
 """Transmission functions of a cell whose atoms are displaced one by one.
 
-A grid holds an atom's potential up to some spatial frequency. exp(i sigma V) of a core that is cut there is not the cut
-exp(i sigma V): with pixels of 0.1 Å, images differ by 5 to 10 % of their contrast. The difference depends on the element
-alone, so it is computed once and added for each atom.
+A grid holds an atom's potential up to some spatial frequency. exp(i sigma V) of a core that is cut there is not the
+cut exp(i sigma V): with pixels of 0.1 Å, images differ by 5 to 10 % of their contrast. The difference depends on the
+element alone, so it is computed once and added for each atom.
 """
 
 from collections.abc import Sequence
