@@ -14,10 +14,12 @@ sys.path.insert(0, str(CHECKOUT / "src"))
 from iphasenet.planning import job_resources
 from iphasenet.planning.checkout import check_path, check_writable
 from iphasenet.planning.configuration import (
+    accuracy_settings,
     check_configuration,
     crystals,
     potential_image_sampling,
     selected_materials,
+    temperature,
 )
 from iphasenet.planning.configuration_form import check_keys, one_form
 from iphasenet.base.errors import InputError
@@ -107,15 +109,9 @@ def cif_of(wildcards):
 
 
 def crystal_of(wildcards):
-    """What says which crystal of the file is meant, and how its cell is cut."""
-    keys = ("zone_axis", "block", "max_strain_percent")
+    """What says which crystal of the file is meant, how its cell is cut, and how its atoms move."""
     entry = config["materials"][wildcards.material]
-    return {key: entry[key] for key in keys if key in entry}
-
-
-def displacements_of(wildcards):
-    """Thermal displacements of a material's elements; none is an element at rest."""
-    return config["materials"][wildcards.material].get("rms_displacement_angstrom", {})
+    return {key: value for key, value in entry.items() if key != "cif"}
 
 
 @cache
@@ -293,7 +289,12 @@ def check_crystals(jobs):
     if reading:
         names = sorted({job.wildcards.material for job in reading})
         materials = {name: config["materials"][name] for name in names}
-        run_check("crystal_check", reading[0], materials=materials)
+        run_check(
+            "crystal_check",
+            reading[0],
+            materials=materials,
+            temperature_k=temperature(config),
+        )
 
 
 def check_gpus(training):

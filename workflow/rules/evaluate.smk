@@ -171,11 +171,7 @@ rule compare_windows:
         factors=lookup(within=config, dpath="evaluation/window_factors"),
         thickness_nm=lookup(within=config, dpath="grid/thickness_nm"),
         optics=lookup(within=config, dpath="optics"),
-        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
-        slice_thickness=lookup(
-            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
-        ),
-        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
+        numerics=accuracy_settings(config),
     message:
         "Larger windows, {wildcards.material}"
     script:

@@ -16,7 +16,7 @@ rule compute_potential:
     params:
         stage=STAGE_VERSIONS["potential"],
         crystal=crystal_of,
-        displacements=displacements_of,
+        temperature=temperature(config),
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
         image_sampling=potential_image_sampling(config),
@@ -50,11 +50,8 @@ rule simulate_images:
         orientations=batch_orientations,
         thickness_nm=lookup(within=config, dpath="grid/thickness_nm"),
         optics=lookup(within=config, dpath="optics"),
-        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
-        slice_thickness=lookup(
-            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
-        ),
-        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
+        numerics=accuracy_settings(config),
+        seed=lookup(within=config, dpath="seed"),
     message:
         "Multislice of {wildcards.material}, batch {wildcards.batch}"
     script:
@@ -84,13 +81,9 @@ rule simulate_slabs:
         image=lookup(within=config, dpath="image"),
         optics=lookup(within=config, dpath="optics"),
         crystal=crystal_of,
-        displacements=displacements_of,
+        temperature=temperature(config),
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
-        sampling=lookup(within=config, dpath="simulation/multislice/sampling_angstrom"),
-        slice_thickness=lookup(
-            within=config, dpath="simulation/multislice/slice_thickness_angstrom"
-        ),
-        window=lookup(within=config, dpath="simulation/multislice/window_angstrom"),
+        numerics=accuracy_settings(config),
     message:
         "Multislice of a slab of {wildcards.material}, tilt {wildcards.tilt}"
     script:
@@ -126,6 +119,8 @@ rule render_samples:
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),
         crystal=crystal_of,
+        temperature=temperature(config),
+        truth=lookup(within=config, dpath="simulation/truth", default="thermal"),
     message:
         "Samples of {wildcards.material}"
     script:

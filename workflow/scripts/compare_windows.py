@@ -12,11 +12,11 @@ params, material = snakemake.params, snakemake.wildcards.material
 settings = snakemake.config["simulation"]
 
 with use_threads(1), stage(f"windows of {material}", snakemake.log[0], snakemake.output):
-    memory = settings["multislice"]["memory_mb"]
     table = window_differences(
-        CrystalPotential.load(snakemake.input.potential),
+        # The noise of moving atoms would hide differences of windows: their mean potential is simulated.
+        CrystalPotential.load(snakemake.input.potential).averaged(),
         Microscope(**params.optics),
-        Numerics(params.sampling, params.slice_thickness, params.window, memory),
+        Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"]),
         [10 * thickness for thickness in params.thickness_nm],
         params.tilt,
         params.factors,

@@ -1,21 +1,22 @@
 from iphasenet.base.devices import use_threads
 from iphasenet.base.job_log import stage
-from iphasenet.crystal.identity import structure_hash
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import crystal_cell
-from iphasenet.dataset.writer import STRUCTURE, write_material
+from iphasenet.dataset.crystal_attributes import crystal_attributes
+from iphasenet.dataset.writer import write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.multislice.periodic_images import load_images
 from iphasenet.simulation.grid import Grid, samples
 from iphasenet.simulation.rendering import Image, render_sample
 from iphasenet.simulation.slabs import load_rendered
+from iphasenet.simulation.truth import truth_potential
 
 params, material = snakemake.params, snakemake.wildcards.material
 
 with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake.output) as log:
     image = Image(**params.image)
-    structure = structure_hash(crystal_cell({**params.crystal, "cif": snakemake.input.cif}))
-    potential = CrystalPotential.load(snakemake.input.potential)
+    cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif}, temperature_k=params.temperature)
+    potential = truth_potential(CrystalPotential.load(snakemake.input.potential), params.truth)
     slicing = potential.slicing(params.slice_thickness)
     planned = samples(params.seed, material, Grid(**params.grid))
     periodic = [s.orientation.index for s in planned if s.orientation.is_periodic]
@@ -36,6 +37,6 @@ with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake
         FixedNoise(params.doses, Acquisition(**params.acquisition)),
         params.seed,
         material,
-        {"zone_axis": list(params.crystal["zone_axis"]), STRUCTURE: structure},
+        {"zone_axis": list(params.crystal["zone_axis"]), **crystal_attributes(cell, params.temperature)},
     )
     log.info("%d samples of %d x %d px", len(planned), image.pixels, image.pixels)

@@ -4,6 +4,7 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import Numerics
 from iphasenet.multislice.periodic_images import save_images, simulate_images
+from iphasenet.simulation.grid import random_key
 
 params, material = snakemake.params, snakemake.wildcards.material
 # Where and how the work is done changes no result: not a parameter, so that changing it reruns nothing.
@@ -12,14 +13,18 @@ settings = snakemake.config["simulation"]
 with use_threads(1), stage(f"images of {material}", snakemake.log[0], snakemake.output) as log:
     potential = CrystalPotential.load(snakemake.input.potential)
     device = choose_device(settings["device"])
-    memory = settings["multislice"]["memory_mb"]
-    numerics = Numerics(params.sampling, params.slice_thickness, params.window, memory)
+    numerics = Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"])
     thicknesses = [10 * thickness for thickness in params.thickness_nm]
     images = []
     for orientation in params.orientations:
         tilt, rotations = orientation["tilt"], orientation["rotations_deg"]
+        seed = random_key(params.seed, material, "thermal", orientation["index"])
         images.append(
-            simulate_images(potential, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device)
+            simulate_images(
+                potential, Microscope(**params.optics), numerics, thicknesses, tilt, rotations, device, seed=seed
+            )
         )
-        log.info("tilt %d done on %s", orientation["index"], device)
+        noise = ", ".join(f"{share:.2%}" for share in images[-1].noise)
+        left = f", noise {noise} of the contrast" if noise else ""
+        log.info("tilt %d done on %s%s", orientation["index"], device, left)
     save_images(snakemake.output.images, images)

@@ -3,7 +3,7 @@ from iphasenet.base.job_log import stage
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import Numerics
-from iphasenet.simulation.grid import Grid, samples
+from iphasenet.simulation.grid import Grid, random_key, samples
 from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.slabs import save_rendered, simulate_slabs
 
@@ -12,20 +12,19 @@ params, material, tilt = snakemake.params, snakemake.wildcards.material, int(sna
 config, settings = snakemake.config, snakemake.config["simulation"]
 
 with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0], snakemake.output) as log:
-    cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif})
+    cell = crystal_cell({**params.crystal, "cif": snakemake.input.cif}, temperature_k=params.temperature)
     every = samples(config["seed"], material, Grid(**config["grid"]))
     planned = [sample for sample in every if sample.orientation.index == tilt]
     device = choose_device(settings["device"])
-    memory = settings["multislice"]["memory_mb"]
     rendered = simulate_slabs(
         planned,
         cell,
         Microscope(**params.optics),
-        Numerics(params.sampling, params.slice_thickness, params.window, memory),
+        Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"]),
         Image(**params.image),
         params.parametrization,
-        params.displacements,
-        device,
+        device=device,
+        seed=random_key(config["seed"], material, "thermal", tilt),
     )
     save_rendered(snakemake.output.samples, list(rendered))
     log.info("%d samples on %s: %s", len(planned), device, planned[0].orientation.shape)

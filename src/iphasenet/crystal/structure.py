@@ -21,7 +21,7 @@ from iphasenet.base.quantities import CELL_LENGTH, MAX_STRAIN, TEMPERATURE, chec
 from iphasenet.crystal.cif import read_crystal
 from iphasenet.crystal.lattice import MAX_INDEX, cosets, orthogonal_combination, strain_percent
 from iphasenet.crystal.places import check_occupancies, pairs_within
-from iphasenet.crystal.thermal_motion import atom_tensors, thermal_motion, turned_tensors
+from iphasenet.crystal.thermal_motion import atom_tensors, displacement_sources, thermal_motion, turned_tensors
 
 MIN_DISTANCE = 0.5
 """Shortest distance allowed between two atoms, periodic images included [Å]."""
@@ -62,7 +62,8 @@ def read_structure(
         periodic along all three axes. Its arrays hold ``displacements``, mean square displacement tensors
         (n_atoms, 3, 3) [Å²] in the frame of the positions, unless the atoms are at rest; and ``occupancies``
         (n_atoms,), shares of cells in which an atom is there, if any is below 1. Elements that share a place are
-        atoms at the same position.
+        atoms at the same position. Its `info` tells where the displacements of each element are from
+        (``displacements_from``).
 
     Raises
     ------
@@ -89,6 +90,7 @@ def read_structure(
     if temperature_k > 0:
         motions, more = thermal_motion(crystal, temperature_k, rms_displacements)
         atoms.set_array("displacements", atom_tensors(crystal, motions), float, (3, 3))
+        atoms.info["displacements_from"] = displacement_sources(crystal, motions)
         notes += more
     for text in notes:
         warnings.warn(f"{path}: {text}", InputWarning, stacklevel=2)
@@ -146,7 +148,8 @@ def orthogonal_cell(
     Atoms
         The supercell, rotated so that a, b, c run along +x, +y, +z: cell (3, 3) diagonal [Å], positions
         (m * n_atoms, 3) [Å] with fractional coordinates in [0, 1), periodic along all three axes, with the
-        occupancies of the crystal, and its displacements turned with the axes. Its `info` holds `strain_percent`.
+        occupancies of the crystal, and its displacements turned with the axes. Its `info` holds `strain_percent` and,
+        if the crystal's does, `displacements_from`.
 
     Raises
     ------
@@ -195,6 +198,8 @@ def _carry_over(atoms: Atoms, supercell: Atoms, vectors: _FloatArray) -> None:
         left, _, right = np.linalg.svd(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
         turned = turned_tensors(atoms.arrays["displacements"], left @ right)
         supercell.set_array("displacements", np.tile(turned, (multiplicity, 1, 1)), float, (3, 3))
+    if "displacements_from" in atoms.info:
+        supercell.info["displacements_from"] = atoms.info["displacements_from"]
 
 
 def _check_structure(atoms: Atoms, name: str) -> None:

@@ -138,6 +138,23 @@ def atom_tensors(crystal: Crystal, motions: Sequence[SiteMotion]) -> _FloatArray
     return np.concatenate(found)
 
 
+def displacement_sources(crystal: Crystal, motions: Sequence[SiteMotion]) -> dict[str, str]:
+    """Where the displacements of each element come from; sources of several sites are joined by a comma."""
+    found: dict[str, set[str]] = {}
+    for orbit, motion in zip(crystal.orbits, motions, strict=True):
+        found.setdefault(orbit.site.element, set()).add(motion.source)
+    return {element: ", ".join(sorted(found[element])) for element in sorted(found)}
+
+
+def mean_displacements(atoms: Atoms) -> dict[str, float]:
+    """Rms displacement along one axis of each element, averaged over its atoms and all directions [Å]."""
+    if not atoms.has("displacements"):
+        return {}
+    equivalent = np.trace(atoms.arrays["displacements"], axis1=1, axis2=2) / 3
+    symbols = np.array(atoms.get_chemical_symbols())
+    return {str(symbol): math.sqrt(equivalent[symbols == symbol].mean()) for symbol in np.unique(symbols)}
+
+
 def turned_tensors(tensors: _FloatArray, rotation: _FloatArray) -> _FloatArray:
     """Tensors (..., 3, 3) after a rotation that takes positions x to ``rotation @ x``."""
     return np.asarray(rotation @ tensors @ rotation.T)

@@ -1,5 +1,6 @@
 """Check of all that readers of an assembled data set rely on."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from iphasenet.base.seals import KINDS, kind_of, open_root
 from iphasenet.base.storage import Place
 from iphasenet.dataset.names import material_of
 from iphasenet.dataset.reader import read_rows
-from iphasenet.dataset.writer import COORDINATES, FORMAT_VERSION
+from iphasenet.dataset.writer import COORDINATES, FORMAT_VERSION, TEMPERATURE, THERMAL_COORDINATES
 from iphasenet.simulation.grid import SPLITS
 
 LAYOUT = {
@@ -60,6 +61,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
     list of Problem
         Empty if all of this holds: files agree with their checksums; arrays have the dimensions, types and units of the
         format; names of materials and samples have the right form; numbers are finite, and no image is 0 everywhere;
+        where atoms move, the noise that this has left is a number of 0 or more, or not known;
         segments are 0 or more and sum to less than the beam, potentials have a mean above 0; no tilt is in two
         splits, no planned split is empty, and no sample is there twice.
     """
@@ -86,6 +88,7 @@ def validate(store: Place, progress: Callable[[int, int], object] | None = None)
             # Arrays without the right shape cannot be checked further.
             continue
         problems += [Problem("splits", f"{name}: {text}") for text in _splits(group, planned)]
+        problems += [Problem("finite", f"{name}/{text}") for text in _thermal(group)]
         for checked, found_problems in _numbers(name, group):
             problems += found_problems
             if progress is not None:
@@ -110,9 +113,9 @@ def _named(group: zarr.Group) -> Iterator[str]:
 def _layout(group: zarr.Group) -> Iterator[str]:
     """Report arrays that are missing or contradict the format."""
     sizes: dict[str, int] = {}
-    coordinates = {
-        name: (("sample",), dtype, attributes.get("units")) for name, (dtype, attributes) in COORDINATES.items()
-    }
+    # Stores of crystals at rest, and older ones, have no temperature.
+    known = COORDINATES | (THERMAL_COORDINATES if TEMPERATURE in group.attrs else {})
+    coordinates = {name: (("sample",), dtype, attributes.get("units")) for name, (dtype, attributes) in known.items()}
     evaluated = {"evaluation_sample": (("evaluation_sample",), "int64", None), "dose": (("dose",), "float64", "e/Å²")}
     for name, (dimensions, dtype, units) in {**LAYOUT, **coordinates, **evaluated}.items():
         array: Any = group.get(name)
@@ -160,6 +163,20 @@ def _splits(group: zarr.Group, planned: Sequence[str]) -> Iterator[str]:
         yield f"{name} is there twice"
     if not np.array_equal(evaluated, np.flatnonzero(split != SPLITS.index("train"))):
         yield "evaluation_sample does not list the validation and test samples"
+
+
+def _thermal(group: zarr.Group) -> Iterator[str]:
+    """Report a temperature, or noise of moving atoms, that cannot be."""
+    if TEMPERATURE not in group.attrs:
+        return
+    temperature: Any = group.attrs[TEMPERATURE]
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        yield f"{TEMPERATURE}: {temperature!r}, not a number above 0"
+    for name in THERMAL_COORDINATES:
+        noise = read_rows(group, name)
+        bad = noise[(noise < 0) | np.isinf(noise)]
+        if len(bad):
+            yield f"{name}: {bad[0]:g}, not a share of 0 or more"
 
 
 def _numbers(material: str, group: zarr.Group) -> Iterator[tuple[int, list[Problem]]]:

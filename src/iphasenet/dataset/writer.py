@@ -31,6 +31,12 @@ FORMAT_VERSION = "2"
 STRUCTURE = "structure"
 """Attribute of a material's group: the hash of its structure, whatever its name (`iphasenet.crystal.identity`)."""
 
+TEMPERATURE = "temperature_k"
+"""Attribute of a material's group: the temperature of its atoms' motion [K]. At rest there is none."""
+
+THERMAL_MOTION = "thermal_motion"
+"""Attribute of the group, where atoms move: rms displacement [Å] and its source by element."""
+
 SHARD_SAMPLES = 64
 """Samples in one shard, which is one file. Each sample is one chunk, readable without its neighbours."""
 
@@ -57,6 +63,14 @@ SHAPE_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "wedge_angle": ("float64", {"units": "degrees", "description": "inclination of the entrance surface"}),
 }
 """Coordinates of a store with edges or wedges only; NaN for samples without."""
+
+THERMAL_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "thermal_noise": (
+        "float64",
+        {"units": "1", "description": "standard error of the mean over thermal motion, over the images' contrast"},
+    ),
+}
+"""Coordinates of a store whose group has a `TEMPERATURE` only; NaN for samples of which the noise is not known."""
 
 
 def write_material(
@@ -180,8 +194,9 @@ def _write_coordinates(
     image: Image,
 ) -> None:
     shapes = {name: entry for name, entry in SHAPE_COORDINATES.items() if any(name in row for row in metadata)}
-    group.attrs["coordinates"] = " ".join([*COORDINATES, *shapes])
-    for name, (dtype, attributes) in {**COORDINATES, **shapes}.items():
+    thermal = THERMAL_COORDINATES if TEMPERATURE in group.attrs else {}
+    group.attrs["coordinates"] = " ".join([*COORDINATES, *shapes, *thermal])
+    for name, (dtype, attributes) in {**COORDINATES, **shapes, **thermal}.items():
         _coordinate(group, name, [row.get(name, np.nan) for row in metadata], dtype, "sample", attributes)
     index = {"description": "index along sample of the images with fixed noise"}
     _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample", index)

@@ -11,6 +11,7 @@ from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNo
 from iphasenet.microscope.optics import Microscope, sampling_limit
 from iphasenet.planning.configuration_form import check_form
 from iphasenet.planning.job_resources import training_processes
+from iphasenet.planning.settings import Simulation
 from iphasenet.simulation.grid import SPLITS, Grid
 from iphasenet.training.settings import TrainingSettings
 
@@ -97,8 +98,7 @@ def _check_amount(config: Mapping[str, Any]) -> None:
 
 
 def _check_multislice(config: Mapping[str, Any], microscope: Microscope) -> None:
-    numerics = config["simulation"]["multislice"]
-    pixel = numerics["sampling_angstrom"]
+    pixel = Simulation(**config["simulation"]).multislice.sampling_angstrom
     key = "configuration: simulation.multislice"
     limit = sampling_limit(microscope.reach)
     if pixel > limit:
@@ -196,6 +196,18 @@ def selected_materials(config: Mapping[str, Any]) -> list[str]:
     names = list(crystals(config))
     chosen = set(config.get("select", names))
     return [name for name in names if {name, name.split("_")[0]} & chosen]
+
+
+def temperature(config: Mapping[str, Any]) -> float:
+    """Temperature of the atoms' motion [K]; 0, atoms at rest, where a configuration does not say."""
+    return float(config["simulation"].get("temperature_k", 0))
+
+
+def accuracy_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the multislice on which its images depend: without its memory, and of passes only if atoms move."""
+    idle = ("memory_mb",) if temperature(config) else ("memory_mb", "thermal_")
+    numerics = config["simulation"]["multislice"]
+    return {key: value for key, value in numerics.items() if not key.startswith(idle)}
 
 
 def potential_image_sampling(config: Mapping[str, Any]) -> float:

@@ -61,8 +61,8 @@ def one_form(config: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     config : mapping
         Configuration that `check_form` accepts. Keywords of its schema set the form: an `unordered` list is sorted and
-        holds each entry once; entries 0 of a mapping that is `zero_if_absent` are left out; a number is 0 while other
-        keys have the values at which it is `without_effect`; a `direction` has the smallest whole numbers; a `path` is
+        holds each entry once; entries 0 of a mapping that is `zero_if_absent` are left out; a key has its default, or 0,
+        while other keys have the values at which it is `without_effect`; a `direction` has the smallest whole numbers; a `path` is
         written in the shortest way.
 
     Returns
@@ -81,7 +81,9 @@ def _one_form(value: Any, rules: Mapping[str, Any]) -> Any:
         any_other = others if isinstance(others, Mapping) else {}
         parts = {key: named.get(key, any_other) for key in sorted(value)}
         idle = {key for key, others in rules.get("without_effect", {}).items() if _are(value, others, rules)}
-        formed = {key: 0 if key in idle else _one_form(value[key], part) for key, part in parts.items()}
+        formed = {
+            key: _one_form(part.get("default", 0) if key in idle else value[key], part) for key, part in parts.items()
+        }
         return {
             key: child
             for key, child in formed.items()

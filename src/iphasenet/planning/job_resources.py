@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.disk import PARAMETERS, USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
 from iphasenet.simulation.grid import Grid
 
@@ -149,11 +150,12 @@ def training_processes(config: Config) -> int:
 
 
 def _tilt_seconds(config: Config) -> float:
-    """Time of one tilt on one core [s]."""
-    optics, numerics = Microscope(**config["optics"]), config["simulation"]["multislice"]
-    waves = (numerics["window_angstrom"] * optics.frequency(optics.semiangle_mrad)) ** 2
+    """Time of one tilt on one core [s], with as many passes through moving atoms as are allowed."""
+    optics, numerics = Microscope(**config["optics"]), Numerics(**config["simulation"]["multislice"])
+    waves = (numerics.window_angstrom * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
-    return float(_TILT_SECONDS * waves * depth / numerics["sampling_angstrom"] ** 2)
+    passes = numerics.thermal_passes if config["simulation"].get("temperature_k") else 1
+    return float(passes * _TILT_SECONDS * waves * depth / numerics.sampling_angstrom**2)
 
 
 def _test_images(config: Config) -> int:

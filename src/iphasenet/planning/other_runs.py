@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iphasenet.base.errors import InputError
+from iphasenet.planning.configuration import accuracy_settings
 from iphasenet.planning.configuration_form import one_form
 
 WEIGHTS = "model/weights.safetensors"
@@ -101,8 +102,8 @@ def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) 
         **{key: config[key] for key in keys},
         "materials": {name: config["materials"][name] for name in materials},
         "simulation": {
-            "parametrization": simulation["parametrization"],
-            "multislice": {key: value for key, value in simulation["multislice"].items() if key != "memory_mb"},
+            **{key: simulation[key] for key in ("parametrization", "temperature_k", "truth") if key in simulation},
+            "multislice": accuracy_settings(config),
         },
         "noise": {key: noise[key] for key in ("evaluation_doses", "acquisition")},
     }

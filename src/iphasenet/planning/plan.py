@@ -12,13 +12,14 @@ from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.settings import Numerics
-from iphasenet.planning.configuration import potential_image_sampling
+from iphasenet.planning.configuration import potential_image_sampling, temperature
 from iphasenet.planning.disk import Part, free_bytes, material_samples, remaining_bytes, run_parts
 from iphasenet.planning.job_resources import PROCESS_BYTES
 from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
 from iphasenet.simulation.grid import Grid, Split, orientations, samples
+from iphasenet.simulation.truth import truth_potential
 
 if TYPE_CHECKING:
     from iphasenet.planning.training_cost import TrainingCost
@@ -197,12 +198,12 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
     numerics, size = Numerics(**simulation["multislice"]), config["jobs"]["tilts_per_job"]
     with _named(f"potential of {name}"):
         potential = sampled_potential(
-            crystal_cell(settings),
+            crystal_cell(settings, temperature_k=temperature(config)),
             numerics.sampling_angstrom,
             potential_image_sampling(config),
             simulation["parametrization"],
-            settings.get("rms_displacement_angstrom"),
         )
+        truth = truth_potential(potential, simulation.get("truth", "thermal"))
     every = orientations(config["seed"], name, grid)
     periodic = [orientation for orientation in every if orientation.is_periodic]
     tilt = None
@@ -220,7 +221,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
         tilt,
         longest_job=startup + min(size, len(periodic)) * each,
         simulation=jobs * startup + len(periodic) * each,
-        rendering=startup + estimate_rendering(config, name, samples(config["seed"], name, grid), potential),
+        rendering=startup + estimate_rendering(config, name, samples(config["seed"], name, grid), truth),
     )
 
 

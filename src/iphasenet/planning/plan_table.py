@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from iphasenet.base.files import format_bytes
+from iphasenet.base.quantities import counted
 from iphasenet.planning.plan import RunPlan
 
 _WIDTH = 100
@@ -73,6 +74,13 @@ def _simulations(plan: RunPlan) -> list[str]:
             (material.name, f"{material.jobs:,}", *counts, duration(material.simulation), duration(material.rendering))
         )
     lines = _table(rows)
+    passes = {material.tilt.passes for material in plan.materials if material.tilt is not None} - {0}
+    if passes:
+        lines += wrap(
+            f"Atoms move: times are at least those of {counted(max(passes), 'pass', 'passes')} through them. How many a "
+            "tilt needs, up to simulation.multislice.thermal_passes, depends on the noise that thermal_noise allows.",
+            _WIDTH,
+        )
     slabs = sum(material.slabs for material in plan.materials)
     if slabs:
         lines.append(f"And {slabs:,} slabs of atoms, one job each: longer than a tilt, by how much is not estimated")

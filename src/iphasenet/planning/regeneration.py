@@ -17,13 +17,14 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
-from iphasenet.planning.configuration import potential_image_sampling
-from iphasenet.simulation.grid import Grid, Sample, samples
+from iphasenet.planning.configuration import potential_image_sampling, temperature
+from iphasenet.simulation.grid import Grid, Sample, random_key, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
 from iphasenet.simulation.rendering import Rendered, render_sample
 from iphasenet.simulation.slabs import simulate_slabs
 from iphasenet.simulation.specimen import Progress
+from iphasenet.simulation.truth import Truth, truth_potential
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def remake_sample(
     """
     material, sample = find_sample(configuration, sample_id)
     crystal = configuration["materials"][material]
-    cell = crystal_cell(crystal, folder)
+    cell = crystal_cell(crystal, folder, temperature(configuration))
     recipe = _Recipe(configuration, material, sample, cell, device, memory_mb, progress)
     # As in the workflow, so that sums are taken in the same order.
     with use_threads(1):
@@ -156,15 +157,23 @@ class _Recipe:
         return Numerics(**self.configuration["simulation"]["multislice"], memory_mb=self.memory_mb)
 
     @property
-    def atoms(self) -> tuple[str, Mapping[str, float] | None]:
-        """Parametrization of the potential, and thermal displacements [Å]."""
-        displacements = self.configuration["materials"][self.material].get("rms_displacement_angstrom")
-        return self.configuration["simulation"]["parametrization"], displacements
+    def parametrization(self) -> str:
+        return str(self.configuration["simulation"]["parametrization"])
+
+    @property
+    def truth(self) -> Truth:
+        found: Truth = self.configuration["simulation"].get("truth", "thermal")
+        return found
+
+    @property
+    def seed(self) -> tuple[int, ...]:
+        """Seed of the displacements of the tilt."""
+        return random_key(self.configuration["seed"], self.material, "thermal", self.sample.orientation.index)
 
     def periodic(self) -> Rendered:
         """Simulate all rotations and thicknesses of the tilt, and render one."""
         finest = potential_image_sampling(self.configuration)
-        potential = sampled_potential(self.cell, self.numerics.sampling_angstrom, finest, *self.atoms)
+        potential = sampled_potential(self.cell, self.numerics.sampling_angstrom, finest, self.parametrization)
         images = simulate_images(
             potential,
             self.microscope,
@@ -174,9 +183,10 @@ class _Recipe:
             self.sample.orientation.rotations_deg,
             self.device,
             progress=self.progress,
+            seed=self.seed,
         )
         slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
-        return render_sample(self.sample, images, potential, slicing, self.image)
+        return render_sample(self.sample, images, truth_potential(potential, self.truth), slicing, self.image)
 
     def slab(self) -> Rendered:
         """Simulate all thicknesses of the rotation, and take one."""
@@ -186,6 +196,14 @@ class _Recipe:
             if (other.orientation, other.rotation_index) == (self.sample.orientation, self.sample.rotation_index)
         ]
         made = simulate_slabs(
-            planned, self.cell, self.microscope, self.numerics, self.image, *self.atoms, self.device, self.progress
+            planned,
+            self.cell,
+            self.microscope,
+            self.numerics,
+            self.image,
+            self.parametrization,
+            device=self.device,
+            progress=self.progress,
+            seed=self.seed,
         )
         return list(made)[planned.index(self.sample)]

@@ -41,7 +41,7 @@ def estimate_rendering(
     planned : sequence of Sample
         Samples of the material.
     potential : CrystalPotential
-        Potential of the crystal's cell.
+        Potential of the crystal's cell whose projection is the truth.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from iphasenet.base import quantities
 from iphasenet.base.quantities import Quantity
@@ -14,6 +14,7 @@ from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.image_settings import ImageSettings
 from iphasenet.simulation.grid import Grid
 from iphasenet.simulation.image import Image
+from iphasenet.simulation.truth import Truth
 from iphasenet.training.settings import TrainingSettings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -78,10 +79,10 @@ class Material(Settings, section="materials"):
     rms_displacement_angstrom: Annotated[
         Mapping[str, float],
         Setting(
-            "Thermal displacement along one axis by element, such as `{Ga: 0.06, N: 0.07}`. It damps images and "
-            "truth by the Debye-Waller factor. Elements that are absent have no displacement.",
+            "Root-mean-square thermal displacement along one axis by element at `simulation.temperature_k`, such as "
+            "`{Ga: 0.06, N: 0.07}`. It replaces the CIF's displacements of these elements; at a temperature of 0 it is "
+            "refused.",
             quantities.DISPLACEMENT,
-            zero_if_absent=True,
         ),
     ] = field(default_factory=dict)
 
@@ -89,6 +90,8 @@ class Material(Settings, section="materials"):
 @dataclass(frozen=True)
 class Simulation(Settings, section="simulation"):
     """How images are computed."""
+
+    without_effect: ClassVar[Mapping[str, Mapping[str, Any]]] = {"truth": {"temperature_k": 0}}
 
     parametrization: Annotated[
         Literal["lobato", "kirkland"], Setting("Electron scattering factors, from the tables of abTEM.")
@@ -98,6 +101,21 @@ class Simulation(Settings, section="simulation"):
         Setting("Device on which multislice and evaluation run; `auto`: a GPU if there is one."),
     ]
     multislice: Annotated[Numerics, Setting("Grid, slices, window and memory of the multislice simulation.")]
+    temperature_k: Annotated[
+        float,
+        Setting(
+            "Temperature at which atoms move, with the displacements that the CIF gives or, where it gives none, an "
+            "estimate; 0: atoms at rest. Images are averaged over the motion.",
+            quantities.TEMPERATURE,
+        ),
+    ] = 0.0
+    truth: Annotated[
+        Truth,
+        Setting(
+            "Projected potential that belongs to the images. `thermal`: averaged over thermal motion, as the electrons "
+            "see it; `rest`: of the atoms at rest."
+        ),
+    ] = "thermal"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 Measured are one batch of plane waves in a few slices, or one block in a few products of its transfer matrix, and the
 complete detection of one block. These times are scaled by the numbers of slices and waves, or by the numbers of
-multiplications that `iphasenet.multislice.transfer_matrix` compares.
+multiplications that `iphasenet.multislice.transfer_matrix` compares. Of moving atoms, a block is measured in some slices
+of its own; the number of passes, which their noise decides, is assumed.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import Block, batches
 from iphasenet.multislice.multislice_pass import MultislicePass
-from iphasenet.multislice.scattering_matrix import Crystal, columns, matrix_columns
+from iphasenet.multislice.displacements import draw_displacements
+from iphasenet.multislice.scattering_matrix import Crystal, Orders, columns, matrix_columns
 from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_pass import ThermalPass
 from iphasenet.multislice.transfer_matrix import Passage, best_passage
 
 Clock = Callable[[], float]
@@ -30,6 +34,10 @@ _POINTS = 2e7
 
 _SLICES = 4
 """Smallest number of slices that are measured."""
+
+
+ASSUMED_PASSES = 2
+"""Passes through moving atoms that a tilt is taken to need, if as many are allowed."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,15 @@ class TiltCost:
         Plane waves that are propagated by transfer matrices; others are transformed slice by slice.
     seconds : float
         Estimated time of one tilt [s].
+    passes : int
+        Passes that it was estimated with; 0 if atoms are at rest.
     """
 
     waves: int
     slices: int
     by_matrices: int
     seconds: float
+    passes: int = 0
 
     @property
     def method(self) -> str:
@@ -103,6 +114,9 @@ def estimate_tilt(
     """
     clock = device_clock(device)
     started = clock()
+    if potential.is_warm:
+        warm = ThermalPass(potential, microscope, numerics, depths, lean, rotations, device)
+        return _by_displacements(warm, clock, started)
     simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device)
     blocks = simulation.blocks
     plans = passages(blocks, simulation.crystal, simulation.exits, simulation.matrix_memory)
@@ -113,7 +127,9 @@ def estimate_tilt(
         total += _by_matrices(multiplied, simulation, clock)
     if transformed:
         total += _by_transforms(transformed, simulation, clock)
-    total += len(blocks) * _detection(simulation, clock)
+    block = blocks[len(blocks) // 2]
+    orders = simulation.crystal.beams(block, simulation.reach)
+    total += len(blocks) * _detection(simulation, block, orders, clock)
     waves = sum(len(block.orders) for block in blocks)
     return TiltCost(waves, simulation.exits[-1], sum(len(block.orders) for block, *_ in multiplied), total)
 
@@ -182,12 +198,46 @@ def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: C
     return len(groups) * max(0.0, first - each) + share * exits[-1] * each
 
 
-def _detection(simulation: MultislicePass, clock: Clock) -> float:
-    """Time to compute the intensities of one block [s]."""
-    crystal, block = simulation.crystal, simulation.blocks[len(simulation.blocks) // 2]
-    orders = crystal.beams(block, simulation.reach)
-    shape, device = (len(simulation.exits), len(block.orders), len(orders)), crystal.coefficients.device
-    matrix = torch.randn(shape, dtype=crystal.coefficients.dtype, device=device)
+def _by_displacements(simulation: ThermalPass, clock: Clock, started: float) -> TiltCost:
+    """Cost of a tilt of moving atoms (`iphasenet.multislice.thermal_images.thermal_mean`)."""
+    # Made once for a tilt.
+    halves, _ = simulation.halves, simulation.displaced
+    total = clock() - started
+    exits, middle = simulation.exits, halves[0][len(halves[0]) // 2]
+    # As many blocks together as in the simulation; on a CPU, one at a time.
+    group = [middle] * (1 if simulation.device == "cpu" else max(1, simulation.waves_together // len(middle.orders)))
+    points = len(group) * len(middle.orders) * simulation.grid.gpts[0] * simulation.grid.gpts[1]
+    slices = min(exits[-1], 1 + max(simulation.slicing.count, round(_POINTS / points)))
+
+    def passing(count: int) -> float:
+        return timed(lambda: list(simulation.displaced_columns(group, [count], 0)), clock)
+
+    first, last = passing(1), passing(slices)
+    each = (last - first) / (slices - 1) if slices > 1 else first
+    waves = sum(len(block.orders) for block in simulation.blocks)
+    one_pass = waves / (len(group) * len(middle.orders)) * (max(0.0, first - each) + exits[-1] * max(0.0, each))
+    _, orders, _ = next(iter(simulation.displaced_columns([middle], [1], 0)))
+    one_pass += len(simulation.blocks) * _detection(simulation, middle, orders, clock)
+    one_pass += len(halves) * _draws(simulation, clock)
+    passes = min(ASSUMED_PASSES, simulation.numerics.thermal_passes)
+    return TiltCost(waves, exits[-1], 0, total + passes * one_pass, passes)
+
+
+def _draws(simulation: ThermalPass, clock: Clock) -> float:
+    """Time to draw all displacements of half a probe's blocks [s]."""
+    assert simulation.potential.displacements is not None
+    tensors, blocks = simulation.potential.displacements[simulation.displaced.atoms.origin], len(simulation.halves[0])
+    repeats = math.ceil(simulation.exits[-1] / simulation.slicing.count)
+    # Numbers are balanced over the blocks for half as many coordinates at a time, two an atom.
+    few = min(repeats, max(1, blocks // (4 * len(tensors))))
+    return repeats / few * timed(lambda: draw_displacements(tensors, blocks, few, 0), clock)
+
+
+def _detection(simulation: MultislicePass, block: Block, orders: Orders, clock: Clock) -> float:
+    """Time to compute the intensities of one block from its beams [s]."""
+    shape, double = (len(simulation.exits), len(block.orders), len(orders)), simulation.dtype == torch.float64
+    complex_type = torch.complex128 if double else torch.complex64
+    matrix = torch.randn(shape, dtype=complex_type, device=simulation.device)
 
     detection = simulation.detection
     return timed(lambda: detection.intensity(matrix, block, orders), clock) if len(orders) else 0.0

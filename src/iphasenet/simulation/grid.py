@@ -36,7 +36,13 @@ _STREAMS = (
     "edge",
     "wedge",
     "alteration",
+    "thermal",
 )
+
+
+def random_key(seed: int, material: str, stream: str, *indices: int) -> tuple[int, ...]:
+    """Key of a SeedSequence for the purpose that `generator` takes with the same arguments."""
+    return (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
 
 
 def generator(seed: int, material: str, stream: str, *indices: int) -> np.random.Generator:
@@ -50,7 +56,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     material : str
         Name of the material.
     stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
-'alteration'}
+'alteration', 'thermal'}
         Purpose of the numbers.
     *indices : int
         Further parts of the key, such as the indices of tilt, rotation, thickness, dose or epoch.
@@ -60,8 +66,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     numpy.random.Generator
         Generator whose numbers are independent of those of all other keys.
     """
-    key = (seed, zlib.crc32(material.encode()), _STREAMS.index(stream), *indices)
-    return np.random.default_rng(np.random.SeedSequence(key))
+    return np.random.default_rng(np.random.SeedSequence(random_key(seed, material, stream, *indices)))
 
 
 _SHARE_OF_SPLIT = Quantity("", 0, 1, above=True, below=True)

@@ -251,7 +251,7 @@ def render_sample(
     images : PeriodicImages
         Series of the sample's tilt.
     potential : CrystalPotential
-        Potential of the cell.
+        Potential of the cell whose projection is the truth (`iphasenet.simulation.truth.truth_potential`).
     slicing : Slicing
         Slices of the cell in the multislice.
     image : Image
@@ -269,11 +269,15 @@ def render_sample(
     return Rendered(
         segments=render(images.coefficients[sample.thickness_index, sample.rotation_index], images.lengths, field),
         potential=render(slab, potential.lengths[:2], field),
-        metadata=sample_metadata(sample, depth, offset),
+        metadata=sample_metadata(
+            sample, depth, offset, float(images.noise[sample.thickness_index]) if len(images.noise) else None
+        ),
     )
 
 
-def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -> dict[str, Any]:
+def sample_metadata(
+    sample: Sample, depth: float, offset: tuple[float, float], thermal_noise: float | None = None
+) -> dict[str, Any]:
     """
     Coordinates of a sample in the data set.
 
@@ -285,19 +289,23 @@ def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -
         Thickness that was simulated [Å].
     offset : (float, float)
         Point of the crystal under the image's centre [Å].
+    thermal_noise : float, optional
+        Standard error that the mean over thermal motion has left, as a share of the images' contrast; None at rest.
 
     Returns
     -------
     dict
-        One value for each coordinate array; values of an edge or a wedge only if there is one.
+        One value for each coordinate array; values of an edge, a wedge or thermal motion only if there is one.
     """
     alpha, beta = lab_angles(sample)
     shape = sample.orientation.shape
-    ends: dict[str, float] = {}
+    some: dict[str, float] = {}
     if shape.edge is not None:
-        ends |= {"edge_azimuth": shape.edge[0], "edge_distance": shape.edge[1]}
+        some |= {"edge_azimuth": shape.edge[0], "edge_distance": shape.edge[1]}
     if shape.wedge is not None:
-        ends |= {"wedge_azimuth": shape.wedge[0], "wedge_angle": shape.wedge[1]}
+        some |= {"wedge_azimuth": shape.wedge[0], "wedge_angle": shape.wedge[1]}
+    if thermal_noise is not None:
+        some["thermal_noise"] = thermal_noise
     return {
         "sample_id": sample.sample_id,
         "thickness_nm": sample.thickness_nm,
@@ -309,5 +317,5 @@ def sample_metadata(sample: Sample, depth: float, offset: tuple[float, float]) -
         "split": SPLITS.index(sample.orientation.split),
         "offset_x": offset[0],
         "offset_y": offset[1],
-        **ends,
+        **some,
     }

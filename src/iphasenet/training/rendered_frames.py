@@ -18,6 +18,7 @@ from iphasenet.simulation.grid import NOTHING, Grid, LeftOut, Sample, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, Series
 from iphasenet.simulation.tilts import lab_angles
+from iphasenet.simulation.truth import truth_potential
 from iphasenet.training.frames import Frame, Wanted
 
 _CACHED = 2**16
@@ -38,7 +39,7 @@ class SimulatedMaterial:
     images : mapping
         Series of each tilt.
     potential : CrystalPotential
-        Potential of the cell.
+        Potential of the cell whose projection is the truth.
     slice_thickness : float
         Atomic layers this close form one slice [Å].
     """
@@ -131,7 +132,7 @@ def _load(
         material,
         [one for one, keep in zip(planned, kept, strict=True) if keep and one.orientation.split == "train"],
         images,
-        CrystalPotential.load(potential[0]),
+        truth_potential(CrystalPotential.load(potential[0]), configuration["simulation"].get("truth", "thermal")),
         configuration["simulation"]["multislice"]["slice_thickness_angstrom"],
     )
 
