@@ -80,7 +80,7 @@ def thermal_mean(
             found.append(half.sum(axis=0))
             if number == 0:
                 first.append(_first_noise(half, shares))
-        noise = np.array([_noise(found, bound) for found, bound in zip(images, first, strict=True)])
+        noise = np.array([mean_noise(found, bound) for found, bound in zip(images, first, strict=True)])
         noisy = np.flatnonzero(noise > numerics.thermal_noise)
         if not len(noisy):
             break
@@ -141,8 +141,22 @@ def _first_noise(halves: ComplexArray, shares: FloatArray) -> float:
     return np.sqrt(shares.prod()) * _rms(difference) / _contrast(halves.sum(axis=0))
 
 
-def _noise(images: Sequence[ComplexArray], first: float) -> float:
-    """Return the standard error of the mean of passes, as a share of the contrast; `first` if there is only one."""
+def mean_noise(images: Sequence[ComplexArray], first: float = float("nan")) -> float:
+    """
+    Estimate the standard error of the mean of several images.
+
+    Parameters
+    ----------
+    images : sequence of (rotation, channel, 2 my + 1, 2 mx + 1) complex array
+        Fourier series of images of other configurations.
+    first : float
+        What is returned if there is only one.
+
+    Returns
+    -------
+    float
+        rms over all positions of all images, as a share of their contrast.
+    """
     count, mean = len(images), np.mean(images, axis=0)
     if count == 1:
         return first
