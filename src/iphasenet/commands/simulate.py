@@ -1,11 +1,15 @@
 """`iphasenet simulate`: one crystal without the workflow."""
 
 import argparse
+import warnings
 from collections.abc import Sequence
+
+import xarray
+from ase import Atoms
 
 from iphasenet.base import quantities
 from iphasenet.base.devices import choose_device
-from iphasenet.base.errors import InputError
+from iphasenet.base.errors import InputError, InputWarning
 from iphasenet.base.marks import FIGURE, SIMULATION
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.base.seals import write_xarray
@@ -27,6 +31,18 @@ def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     if len(set(names)) < len(names):
         raise InputError(f"{option}: found {', '.join(names)}; allowed: each name once")
     return dict(pairs)
+
+
+def _cell(options: argparse.Namespace) -> Atoms:
+    """Orthogonal cell with the motion that the options ask for."""
+    displacements = _once("--rms-displacement", options.rms_displacement)
+    for option, given in (("--rms-displacement", displacements), ("--frozen-phonons", options.frozen_phonons)):
+        if given and options.temperature == 0:
+            raise InputError(
+                f"{option}: found no --temperature, so atoms are at rest; allowed: a temperature above 0 K"
+            )
+    crystal = read_structure(options.cif, options.block, options.temperature, displacements)
+    return orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -54,27 +70,49 @@ def run(options: argparse.Namespace) -> None:
         detector_rotation_deg=options.detector_rotation,
         dark_field_mrad=None if options.dark_field is None else tuple(options.dark_field),
     )
-    numerics = Numerics(options.multislice_sampling, options.slice_thickness, options.window, options.memory)
-    cell = orthogonal_cell(read_structure(options.cif, options.block), tuple(options.zone_axis), options.max_strain)
+    numerics = Numerics(
+        options.multislice_sampling,
+        options.slice_thickness,
+        options.window,
+        options.memory,
+        options.thermal_noise,
+        options.thermal_passes,
+    )
     specimen = Specimen(
-        cell,
+        _cell(options),
         thickness_nm=tuple(options.thickness),
         tilt_deg=tuple(options.tilt),
         rotation_deg=options.rotation,
         offset=tuple(options.offset),
-        rms_displacements=_once("--rms-displacement", options.rms_displacement),
         phonons=options.frozen_phonons,
         seed=options.seed,
     )
-    simulator = Simulator(microscope, numerics, image, options.parametrization, choose_device(options.device))
+    device = choose_device(options.device)
+    simulator = Simulator(microscope, numerics, image, options.parametrization, device, options.truth)
     with progress_bar("multislice", "waves") as progress:
         data = simulator.simulate(specimen, progress)
     recorded = {name: value for name, value in vars(options).items() if name not in _UNRECORDED and value is not None}
-    data.attrs |= {"structure": options.cif.name, "strain_percent": cell.info["strain_percent"], **recorded}
+    data.attrs |= {"structure": options.cif.name, "strain_percent": specimen.cell.info["strain_percent"], **recorded}
     for name in ("rms_displacement", "aberrations"):
         data.attrs[name] = [f"{key}={value:g}" for key, value in recorded[name]]
     write_xarray(options.output, data, SIMULATION)
     if options.preview is not None:
         draw_simulation(data, [options.preview])
+    if "thermal_noise" in data:
+        _warn_of_noise(data, options)
     made = quantities.counted(data.sizes["thickness"], "thickness", "thicknesses")
     print(f"{options.output}: {made}, {image.pixels} x {image.pixels} px")
+
+
+def _warn_of_noise(data: xarray.Dataset, options: argparse.Namespace) -> None:
+    """Say where the mean over thermal motion is noisier than asked for; snapshots are as many as asked for."""
+    noise, thickness = data["thermal_noise"].values, data["thickness"].values
+    worst = int(noise.argmax())
+    if options.frozen_phonons == 0 and noise[worst] > options.thermal_noise:
+        passes = quantities.counted(options.thermal_passes, "pass", "passes")
+        warnings.warn(
+            f"thermal noise: found {100 * noise[worst]:.2g} % of the contrast at {thickness[worst]:.4g} nm after "
+            f"{passes}, asked for {100 * options.thermal_noise:g} %; more passes (--thermal-passes) lower it",
+            InputWarning,
+            stacklevel=2,
+        )

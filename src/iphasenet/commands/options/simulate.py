@@ -5,6 +5,7 @@ from pathlib import Path
 
 from iphasenet.base import quantities
 from iphasenet.commands.options import DefaultsHelp
+from iphasenet.multislice.settings import Numerics
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,6 +22,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--output", type=Path, required=True, metavar="ZARR", help="store to be made")
     command.add_argument("--preview", type=Path, metavar="PNG", help="picture of the images to be made")
     _add_crystal(command)
+    _add_motion(command)
     _add_microscope(command)
     _add_accuracy(command)
 
@@ -43,13 +45,34 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
                          "degrees a slab of rotated atoms is simulated, which takes far longer")  # fmt: skip
     crystal.add_argument("--offset", type=quantities.OFFSET, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"),
                          help="point of the crystal under the image's centre, as fractions of the cell")  # fmt: skip
-    crystal.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="ELEMENT=Å",
-                         help="rms thermal displacement along one axis, such as Ga=0.06 [Å]; elements not given are at "
-                         "rest")  # fmt: skip
-    crystal.add_argument("--frozen-phonons", type=quantities.SNAPSHOTS, default=0, metavar="N",
-                         help="number of snapshots of a slab with displaced atoms to average; 0: Debye-Waller "
-                         "factors")  # fmt: skip
-    crystal.add_argument("--seed", type=quantities.SEED, default=0, metavar="N", help="seed of the snapshots")
+
+
+def _add_motion(command: argparse.ArgumentParser) -> None:
+    motion = command.add_argument_group(
+        "thermal motion",
+        "At a temperature above 0 each atom moves by itself, as far as the CIF says, or else a rough estimate. Images "
+        "are then means over this motion: passes through other random displacements are averaged until their "
+        "statistical error is small enough. The potential is averaged over the motion too.",
+    )
+    motion.add_argument("--temperature", type=quantities.TEMPERATURE, default=0.0, metavar="K",
+                        help="temperature of the crystal, such as 293 [K]; 0: atoms at rest")  # fmt: skip
+    motion.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="ELEMENT=Å",
+                        help="rms displacement along one axis at that temperature, such as Ga=0.06 [Å]; elements not "
+                        "given move as the CIF says")  # fmt: skip
+    motion.add_argument("--truth", choices=("thermal", "rest"), default="thermal",
+                        help="projected potential that is written: averaged over thermal motion, or of the atoms at "
+                        "rest")  # fmt: skip
+    motion.add_argument("--thermal-noise", type=quantities.THERMAL_NOISE, default=Numerics.thermal_noise,
+                        metavar="SHARE",
+                        help="statistical error at which passes end, as a share of the images' contrast")  # fmt: skip
+    motion.add_argument("--thermal-passes", type=quantities.THERMAL_PASSES, default=Numerics.thermal_passes,
+                        metavar="N", help="largest number of passes")  # fmt: skip
+    motion.add_argument("--frozen-phonons", type=quantities.SNAPSHOTS, default=0, metavar="N",
+                        help="average N snapshots of a whole slab with displaced atoms instead: the slow reference; 0: "
+                        "do not")  # fmt: skip
+    motion.add_argument("--seed", type=quantities.SEED, default=0, metavar="N",
+                        help="seed of random displacements, and of what partly occupied places of a slab "
+                        "hold")  # fmt: skip
 
 
 def _add_microscope(command: argparse.ArgumentParser) -> None:
