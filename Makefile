@@ -10,7 +10,7 @@ endif
 STAMP := .venv/.installed
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
-.PHONY: help demo plan report test test-slurm test-oldest lint settings bench gpu-pack gpu-rehearse accuracy model generalisation clean-demo
+.PHONY: help demo plan report test test-slurm test-oldest lint settings bench gpu-pack gpu-rehearse thermal accuracy model generalisation clean-demo
 
 ## demo: the whole chain in minutes on two cores
 demo: $(STAMP)
@@ -70,6 +70,11 @@ gpu-pack: $(STAMP)
 ## gpu-rehearse: all that run.sh does there, on this CPU at toy size
 gpu-rehearse: $(STAMP)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --rehearse
+
+## thermal: errors and cost of images of moving atoms; hours on two cores
+thermal: $(STAMP)
+	@for measure in configuration mean neglects period grid cost; do \
+		$(BIN)/python benchmarks/thermal.py $$measure || exit 1; done
 
 ## accuracy: the error budget of docs/accuracy.md; hours on two cores
 accuracy: $(STAMP)

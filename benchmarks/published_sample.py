@@ -2,6 +2,7 @@
 
 GaN [001], 200 kV, 20 mrad, 256 x 256 px at 0.1 Å, segments from 10 to 50 mrad, seven thicknesses from 20 to 150 nm, a
 window of 25.6 Å. abTEM's times are measured on a few probes or waves and slices and scaled: its cost is linear in both.
+The atoms are at rest, then move as at 293 K: abTEM averages 30 frozen configurations, this engine its passes.
 """
 
 import math
@@ -10,14 +11,15 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
-from common import MICROSCOPE, THICKNESSES, cell_of, potential_of
+from common import MICROSCOPE, THICKNESSES, cell_of, potential_of, warm_cell
 
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.probe import window_cells
-from iphasenet.multislice.numerics import cell_grid
+from iphasenet.multislice.numerics import cell_grid, sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.image import Image
@@ -31,6 +33,8 @@ NUMERICS = Numerics(sampling_angstrom=0.1, slice_thickness_angstrom=0.3, window_
 IMAGE = Image(pixels=256, sampling_angstrom=0.1)
 PROBES, SLICES = 64, 30
 REPEATS = 3
+CONFIGURATIONS = 30
+"""Frozen configurations that abTEM's users average."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -64,6 +68,15 @@ def engine(potential: CrystalPotential) -> None:
     render(images.coefficients[:, 0], images.lengths, Field(IMAGE, 17.0))
 
 
+def moving(potential: CrystalPotential, passes: int) -> tuple[float, str]:
+    """Processor time [s] of all seven thicknesses by some passes through moving atoms, and their noise."""
+    numerics = replace(NUMERICS, thermal_passes=passes, thermal_noise=1e-4)
+    started = time.process_time()
+    images = simulate_images(potential, MICROSCOPE, numerics, THICKNESSES, rotations=[17.0])
+    render(images.coefficients[:, 0], images.lengths, Field(IMAGE, 17.0))
+    return time.process_time() - started, " ".join(f"{100 * noise:.1f}" for noise in images.noise) + " %"
+
+
 def probe_scan(potential: abtem.PotentialArray, probes: int) -> None:
     """AbTEM's Probe.scan at some positions."""
     probe = abtem.Probe(energy=200e3, semiangle_cutoff=20)
@@ -94,6 +107,8 @@ def main() -> None:
     detector = abtem.SegmentedDetector(inner=10, outer=50, nbins_radial=1, nbins_azimuthal=4)
     # `SMatrixArray.scan` of abTEM 1.0.11 passes an argument that `reduce` does not know.
     reduction = timed(lambda: thin.reduce(scan=scan, detectors=detector).compute()) / PROBES
+    warm = sampled_potential(warm_cell("GaN"), NUMERICS.sampling_angstrom, IMAGE.sampling_angstrom)
+    passed = {count: moving(warm, count) for count in (1, 4)}
     rows = [
         ("(a) abTEM `Probe.scan`, 65,536 probes", probe * IMAGE.pixels**2),
         (f"(a') the same with {thick} slices of 3 Å", probe * IMAGE.pixels**2 * thick / total),
@@ -101,6 +116,11 @@ def main() -> None:
         (f"(c) abTEM `SMatrix`, no interpolation, one thickness, {nyquist:,} probes", matrix + reduction * nyquist),
         ("(c') the same, its multislice alone", matrix),
         ("(d) this engine, seven thicknesses", own),
+        (f"(e) abTEM `Probe.scan`, {CONFIGURATIONS} frozen configurations", probe * IMAGE.pixels**2 * CONFIGURATIONS),
+        *(
+            (f"(f) this engine, moving atoms, {count} passes, noise {noise}", seconds)
+            for count, (seconds, noise) in passed.items()
+        ),
     ]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
     print(f"abTEM {abtem.__version__}; {total} slices, abTEM measured on {SLICES} slices and {PROBES} probes\n")

@@ -1,0 +1,284 @@
+"""Errors of images of moving atoms, on the five crystals at 293 K; each measurement prints a table in Markdown.
+
+configuration: one frozen configuration by abTEM's own potential and this engine. mean: abTEM's frozen phonons and this
+engine's mean. neglects: what is lost with atoms at rest, Debye-Waller factors alone, or absorption alone. period:
+passes whose displacements repeat with the primitive cell against a larger one. grid: pixels and slices, with equal
+displacements. cost: time and noise of a pass.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from ase import Atoms
+from common import MICROSCOPE, TILT, ZONE_AXES, warm_cell
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iphasenet.multislice.displaced_cell import DisplacedCell
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_images import one_pass, thermal_mean
+from iphasenet.multislice.thermal_pass import ThermalPass
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import abtem
+
+PERIODS = {"GaN": 9.5, "KNbO3": 8.0, "MoS2": 9.4, "LiCoO2": 9.7, "PVSK": 12.5}
+"""Larger lateral periods [Å]: two to twelve primitive cells."""
+
+Series = NDArray[np.complex128]
+
+
+def passes(material: str, depths: Sequence[float], sampling: float, window: float, **numerics: float) -> ThermalPass:
+    """Prepare passes through a crystal."""
+    settings = Numerics(sampling, **{"slice_thickness_angstrom": 0.3, "window_angstrom": window, **numerics})
+    potential = sampled_potential(warm_cell(material), sampling, 0.2)
+    return ThermalPass(potential, MICROSCOPE, settings, list(depths), TILT)
+
+
+def contrast(series: Series) -> NDArray[np.float64]:
+    """Rms of images (thickness, ...) about their means."""
+    varying = series.copy()
+    varying[..., series.shape[-2] // 2, series.shape[-1] // 2] = 0
+    return np.linalg.norm(varying.reshape(len(series), -1), axis=1)
+
+
+def difference(found: Series, reference: Series) -> NDArray[np.float64]:
+    """Rms difference by thickness, in percent of the reference's contrast."""
+    return 100 * np.linalg.norm((found - reference).reshape(len(found), -1), axis=1) / contrast(reference)
+
+
+def several(simulation: ThermalPass, seeds: Sequence[int]) -> tuple[Series, NDArray[np.float64]]:
+    """Mean of passes (thickness, ...), and its standard error in percent of the contrast."""
+    images = np.array([one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1) for seed in seeds])
+    mean = images.mean(axis=0)
+    scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=tuple(range(2, images.ndim))).sum(axis=0))
+    return mean, 100 * scatter / np.sqrt(len(seeds) * (len(seeds) - 1)) / contrast(mean)
+
+
+def row(name: str, values: NDArray[np.float64], digits: int = 2) -> None:
+    """Print a row of a table."""
+    print(f"| {name} | " + " | ".join(f"{value:.{digits}f}" for value in values) + " |", flush=True)
+
+
+def head(title: str, depths: Sequence[float]) -> None:
+    """Print the head of a table of thicknesses."""
+    print(f"\n| {title} | " + " | ".join(f"{depth / 10:g} nm" for depth in depths) + " |")
+    print("|---" * (len(depths) + 1) + "|")
+
+
+def signals(images: PeriodicImages, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Segment signals (position, segment) of the first thickness at positions (x, y) [Å]."""
+    series = images.coefficients[0, 0]
+    my, mx = series.shape[-2] // 2, series.shape[-1] // 2
+    along_x = np.exp(2j * np.pi * np.outer(positions[:, 0] / images.lengths[0], np.arange(-mx, mx + 1)))
+    along_y = np.exp(2j * np.pi * np.outer(positions[:, 1] / images.lengths[1], np.arange(-my, my + 1)))
+    return np.asarray(np.einsum("syx,py,px->ps", series, along_y, along_x).real)
+
+
+def abtem_signals(
+    atoms: Atoms, sampling: float, slices: Sequence[float], positions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Signals (position, segment) by abTEM's own potential, probe and scan."""
+    potential = abtem.Potential(
+        atoms, sampling=sampling, slice_thickness=tuple(slices), parametrization="lobato", projection="infinite"
+    )
+    probe = abtem.Probe(energy=200e3, semiangle_cutoff=20, soft=True)
+    probe.grid.match(potential)
+    detector = abtem.PixelatedDetector(max_angle=None, resample=False)
+    found = probe.scan(potential, scan=abtem.CustomScan(positions), detectors=detector).compute()
+    (lx, ly), (nx, ny) = potential.extent, potential.gpts
+    kx, ky = (np.fft.fftshift(np.fft.fftfreq(n, length / n)) for n, length in ((nx, lx), (ny, ly)))
+    mesh = [part.ravel() for part in np.meshgrid(kx, ky, indexing="ij")]
+    weights = MICROSCOPE.detector_weights(*mesh, (1 / lx, 1 / ly), 0.0)
+    return np.asarray(found.array.reshape(len(positions), -1) @ weights.T)
+
+
+def supercell(material: str, side: float, depth: float) -> tuple[Atoms, list[float]]:
+    """Crystal of at least a side and a depth [Å], and the thicknesses of its slices."""
+    cell = warm_cell(material)
+    a, b, c = cell.cell.lengths()
+    repeats = [int(np.ceil(length / period - 1e-9)) for length, period in ((side, a), (side, b), (depth, c))]
+    distances = sampled_potential(cell, 0.1, 0.2).slicing(0.3).distances.tolist()
+    atoms = cell.repeat(repeats)
+    # abTEM cuts at fixed heights: atoms on a cut would fall to either side of it.
+    atoms.positions[:, 2] += 0.01
+    return atoms, distances * repeats[2]
+
+
+def isotropic(atoms: Atoms) -> dict[str, float]:
+    """Mean rms displacement across the beam of each element [Å], which is all that abTEM takes."""
+    lateral = np.trace(atoms.arrays["displacements"][:, :2, :2], axis1=1, axis2=2) / 2
+    return {s: float(np.sqrt(lateral[atoms.symbols == s].mean())) for s in sorted(set(atoms.symbols))}
+
+
+def at_rest(atoms: Atoms, depth: float, sampling: float) -> PeriodicImages:
+    """Images of a slab of displaced atoms as it stands."""
+    still = atoms.copy()
+    still.positions[:, 2] -= 0.01
+    del still.arrays["displacements"]
+    return simulate_images(sampled_potential(still, sampling, 0.2), MICROSCOPE, Numerics(sampling, 0.3, 1.0), [depth])
+
+
+def configuration() -> None:
+    """One configuration of a supercell: abTEM's own potential on finer grids, and this engine's at a fine one."""
+    print("\n| one configuration, 5 nm, % of contrast | abTEM 0.04 Å | abTEM 0.02 Å | this engine 0.06 Å |")
+    print("|---|---|---|---|")
+    for material in ("GaN", "KNbO3"):
+        atoms, slices = supercell(material, 12.0, 50.0)
+        depth, positions = float(np.sum(slices)), np.random.default_rng(3).uniform(0, 12, (12, 2))
+        moved = abtem.FrozenPhonons(atoms, 1, isotropic(atoms), directions="xy", seed=(5,)).randomize(atoms)
+        reference = signals(at_rest(moved, depth, 0.03), positions)
+        spread = np.std(reference - reference.mean(axis=0))
+        found = [abtem_signals(moved, sampling, slices, positions) for sampling in (0.04, 0.02)]
+        found.append(signals(at_rest(moved, depth, 0.06), positions))
+        row(material, np.array([100 * np.sqrt(np.mean((one - reference) ** 2)) / spread for one in found]))
+
+
+def mean(count: int) -> None:
+    """Mean of abTEM's frozen phonons and of this engine's passes, in units of their standard error."""
+    print(f"\n| {count} configurations, 5 nm | rms difference, % of contrast | both errors, % |\n|---|---|---|")
+    for material in ("GaN", "KNbO3"):
+        atoms, slices = supercell(material, 12.0, 50.0)
+        depth, positions = float(np.sum(slices)), np.random.default_rng(3).uniform(0, 12, (12, 2))
+        phonons = abtem.FrozenPhonons(atoms, count, isotropic(atoms), seed=11)
+        each = [abtem_signals(moved, 0.04, slices, positions) for moved in phonons.to_atoms_ensemble()]
+        cell = warm_cell(material)
+        sigmas = isotropic(cell)
+        cell.arrays["displacements"] = np.array([sigmas[s] ** 2 * np.eye(3) for s in cell.symbols])
+        numerics = Numerics(0.08, 0.3, 12.0, thermal_passes=8, thermal_noise=1e-3)
+        own = simulate_images(sampled_potential(cell, 0.08, 0.2), MICROSCOPE, numerics, [depth])
+        reference = signals(own, positions)
+        spread = np.std(reference - reference.mean(axis=0))
+        error = np.sqrt(np.var(each, axis=0, ddof=1).mean() / count + (own.noise[0] * spread) ** 2)
+        off = np.sqrt(np.mean((np.mean(each, axis=0) - reference) ** 2))
+        row(material, 100 * np.array([off, error]) / spread)
+
+
+@dataclass(frozen=True)
+class MeanCell(DisplacedCell):
+    """Transmission functions averaged over displacements: elastic waves lose what is scattered thermally."""
+
+    def transmissions(self, shifts: Tensor, numbers: Sequence[int]) -> Tensor:
+        """Means, the same in all blocks (block, slice, y, x)."""
+        return self.averages[[number % self.slicing.count for number in numbers]].expand(len(shifts), -1, -1, -1)
+
+    @cached_property
+    def averages(self) -> Tensor:
+        """Means over 4,000 draws (slice, y, x)."""
+        tensors = self.potential.displacements
+        assert tensors is not None
+        roots = np.linalg.cholesky(tensors[self.atoms.origin] + 1e-12 * np.eye(2))
+        total, random, numbers = torch.zeros(1), np.random.default_rng(0), range(self.slicing.count)
+        for _ in range(80):
+            draws = np.einsum("aij,baj->bai", roots, random.standard_normal((50, len(roots), 2)))
+            total = total + super().transmissions(torch.from_numpy(draws[:, None]), numbers).mean(dim=0) / 80
+        return total
+
+
+class ElasticPass(ThermalPass):
+    """Elastic waves alone: absorption without what is absorbed."""
+
+    @cached_property
+    def displaced(self) -> DisplacedCell:
+        """The crystal with mean transmission functions."""
+        whole = super().displaced
+        return MeanCell(**{name: getattr(whole, name) for name in whole.__dataclass_fields__})
+
+
+def neglects(materials: Sequence[str], window: float, count: int) -> None:
+    """Print what each neglect costs, against the mean over configurations in the same window."""
+    depths = [50.0, 100.0, 200.0, 400.0, 800.0, 1500.0]
+    for material in materials:
+        simulation = passes(material, depths, 0.1, window, thermal_period_angstrom=5.0)
+        head(f"{material}, % of contrast", depths)
+        reference, error = several(simulation, range(count))
+        fine = replace(simulation.numerics, sampling_angstrom=0.05)
+        cell = warm_cell(material)
+        potential = sampled_potential(cell, 0.05, 0.2)
+        for name, still in (("at rest", potential.at_rest()), ("Debye-Waller factors alone", potential.averaged())):
+            row(name, difference(simulate_images(still, MICROSCOPE, fine, depths, TILT).coefficients, reference), 0)
+        elastic = ElasticPass(
+            simulation.potential, MICROSCOPE, replace(simulation.numerics, thermal_period_angstrom=1.0), depths, TILT
+        )
+        row("absorption alone", difference(one_pass(elastic, elastic.exits, 0)[0].sum(axis=1), reference), 0)
+        row("statistical error of the reference", error, 1)
+
+
+def period(materials: Sequence[str], window: float, count: int) -> None:
+    """Compare passes with the primitive lateral period and with a larger one, and the errors of both means."""
+    depths = [100.0, 200.0, 400.0, 800.0]
+    for material in materials:
+        head(f"{material}, % of contrast", depths)
+        means, errors = [], []
+        for index, length in enumerate((1.0, PERIODS[material])):
+            simulation = passes(material, depths, 0.12, window, thermal_period_angstrom=length)
+            found, error = several(simulation, range(1000 * index, 1000 * index + count))
+            means.append(found)
+            errors.append(error)
+            x, y = simulation.repeats
+            row(f"noise of a pass, {x} x {y} cells", error * np.sqrt(count))
+        row("difference", difference(means[0], means[1]))
+        row("expected from noise", np.hypot(*errors))
+
+
+def grid(materials: Sequence[str], window: float) -> None:
+    """Pixels and slices, with the same displacements."""
+    depths = [100.0, 200.0, 400.0, 800.0, 1500.0]
+    for material in materials:
+        head(f"{material}, % of contrast", depths)
+        reference, _ = one_pass(passes(material, depths, 0.05, window), passes(material, depths, 0.05, window).exits, 3)
+        for sampling, slices in ((0.12, 0.3), (0.1, 0.3), (0.08, 0.3), (0.1, 1.0), (0.1, 2.0)):
+            coarse = passes(material, depths, sampling, window, slice_thickness_angstrom=slices)
+            found, _ = one_pass(coarse, coarse.exits, 3)
+            row(f"{sampling} Å, slices to {slices} Å", difference(found.sum(axis=1), reference.sum(axis=1)))
+
+
+def cost(materials: Sequence[str], window: float) -> None:
+    """Processor time of a pass and of Debye-Waller factors on the same grid, and the noise of one pass."""
+    depths = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
+    for material in materials:
+        head(f"{material}", depths)
+        for length in (1.0, 5.0, 8.0):
+            simulation = passes(material, depths, 0.1, window, thermal_period_angstrom=length, thermal_passes=2,
+                                thermal_noise=1e-4)  # fmt: skip
+            started = time.process_time()
+            found = thermal_mean(simulation, 1)
+            seconds = (time.process_time() - started) / 2
+            x, y = simulation.repeats
+            row(f"{x} x {y} cells, {seconds:.0f} s a pass, noise of a pass %", 100 * found.noise * np.sqrt(2))
+        started = time.process_time()
+        simulate_images(simulation.potential.averaged(), MICROSCOPE, simulation.numerics, depths, TILT)
+        print(f"Debye-Waller factors: {time.process_time() - started:.0f} s")
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["configuration", "mean", "neglects", "period", "grid", "cost"])
+    parser.add_argument("--materials", nargs="+", default=list(ZONE_AXES), choices=list(ZONE_AXES))
+    parser.add_argument("--window", type=float, default=19.0, help="window [Å]")
+    parser.add_argument("--count", type=int, default=16, help="passes, or configurations of abTEM")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    abtem.config.set({"diagnostics.progress_bar": False})
+    if options.what == "configuration":
+        configuration()
+    elif options.what == "mean":
+        mean(options.count)
+    elif options.what in ("grid", "cost"):
+        {"grid": grid, "cost": cost}[options.what](options.materials, options.window)
+    else:
+        {"neglects": neglects, "period": period}[options.what](options.materials, options.window, options.count)
+
+
+if __name__ == "__main__":
+    main()
