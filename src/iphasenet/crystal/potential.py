@@ -6,7 +6,7 @@ phases of x and y separate: a sum over many atoms is one matrix product.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
-from iphasenet.base.quantities import DISPLACEMENT
 from iphasenet.base.reading import read_arrays, whole_file
 from iphasenet.crystal.slicing import Slicing, layer_slicing
 from iphasenet.crystal.translations import lateral_translations
@@ -116,9 +115,7 @@ class CrystalPotential:
             (xx, xy), (_, yy) = self.displacements[atom]
             damping = np.exp(-2 * np.pi**2 * (xx * gx**2 + 2 * xy * gx * gy + yy * gy**2))
             damped.append(self.form_factors[self.elements[atom]] * damping)
-        return replace(
-            self, elements=kinds.ravel(), form_factors=np.array(damped), displacements=None, scattering=None
-        )
+        return replace(self, elements=kinds.ravel(), form_factors=np.array(damped), displacements=None, scattering=None)
 
     @property
     def frequencies(self) -> tuple[FloatArray, FloatArray]:
@@ -225,7 +222,8 @@ class CrystalPotential:
             a, b, c = (float(length) for length in data["lengths"])
             translations = [(int(u), int(v), int(n)) for u, v, n in data["translations"]]
             more = {name: data[name] for name in _OPTIONAL if name in data}
-            return cls((a, b, c), *(data[name] for name in names[1:4]), translations, **more)
+            held = {name: data[name] for name in names[1:4]} | more
+            return cls(lengths=(a, b, c), translations=translations, **held)
 
 
 def _repeat(shift: FloatArray, count: int) -> ComplexArray:
@@ -335,15 +333,3 @@ def crystal_potential(atoms: Any, cutoff: float, parametrization: str = "lobato"
     table = np.arange(0.0, SCATTERING_REACH, SCATTERING_STEP) ** 2
     scattering = np.array([factors.projected_scattering_factor(symbol)(table) for symbol in symbols])
     return replace(potential, displacements=displacements[:, :2, :2].copy(), scattering=scattering)
-
-
-def check_displacements(displacements: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:
-    """Refuse thermal displacements that are no lengths, or of elements that the structure lacks."""
-    found = dict(displacements or {})
-    for symbol, value in found.items():
-        if symbol not in symbols:
-            raise InputError(
-                f"rms_displacement: found {symbol!r}; allowed: elements of the structure, {', '.join(symbols)}"
-            )
-        DISPLACEMENT.check(value, f"rms_displacement of {symbol}")
-    return found

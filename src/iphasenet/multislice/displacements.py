@@ -1,10 +1,9 @@
 """Random displacements of atoms, balanced over the blocks of a probe so that their sum has little noise.
 
-Blocks of different kappa never interfere, so each may pass another configuration of the atoms: the sum over blocks that a
-probe needs anyway is then the mean over configurations. Independent draws would leave two to four times the noise.
+Blocks of different kappa never interfere, so each may pass another configuration of the atoms: the sum over blocks that
+a probe needs anyway is then the mean over configurations. Independent draws would leave two to four times the noise.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,19 +15,19 @@ FloatArray = NDArray[np.floating[Any]]
 Seed = int | Sequence[int]
 
 
-def serpentine(index: NDArray[np.floating[Any]]) -> list[int]:
+def serpentine(index: NDArray[np.integer[Any]]) -> list[int]:
     """Order points (n, 2) of a mesh so that neighbours follow each other: along y, and along x to and fro."""
     rows = np.unique(index[:, 1], return_inverse=True)[1].ravel()
-    return np.lexsort([np.where(rows % 2, -1, 1) * index[:, 0], rows]).tolist()
+    return [int(number) for number in np.lexsort([np.where(rows % 2, -1, 1) * index[:, 0], rows])]
 
 
 def balanced_normals(blocks: int, coordinates: int, random: np.random.Generator) -> FloatArray:
     """
     Draw standard normal numbers whose mean, spread and correlations over the blocks are those of the distribution.
 
-    Blocks are taken in pairs: the second has the first one's numbers with the other sign. Over the pairs, the numbers of
-    a group of coordinates are made orthogonal, and each coordinate's are replaced by the normal distribution's quantiles
-    in the order of their ranks.
+    Blocks are taken in pairs: the second has the first one's numbers with the other sign. Over the pairs, the numbers
+    of a group of coordinates are made orthogonal, and each coordinate's are replaced by the normal distribution's
+    quantiles in the order of their ranks.
 
     Parameters
     ----------
@@ -59,29 +58,31 @@ def balanced_normals(blocks: int, coordinates: int, random: np.random.Generator)
     return drawn
 
 
-def draw_displacements(tensors: FloatArray, blocks: int, repeats: int, seed: Seed) -> FloatArray:
+def draw_normals(blocks: int, repeats: int, places: int, seed: Seed) -> FloatArray:
     """
-    Draw the displacements of all atoms of a crystal, once for each block.
+    Draw normal numbers for all atoms of a crystal, once for each block.
 
     Parameters
     ----------
-    tensors : (atom, 2, 2) array
-        Mean square displacements across the beam of the atoms of one cell [Å²].
     blocks : int
         Number of blocks.
     repeats : int
         Cells along the beam; their atoms move independently.
+    places : int
+        Places of atoms in a cell.
     seed : int or sequence of int
         Seed of the numbers.
 
     Returns
     -------
-    (block, repeat, atom, 2) array
-        Displacements (x, y) [Å].
+    (block, repeat, place, 2) array
+        Balanced standard normal numbers.
     """
-    values, vectors = np.linalg.eigh(tensors)
-    roots = vectors * np.sqrt(np.clip(values, 0, None))[:, None]
     random = np.random.default_rng(np.random.SeedSequence(seed))
-    shape = (blocks, repeats, len(tensors), 2)
-    normals = balanced_normals(blocks, math.prod(shape[1:]), random).reshape(shape)
-    return np.einsum("aij,braj->brai", roots, normals)
+    return balanced_normals(blocks, repeats * places * 2, random).reshape(blocks, repeats, places, 2)
+
+
+def square_roots(tensors: FloatArray) -> FloatArray:
+    """Symmetric square roots of displacement tensors (atom, 2, 2) [Å² to Å]."""
+    values, vectors = np.linalg.eigh(tensors)
+    return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))[:, None]) @ vectors.transpose(0, 2, 1))

@@ -13,7 +13,7 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.probe import Block, Translations
 from iphasenet.multislice.propagation import CellGrid, smooth_size
 
-_SAME = 1e-4
+SAME_PLACE = 1e-4
 """Atoms this close to a place where a translation puts another are that one [Å, shares of the lattice vectors]."""
 
 FloatArray = NDArray[np.floating[Any]]
@@ -170,8 +170,8 @@ def lateral_atoms(potential: CrystalPotential, grid: LatticeGrid, repeats: tuple
     positions = (mesh * potential.lengths[:2] + potential.positions[:, :2]).reshape(-1, 2)
     origin = np.tile(np.arange(len(potential.elements)), mesh.shape[0])
     fractions = positions @ grid.reciprocal.T
-    places = np.rint((fractions - np.floor(fractions + _SAME)) / _SAME)
-    heights = np.rint(potential.positions[origin, 2] / _SAME)
+    places = np.rint((fractions - np.floor(fractions + SAME_PLACE)) / SAME_PLACE)
+    heights = np.rint(potential.positions[origin, 2] / SAME_PLACE)
     _, first = np.unique(np.column_stack([potential.elements[origin], heights, places]), axis=0, return_index=True)
     first.sort()
     return LateralAtoms(origin[first], positions[first])

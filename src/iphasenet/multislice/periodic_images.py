@@ -47,15 +47,15 @@ class PeriodicImages:
     coefficients : (thickness, rotation, channel, 2 my + 1, 2 mx + 1) complex array
         I(R) = sum_G I_G exp(2 pi i G.R), fractions of the beam current, R in the crystal's frame.
     noise : (thickness,) array
-        Standard error that the mean over thermal motion has left, as a share of the images' contrast; empty if the atoms
-        are at rest.
+        Standard error that the mean over thermal motion has left, as a share of the images' contrast; empty if the
+        atoms are at rest.
     """
 
     lengths: tuple[float, float]
     depths: NDArray[np.float64] = field(metadata=recorded_as("thicknesses"))
     rotations: NDArray[np.float64]
     coefficients: ComplexArray
-    noise: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    noise: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         expected = (len(self.depths), len(self.rotations))
@@ -159,7 +159,7 @@ def _sum(simulation: MultislicePass, progress: Callable[[int, int], object] | No
     return centred_coefficients(total, orders)
 
 
-def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.float64]) -> PeriodicImages:
+def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]]) -> PeriodicImages:
     """Images of a simulation, blurred by the source's size."""
     reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
     blurred = _blurred(series, simulation.lengths, simulation.microscope.source_size_angstrom)

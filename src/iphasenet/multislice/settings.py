@@ -47,8 +47,8 @@ class Numerics(Settings, section="simulation.multislice"):
     thermal_noise: Annotated[
         float,
         Setting(
-            "Statistical error that images of moving atoms may have, as a share of their contrast. Passes through other "
-            "configurations of the atoms are averaged until it is reached.",
+            "Statistical error that images of moving atoms may have, as a share of their contrast. Passes through "
+            "other configurations of the atoms are averaged until it is reached.",
             quantities.THERMAL_NOISE,
         ),
     ] = 0.02
@@ -59,8 +59,8 @@ class Numerics(Settings, section="simulation.multislice"):
     thermal_period_angstrom: Annotated[
         float,
         Setting(
-            "Smallest lateral distance after which displacements of atoms repeat, in whole cells. Larger ones leave less "
-            "noise in thick crystals.",
+            "Smallest lateral distance after which displacements of atoms repeat, in whole cells. Larger ones leave "
+            "less noise in thick crystals, and cost more time.",
             quantities.WINDOW,
         ),
     ] = 1.0

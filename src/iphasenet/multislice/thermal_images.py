@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from iphasenet.base.devices import exact_float32
-from iphasenet.microscope.probe import Block, parities
+from iphasenet.microscope.probe import parities
 from iphasenet.multislice.detection import centred_coefficients
 from iphasenet.multislice.displacements import Seed
 from iphasenet.multislice.thermal_pass import ThermalPass
@@ -46,9 +46,8 @@ def thermal_mean(
     """
     Average passes through displaced atoms until their noise is as low as asked for.
 
-    A pass goes through all blocks of the probe, in two halves that each give an image. After the first pass, the halves'
-    difference bounds the noise from above: it holds the error of half the window, too. After more, halves are compared
-    with themselves. Passes end at the deepest thickness whose noise is too large.
+    After the first pass, the difference of the images of its two halves bounds the noise from above: it holds the error
+    of half the window, too. After more, passes are compared. They end at the deepest thickness that is still noisy.
 
     Parameters
     ----------
@@ -66,75 +65,111 @@ def thermal_mean(
     """
     numerics, exits = simulation.numerics, list(simulation.exits)
     every = sum(len(block.orders) for block in simulation.blocks)
-    halves = simulation.halves if len(simulation.halves) == 2 else 2 * simulation.halves
-    shares = np.array([sum(float((block.amplitudes**2).sum()) for block in half) for half in halves])
+    # A single block has no halves: its noise shows in a second pass only.
+    allowed = numerics.thermal_passes if len(set(simulation.half)) == 2 else max(2, numerics.thermal_passes)
     images: list[list[ComplexArray]] = [[] for _ in exits]
-    done = 0
+    first: list[float] = []
+    for number in range(allowed):
 
-    def advance(waves: int) -> None:
-        nonlocal done
-        done += waves
-        if progress is not None:
-            progress(done, every * max(1, -(-done // every)))
+        def advance(done: int, passed: int = number) -> None:
+            if progress is not None:
+                progress(passed * every + done, (passed + 1) * every)
 
-    for number in range(numerics.thermal_passes):
-        parts = [
-            _half(simulation, half, exits, [*_key(seed), number, index], advance) / share
-            for index, (half, share) in enumerate(zip(halves, shares, strict=True))
-        ]
-        for index in range(len(exits)):
-            images[index].append(np.stack([part[index] for part in parts]))
-        noise = np.array([_noise(np.stack(found), shares) for found in images])
+        halves, shares = one_pass(simulation, exits, [*([seed] if isinstance(seed, int) else seed), number], advance)
+        for found, half in zip(images, halves, strict=False):
+            found.append(half.sum(axis=0))
+            if number == 0:
+                first.append(_first_noise(half, shares))
+        noise = np.array([mean_noise(found, bound) for found, bound in zip(images, first, strict=True)])
         noisy = np.flatnonzero(noise > numerics.thermal_noise)
         if not len(noisy):
             break
         exits = exits[: noisy[-1] + 1]
-    mean = np.stack([_mean(np.stack(found), shares) for found in images])
-    return ThermalMean(mean, noise, np.array([len(found) for found in images]))
+    means = np.stack([np.mean(found, axis=0) for found in images])
+    return ThermalMean(means, noise, np.array([len(found) for found in images]))
 
 
-def _key(seed: Seed) -> list[int]:
-    return [seed] if isinstance(seed, int) else list(seed)
+def one_pass(
+    simulation: ThermalPass, exits: Sequence[int], seed: Seed, advance: Callable[[int], None] | None = None
+) -> tuple[ComplexArray, FloatArray]:
+    """
+    Pass all blocks, each through its own configuration.
 
+    Parameters
+    ----------
+    simulation : ThermalPass
+        Crystal, microscope and numerics.
+    exits : sequence of int, rising
+        Numbers of slices after which the waves are recorded.
+    seed : int or sequence of int
+        Seed of the displacements.
+    advance : callable, optional
+        Called with the number of plane waves done so far.
 
-def _half(
-    simulation: ThermalPass,
-    blocks: Sequence[Block],
-    exits: Sequence[int],
-    seed: Seed,
-    advance: Callable[[int], None],
-) -> ComplexArray:
-    """Fourier series of the intensities that some blocks give, with the translations of the mean crystal."""
+    Returns
+    -------
+    (thickness, half, rotation, channel, 2 my + 1, 2 mx + 1) complex array, (2,) array
+        Fourier series of the intensities that each half of the blocks gives, with the translations of the mean crystal,
+        and the halves' shares of the probe.
+    """
     detection, (orders, size) = simulation.detection, simulation.image_grid
-    shape = (len(exits), len(simulation.rotations), len(simulation.microscope.channels), size[1], size[0])
-    total = torch.zeros(shape, dtype=torch.float64, device=simulation.device)
+    shape = (2, len(exits), len(simulation.rotations), len(simulation.microscope.channels), size[1], size[0])
+    total, shares, done = torch.zeros(shape, dtype=torch.float64, device=simulation.device), np.zeros(2), 0
     with exact_float32(total.device):
-        for block, beams, matrix in simulation.displaced_columns(blocks, exits, seed):
+        columns = simulation.displaced_columns(exits, seed)
+        for half, (block, beams, matrix) in zip(simulation.half, columns, strict=True):
             # A small detector may see none of a block's beams.
             if len(beams):
-                total += detection.intensity(matrix, block, beams)
-            advance(len(block.orders))
+                total[half] += detection.intensity(matrix, block, beams)
+            shares[half] += float((block.amplitudes**2).sum())
+            done += len(block.orders)
+            if advance is not None:
+                advance(done)
     (mx, my), (x, y) = orders, simulation.repeats
     # A configuration breaks the translations of the crystal, its mean does not.
     h, k = np.arange(-(mx // x), mx // x + 1), np.arange(-(my // y), my // y + 1)
-    series = centred_coefficients(total, orders)[..., (my + y * k)[:, None], mx + x * h]
+    series = centred_coefficients(total.transpose(0, 1), orders)[..., (my + y * k)[:, None], mx + x * h]
     allowed = (parities(*np.meshgrid(h, k), simulation.potential.translations) == 0).all(axis=-1)
-    return np.asarray(series * allowed)
+    return np.asarray(series * allowed), shares
 
 
-def _mean(images: ComplexArray, shares: FloatArray) -> ComplexArray:
-    """Mean (...) of the halves of several passes, (pass, half, ...), weighted by their shares of the probe."""
-    return np.asarray(np.tensordot(shares / shares.sum(), images.mean(axis=0), axes=1))
+def _first_noise(halves: ComplexArray, shares: FloatArray) -> float:
+    """Bound on the standard error of the sum of two halves, as a share of the contrast; infinite for a single half."""
+    if not shares.all():
+        return float("inf")
+    difference = halves[0] / shares[0] - halves[1] / shares[1]
+    return np.sqrt(shares.prod()) * _rms(difference) / _contrast(halves.sum(axis=0))
 
 
-def _noise(images: ComplexArray, shares: FloatArray) -> float:
-    """Standard error of the mean of halves (pass, half, rotation, channel, y, x), as a share of the contrast."""
-    passes, weights = len(images), shares / shares.sum()
-    if passes == 1:
-        variance = (weights.prod() * np.abs(images[0, 0] - images[0, 1]) ** 2).sum()
-    else:
-        scatter = np.abs(images - images.mean(axis=0)) ** 2
-        variance = np.tensordot(weights**2, scatter.sum(axis=0), axes=1).sum() / (passes - 1) / passes
-    mean = _mean(images, shares)
-    mean[..., mean.shape[-2] // 2, mean.shape[-1] // 2] = 0
-    return float(np.sqrt(variance / max(float((np.abs(mean) ** 2).sum()), np.finfo(float).tiny)))
+def mean_noise(images: Sequence[ComplexArray], first: float = float("nan")) -> float:
+    """
+    Estimate the standard error of the mean of several images.
+
+    Parameters
+    ----------
+    images : sequence of (rotation, channel, 2 my + 1, 2 mx + 1) complex array
+        Fourier series of images of other configurations.
+    first : float
+        What is returned if there is only one.
+
+    Returns
+    -------
+    float
+        rms over all positions of all images, as a share of their contrast.
+    """
+    count, mean = len(images), np.mean(images, axis=0)
+    if count == 1:
+        return first
+    return _rms(np.stack(images) - mean) / np.sqrt(count * (count - 1)) / _contrast(mean)
+
+
+def _rms(series: ComplexArray) -> float:
+    """Root of the sum of squares of Fourier coefficients: that of the images' mean squares."""
+    return float(np.sqrt((np.abs(series) ** 2).sum()))
+
+
+def _contrast(series: ComplexArray) -> float:
+    """`_rms` without the mean of each image."""
+    varying = series.copy()
+    varying[..., series.shape[-2] // 2, series.shape[-1] // 2] = 0
+    return max(_rms(varying), np.finfo(float).tiny)

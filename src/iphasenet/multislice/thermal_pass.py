@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from iphasenet.base.devices import send
-from iphasenet.microscope.probe import Block, Translations, window_cells
+from iphasenet.microscope.probe import Block, Translations, probe_blocks, window_cells
 from iphasenet.multislice.displaced_cell import DisplacedCell
-from iphasenet.multislice.displacements import Seed, draw_displacements, serpentine
-from iphasenet.multislice.lattice_grid import LatticeGrid, lateral_atoms, nearest_wave
+from iphasenet.multislice.displacements import Seed, draw_normals, serpentine, square_roots
+from iphasenet.multislice.lattice_grid import SAME_PLACE, FloatArray, IntArray, LatticeGrid, lateral_atoms, nearest_wave
 from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.propagation import propagators
 from iphasenet.multislice.scattering_matrix import Orders
@@ -27,9 +27,9 @@ class ThermalPass(MultislicePass):
     """
     Passes through displaced atoms, with the preparations of `MultislicePass`.
 
-    Atoms are displaced alike in all primitive cells across the beam, and independently along it. Every slice differs, so
-    nothing is gained by transfer matrices, and the waves may fill the whole grid: a product that leaves it comes back far
-    outside the detectors.
+    Atoms are displaced alike in all primitive cells across the beam, and independently along it. Every slice differs,
+    so nothing is gained by transfer matrices, and the waves may fill the whole grid: a product that leaves it comes
+    back far outside the detectors.
     """
 
     @cached_property
@@ -55,12 +55,20 @@ class ThermalPass(MultislicePass):
         return LatticeGrid.of_lattice(self.lengths, self.numerics.sampling_angstrom, self.translations)
 
     @cached_property
-    def halves(self) -> list[list[Block]]:
-        """Blocks divided like the fields of a chessboard: two meshes of kappa, each of which holds half of the probe."""
-        index = np.array([np.rint(nearest_wave(block, self.lengths)[0] / self.pixel) for block in self.blocks])
-        order, odd = serpentine(index), index.sum(axis=1) % 2 != 0
-        parts = [[self.blocks[number] for number in order if odd[number] == half] for half in (False, True)]
-        return [part for part in parts if part]
+    def blocks(self) -> list[Block]:
+        """Incident waves, neighbours in kappa next to each other."""
+        blocks = probe_blocks(self.lengths, self.cells, self.microscope, self.translations)
+        return [blocks[number] for number in serpentine(self._fields(blocks))]
+
+    @cached_property
+    def half(self) -> IntArray:
+        """Half, 0 or 1, of each block: they are divided like the fields of a chessboard, into two meshes of kappa."""
+        return self._fields(self.blocks).sum(axis=1) % 2
+
+    def _fields(self, blocks: Sequence[Block]) -> IntArray:
+        """Places (block, 2) of blocks on the mesh of the window's wave vectors."""
+        waves = np.array([nearest_wave(block, self.lengths)[0] for block in blocks])
+        return np.rint(waves / self.pixel).astype(np.int64)
 
     @cached_property
     def displaced(self) -> DisplacedCell:
@@ -71,34 +79,43 @@ class ThermalPass(MultislicePass):
         return DisplacedCell(self.potential, atoms, self.slicing, self.grid, sigma, device, self.dtype)
 
     def displaced_columns(
-        self, blocks: Sequence[Block], exits: Sequence[int], seed: Seed
+        self, exits: Sequence[int], seed: Seed, chosen: slice = slice(None)
     ) -> Iterator[tuple[Block, Orders, Tensor]]:
         """
         Columns of the scattering matrix, block by block, each for its own configuration of the atoms.
 
         Parameters
         ----------
-        blocks : sequence of Block
-            Blocks among which displacements are balanced.
         exits : sequence of int, rising
             Numbers of slices after which the waves are collected.
         seed : int or sequence of int
             Seed of the displacements.
+        chosen : slice
+            Blocks that are passed; displacements are balanced over all of them.
 
         Yields
         ------
         Block, (beam, 2) array, (exit, wave, beam) complex tensor
             A block, the orders of its outgoing beams and its columns.
         """
-        assert self.potential.displacements is not None
-        repeats, tensors = math.ceil(exits[-1] / self.slicing.count), self.potential.displacements
-        shifts = draw_displacements(tensors[self.displaced.atoms.origin], len(blocks), repeats, seed)
-        largest = max(len(block.orders) for block in blocks)
+        shifts = self._shifts(math.ceil(exits[-1] / self.slicing.count), seed)[chosen]
+        blocks, largest = self.blocks[chosen], max(len(block.orders) for block in self.blocks)
         # On a CPU, one block at a time stays in the cache.
         together = 1 if self.device == "cpu" else max(1, self.waves_together // largest)
         for start in range(0, len(blocks), together):
-            chosen = slice(start, start + together)
-            yield from self._passed(blocks[chosen], exits, send(shifts[chosen], self.displaced.device))
+            group = slice(start, start + together)
+            yield from self._passed(blocks[group], exits, send(shifts[group], self.displaced.device))
+
+    def _shifts(self, repeats: int, seed: Seed) -> FloatArray:
+        """Displacements (block, repeat, atom, 2) of all independent atoms [Å]; those of one place move together."""
+        assert self.potential.displacements is not None
+        atoms = self.displaced.atoms
+        spots = np.column_stack([atoms.positions, self.potential.positions[atoms.origin, 2]])
+        _, place = np.unique(np.rint(spots / SAME_PLACE), axis=0, return_inverse=True)
+        place = place.ravel()
+        normals = draw_normals(len(self.blocks), repeats, int(place.max()) + 1, seed)[:, :, place]
+        roots = square_roots(self.potential.displacements[atoms.origin])
+        return np.einsum("aij,braj->brai", roots, normals)
 
     def _passed(
         self, blocks: Sequence[Block], exits: Sequence[int], shifts: Tensor
@@ -107,34 +124,35 @@ class ThermalPass(MultislicePass):
         device, (nx, ny) = self.displaced.device, self.grid.gpts
         kept = [self._beams(block) for block in blocks]
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        waves = torch.zeros(
-            len(blocks), max(len(b.orders) for b in blocks), ny, nx, dtype=complex_type, device=device
-        )
+        waves = torch.zeros(len(blocks), max(len(b.orders) for b in blocks), ny, nx, dtype=complex_type, device=device)
         for field, block in zip(waves, blocks, strict=True):
             points = send(self.grid.points(block.orders - nearest_wave(block, self.lengths)[1]), device)
             field.flatten(1)[torch.arange(len(points), device=device), points] = 1
-        columns: list[list[Tensor]] = [[] for _ in blocks]
+        chunk = max(1, _POINTS_TOGETHER // (nx * ny)) if self.device == "cpu" else waves.shape[1]
+        parts = list(waves.split(chunk, dim=1))
+        left: list[list[Tensor]] = [[] for _ in exits]
         propagator = self._propagators(blocks)
-        for number, transmission in self._transmissions(shifts, exits[-1]):
-            real = torch.fft.ifft2(waves, norm="forward")
-            real *= transmission[:, None]
-            waves = torch.fft.fft2(real, norm="forward")
-            waves *= propagator[number % self.slicing.count][:, None]
-            if number + 1 in exits:
-                for found, block, field, (_, points) in zip(columns, blocks, waves, kept, strict=True):
-                    found.append(field[: len(block.orders)].flatten(1)[:, points])
-        for block, (orders, _), found in zip(blocks, kept, columns, strict=True):
-            yield block, orders, torch.stack(found)
+        for numbers, transmissions in self._transmissions(shifts, exits[-1]):
+            for index, part in enumerate(parts):
+                for place, number in enumerate(numbers):
+                    real = torch.fft.ifft2(part, norm="forward")
+                    real *= transmissions[:, place, None]
+                    part = torch.fft.fft2(real, norm="forward")
+                    part *= propagator[number % self.slicing.count][:, None]
+                    if number + 1 in exits:
+                        left[exits.index(number + 1)].append(part)
+                parts[index] = part
+        leaving = [torch.cat(fields, dim=1).flatten(2) for fields in left]
+        for number, (block, (orders, points)) in enumerate(zip(blocks, kept, strict=True)):
+            yield block, orders, torch.stack([field[number, : len(block.orders), points] for field in leaving])
 
-    def _transmissions(self, shifts: Tensor, slices: int) -> Iterator[tuple[int, Tensor]]:
-        """Number and transmission functions (block, y, x) of one slice after another."""
+    def _transmissions(self, shifts: Tensor, slices: int) -> Iterator[tuple[range, Tensor]]:
+        """Numbers and transmission functions (block, slice, y, x) of some slices after the others."""
         points = len(shifts) * self.grid.gpts[0] * self.grid.gpts[1]
         together = max(1, _POINTS_TOGETHER // points)
         for start in range(0, slices, together):
             numbers = range(start, min(slices, start + together))
-            computed = self.displaced.transmissions(shifts, numbers)
-            for place, number in enumerate(numbers):
-                yield number, computed[:, place]
+            yield numbers, self.displaced.transmissions(shifts, numbers)
 
     def _propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
         """Propagators (block, y, x) after each slice of a cell; slices of one distance share theirs."""

@@ -1,7 +1,7 @@
 """Samples of a data set whose crystal has no small cell: any orientation, a vacuum edge, a wedge."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Rendered, sample_metadata
 from iphasenet.simulation.specimen import Progress, Simulator, Specimen
 from iphasenet.simulation.tilts import lab_angles
+from iphasenet.simulation.truth import Truth
 
 
 def simulate_slabs(
@@ -26,9 +27,10 @@ def simulate_slabs(
     numerics: Numerics,
     image: Image,
     parametrization: str = "lobato",
-    rms_displacements: Mapping[str, float] | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    seed: Sequence[int] = (0,),
+    truth: Truth = "thermal",
 ) -> Iterator[Rendered]:
     """
     Simulate the samples of one orientation as slabs of atoms: one multislice pass per rotation for all thicknesses.
@@ -39,15 +41,17 @@ def simulate_slabs(
         Samples of one orientation, by rotation and thickness.
     cell : ase.Atoms
         Orthogonal cell of the crystal.
-    microscope, numerics, image, parametrization, rms_displacements, device, progress
+    microscope, numerics, image, parametrization, device, progress, truth
         As in `iphasenet.simulation.specimen`.
+    seed : sequence of int
+        Seed of this orientation; each rotation has its own displacements and occupation.
 
     Yields
     ------
     Rendered
         One sample after another, in their order.
     """
-    simulator = Simulator(microscope, numerics, image, parametrization, device)
+    simulator = Simulator(microscope, numerics, image, parametrization, device, truth)
     for _, group in groupby(planned, key=lambda sample: sample.rotation_index):
         thicknesses = list(group)
         first = thicknesses[0]
@@ -57,14 +61,20 @@ def simulate_slabs(
             tilt_deg=lab_angles(first),
             rotation_deg=first.gamma,
             offset=first.offset,
-            rms_displacements=rms_displacements,
+            seed=_seed((*seed, first.rotation_index)),
             shape=first.orientation.shape,
         )
         data = simulator.simulate(specimen, progress)
         for index, sample in enumerate(thicknesses):
             one = data.isel(thickness=index)
-            metadata = sample_metadata(sample, 10 * float(one["thickness"]), specimen.point[:2])
+            noise = float(one["thermal_noise"]) if "thermal_noise" in one else None
+            metadata = sample_metadata(sample, 10 * float(one["thickness"]), specimen.point[:2], noise)
             yield Rendered(one["segments"].values, one["potential"].values, metadata)
+
+
+def _seed(key: Sequence[int]) -> int:
+    """One seed that a key of several numbers gives."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
 def save_rendered(path: str | Path, rendered: Sequence[Rendered]) -> None:

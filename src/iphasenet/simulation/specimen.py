@@ -1,28 +1,30 @@
 """Simulation of one specimen: of the crystal's small cell if its images repeat, else of a slab of atoms."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import xarray
 from ase import Atoms
-from numpy.dtypes import StringDType
 
 from iphasenet.base import quantities
 from iphasenet.base.memory import check_memory
+from iphasenet.crystal.places import random_occupation
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slab import cut_slab, frozen_phonons, shape_slab, slab_side
 from iphasenet.crystal.slab_shape import INFINITE, Shape
 from iphasenet.crystal.slicing import Slicing
-from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import check_thicknesses, sampled_potential
 from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_images import mean_noise
 from iphasenet.simulation.image import Image
-from iphasenet.simulation.rendering import Field, render
+from iphasenet.simulation.rendering import Field
+from iphasenet.simulation.simulation_data import simulation_dataset
 from iphasenet.simulation.tilts import crystal_lean
+from iphasenet.simulation.truth import Truth, truth_potential
 
 Progress = Callable[[int, int], object]
 
@@ -44,7 +46,8 @@ class Specimen:
     Attributes
     ----------
     cell : ase.Atoms
-        Orthogonal cell, beam along z.
+        Orthogonal cell, beam along z. Its arrays may hold ``displacements`` and ``occupancies``
+        (`iphasenet.crystal.structure.read_structure`).
     thickness_nm : tuple of float
         Thicknesses, rising [nm].
     tilt_deg : (float, float)
@@ -54,12 +57,11 @@ class Specimen:
         Rotation gamma of the crystal about the beam [degrees].
     offset : (float, float)
         Point of the cell under the image's centre, as fractions of its periods.
-    rms_displacements : mapping
-        Thermal displacement along one axis for elements [Å].
     phonons : int
-        Number of frozen-phonon configurations; 0: Debye-Waller factors instead.
+        Number of snapshots of a slab with displaced atoms, simulated without tricks: the reference. 0: passes through
+        moving atoms until their noise is as low as the numerics say.
     seed : int
-        Seed of the configurations.
+        Seed of displacements and of what partly occupied places of a slab hold.
     shape : Shape
         How the slab ends.
     """
@@ -70,7 +72,6 @@ class Specimen:
     tilt_deg: tuple[float, float] = (0.0, 0.0)
     rotation_deg: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
-    rms_displacements: Mapping[str, float] | None = None
     phonons: int = 0
     seed: int = 0
     shape: Shape = INFINITE
@@ -122,6 +123,8 @@ class Simulator:
         Scattering factors.
     device : str
         Torch device.
+    truth : {'thermal', 'rest'}
+        Whether the projected potential is averaged over thermal motion.
     """
 
     microscope: Microscope
@@ -129,6 +132,7 @@ class Simulator:
     image: Image
     parametrization: str = "lobato"
     device: str = "cpu"
+    truth: Truth = "thermal"
 
     def simulate(self, specimen: Specimen, progress: Progress | None = None) -> xarray.Dataset:
         """
@@ -144,22 +148,23 @@ class Simulator:
         Returns
         -------
         xarray.Dataset
-            segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å].
+            segments (thickness, segment, y, x), fractions of the beam current; potential (thickness, y, x) [V Å];
+            thermal_noise (thickness), share of the images' contrast, if atoms move.
         """
         count, pixels = len(specimen.thickness_nm) * (len(self.microscope.channels) + 1), self.image.pixels
         # Images are complex while they are rendered, then real.
         check_memory(12 * count * pixels**2, f"{count} images of {pixels} x {pixels} pixels")
         passed = self._cell if specimen.has_small_cell else self._slab
-        return simulation_dataset(*passed(specimen, progress), self.microscope)
+        return simulation_dataset(*passed(specimen, progress), self.microscope, self.truth)
 
-    def _potential(self, atoms: Atoms, rms_displacements: Mapping[str, float] | None = None) -> CrystalPotential:
+    def _potential(self, atoms: Atoms) -> CrystalPotential:
         """Potential up to the frequencies that multislice and images need."""
         pixels = (self.numerics.sampling_angstrom, self.image.sampling_angstrom)
-        return sampled_potential(atoms, *pixels, self.parametrization, rms_displacements)
+        return sampled_potential(atoms, *pixels, self.parametrization)
 
     def _cell(self, specimen: Specimen, progress: Progress | None) -> _Passed:
         """Simulate the crystal's own cell with all kappas."""
-        potential = self._potential(specimen.cell, specimen.rms_displacements)
+        potential = self._potential(specimen.cell)
         lean = crystal_lean(*specimen.tilt_deg, specimen.rotation_deg)
         images = simulate_images(
             potential,
@@ -170,42 +175,49 @@ class Simulator:
             [specimen.rotation_deg],
             self.device,
             progress=progress,
+            seed=specimen.seed,
         )
         slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
         field = Field(self.image, specimen.rotation_deg, specimen.point[:2])
-        return images, _projected(potential, slicing, images, lean), field
+        return images, self._projected(potential, slicing, images, lean), field
 
     def _slab(self, specimen: Specimen, progress: Progress | None) -> _Passed:
-        """Simulate the slab as one cell with a single kappa, averaged over thermal configurations."""
+        """Simulate the slab as one cell with a single kappa."""
         # A slab's atoms lie at all heights.
         dz = max(SLAB_SLICE, self.numerics.slice_thickness_angstrom)
-        numerics = replace(self.numerics, slice_thickness_angstrom=dz)
         slab, side, rise = self._cut(specimen, dz)
-        damping = None if specimen.phonons else specimen.rms_displacements
+        potential = self._potential(slab)
         # Displaced atoms stay in their slices, so that all snapshots end at the same depths.
-        slicing = self._potential(slab).slicing(dz)
+        slicing = potential.slicing(dz)
         above = 0.0 if specimen.shape.wedge is None else rise + dz / 2 - slicing.origin
-        depths = [depth + above for depth in specimen.depths]
-        series, projected = [], []
-        for atoms, advance in _snapshots(slab, specimen, progress):
-            potential = self._potential(atoms, damping)
-            images = simulate_images(
-                potential,
+
+        def images(atoms: CrystalPotential, advance: Progress | None) -> PeriodicImages:
+            return simulate_images(
+                atoms,
                 self.microscope,
-                numerics,
-                depths,
+                replace(self.numerics, slice_thickness_angstrom=dz),
+                [depth + above for depth in specimen.depths],
                 device=self.device,
                 progress=advance,
                 slicing=slicing,
+                seed=specimen.seed,
             )
-            series.append(images)
-            projected.append(_projected(potential, slicing, images))
-        coefficients = np.mean([images.coefficients for images in series], axis=0)
-        mean = replace(series[0], depths=series[0].depths - above, coefficients=coefficients)
-        return mean, np.mean(projected, axis=0), Field(self.image, 0.0, (side / 2, side / 2))
+
+        if specimen.phonons:
+            snapshots = frozen_phonons(slab, specimen.phonons, specimen.seed)
+            steps = (_part(progress, index, specimen.phonons) for index in range(specimen.phonons))
+            mean = _mean([images(self._potential(atoms), step) for atoms, step in zip(snapshots, steps, strict=True)])
+        else:
+            mean = images(potential, progress)
+        projected = self._projected(potential, slicing, mean)
+        return replace(mean, depths=mean.depths - above), projected, Field(self.image, 0.0, (side / 2, side / 2))
 
     def _cut(self, specimen: Specimen, dz: float) -> tuple[Atoms, float, float]:
-        """Slab of whole slices of a specimen, its side, and the rise of an inclined surface above its middle [Å]."""
+        """
+        Slab of whole slices of a specimen, its side, and the rise of an inclined surface above its middle [Å].
+
+        Partly occupied places hold one atom or none.
+        """
         field_of_view, wedge = self.image.pixels * self.image.sampling_angstrom, specimen.shape.wedge
         deepest, window = specimen.depths[-1], self.numerics.window_angstrom
         side = slab_side(field_of_view, deepest, self.microscope.semiangle_mrad, window)
@@ -214,76 +226,23 @@ class Simulator:
         lead, depth = rise + dz / 2, max(1, round((deepest + rise) / dz)) * dz
         angles = (*specimen.tilt_deg, specimen.rotation_deg)
         slab = cut_slab(specimen.cell, angles, depth, (side, side), specimen.point, lead)
-        return shape_slab(slab, specimen.shape, field_of_view, lead), side, rise
+        return random_occupation(shape_slab(slab, specimen.shape, field_of_view, lead), specimen.seed), side, rise
+
+    def _projected(
+        self, potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, lean: tuple[float, float] = (0, 0)
+    ) -> ComplexArray:
+        """Projected potential (thickness, ...) of the slabs that the waves of `images` passed."""
+        truth = truth_potential(potential, self.truth)
+        return np.stack([truth.projected(slicing, slicing.nearest(depth), lean) for depth in images.depths])
 
 
-def _projected(
-    potential: CrystalPotential, slicing: Slicing, images: PeriodicImages, lean: tuple[float, float] = (0.0, 0.0)
-) -> ComplexArray:
-    """Projected potential (thickness, ...) of the slabs that the waves of `images` passed."""
-    totals = [slicing.nearest(depth) for depth in images.depths]
-    return np.stack([potential.projected(slicing, total, lean) for total in totals])
+def _mean(snapshots: Sequence[PeriodicImages]) -> PeriodicImages:
+    """Mean of the images of frozen snapshots, with its standard error."""
+    coefficients = np.stack([images.coefficients for images in snapshots])
+    noise = np.array([mean_noise(list(found)) for found in coefficients.swapaxes(0, 1)])
+    return replace(snapshots[0], coefficients=coefficients.mean(axis=0), noise=noise)
 
 
-def _snapshots(slab: Atoms, specimen: Specimen, progress: Progress | None) -> Iterator[tuple[Atoms, Progress]]:
-    """Thermal configurations of a slab, or the slab itself, each with a function that reports its progress."""
-    count = max(1, specimen.phonons)
-    snapshots: Iterable[Atoms] = [slab]
-    if specimen.phonons:
-        moving = with_displacements(slab, specimen.rms_displacements or {})
-        snapshots = frozen_phonons(moving, count, specimen.seed)
-    for index, atoms in enumerate(snapshots):
-
-        def advance(done: int, waves: int, index: int = index) -> None:
-            if progress is not None:
-                progress(index * waves + done, count * waves)
-
-        yield atoms, advance
-
-
-def simulation_dataset(
-    images: PeriodicImages, slabs: ComplexArray, field: Field, microscope: Microscope
-) -> xarray.Dataset:
-    """
-    Render all thicknesses of one simulation.
-
-    Parameters
-    ----------
-    images : PeriodicImages
-        Series at one rotation.
-    slabs : (thickness, 2 my + 1, 2 mx + 1) complex array
-        Fourier coefficients of the slabs' projected potential [V Å].
-    field : Field
-        Image and how the crystal lies under it.
-    microscope : Microscope
-        Gives the names of the channels; an annular dark-field image becomes a separate array.
-
-    Returns
-    -------
-    xarray.Dataset
-        segments (thickness, segment, y, x), dark_field (thickness, y, x), fractions of the beam current; potential
-        (thickness, y, x) [V Å].
-    """
-    rendered = render(images.coefficients[:, 0], images.lengths, field)
-    names = microscope.detectors[0].names
-    current = {"units": "1", "description": "fraction of the beam current"}
-    position = {"units": "Å"}
-    arrays: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {
-        "segments": (("thickness", "segment", "y", "x"), rendered[:, : len(names)], current),
-        "potential": (
-            ("thickness", "y", "x"),
-            render(slabs, images.lengths, field),
-            {"units": "V Å", "description": "projected electrostatic potential"},
-        ),
-    }
-    if microscope.dark_field_mrad is not None:
-        arrays["dark_field"] = (("thickness", "y", "x"), rendered[:, -1], current)
-    return xarray.Dataset(
-        arrays,
-        coords={
-            "thickness": ("thickness", images.depths / 10, {"units": "nm", "description": "whole slices"}),
-            "segment": ("segment", np.array(names, dtype=StringDType())),
-            "y": ("y", field.image.positions, position),
-            "x": ("x", field.image.positions, position),
-        },
-    )
+def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """Progress of one of several equal parts as progress of the whole."""
+    return progress and (lambda done, waves: progress(index * waves + done, count * waves))

@@ -1,0 +1,217 @@
+"""Images of moving atoms against frozen configurations, and the parts of which they are made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.stats import kstest
+
+from iphasenet.crystal.potential import SCATTERING_STEP, CrystalPotential, crystal_potential
+from iphasenet.crystal.translations import lateral_translations
+from iphasenet.microscope.probe import parities
+from iphasenet.multislice.displaced_cell import core_corrections
+from iphasenet.multislice.displacements import balanced_normals, serpentine
+from iphasenet.multislice.lattice_grid import LatticeGrid, lateral_atoms
+from iphasenet.multislice.periodic_images import load_images, save_images, simulate_images
+from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_images import one_pass, thermal_mean
+from iphasenet.multislice.thermal_pass import ThermalPass
+from tests.physics.conftest import MICROSCOPE, cell_of, potential_of
+
+AXES = {"GaN": (0, 0, 1), "KNbO3": (0, 0, 1), "LiCoO2": (1, 0, 0), "MoS2": (0, 0, 1), "PVSK": (0, 0, 1)}
+LEAN = (0.004, -0.002)
+
+Series = NDArray[np.complex128]
+
+
+def warm(material: str, u: float = 0.07) -> Atoms:
+    """Cell of a shipped material whose atoms move by `u` along each axis [Å]."""
+    cell = cell_of(material, AXES[material])
+    cell.arrays["displacements"] = np.tile(u**2 * np.eye(3), (len(cell), 1, 1))
+    return cell
+
+
+def thermal(cell: Atoms, depths: list[float], sampling: float = 0.1, **numerics: float) -> ThermalPass:
+    """Passes of the probe through a warm cell."""
+    settings = Numerics(sampling, 0.3, **{"window_angstrom": 9.0, **numerics})
+    return ThermalPass(potential_of(cell, sampling), MICROSCOPE, settings, depths, LEAN)
+
+
+def share_of_contrast(found: Series, reference: Series) -> float:
+    """Rms difference of images as a share of the contrast of the reference."""
+    varying = reference.copy()
+    varying[..., reference.shape[-2] // 2, reference.shape[-1] // 2] = 0
+    return float(np.linalg.norm(found - reference) / np.linalg.norm(varying))
+
+
+@pytest.mark.parametrize("material", ["GaN", "KNbO3"])
+def test_a_configuration_at_a_coarse_pixel_is_that_of_displaced_atoms_at_a_fine_one(material: str) -> None:
+    """One configuration of the whole window, by the plain engine at 0.04 Å; cut cores would be 2 % off."""
+    cell = warm(material)
+    simulation = thermal(cell, [12.0], thermal_period_angstrom=9.0)
+    assert len(simulation.blocks) == 1
+    atoms = lateral_atoms(simulation.potential, simulation.grid, simulation.repeats)
+    layers = -(-simulation.exits[0] // simulation.slicing.count)
+    shifts = simulation._shifts(layers, [3])[0]
+    heights = simulation.potential.positions[atoms.origin, 2:]
+    height = simulation.potential.lengths[2]
+    positions = [np.hstack([atoms.positions + shift, heights + n * height]) for n, shift in enumerate(shifts)]
+    displaced = Atoms(
+        np.tile(cell.numbers[atoms.origin], layers),
+        np.concatenate(positions),
+        cell=[*simulation.lengths, layers * height],
+        pbc=True,
+    )
+    found, _ = one_pass(simulation, simulation.exits, [3])
+    plain = Numerics(0.04, 0.3, 1.0)
+    fine = simulate_images(potential_of(displaced, 0.04), MICROSCOPE, plain, [12.0], LEAN).coefficients[0]
+    (x, y), (rows, columns) = simulation.repeats, found.shape[-2:]
+    my, mx = fine.shape[-2] // 2, fine.shape[-1] // 2
+    h, k = x * (np.arange(columns) - columns // 2), y * (np.arange(rows) - rows // 2)
+    reference = fine[..., (my + k)[:, None], mx + h]
+    allowed = (parities(*np.meshgrid(h // x, k // y), simulation.potential.translations) == 0).all(axis=-1)
+    assert share_of_contrast(found[0].sum(axis=0), reference * allowed) < 0.004
+
+
+@pytest.mark.parametrize("material", ["GaN", "LiCoO2"])
+def test_the_mean_is_that_of_configurations_of_the_whole_window(material: str) -> None:
+    """Displacements that repeat with the primitive cell change no image beyond the noise; Debye-Waller factors do."""
+    cell, depths = warm(material), [40.0]
+    primitive, whole = thermal(cell, depths), thermal(cell, depths, thermal_period_angstrom=9.0)
+    assert primitive.grid.area < whole.grid.area / 4
+    passes = [np.array([one_pass(run, run.exits, [n])[0].sum(axis=1) for n in range(6)]) for run in (primitive, whole)]
+    first, second = (images.mean(axis=0) for images in passes)
+    error = np.sqrt(sum(share_of_contrast(images, images.mean(axis=0)[None]) ** 2 / 30 for images in passes))
+    assert share_of_contrast(first, second) < 1.5 * error < 0.07
+    still = replace(primitive.numerics, sampling_angstrom=0.05)
+    damped = simulate_images(potential_of(cell, 0.05).averaged(), MICROSCOPE, still, depths, LEAN).coefficients
+    assert share_of_contrast(damped, second) > 0.1
+
+
+def test_noise_is_what_other_seeds_show() -> None:
+    """The error that two passes tell, against the scatter of their mean over seeds; one pass tells no less."""
+    simulation = thermal(warm("KNbO3"), [30.0, 60.0], 0.12, window_angstrom=16.0, thermal_passes=2, thermal_noise=1e-4)
+    means = [thermal_mean(simulation, seed) for seed in range(5)]
+    every = np.array([mean.coefficients for mean in means])
+    told = np.sqrt(np.mean([mean.noise**2 for mean in means], axis=0))
+    for index in range(2):
+        scatter = share_of_contrast(every[:, index], every[:, index].mean(axis=0)[None]) / np.sqrt(4)
+        assert told[index] == pytest.approx(scatter, rel=0.4)
+    single = replace(simulation, numerics=replace(simulation.numerics, thermal_passes=1))
+    assert (thermal_mean(single, 0).noise > told).all()
+
+
+def test_passes_end_when_the_noise_is_low_enough() -> None:
+    """Thin crystals need fewer passes: these end at the deepest thickness that is still too noisy."""
+    simulation = thermal(warm("KNbO3"), [8.0, 80.0], 0.12, thermal_passes=3, thermal_noise=1e-4)
+    bound = float(thermal_mean(replace(simulation, depths=[8.0]), 1).noise[0])
+    enough = replace(simulation, numerics=replace(simulation.numerics, thermal_noise=1.05 * bound))
+    assert thermal_mean(simulation, 1).passes.tolist() == [3, 3]
+    loose = replace(simulation, numerics=replace(simulation.numerics, thermal_noise=1.0))
+    assert thermal_mean(loose, 1).passes.tolist() == [1, 1]
+    assert thermal_mean(enough, 1).passes[1] == 3
+
+
+def test_images_of_moving_atoms_are_those_of_their_seed(tmp_path: object) -> None:
+    """One seed gives the same images and noise, which a file keeps; another seed gives others."""
+    cell, numerics = warm("KNbO3"), Numerics(0.12, 0.3, 9.0, thermal_passes=1)
+    potential = potential_of(cell, 0.12)
+
+    def images(seed: int) -> object:
+        return simulate_images(potential, MICROSCOPE, numerics, [10.0], LEAN, seed=seed)
+
+    first, again, other = images(1), images(1), images(2)
+    np.testing.assert_array_equal(first.coefficients, again.coefficients)
+    assert not np.array_equal(first.coefficients, other.coefficients)
+    assert 0 < first.noise[0] < 0.5
+    path = tmp_path / "images.npz"
+    save_images(path, [first])
+    np.testing.assert_array_equal(load_images(path)[0].noise, first.noise)
+
+
+def test_a_warm_potential_is_kept_in_its_file(tmp_path: object) -> None:
+    """Displacements, occupancies and scattering factors come back; an averaged potential is the damped one."""
+    cell = warm("GaN")
+    cell.arrays["occupancies"] = np.linspace(0.2, 1.0, len(cell))
+    potential = crystal_potential(cell, 3.0)
+    potential.save(tmp_path / "potential.npz")
+    again = CrystalPotential.load(tmp_path / "potential.npz")
+    for name in ("displacements", "occupancies", "scattering"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(potential, name))
+    slicing = potential.slicing(0.3)
+    gx, gy = potential.frequencies
+    damping = np.exp(-2 * np.pi**2 * 0.07**2 * (gx**2 + gy**2))
+    np.testing.assert_allclose(
+        potential.projected(slicing, 9), damping * potential.at_rest().projected(slicing, 9), atol=1e-9
+    )
+
+
+def test_anisotropic_motion_damps_along_its_axes() -> None:
+    """A form factor is damped by exp(-2 pi² G.U.G), here along a diagonal."""
+    tensor = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.5]])
+    atom = Atoms("Si", positions=[[1, 2, 0]], cell=[4, 5, 3], pbc=True)
+    atom.arrays["displacements"] = tensor[None]
+    potential = crystal_potential(atom, 1.0)
+    slicing, (_, ny, nx) = potential.slicing(1.0), potential.form_factors.shape
+    g = np.array([2 / 4, -1 / 5])
+    moving, still = (p.projected(slicing, 1)[ny // 2 - 1, nx // 2 + 2] for p in (potential, potential.at_rest()))
+    assert moving / still == pytest.approx(np.exp(-2 * np.pi**2 * g @ tensor[:2, :2] @ g))
+
+
+def test_core_corrections_equal_those_of_a_fine_grid() -> None:
+    """Against two-dimensional transforms of one heavy atom on a grid of 0.01 Å."""
+    table = crystal_potential(warm("GaN"), 1.0)
+    frequencies = np.arange(table.scattering.shape[1]) * SCATTERING_STEP
+    phase = MICROSCOPE.interaction_constant * table.scattering[0]
+    band = (frequencies <= 4.0).astype(float)
+    found = core_corrections(frequencies[::2], phase[None, ::2], band[::2], frequencies[::2] <= 4.0)[0]
+    side, n = 6.0, 600
+    g = np.hypot(*np.meshgrid(np.fft.fftfreq(n, side / n), np.fft.fftfreq(n, side / n)))
+    whole = np.interp(g, frequencies, phase) / side**2
+    both = [np.fft.ifft2(part, norm="forward").real for part in (whole, whole * (g <= 4.0))]
+    lost = np.fft.fft2(np.exp(1j * both[0]) - np.exp(1j * both[1]) - 1j * (both[0] - both[1]), norm="forward") * side**2
+    for order in (1, 5, 12, 20):
+        at = np.interp(order / side, frequencies[::2][: len(found)], found)
+        assert abs(at - lost[0, order]) < 0.05 * np.abs(lost[0, :25]).max()
+
+
+@pytest.mark.parametrize(("material", "area"), [("GaN", 1 / 2), ("MoS2", 1 / 2), ("LiCoO2", 1 / 3), ("KNbO3", 1)])
+def test_the_grid_is_that_of_the_primitive_cell(material: str, area: float) -> None:
+    """Its beams are those that the crystal couples, and it holds one atom of those that translations exchange."""
+    cell = cell_of(material, AXES[material])
+    a, b, _ = cell.cell.lengths()
+    translations = lateral_translations(cell)
+    grid = LatticeGrid.of_lattice((a, b), 0.2, translations)
+    assert grid.area == pytest.approx(area * a * b)
+    orders = grid.all_orders()
+    assert (parities(orders[:, 0], orders[:, 1], translations) == 0).all()
+    np.testing.assert_array_equal(grid.points(orders), np.arange(len(orders)))
+    kx, ky = grid.frequencies(torch.zeros(1, 2, dtype=torch.float64))
+    np.testing.assert_allclose(np.stack([kx, ky], axis=-1).reshape(-1, 2), orders / (a, b), atol=1e-12)
+    assert torch.hypot(kx, ky).max() >= grid.band_limit
+    assert len(lateral_atoms(crystal_potential(cell, 1.0), grid, (1, 1)).origin) == round(area * len(cell))
+
+
+def test_balanced_numbers_have_the_moments_of_the_normal_distribution() -> None:
+    """Pairs cancel, spreads are 1, neighbouring coordinates are hardly correlated, and each number alone is normal."""
+    drawn = balanced_normals(40, 30, np.random.default_rng(1))
+    np.testing.assert_array_equal(drawn[0::2], -drawn[1::2])
+    # The outermost quantiles of few pairs are drawn from a wide range.
+    assert 0.75 < (drawn**2).mean(axis=0).min() < (drawn**2).mean(axis=0).max() < 1.25
+    correlation = np.corrcoef(drawn[0::2, :19].T) - np.eye(19)
+    assert np.sqrt((correlation**2).mean()) < 0.1 < 1 / np.sqrt(20)
+    numbers = np.concatenate([balanced_normals(8, 10, np.random.default_rng(n))[0] for n in range(200)])
+    assert kstest(numbers, "norm").pvalue > 0.01
+    assert balanced_normals(1, 3, np.random.default_rng(0)).shape == (1, 3)
+
+
+def test_a_serpentine_goes_to_neighbours() -> None:
+    """On a mesh, each step leads to the next field."""
+    mesh = np.stack(np.meshgrid(np.arange(4), np.arange(3)), axis=-1).reshape(-1, 2)
+    path = mesh[serpentine(np.random.default_rng(0).permutation(mesh))]
+    assert len(path) == len(mesh)
+    path = mesh[serpentine(mesh)]
+    assert (np.abs(np.diff(path, axis=0)).sum(axis=1) == 1).all()
