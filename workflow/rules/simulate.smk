@@ -82,6 +82,8 @@ rule simulate_slabs:
         optics=lookup(within=config, dpath="optics"),
         crystal=crystal_of,
         temperature=temperature(config),
+        truth=lookup(within=config, dpath="simulation/truth", default="thermal"),
+        seed=lookup(within=config, dpath="seed"),
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         numerics=accuracy_settings(config),
     message:

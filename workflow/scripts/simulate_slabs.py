@@ -24,7 +24,8 @@ with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0],
         Image(**params.image),
         params.parametrization,
         device=device,
-        seed=random_key(config["seed"], material, "thermal", tilt),
+        seed=random_key(params.seed, material, "thermal", tilt),
+        truth=params.truth,
     )
     save_rendered(snakemake.output.samples, list(rendered))
     log.info("%d samples on %s: %s", len(planned), device, planned[0].orientation.shape)

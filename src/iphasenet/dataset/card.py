@@ -4,8 +4,10 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import yaml
@@ -184,12 +186,19 @@ def _facts(attributes: Mapping[str, Any], materials: Sequence[Material], paths: 
         "materials": materials,
         "count": sum(len(m.columns["split"]) for m in materials),
         "splits": [split for split in SPLIT_TYPES if any(split in m.columns["split"] for m in materials)],
+        "noise": _thermal_noise(materials),
         "configuration": attributes["configuration"],
         "configuration_text": yaml.safe_dump(attributes["configuration"], sort_keys=False, allow_unicode=True),
         "versions": attributes["versions"],
         "file_sizes": [path.stat().st_size for path in files],
         "checksums": LIST,
     }
+
+
+def _thermal_noise(materials: Sequence[Material]) -> dict[str, float]:
+    """Median and largest statistical error of images of moving atoms; empty if atoms are at rest."""
+    known = [noise for m in materials for noise in m.columns.get("thermal_noise", []) if not math.isnan(noise)]
+    return {"median": median(known), "largest": max(known)} if known else {}
 
 
 def _croissant(facts: Mapping[str, Any], material: Material, rows: bytes) -> dict[str, Any]:

@@ -205,5 +205,6 @@ class _Recipe:
             device=self.device,
             progress=self.progress,
             seed=self.seed,
+            truth=self.truth,
         )
         return list(made)[planned.index(self.sample)]

@@ -18,7 +18,7 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import Block, batches
 from iphasenet.multislice.multislice_pass import MultislicePass
-from iphasenet.multislice.displacements import draw_displacements
+from iphasenet.multislice.displacements import draw_normals
 from iphasenet.multislice.scattering_matrix import Crystal, Orders, columns, matrix_columns
 from iphasenet.multislice.settings import Numerics
 from iphasenet.multislice.thermal_pass import ThermalPass
@@ -200,37 +200,41 @@ def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: C
 
 def _by_displacements(simulation: ThermalPass, clock: Clock, started: float) -> TiltCost:
     """Cost of a tilt of moving atoms (`iphasenet.multislice.thermal_images.thermal_mean`)."""
-    # Made once for a tilt.
-    halves, _ = simulation.halves, simulation.displaced
+    # The first block makes what a tilt needs once.
+    block, orders, _ = next(iter(simulation.displaced_columns([1], 0, slice(0, 1))))
+    blocks, cell = simulation.blocks, simulation.slicing.count
     total = clock() - started
-    exits, middle = simulation.exits, halves[0][len(halves[0]) // 2]
-    # As many blocks together as in the simulation; on a CPU, one at a time.
-    group = [middle] * (1 if simulation.device == "cpu" else max(1, simulation.waves_together // len(middle.orders)))
-    points = len(group) * len(middle.orders) * simulation.grid.gpts[0] * simulation.grid.gpts[1]
-    slices = min(exits[-1], 1 + max(simulation.slicing.count, round(_POINTS / points)))
+    exits, waves = simulation.exits, sum(len(block.orders) for block in blocks)
+    slices = min(exits[-1], 1 + max(cell, _SLICES))
+    points = waves / len(blocks) * simulation.grid.gpts[0] * simulation.grid.gpts[1]
+    number = min(len(blocks), max(1, round(_POINTS / points / slices)))
+    if simulation.device != "cpu":
+        # At least as many together as in the simulation.
+        number = min(len(blocks), max(number, round(simulation.waves_together * len(blocks) / waves)))
+    first_block = (len(blocks) - number) // 2
+    chosen = slice(first_block, first_block + number)
 
     def passing(count: int) -> float:
-        return timed(lambda: list(simulation.displaced_columns(group, [count], 0)), clock)
+        passed = timed(lambda: list(simulation.displaced_columns([count], 0, chosen)), clock)
+        # Displacements are drawn for all blocks, however few pass.
+        return max(0.0, passed - _draws(simulation, math.ceil(count / cell), clock))
 
     first, last = passing(1), passing(slices)
-    each = (last - first) / (slices - 1) if slices > 1 else first
-    waves = sum(len(block.orders) for block in simulation.blocks)
-    one_pass = waves / (len(group) * len(middle.orders)) * (max(0.0, first - each) + exits[-1] * max(0.0, each))
-    _, orders, _ = next(iter(simulation.displaced_columns([middle], [1], 0)))
-    one_pass += len(simulation.blocks) * _detection(simulation, middle, orders, clock)
-    one_pass += len(halves) * _draws(simulation, clock)
+    each = max(0.0, last - first) / (slices - 1) if slices > 1 else first
+    share = waves / sum(len(block.orders) for block in blocks[chosen])
+    one_pass = share * (max(0.0, first - each) + exits[-1] * each)
+    one_pass += _draws(simulation, math.ceil(exits[-1] / cell), clock)
+    one_pass += len(blocks) * _detection(simulation, block, orders, clock)
     passes = min(ASSUMED_PASSES, simulation.numerics.thermal_passes)
     return TiltCost(waves, exits[-1], 0, total + passes * one_pass, passes)
 
 
-def _draws(simulation: ThermalPass, clock: Clock) -> float:
-    """Time to draw all displacements of half a probe's blocks [s]."""
-    assert simulation.potential.displacements is not None
-    tensors, blocks = simulation.potential.displacements[simulation.displaced.atoms.origin], len(simulation.halves[0])
-    repeats = math.ceil(simulation.exits[-1] / simulation.slicing.count)
-    # Numbers are balanced over the blocks for half as many coordinates at a time, two an atom.
-    few = min(repeats, max(1, blocks // (4 * len(tensors))))
-    return repeats / few * timed(lambda: draw_displacements(tensors, blocks, few, 0), clock)
+def _draws(simulation: ThermalPass, repeats: int, clock: Clock) -> float:
+    """Time to draw the displacements of all blocks in some cells along the beam [s]."""
+    blocks, places = len(simulation.blocks), len(simulation.displaced.atoms.origin)
+    # Numbers are balanced for half as many coordinates as blocks at a time; the time is that of many such groups.
+    few = min(repeats, max(1, blocks // (4 * places)))
+    return repeats / few * timed(lambda: draw_normals(blocks, few, places, 0), clock)
 
 
 def _detection(simulation: MultislicePass, block: Block, orders: Orders, clock: Clock) -> float:

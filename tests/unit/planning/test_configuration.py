@@ -17,7 +17,13 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.network.settings import ModelSettings
 from iphasenet.planning import configuration_pages
-from iphasenet.planning.configuration import check_configuration, crystals, selected_materials
+from iphasenet.planning.configuration import (
+    accuracy_settings,
+    check_configuration,
+    crystals,
+    selected_materials,
+    temperature,
+)
 from iphasenet.planning.configuration_form import check_form, check_keys, one_form
 from iphasenet.planning.configuration_schema import configuration_schema
 from iphasenet.simulation.grid import Grid
@@ -124,6 +130,42 @@ def test_what_is_wrong_is_named_in_one_line(apply: Callable[[dict[str, Any]], No
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [-5, 0.5, 3000])
+def test_a_temperature_is_zero_or_real(value: float) -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["simulation"]["temperature_k"] = value
+    with pytest.raises(InputError, match=rf"simulation\.temperature_k.*{value:g}.*allowed"):
+        check_configuration(config, ROOT)
+
+
+def test_the_published_set_is_at_rest_whatever_the_shipped_one_is() -> None:
+    """Its images follow from its own file."""
+    published = yaml.safe_load((ROOT / "config" / "published.yaml").read_text(encoding="utf-8"))
+    other = copy.deepcopy(SHIPPED)
+    other["simulation"] |= {"temperature_k": 293}
+    other["simulation"]["multislice"] |= {"sampling_angstrom": 0.05, "thermal_noise": 0.01, "window_angstrom": 30}
+    other["image"], other["grid"]["thickness_nm"] = {"pixels": 128, "sampling_angstrom": 0.2}, [30]
+    config = one_form(merged(other, published))
+    check_configuration(config, ROOT)
+    assert config["image"] == {"pixels": 256, "sampling_angstrom": 0.1}
+    assert config["grid"]["thickness_nm"] == [20, 40, 60, 80, 100, 120, 150]
+    assert temperature(config) == 0
+    pixel, window = 0.1, 25.6
+    assert accuracy_settings(config) == {
+        "sampling_angstrom": pixel, "slice_thickness_angstrom": 0.3, "window_angstrom": window
+    }  # fmt: skip
+
+
+def test_settings_of_motion_count_only_where_atoms_move() -> None:
+    config = copy.deepcopy(SHIPPED)
+    config["simulation"] |= {"temperature_k": 0, "truth": "rest"}
+    config["simulation"]["multislice"]["thermal_noise"] = 0.01
+    assert "thermal_noise" not in accuracy_settings(config) and "truth" not in one_form(config)["simulation"]
+    config["simulation"]["temperature_k"] = 293
+    assert accuracy_settings(config)["thermal_noise"] == 0.01 and one_form(config)["simulation"]["truth"] == "rest"
+    assert "memory_mb" not in accuracy_settings(config)
 
 
 def test_a_selection_has_the_configurations_order_and_all_is_the_default() -> None:

@@ -22,9 +22,25 @@ GAN = {"cif": "resources/structures/GaN.cif", "zone_axis": [0, 0, 1]}
     ],
 )
 def test_what_a_structure_decides_is_one_line(change: dict[str, Any], message: str) -> None:
-    check_crystals({"fine": GAN}, ROOT)
+    check_crystals({"fine": GAN}, ROOT, 293)
     with pytest.raises(InputError, match=rf"^materials\.mine: .*{message}"):
-        check_crystals({"fine": GAN, "mine": {**GAN, **change}}, ROOT)
+        check_crystals({"fine": GAN, "mine": {**GAN, **change}}, ROOT, 293)
+
+
+def test_displacements_of_atoms_at_rest_are_refused() -> None:
+    warm = {**GAN, "rms_displacement_angstrom": {"Ga": 0.06}}
+    check_crystals({"GaN": warm}, ROOT, 293)
+    with pytest.raises(InputError, match=r"^materials\.GaN: .*rms_displacement_angstrom for Ga at temperature_k 0"):
+        check_crystals({"GaN": warm}, ROOT)
+
+
+def test_displacements_of_a_file_are_asked_for_only_where_atoms_move(tmp_path: Path) -> None:
+    text = (ROOT / GAN["cif"]).read_text(encoding="utf-8")
+    (tmp_path / "bad.cif").write_text(text.replace("0.0035", "-0.0035"), encoding="utf-8")
+    bad = {"GaN": {**GAN, "cif": "bad.cif"}}
+    check_crystals(bad, tmp_path, 0)
+    with pytest.raises(InputError, match=r"^materials\.GaN: .*site Ga1: found the U_iso of U = -0\.0035"):
+        check_crystals(bad, tmp_path, 293)
 
 
 def test_a_refusal_is_the_only_line(
@@ -33,9 +49,10 @@ def test_a_refusal_is_the_only_line(
     """Of a hundred materials as of one: they come in a file."""
     monkeypatch.chdir(ROOT)
     told, many = tmp_path / "told.json", {f"GaN{number}": GAN for number in range(100)}
-    told.write_text(json.dumps({"materials": many}))
+    told.write_text(json.dumps({"materials": many, "temperature_k": 293}))
     main([str(told)])
-    told.write_text(json.dumps({"materials": {**many, "GaN": {**GAN, "rms_displacement_angstrom": {"O": 0.1}}}}))
+    bad = {**GAN, "rms_displacement_angstrom": {"O": 0.1}}
+    told.write_text(json.dumps({"materials": {**many, "GaN": bad}, "temperature_k": 293}))
     with pytest.raises(SystemExit) as stop:
         main([str(told)])
     line = str(stop.value)

@@ -51,6 +51,14 @@ def test_simulation_time_follows_its_cost(key: str, old: Any, new: Any, factor: 
     assert beyond(after) == pytest.approx(factor * beyond(before), rel=0.01)
 
 
+def test_moving_atoms_get_time_for_all_passes() -> None:
+    still = configuration(simulation__temperature_k=0)
+    warm = copy.deepcopy(still)
+    warm["simulation"]["temperature_k"], warm["simulation"]["multislice"]["thermal_passes"] = 293, 3
+    before, after = map(job_resources.images_minutes, (still, warm))
+    assert beyond(after) == pytest.approx(3 * beyond(before), rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("key", "old", "new", "factor"),
     [

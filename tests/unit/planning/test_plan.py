@@ -68,8 +68,9 @@ def one_thread() -> Any:
         yield
 
 
-def potential_of(material: str, sampling: float) -> CrystalPotential:
-    cell = orthogonal_cell(read_structure(ROOT / "resources" / "structures" / f"{material}.cif"))
+def potential_of(material: str, sampling: float, temperature_k: float = 0) -> CrystalPotential:
+    path = ROOT / "resources" / "structures" / f"{material}.cif"
+    cell = orthogonal_cell(read_structure(path, temperature_k=temperature_k))
     return sampled_potential(cell, sampling, 1.0)
 
 
@@ -187,11 +188,40 @@ def test_a_tilt_takes_about_as_long_as_estimated(material: str, sampling: float,
     assert 1 / 3 < cost.seconds / (time.process_time() - started) < 3
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_tilt_of_moving_atoms_takes_about_as_long_as_estimated(passes: int) -> None:
+    """Of as many passes as are assumed; measured ratios are 0.5 to 1.3."""
+    potential = potential_of("GaN", 0.12, 293)
+    numerics = Numerics(0.12, 0.3, 8.0, thermal_noise=1e-4, thermal_passes=passes)
+    cost = estimate_tilt(potential, MICROSCOPE, numerics, [50.0, 100.0], TILT, [0.0, 90.0])
+    assert (cost.passes, cost.method) == (passes, "FFT")
+    every: list[int] = []
+    started = time.process_time()
+    simulate_images(
+        potential,
+        MICROSCOPE,
+        numerics,
+        [50.0, 100.0],
+        TILT,
+        [0.0, 90.0],
+        progress=lambda done, _: every.append(done),
+    )
+    assert 1 / 3 < cost.seconds / (time.process_time() - started) < 3
+    assert passes * cost.waves == every[-1]
+    assert cost.slices == potential.slicing(0.3).nearest(100.0)
+
+
+def test_more_passes_than_assumed_are_not_planned() -> None:
+    potential = potential_of("GaN", 0.15, 293)
+    assert estimate_tilt(potential, MICROSCOPE, Numerics(0.15, 0.3, 6.0), [20.0], TILT, [0.0]).passes == 2
+
+
+@pytest.mark.parametrize("temperature", [0, 293])
 @pytest.mark.parametrize(
     "numerics", [Numerics(0.05, 0.3, 30.0, memory_mb=1), Numerics(0.4, 0.3, 8.0)], ids=["memory", "band limit"]
 )
-def test_a_plan_refuses_what_a_simulation_refuses(numerics: Numerics) -> None:
-    potential = potential_of("GaN", 0.15)
+def test_a_plan_refuses_what_a_simulation_refuses(numerics: Numerics, temperature: float) -> None:
+    potential = potential_of("GaN", 0.15, temperature)
     with pytest.raises(InputError) as real:
         simulate_images(potential, MICROSCOPE, numerics, [200.0], TILT)
     with pytest.raises(InputError) as planned:
@@ -261,6 +291,13 @@ def test_a_table_fits_a_terminal_and_says_what_is_missing(plan: RunPlan) -> None
     assert "raise jobs.training_mem_mb" not in text and "slabs" not in text
     text = plan_text(replace(plan, free=plan.needed - 1, reserved_bytes=plan.training_bytes - 1))
     assert ": NOT ENOUGH" in text and "raise jobs.training_mem_mb" in text
+
+
+def test_a_plan_says_that_moving_atoms_may_take_longer(plan: RunPlan) -> None:
+    told = " ".join(plan_text(plan).split())
+    assert "Atoms move: times are at least those of 2 passes" in told and "thermal_passes" in told
+    still = tuple(replace(one, tilt=replace(one.tilt, passes=0)) for one in plan.materials if one.tilt)
+    assert "Atoms move" not in plan_text(replace(plan, materials=still))
 
 
 def test_slabs_are_counted_and_said_to_be_unknown(config: dict[str, Any], tmp_path: Path) -> None:
