@@ -120,31 +120,37 @@ class ThermalPass(MultislicePass):
     def _passed(
         self, blocks: Sequence[Block], exits: Sequence[int], shifts: Tensor
     ) -> Iterator[tuple[Block, Orders, Tensor]]:
-        """Send some blocks through the crystal together; those with fewer waves carry empty ones."""
-        device, (nx, ny) = self.displaced.device, self.grid.gpts
+        """Send some blocks through the crystal together, as many of their waves at a time as fit into the memory."""
         kept = [self._beams(block) for block in blocks]
+        left: list[list[list[Tensor]]] = [[[] for _ in exits] for _ in blocks]
+        propagator, largest = self._propagators(blocks), max(len(block.orders) for block in blocks)
+        for start in range(0, largest, self.waves_together):
+            parts = self._incident(blocks, slice(start, start + self.waves_together))
+            for numbers, transmissions in self._transmissions(shifts, exits[-1]):
+                for index, part in enumerate(parts):
+                    for place, number in enumerate(numbers):
+                        real = torch.fft.ifft2(part, norm="forward")
+                        real *= transmissions[:, place, None]
+                        part = torch.fft.fft2(real, norm="forward")
+                        part *= propagator[number % self.slicing.count][:, None]
+                        if number + 1 in exits:
+                            for found, field, (_, points) in zip(left, part, kept, strict=True):
+                                found[exits.index(number + 1)].append(field.flatten(1)[:, points])
+                    parts[index] = part
+        for found, block, (orders, _) in zip(left, blocks, kept, strict=True):
+            yield block, orders, torch.stack([torch.cat(fields)[: len(block.orders)] for fields in found])
+
+    def _incident(self, blocks: Sequence[Block], chosen: slice) -> list[Tensor]:
+        """Cut plane waves (block, wave, y, x), some of each block, into parts; blocks with fewer carry empty ones."""
+        device, (nx, ny) = self.displaced.device, self.grid.gpts
+        orders = [block.orders[chosen] - nearest_wave(block, self.lengths)[1] for block in blocks]
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        waves = torch.zeros(len(blocks), max(len(b.orders) for b in blocks), ny, nx, dtype=complex_type, device=device)
-        for field, block in zip(waves, blocks, strict=True):
-            points = send(self.grid.points(block.orders - nearest_wave(block, self.lengths)[1]), device)
+        waves = torch.zeros(len(blocks), max(map(len, orders)), ny, nx, dtype=complex_type, device=device)
+        for field, found in zip(waves, orders, strict=True):
+            points = send(self.grid.points(found), device)
             field.flatten(1)[torch.arange(len(points), device=device), points] = 1
         chunk = max(1, _POINTS_TOGETHER // (nx * ny)) if self.device == "cpu" else waves.shape[1]
-        parts = list(waves.split(chunk, dim=1))
-        left: list[list[Tensor]] = [[] for _ in exits]
-        propagator = self._propagators(blocks)
-        for numbers, transmissions in self._transmissions(shifts, exits[-1]):
-            for index, part in enumerate(parts):
-                for place, number in enumerate(numbers):
-                    real = torch.fft.ifft2(part, norm="forward")
-                    real *= transmissions[:, place, None]
-                    part = torch.fft.fft2(real, norm="forward")
-                    part *= propagator[number % self.slicing.count][:, None]
-                    if number + 1 in exits:
-                        left[exits.index(number + 1)].append(part)
-                parts[index] = part
-        leaving = [torch.cat(fields, dim=1).flatten(2) for fields in left]
-        for number, (block, (orders, points)) in enumerate(zip(blocks, kept, strict=True)):
-            yield block, orders, torch.stack([field[number, : len(block.orders), points] for field in leaving])
+        return list(waves.split(chunk, dim=1))
 
     def _transmissions(self, shifts: Tensor, slices: int) -> Iterator[tuple[range, Tensor]]:
         """Numbers and transmission functions (block, slice, y, x) of some slices after the others."""
