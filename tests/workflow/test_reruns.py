@@ -61,6 +61,47 @@ def test_what_is_not_there_is_one_line_after_a_finished_run(finished_run: Path, 
     assert re.match(line, line_of(result.stdout, "configuration:")), result.stdout[-2000:]
 
 
+@pytest.mark.parametrize(
+    ("simulation", "changed", "kept"),
+    [
+        ({"temperature_k": 100}, ["Potential of GaN", "Multislice of GaN", "Samples of GaN", "Data set of"], []),
+        ({"temperature_k": 0}, ["Potential of GaN", "Multislice of GaN", "Samples of GaN", "Data set of"], []),
+        ({"truth": "rest"}, ["Samples of GaN", "Data set of"], ["Potential", "Multislice"]),
+    ],
+)
+def test_another_temperature_or_truth_makes_again_what_depends_on_it(
+    finished_copy: Path, simulation: dict[str, object], changed: list[str], kept: list[str]
+) -> None:
+    jobs = simulated_again(finished_copy, simulation)
+    assert all(any(job.startswith(start) for job in jobs) for start in changed), jobs
+    assert not [job for job in jobs if job.startswith(tuple(kept))] or not kept
+
+
+def test_less_noise_makes_the_images_of_moving_atoms_again(finished_copy: Path) -> None:
+    numerics = {"sampling_angstrom": 0.15, "window_angstrom": 6, "thermal_noise": 0.015}
+    jobs = simulated_again(finished_copy, {"multislice": numerics})
+    assert "Multislice of GaN, batch 0" in jobs and "Samples of KNbO3" in jobs
+    assert not [job for job in jobs if job.startswith("Potential")]
+
+
+def simulated_again(folder: Path, simulation: dict[str, object]) -> list[str]:
+    """Jobs that the tiny run plans with other keys of its simulation."""
+    tiny = yaml.safe_load((folder / "config" / "tiny.yaml").read_text())
+    config = overlay(folder, yaml.safe_dump({"simulation": {**tiny["simulation"], **simulation}}))
+    result = snakemake(folder, "-n", config=config)
+    assert result.returncode == 0, result.stdout[-2000:]
+    return planned_jobs(result.stdout)
+
+
+def test_displacements_of_atoms_at_rest_are_one_line_before_any_job(workflow: Path) -> None:
+    text = "{simulation: {temperature_k: 0}, materials: {GaN: {rms_displacement_angstrom: {Ga: 0.06}}}}"
+    result = snakemake(workflow, "results/tiny/materials/GaN.zarr", config=overlay(workflow, text))
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    line = line_of(result.stdout, "configuration:")
+    assert re.match(r"configuration: materials\.GaN: .* at temperature_k 0, where atoms are at rest; allowed", line)
+    assert not (workflow / "results" / "tiny" / "potential").exists()
+
+
 @pytest.mark.parametrize("file", ["README.md", "config/README.md"])
 def test_the_example_of_a_new_crystal_runs(file: str, workflow: Path) -> None:
     """As printed, beside the demo: that crystal and no other, from a structure that is there."""

@@ -204,7 +204,7 @@ def temperature(config: Mapping[str, Any]) -> float:
 
 
 def accuracy_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the multislice on which its images depend: without its memory, and of passes only if atoms move."""
+    """Select what images depend on of the multislice's settings: not its memory, and passes only if atoms move."""
     idle = ("memory_mb",) if temperature(config) else ("memory_mb", "thermal_")
     numerics = config["simulation"]["multislice"]
     return {key: value for key, value in numerics.items() if not key.startswith(idle)}

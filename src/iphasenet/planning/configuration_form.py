@@ -61,9 +61,9 @@ def one_form(config: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     config : mapping
         Configuration that `check_form` accepts. Keywords of its schema set the form: an `unordered` list is sorted and
-        holds each entry once; entries 0 of a mapping that is `zero_if_absent` are left out; a key has its default, or 0,
-        while other keys have the values at which it is `without_effect`; a `direction` has the smallest whole numbers; a `path` is
-        written in the shortest way.
+        holds each entry once; entries 0 of a mapping that is `zero_if_absent` are left out; a key has its default, or
+        0, while other keys have the values at which it is `without_effect`; a `direction` has the smallest whole
+        numbers; a `path` is written in the shortest way.
 
     Returns
     -------

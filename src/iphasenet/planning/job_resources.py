@@ -60,7 +60,9 @@ _MOST_PROCESS_BYTES = 700e6
 def images_minutes(config: Config) -> int:
     """Run time of a job of rule simulate_images [minutes]."""
     tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
-    return _minutes(tilts * _tilt_seconds(config))
+    # As many passes through moving atoms as are allowed.
+    passes = _numerics(config).thermal_passes if config["simulation"].get("temperature_k") else 1
+    return _minutes(tilts * passes * _tilt_seconds(config))
 
 
 def windows_minutes(config: Config) -> int:
@@ -150,12 +152,15 @@ def training_processes(config: Config) -> int:
 
 
 def _tilt_seconds(config: Config) -> float:
-    """Time of one tilt on one core [s], with as many passes through moving atoms as are allowed."""
-    optics, numerics = Microscope(**config["optics"]), Numerics(**config["simulation"]["multislice"])
+    """Time of one pass of a tilt on one core [s]."""
+    optics, numerics = Microscope(**config["optics"]), _numerics(config)
     waves = (numerics.window_angstrom * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
-    passes = numerics.thermal_passes if config["simulation"].get("temperature_k") else 1
-    return float(passes * _TILT_SECONDS * waves * depth / numerics.sampling_angstrom**2)
+    return float(_TILT_SECONDS * waves * depth / numerics.sampling_angstrom**2)
+
+
+def _numerics(config: Config) -> Numerics:
+    return Numerics(**config["simulation"]["multislice"])
 
 
 def _test_images(config: Config) -> int:

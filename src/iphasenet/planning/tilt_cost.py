@@ -2,8 +2,8 @@
 
 Measured are one batch of plane waves in a few slices, or one block in a few products of its transfer matrix, and the
 complete detection of one block. These times are scaled by the numbers of slices and waves, or by the numbers of
-multiplications that `iphasenet.multislice.transfer_matrix` compares. Of moving atoms, a block is measured in some slices
-of its own; the number of passes, which their noise decides, is assumed.
+multiplications that `iphasenet.multislice.transfer_matrix` compares. Of moving atoms, some blocks are measured in a few
+slices; the number of passes, which their noise decides, is assumed.
 """
 
 import math
@@ -17,8 +17,8 @@ import torch
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import Block, batches
-from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.displacements import draw_normals
+from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.scattering_matrix import Crystal, Orders, columns, matrix_columns
 from iphasenet.multislice.settings import Numerics
 from iphasenet.multislice.thermal_pass import ThermalPass

@@ -12,7 +12,7 @@ from ase import Atoms
 from iphasenet.base.errors import InputError, InputWarning
 from iphasenet.crystal.cif import read_crystal
 from iphasenet.crystal.structure import crystal_cell, orthogonal_cell, read_structure
-from iphasenet.crystal.thermal_motion import DEFAULT_U, einstein_ratio, thermal_motion
+from iphasenet.crystal.thermal_motion import DEFAULT_U, einstein_ratio, mean_displacements, thermal_motion
 from tests.unit.crystal.test_cif import COLUMNS, CUBE, FM3M, HEXAGONAL, MONOCLINIC, all_operations, name, text_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +32,24 @@ def write(folder: Path, *told: str, **more) -> Path:
 
 def tensors(path: Path, temperature_k: float = 293.0) -> np.ndarray:
     return read_structure(path, temperature_k=temperature_k).arrays["displacements"]
+
+
+def test_a_cell_says_where_the_displacements_of_its_elements_come_from() -> None:
+    crystal = {"cif": "resources/structures/PVSK.cif", "zone_axis": [0, 0, 1], "rms_displacement_angstrom": {"C": 0.2}}
+    cell = crystal_cell(crystal, ROOT, 293)
+    assert cell.info["displacements_from"] == {
+        "C": "configured",
+        "H": "U_iso",
+        "I": "U_ij",
+        "N": "U_iso",
+        "Pb": "U_iso",
+    }
+    # The file's own numbers: U of the iodines, and u² of the others.
+    means = mean_displacements(cell)
+    assert means["C"] == pytest.approx(0.2) and means["Pb"] == pytest.approx(np.sqrt(0.03))
+    assert means["I"] == pytest.approx(np.sqrt(0.0657), rel=1e-2)
+    still = crystal_cell({key: crystal[key] for key in ("cif", "zone_axis")}, ROOT)
+    assert "displacements_from" not in still.info and mean_displacements(still) == {}
 
 
 SOURCES = {

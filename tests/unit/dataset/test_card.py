@@ -27,6 +27,10 @@ from tests.unit.dataset.test_reader import PIXELS, make
 REPOSITORY = Path(__file__).parents[3]
 FILES = ("README.md", "croissant.json", "samples.csv")
 MATERIALS = ("GaN", "MoS2")
+MOTION = {
+    "Ga": {"rms_displacement_angstrom": 0.0592, "from": "U_iso"},
+    "N": {"rms_displacement_angstrom": 0.1, "from": "configured"},
+}
 
 # rdflib, which mlcroissant reads JSON-LD with, still uses a class that it has deprecated itself.
 reads_croissant = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
@@ -269,16 +273,45 @@ def test_structures_are_told_with_their_sources(own: Path) -> None:
 
 
 def test_another_structure_gets_no_source_that_is_not_its_own(own: Path) -> None:
-    materials = {
-        "GaN": {"cif": "mine/GaN.cif", "zone_axis": [0, 0, 1], "rms_displacement_angstrom": {"Ga": 0.06}},
-        "KNbO3": {"cif": "mine/KNbO3.cif", "zone_axis": [0, 0, 1]},
-    }
+    materials = {name: {"cif": f"mine/{name}.cif", "zone_axis": [0, 0, 1]} for name in ("GaN", "KNbO3")}
     describe(own, ("GaN", "KNbO3"), configuration={"materials": materials})
     card = (own / "README.md").read_text()
-    assert "- GaN: see the file (`mine/GaN.cif`)." in card
-    assert '{"Ga": 0.06}' in card
+    assert "- GaN: see the file (`mine/GaN.cif`). At rest." in card
     assert "Schulz" not in card
     assert "ideal cubic" not in card
+
+
+def warm_card(folder: Path, truth: str) -> str:
+    """Card of a set at 293 K, whose samples have a noise of 1 % each and, one of them, of 3 %."""
+    (folder / "warm").mkdir()
+    make(folder / "warm", MATERIALS, {"temperature_k": 293, "thermal_motion": MOTION}, [0.03] + 19 * [0.01])
+    simulation = attributes()["configuration"]["simulation"] | {"temperature_k": 293, "truth": truth}
+    sources = {name: folder / "warm" / f"{name}.zarr" for name in MATERIALS}
+    assemble(folder / "dataset.zarr", sources, attributes(configuration={"simulation": simulation}))
+    describe_dataset(folder / "dataset.zarr", *(folder / name for name in FILES))
+    return " ".join((folder / "README.md").read_text().split())
+
+
+def test_a_warm_set_says_how_its_atoms_move(own: Path) -> None:
+    card = warm_card(own, "thermal")
+    assert "mean square displacements of 293 K" in card
+    assert "along an axis: Ga 0.059 Å (U_iso), N 0.100 Å (configured). The file's are the mean of" in card
+    assert "1 % for the median sample, 3 % at most" in card
+    assert "the projected potential averaged over thermal motion" in card and "of the atoms at rest" not in card
+    assert "thermal diffuse scattering alone" in card and "At rest." not in card and "Atoms are at rest" not in card
+    table = csv.DictReader((own / "samples.csv").read_text().splitlines())
+    assert {row["thermal_noise"] for row in table} == {"0.01", "0.03"}
+
+
+def test_the_truth_at_rest_is_told(own: Path) -> None:
+    card = warm_card(own, "rest")
+    assert "The truth is the projected potential of the atoms at rest" in card
+
+
+def test_a_set_at_rest_says_what_that_means(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert "Atoms are at rest, in the images and in the truth." in card
+    assert "changes such images by 36 to 170 %" in card and "thermal_noise" not in card
 
 
 def test_the_citation_is_the_projects(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ NOISE = FixedNoise((1e4, 1e6), Acquisition(readout_electrons=0.5))
 PIXELS, SAMPLING = 64, 0.2
 
 
-def rendered(planned: list[Sample]) -> Iterator[Rendered]:
-    """Arrays that tell which sample they belong to."""
+def rendered(planned: list[Sample], noise: Sequence[float] = ()) -> Iterator[Rendered]:
+    """Arrays that tell which sample they belong to; with the thermal noise of the samples, if given."""
     ramp = 1 + 0.1 * np.add.outer(np.zeros(PIXELS), np.arange(PIXELS))
     for index, sample in enumerate(planned):
         value = 0.01 + 0.001 * index
@@ -44,23 +44,29 @@ def rendered(planned: list[Sample]) -> Iterator[Rendered]:
             "split": SPLITS.index(sample.orientation.split),
             "offset_x": 0.0,
             "offset_y": 0.0,
+            **({"thermal_noise": noise[index]} if noise else {}),
         }
         segments = np.full((4, PIXELS, PIXELS), value, np.float32)
         yield Rendered(segments, (1000 * value * ramp).astype(np.float32), metadata)
 
 
-def make(folder: Path, materials: tuple[str, ...] = ("GaN", "MoS2")) -> Path:
+def make(
+    folder: Path,
+    materials: tuple[str, ...] = ("GaN", "MoS2"),
+    more: Mapping[str, Any] | None = None,
+    noise: Sequence[float] = (),
+) -> Path:
     for name in materials:
         planned = samples(7, name, GRID)
         write_material(
             folder / f"{name}.zarr",
-            rendered(planned),
+            rendered(planned, noise),
             planned,
             Image(PIXELS, SAMPLING),
             NOISE,
             7,
             name,
-            {"zone_axis": [0, 0, 1]},
+            {"zone_axis": [0, 0, 1], **(more or {})},
         )
     assemble(folder / "dataset.zarr", {n: folder / f"{n}.zarr" for n in materials}, {"title": "test", "seed": 7})
     return folder / "dataset.zarr"
@@ -87,6 +93,23 @@ def test_xarray_opens_it_with_dimensions_coordinates_and_units(tmp_path: Path) -
     assert list(data["segment"].values) == ["top-left", "top-right", "bottom-left", "bottom-right"]
     assert tree.attrs["seed"] == 7
     tree.close()
+
+
+def test_only_warm_samples_have_thermal_noise(tmp_path: Path) -> None:
+    """A store at rest is as before; readers take both."""
+    still = make(tmp_path)
+    assert "thermal_noise" not in zarr.open_group(still, mode="r")["GaN"]
+    (tmp_path / "warm").mkdir()
+    noise = [0.01 * number for number in range(20)]
+    warm = make(tmp_path / "warm", more={"temperature_k": 293.0}, noise=noise)
+    with xarray.open_datatree(warm, engine="zarr") as tree:
+        assert tree["GaN"]["thermal_noise"].values.tolist() == noise
+        assert tree["GaN"]["thermal_noise"].attrs["units"] == "1" and "thermal_noise" in tree["GaN"].coords
+    for one, other in zip(read_split(still, "test"), read_split(warm, "test"), strict=True):
+        np.testing.assert_array_equal(one.segments, other.segments)
+    (tmp_path / "unknown").mkdir()
+    unknown = make(tmp_path / "unknown", more={"temperature_k": 293.0})
+    assert np.isnan(zarr.open_group(unknown, mode="r")["GaN/thermal_noise"][:]).all() and validate(unknown) == []
 
 
 def test_zarr_opens_one_sample_without_its_neighbours(tmp_path: Path) -> None:

@@ -176,6 +176,24 @@ def test_numbers_that_cannot_be_are_named(
             read_all(store)
 
 
+def test_thermal_noise_belongs_to_warm_samples(tmp_path: Path) -> None:
+    warm = make(tmp_path, more={"temperature_k": 293.0}, noise=20 * [0.01])
+    assert validate(warm) == []
+    found = changed(warm, set_values("GaN/thermal_noise", (3,), -0.1))
+    assert found == {"finite": ["GaN/thermal_noise: -0.1, not a share of 0 or more"]}
+    set_values("GaN/thermal_noise", (3,), 0.1)(zarr.open_group(warm, mode="r+"))
+    metadata = warm / "zarr.json"
+    described = json.loads(metadata.read_text())
+    members = described["consolidated_metadata"]["metadata"]
+    members["MoS2"]["attributes"]["temperature_k"] = -3
+    del members["GaN/thermal_noise"]
+    metadata.write_text(json.dumps(described))
+    write_checksums(warm, {})
+    found = problems(warm)
+    assert found["layout"] == ["GaN/thermal_noise: missing"]
+    assert found["finite"] == ["MoS2/temperature_k: -3, not a number above 0"]
+
+
 def test_a_tilt_in_two_splits_is_a_leak(store: Path) -> None:
     def leak(root: zarr.Group) -> None:
         split = root["GaN/split"][:]

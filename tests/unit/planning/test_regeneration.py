@@ -52,6 +52,29 @@ def test_a_slab_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     assert np.ptp([s.potential.mean() for s in made]) > 0
 
 
+WARM = {
+    **CONFIGURATION,
+    "grid": {**CONFIGURATION["grid"], "thickness_nm": [2.0], "edge_share": 0, "wedge_share": 0},
+    "simulation": {**CONFIGURATION["simulation"], "temperature_k": 293, "truth": "rest"},
+}
+
+
+def test_a_warm_sample_has_its_own_displacements_and_the_truth_that_is_asked_for() -> None:
+    """What a run seed, a material and a tilt give, again and again; and no noise of its own in the truth."""
+    first = remake_sample(WARM, "KNbO3-tilt0001-rotation00-2nm", ROOT).rendered
+    again = remake_sample(WARM, "KNbO3-tilt0001-rotation00-2nm", ROOT).rendered
+    assert first.segments.tobytes() == again.segments.tobytes()
+    assert 0 < first.metadata["thermal_noise"] == again.metadata["thermal_noise"]
+    thermal = {**WARM, "simulation": {**WARM["simulation"], "truth": "thermal"}}
+    still = {**WARM, "simulation": {**WARM["simulation"], "temperature_k": 0}}
+    averaged, at_rest = (remake_sample(one, "KNbO3-tilt0001-rotation00-2nm", ROOT).rendered for one in (thermal, still))
+    assert averaged.segments.tobytes() == first.segments.tobytes() != at_rest.segments.tobytes()
+    assert "thermal_noise" not in at_rest.metadata
+    np.testing.assert_array_equal(first.potential, at_rest.potential)
+    assert averaged.potential.max() < 0.95 * at_rest.potential.max()
+    assert averaged.potential.mean() == pytest.approx(at_rest.potential.mean(), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("name", "parts"),
     [

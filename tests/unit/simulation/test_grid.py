@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.slab_shape import INFINITE
-from iphasenet.simulation.grid import SPLITS, Grid, generator, orientations, samples, split_of_tilts
+from iphasenet.simulation.grid import SPLITS, Grid, generator, orientations, random_key, samples, split_of_tilts
 
 GRID = Grid((20, 40), tilts=20, tilt_std_deg=0.3, rotations=3, validation_share=0.15, test_share=0.2)
 
@@ -30,6 +30,19 @@ def test_a_sample_is_the_same_whatever_else_is_in_the_run() -> None:
 def test_materials_and_seeds_differ() -> None:
     tilts = [orientations(seed, name, GRID)[0].lean for seed, name in [(1, "GaN"), (1, "MoS2"), (2, "GaN")]]
     assert len(set(tilts)) == 3
+
+
+def test_displacements_have_keys_of_their_own() -> None:
+    keys = [
+        random_key(seed, name, stream, tilt)
+        for seed in (1, 2)
+        for name in ("GaN", "MoS2")
+        for stream in ("tilt", "thermal")
+        for tilt in (0, 1)
+    ]
+    assert len(set(keys)) == len(keys)
+    key = np.random.SeedSequence(random_key(1, "GaN", "thermal", 3))
+    assert np.random.default_rng(key).random() == generator(1, "GaN", "thermal", 3).random()
 
 
 def test_a_tilt_lies_in_one_split() -> None:
