@@ -48,12 +48,6 @@ def difference(found: xarray.Dataset | NDArray[np.float32], reference: xarray.Da
     return float(np.sqrt(np.mean((first - second) ** 2)) / contrast)
 
 
-@pytest.fixture
-def as_slab(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every specimen be a slab of atoms."""
-    monkeypatch.setattr("iphasenet.simulation.specimen.SMALL_TILT", -1.0)
-
-
 def test_cell_slab_and_frozen_phonons_of_a_warm_crystal_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within their noise and 3 % for slices of 1 Å; atoms at rest, or that move along the wrong axis, are far off.
 
@@ -95,8 +89,9 @@ def test_the_potential_is_averaged_over_thermal_motion_or_at_rest() -> None:
     assert descriptions[0].endswith("averaged over thermal motion") and descriptions[1].endswith("atoms at rest")
 
 
-def test_a_seed_gives_the_same_images_whatever_the_memory(as_slab: None) -> None:
+def test_a_seed_gives_the_same_images_whatever_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """With little memory a slab's waves pass in groups."""
+    monkeypatch.setattr("iphasenet.simulation.specimen.SMALL_TILT", -1.0)
     specimen = replace(warm(aluminium_nitride(), seed=5), thickness_nm=(1.0, 2.0))
     simulator = Simulator(SOFT, replace(NUMERICS, thermal_passes=2), IMAGE)
     first = simulator.simulate(specimen)
