@@ -19,8 +19,8 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
-from iphasenet.planning.configuration import crystals, selected_materials
-from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.planning.configuration import crystals, selected_materials, temperature
+from iphasenet.simulation.grid import Grid, orientations, random_key
 from iphasenet.training.rendered_frames import load_simulated
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -79,7 +79,13 @@ def on_the_spot(config: Mapping[str, Any], folder: Path) -> Packed:
         potential, images = _potential(config, name, numerics), dict[int, PeriodicImages]()
         for orientation in orientations(config["seed"], name, grid):
             images[orientation.index] = simulate_images(
-                potential, microscope, numerics, thicknesses, orientation.lean, orientation.rotations_deg
+                potential,
+                microscope,
+                numerics,
+                thicknesses,
+                orientation.lean,
+                orientation.rotations_deg,
+                seed=random_key(config["seed"], name, "thermal", orientation.index),
             )
             print(f"{name}: {len(images)} of {grid.tilts} tilts", flush=True)
         series[name] = images
@@ -105,23 +111,23 @@ def _packed(config: Mapping[str, Any], series: Mapping[str, Mapping[int, Periodi
 
 def _potential(config: Mapping[str, Any], name: str, numerics: Numerics) -> CrystalPotential:
     crystal = crystals(config)[name]
-    cell = crystal_cell(crystal, CONFIG.parent)
+    cell = crystal_cell(crystal, CONFIG.parent, temperature(config))
     pixels = (numerics.sampling_angstrom, min(0.1, float(config["image"]["sampling_angstrom"])))
-    displacements = crystal.get("rms_displacement_angstrom", {})
-    return sampled_potential(cell, *pixels, config["simulation"]["parametrization"], displacements)
+    return sampled_potential(cell, *pixels, config["simulation"]["parametrization"])
 
 
 def _write_slab(config: Mapping[str, Any], name: str, numerics: Numerics, toy: bool, folder: Path) -> dict[str, Any]:
     """Write the potential of a slab whose atoms will be displaced one by one; say what it is."""
     crystal = crystals(config)[name]
-    cell = crystal_cell(crystal, CONFIG.parent)
+    cell = crystal_cell(crystal, CONFIG.parent, temperature(config))
     pixel, thickness, side = numerics.sampling_angstrom, *((20.0, 10.0) if toy else (_THICKNESS, _SIDE))
     # Whole cells: the slab repeats.
     a, b, _ = cell.cell.lengths()
     sides = tuple(length * max(1, round(side / length)) for length in (a, b))
     slab = cut_slab(cell, (0.0, 0.0, 0.0), thickness, sides)
     # Coarse images: the slab's own pixel says how far its frequencies reach.
-    sampled_potential(slab, pixel, max(pixel, 0.2), config["simulation"]["parametrization"]).save(folder / PHONONS)
+    potential = sampled_potential(slab, pixel, max(pixel, 0.2), config["simulation"]["parametrization"])
+    potential.at_rest().save(folder / PHONONS)
     # One kappa, and the slab as the cell.
     settings = {**asdict(numerics), "window_angstrom": min(sides), "slice_thickness_angstrom": 1.0}
     known = {"material": name, "atoms": len(slab), "thickness": thickness, "displacement": _DISPLACEMENT}

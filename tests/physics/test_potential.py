@@ -12,6 +12,7 @@ from ase import Atoms
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential, crystal_potential
 from iphasenet.crystal.slicing import Slicing, layer_slicing
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.microscope.electron import interaction_constant, wavelength
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, render
@@ -86,7 +87,7 @@ def test_debye_waller_factor_equals_abtems() -> None:
     potential = abtem.Potential(atoms, gpts=PIXELS, slice_thickness=2.0, projection="infinite", parametrization=thermal)
     reference = potential.build().compute().project().array
     reference = np.fft.ifft2(np.fft.fft2(reference) * sinc((PIXELS, PIXELS), (SAMPLING, SAMPLING)) / SAMPLING**2).real
-    layers = crystal_potential(atoms, 0.5 / SAMPLING, rms_displacements=displacements)
+    layers = crystal_potential(with_displacements(atoms, displacements), 0.5 / SAMPLING)
     corner = (PIXELS - 1) / 2 * SAMPLING
     field = Field(Image(PIXELS, SAMPLING), offset=(corner, corner))
     damped = render(layers.projected(whole(layers), 1), layers.lengths[:2], field)
@@ -96,7 +97,7 @@ def test_debye_waller_factor_equals_abtems() -> None:
 
 def test_displacements_of_absent_elements_are_refused() -> None:
     with pytest.raises(InputError, match=r"'Xe'.*Ga, N, O"):
-        crystal_potential(atoms_on_grid(), 1.0, rms_displacements={"Xe": 0.1})
+        with_displacements(atoms_on_grid(), {"Xe": 0.1})
 
 
 def whole(potential: CrystalPotential) -> Slicing:

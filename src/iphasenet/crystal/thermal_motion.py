@@ -167,7 +167,7 @@ def with_displacements(atoms: Atoms, rms_displacements: Mapping[str, float]) -> 
     missing = [symbol for symbol in symbols if symbol not in given]
     if missing:
         raise InputError(
-            f"frozen phonons: found no rms displacement for {missing[0]}; allowed: one for each of {', '.join(symbols)}"
+            f"displacements: found no rms displacement for {missing[0]}; allowed: one for each of {', '.join(symbols)}"
         )
     moving = atoms.copy()
     moving.set_array("displacements", np.array([given[s] ** 2 * np.eye(3) for s in atoms.symbols]), float, (3, 3))

@@ -57,6 +57,38 @@ def test_thicknesses_do_not_depend_on_each_other(tmp_path: Path) -> None:
     np.testing.assert_allclose(both["segments"][1], alone["segments"][0], atol=1e-6)
 
 
+def test_a_temperature_makes_the_atoms_move(tmp_path: Path) -> None:
+    """The noise left is written, with what was asked for; more displacement than the CIF's damps the truth more."""
+    cold = run(tmp_path / "cold", "--thickness", "2")
+    warm = run(tmp_path / "warm", "--thickness", "1", "2", "--temperature", "293", "--thermal-noise", "0.2")
+    assert "thermal_noise" not in cold
+    assert warm["thermal_noise"].dims == ("thickness",)
+    assert "as a share of their contrast" in warm["thermal_noise"].attrs["description"]
+    assert (warm["thermal_noise"] > 0).all() and (warm["thermal_noise"] <= 0.2).all()
+    assert warm["potential"].attrs["description"].endswith("averaged over thermal motion")
+    assert (warm.attrs["temperature"], warm.attrs["thermal_passes"], cold.attrs["temperature"]) == (293, 4, 0)
+    asked = [
+        "--temperature",
+        "293",
+        "--rms-displacement",
+        "Ga=0.15",
+        "--thermal-passes",
+        "1",
+        "--thermal-noise",
+        "1e-4",
+    ]
+    with pytest.warns(
+        InputWarning, match=r"thermal noise: found .* % of the contrast at 2.* nm after 1 pass, asked for"
+    ):
+        more = run(tmp_path / "more", "--thickness", "2", *asked)
+    assert more.attrs["rms_displacement"] == ["Ga=0.15"]
+    tops = [float(data["potential"][-1].max()) for data in (more, warm, cold)]
+    assert tops[0] < 0.9 * tops[1] and tops[1] < 0.95 * tops[2]
+    rest = run(tmp_path / "rest", "--thickness", "2", "--temperature", "293", "--thermal-noise", "1", "--truth", "rest")
+    np.testing.assert_array_equal(rest["potential"], cold["potential"])
+    assert rest["potential"].attrs["description"].endswith("of atoms at rest")
+
+
 def test_half_a_turn_turns_image_and_segments(tmp_path: Path) -> None:
     """Rotating the crystal by 180° and the tilt with it reverses the image and exchanges opposite segments."""
     first = run(tmp_path / "0", "--thickness", "1", "--tilt", "0.4", "-0.2")
@@ -82,9 +114,16 @@ def test_tilt_and_lean_are_inverse(gamma: float) -> None:
         (["--thickness", "2", "--aberrations", "Cs=1", "Cs=2"], ["--aberrations", "once"]),
         (["--thickness", "2", "--dark-field", "60", "90"], ["90", "sampling_angstrom of at most"]),
         (["--thickness", "2", "--tilt", "30", "0", "--memory", "5"], ["MB", "memory_mb 5"]),
-        (["--thickness", "2", "--frozen-phonons", "3"], ["frozen phonons", "Ga"]),
+        (["--thickness", "2", "--frozen-phonons", "3"], ["--frozen-phonons", "no --temperature", "above 0 K"]),
         (["--thickness", "2", "--detector", "10", "70"], ["70", "sampling_angstrom of at most"]),
-        (["--thickness", "2", "--rms-displacement", "Xe=0.1"], ["'Xe'", "Ga, N"]),
+        (["--thickness", "2", "--rms-displacement", "Ga=0.1"], ["--rms-displacement", "no --temperature", "above 0 K"]),
+        (["--thickness", "2", "--temperature", "293", "--rms-displacement", "Xe=0.1"], ["'Xe'", "Ga, N"]),
+        (["--thickness", "2", "--temperature", "293", "--rms-displacement", "Ga=0.6"], ["of Ga", "0.6", "0 to 0.5 Å"]),
+        (["--thickness", "2", "--temperature", "293", "--rms-displacement", "Ga=0.1", "Ga=0.2"], ["Ga, Ga", "once"]),
+        (["--thickness", "2", "--temperature", "-1"], ["--temperature", "'-1'", "0, or 1 to 2,000 K"]),
+        (["--thickness", "2", "--temperature", "nan"], ["'nan'", "0, or 1 to 2,000 K"]),
+        (["--thickness", "2", "--thermal-noise", "0"], ["--thermal-noise", "0.0001 to 1"]),
+        (["--thickness", "2", "--thermal-passes", "0"], ["--thermal-passes", "a whole number, 1 to 1,000"]),
         (["--thickness", "2", "--zone-axis", "1", "1", "1"], ["cannot be made orthogonal"]),
     ],
 )

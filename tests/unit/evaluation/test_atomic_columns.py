@@ -15,6 +15,7 @@ from skimage.feature import peak_local_max
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential, crystal_potential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.evaluation.atomic_columns import SPURIOUS, column_rows, prediction_rows, true_columns
 from iphasenet.evaluation.column_peaks import (
@@ -210,7 +211,8 @@ def test_atoms_on_both_sides_of_the_cell_are_one_column() -> None:
 @pytest.mark.parametrize("parametrization", ["lobato", "kirkland"])
 def test_elements_are_known_whatever_their_thermal_motion(parametrization: str) -> None:
     atoms = Atoms("BiAtSbTe", [[0, 0, 0], [2, 0, 0], [0, 2, 0], [2, 2, 0]], cell=[4, 4, 4], pbc=True)
-    columns = crystal_columns(crystal_potential(atoms, 2.0, parametrization, {"Bi": 0.1, "Te": 0.2}))
+    warm = with_displacements(atoms, {"Bi": 0.1, "At": 0.0, "Sb": 0.0, "Te": 0.2})
+    columns = crystal_columns(crystal_potential(warm, 2.0, parametrization))
     assert columns.types == ("Bi", "At", "Sb", "Te")
 
 
