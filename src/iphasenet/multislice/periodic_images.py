@@ -55,7 +55,7 @@ class PeriodicImages:
     depths: NDArray[np.float64] = field(metadata=recorded_as("thicknesses"))
     rotations: NDArray[np.float64]
     coefficients: ComplexArray
-    noise: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(0))
+    noise: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(0), compare=False)
 
     def __post_init__(self) -> None:
         expected = (len(self.depths), len(self.rotations))
@@ -74,15 +74,17 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     images : sequence of PeriodicImages
         Series with equal periods and depths.
     """
+    arrays: dict[str, Any] = {
+        "lengths": images[0].lengths,
+        "thicknesses": images[0].depths,
+        "rotations": np.stack([series.rotations for series in images]),
+        "coefficients": np.stack([series.coefficients for series in images]),
+    }
+    # Files of atoms at rest are what they were.
+    if images[0].noise.size:
+        arrays["noise"] = np.stack([series.noise for series in images])
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            lengths=images[0].lengths,
-            thicknesses=images[0].depths,
-            rotations=np.stack([series.rotations for series in images]),
-            coefficients=np.stack([series.coefficients for series in images]),
-            noise=np.stack([series.noise for series in images]),
-        )
+        np.savez(stream, **arrays)
 
 
 def load_images(path: str | Path) -> list[PeriodicImages]:
