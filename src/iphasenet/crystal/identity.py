@@ -48,16 +48,18 @@ def structure_hash(cell: Any) -> str:
     ----------
     cell : ase.Atoms
         Orthogonal cell whose third axis is the zone axis (`iphasenet.crystal.structure.orthogonal_cell`), with or
-        without ``occupancies`` and ``displacements``.
+        without ``occupancies``.
 
     Returns
     -------
     str
         Sixteen hexadecimal digits from the edges, rounded to 0.001 Å, and the elements and places of all atoms,
-        rounded to 1/5040 of each edge. Occupancies, rounded to 0.001, and displacement tensors, rounded to 0.0001 Å²,
-        are part of it unless all atoms are always there and at rest. The order of the atoms and the origin do not
-        matter. Another choice of axes is another structure, because tilts refer to the axes.
+        rounded to 1/5040 of each edge. Occupancies, rounded to 0.001, are part of it unless all atoms are always there.
+        The order of the atoms and the origin do not matter, nor does thermal motion: a network that has seen a crystal
+        at one temperature has seen it. Another choice of axes is another structure, because tilts refer to the axes.
     """
+    cell = cell.copy()
+    cell.arrays.pop("displacements", None)
     lengths = np.asarray(cell.cell.lengths(), np.float64)
     fractional = np.asarray(cell.positions, np.float64) / lengths
     numbers = np.asarray(cell.numbers, np.int64)

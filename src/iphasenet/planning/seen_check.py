@@ -42,7 +42,8 @@ def check_unseen(config: Mapping[str, Any], materials: Sequence[str], results: P
         with warnings.catch_warnings():
             # Warnings about the structure are shown by the job that computes the potential.
             warnings.simplefilter("ignore", InputWarning)
-            crystal = CrystalIdentity(name, structure_hash(crystal_cell(config["materials"][name])))
+            still = {key: told for key, told in config["materials"][name].items() if "displacement" not in key}
+            crystal = CrystalIdentity(name, structure_hash(crystal_cell(still)))
         if len(unseen(what_is_new(seen, crystal, planned_coordinates(planned)))):
             return
         count += len(planned)
