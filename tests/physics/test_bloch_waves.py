@@ -6,6 +6,7 @@ from ase import Atoms
 
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.thermal_motion import with_displacements
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
@@ -30,7 +31,8 @@ IMAGE = Image(256, SAMPLING)
 def columns_of_atoms() -> CrystalPotential:
     """One column an oblong cell, smeared by thermal vibration: a light atom each 0.5 Å."""
     atoms = Atoms("C", positions=[[1.0, 2.0, 0.1]], cell=[*SIDES, PERIOD], pbc=True)
-    return sampled_potential(atoms, SAMPLING, 2 * SAMPLING, "lobato", {"C": 0.1})
+    warm = with_displacements(atoms, {"C": 0.1})
+    return sampled_potential(warm, SAMPLING, 2 * SAMPLING).averaged()
 
 
 def crystal(

@@ -11,6 +11,7 @@ from scipy.stats import kstest
 
 from iphasenet.crystal.potential import SCATTERING_STEP, CrystalPotential, crystal_potential
 from iphasenet.crystal.translations import lateral_translations
+from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import parities
 from iphasenet.multislice.displaced_cell import core_corrections
 from iphasenet.multislice.displacements import balanced_normals, serpentine
@@ -113,6 +114,14 @@ def test_passes_end_when_the_noise_is_low_enough() -> None:
     loose = replace(simulation, numerics=replace(simulation.numerics, thermal_noise=1.0))
     assert thermal_mean(loose, 1).passes.tolist() == [1, 1]
     assert thermal_mean(enough, 1).passes[1] == 3
+
+
+def test_images_without_contrast_have_no_noise_to_tell() -> None:
+    """A beam that is one wave has the same signal everywhere: one pass is enough, and nothing is divided by zero."""
+    microscope = Microscope(energy_kev=200, semiangle_mrad=0.5, detector_inner_mrad=10, detector_outer_mrad=50)
+    numerics = Numerics(0.1, 0.3, 4.0, thermal_passes=3)
+    mean = thermal_mean(ThermalPass(potential_of(warm("KNbO3"), 0.1), microscope, numerics, [20.0]), 0)
+    assert np.isnan(mean.noise).all() and mean.passes.tolist() == [2]
 
 
 def test_images_of_moving_atoms_are_those_of_their_seed(tmp_path: object) -> None:

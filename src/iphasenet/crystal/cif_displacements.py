@@ -72,11 +72,11 @@ def read_displacements(block: CifBlock, labels: Sequence[str]) -> tuple[Stated, 
 
 
 def measured_at(block: CifBlock) -> float:
-    """Temperature of the measurement [K]; `MEASURED_AT` if the file tells none."""
+    """Temperature of the measurement as the file tells it [K]; `MEASURED_AT` if it tells none."""
     told = block.number(
         "_diffrn_ambient_temperature", "_diffrn_ambient_temp", "_cell_measurement_temperature", "_cell_measurement_temp"
     )
-    return told if told > 0 else MEASURED_AT
+    return MEASURED_AT if math.isnan(told) else told
 
 
 def _column(block: CifBlock, tag: str, count: int) -> tuple[str, ...]:
@@ -102,7 +102,8 @@ def _tensors(block: CifBlock) -> dict[str, Stated]:
         for label, *texts in zip(labels, *columns, strict=True):
             stated = _stated(f"{kind.upper()}_ij", texts, unit)
             if stated.source and label in found and found[label].source == stated.source and found[label] != stated:
-                stated = Stated(stated.source, stated.values, f"two different {stated.source} for the label {label}")
+                problem = f"two different {stated.source} for the label {label}; allowed: one"
+                stated = Stated(stated.source, stated.values, problem)
                 found[label] = stated
             elif stated.source:
                 found.setdefault(label, stated)
@@ -116,5 +117,5 @@ def _stated(source: str, texts: Sequence[str], unit: float) -> Stated:
     values = tuple(number(text) / unit for text in texts)
     for text, value in zip(texts, values, strict=True):
         if not math.isfinite(value):
-            return Stated(source, values, f"{source} {text!r}, which is no number")
+            return Stated(source, values, f"{source} {text!r}, which is no number; allowed: a number, '.' or '?'")
     return Stated(source, values) if any(values[:_DIAGONAL]) else NOTHING

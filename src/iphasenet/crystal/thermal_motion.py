@@ -96,6 +96,10 @@ def thermal_motion(
         For displacements that are no numbers, negative or above 0.5 Å along any axis, or a tensor that is not positive.
     """
     TEMPERATURE.check(temperature_k, "temperature_k")
+    if crystal.measured_at <= 0:
+        raise InputError(
+            f"{crystal.path}: found displacements at a temperature of {crystal.measured_at:g} K; allowed: above 0"
+        )
     elements = sorted({orbit.site.element for orbit in crystal.orbits})
     given = check_displacements(rms_displacements, elements)
     motions, notes, doubtful, unknown = [], [], [], set()
@@ -219,11 +223,11 @@ def _tensor(orbit: Orbit, cell: _FloatArray, name: str) -> tuple[_FloatArray, bo
     """U of a site in the Cartesian frame, averaged over its symmetry, and whether that changed it."""
     stated = orbit.site.stated
     if stated.problem:
-        raise InputError(f"{name}: found {stated.problem}; allowed: numbers, '.' or '?'")
+        raise InputError(f"{name}: found {stated.problem}")
     if len(stated.values) == 1:
         (u,) = stated.values
         if u < 0:
-            raise InputError(f"{name}: found the {stated.source} of U = {u:g} Å²; allowed: above 0, to 0.25 Å²")
+            raise InputError(f"{name}: found {stated.source} that means U = {u:g} Å²; allowed: above 0, to 0.25 Å²")
         return _checked(u * np.eye(3), name), False
     a, b, c, bc, ac, ab = stated.values
     along = np.array([[a, ab, ac], [ab, b, bc], [ac, bc, c]])
@@ -253,6 +257,7 @@ def _checked(tensor: _FloatArray, name: str) -> _FloatArray:
         )
     if values[-1] > DISPLACEMENT.high**2 * (1 + 1e-9):
         raise InputError(
-            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.3g} Å; allowed: {DISPLACEMENT.allowed}"
+            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.3g} Å; allowed: {DISPLACEMENT.allowed} (is B "
+            "written as U?)"
         )
     return np.asarray(tensor if values[0] >= 0 else (vectors * values.clip(0)) @ vectors.T)

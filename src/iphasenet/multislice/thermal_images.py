@@ -169,7 +169,8 @@ def _rms(series: ComplexArray) -> float:
 
 
 def _contrast(series: ComplexArray) -> float:
-    """`_rms` without the mean of each image."""
+    """`_rms` without the mean of each image; NaN where there is nothing but rounding errors."""
     varying = series.copy()
     varying[..., series.shape[-2] // 2, series.shape[-1] // 2] = 0
-    return max(_rms(varying), np.finfo(float).tiny)
+    found = _rms(varying)
+    return found if found > 1e-9 * _rms(series) else float("nan")

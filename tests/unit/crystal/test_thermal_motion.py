@@ -165,7 +165,7 @@ def test_the_temperature_of_the_file(tmp_path, tag):
 
 
 WRONG = {
-    "negative": ("-.002", "", "site Na1: found the U_iso of U = -0.002 Å²"),
+    "negative": ("-.002", "", "site Na1: found U_iso that means U = -0.002 Å²"),
     "absurd": (".3", "", r"site Na1: found an rms displacement of 0.548 Å; allowed: 0 to 0.5 Å"),
     "text": ("small", "", "site Na1: found U_iso 'small', which is no number"),
     "not positive": (
@@ -177,6 +177,13 @@ WRONG = {
     "text in a tensor": (".01", f"{ANISO}\nNa1 .01 .01 x 0 0 0", "found U_ij 'x', which is no number"),
     "two tensors": (".01", f"{ANISO}\nNa1 .01 .01 .01 0 0 0\nNa1 .01 .01 .02 0 0 0", "found two different U_ij"),
 }
+
+
+def test_a_temperature_of_the_file_that_cannot_be(tmp_path):
+    path = write(tmp_path, P1, "_diffrn_ambient_temperature -5", sites=("Na1 Na 0 0 0",), cell=SMALL)
+    with pytest.raises(InputError, match=r"found displacements at a temperature of -5 K; allowed: above 0"):
+        tensors(path)
+    assert len(read_structure(path)) == 1
 
 
 @pytest.mark.parametrize(("value", "more", "message"), WRONG.values(), ids=WRONG)
