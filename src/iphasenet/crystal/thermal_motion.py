@@ -257,7 +257,7 @@ def _checked(tensor: _FloatArray, name: str) -> _FloatArray:
         )
     if values[-1] > DISPLACEMENT.high**2 * (1 + 1e-9):
         raise InputError(
-            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.3g} Å; allowed: {DISPLACEMENT.allowed} (is B "
-            "written as U?)"
+            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.3g} Å; allowed: {DISPLACEMENT.allowed} "
+            "(is B written as U?)"
         )
     return np.asarray(tensor if values[0] >= 0 else (vectors * values.clip(0)) @ vectors.T)

@@ -51,13 +51,15 @@ def _facts(root: zarr.Group, kind: str, path: Path) -> dict[str, Any]:
     }
     attributes: dict[str, Any] = dict(root.attrs)
     if kind == "simulation":
-        return facts | _simulation(attributes)
+        return facts | _simulation(attributes) | _motion(attributes.get("temperature"), root)
     if kind == "sample":
         return facts | _position(root) | {name: attributes.get(name) for name in ("material", "sample_id")}
     groups = material_groups(root) if kind == "dataset" else {str(attributes.get("material", path.stem)): root}
     facts["samples"] = {name: _samples(group) for name, group in groups.items()}
-    optics: Mapping[str, Any] = (attributes.get("configuration") or {}).get("optics") or {}
-    return facts | _position(next(iter(groups.values()), root)) | _optics(optics)
+    configured: Mapping[str, Any] = attributes.get("configuration") or {}
+    temperature = (configured.get("simulation") or {}).get("temperature_k")
+    first = next(iter(groups.values()), root)
+    return facts | _position(first) | _optics(configured.get("optics") or {}) | _motion(temperature, None)
 
 
 def _check(facts: Mapping[str, Any], source: str) -> None:
@@ -84,6 +86,14 @@ def _simulation(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "semiangle_mrad": attributes["semiangle"],
         "detector_mrad": attributes["detector"],
     }
+
+
+def _motion(temperature_k: float | None, root: zarr.Group | None) -> dict[str, Any]:
+    """Temperature [K], and the noise that thermal motion has left at each thickness; nothing of atoms at rest."""
+    facts: dict[str, Any] = {"temperature_k": temperature_k} if temperature_k else {}
+    if root is not None and "thermal_noise" in root:
+        facts["thermal_noise"] = [round(float(noise), 4) for noise in read_rows(root, "thermal_noise")]
+    return facts
 
 
 def _position(group: zarr.Group) -> dict[str, Any]:
