@@ -105,14 +105,16 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _warn_of_noise(data: xarray.Dataset, options: argparse.Namespace) -> None:
-    """Say where the mean over thermal motion is noisier than asked for; snapshots are as many as asked for."""
+    """Say where the mean over thermal motion is noisier than asked for."""
     noise, thickness = data["thermal_noise"].values, data["thickness"].values
-    worst = int(noise.argmax())
-    if options.frozen_phonons == 0 and noise[worst] > options.thermal_noise:
-        passes = quantities.counted(options.thermal_passes, "pass", "passes")
+    if noise.max() > options.thermal_noise:
+        worst = int(noise.argmax())
+        passes, more = quantities.counted(options.thermal_passes, "pass", "passes"), "passes (--thermal-passes)"
+        if options.frozen_phonons:
+            passes, more = quantities.counted(options.frozen_phonons, "snapshot"), "snapshots (--frozen-phonons)"
         warnings.warn(
             f"thermal noise: found {100 * noise[worst]:.2g} % of the contrast at {thickness[worst]:.4g} nm after "
-            f"{passes}, asked for {100 * options.thermal_noise:g} %; more passes (--thermal-passes) lower it",
+            f"{passes}, asked for {100 * options.thermal_noise:g} %; more {more} lower it",
             InputWarning,
             stacklevel=2,
         )

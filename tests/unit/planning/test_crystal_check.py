@@ -39,7 +39,7 @@ def test_displacements_of_a_file_are_asked_for_only_where_atoms_move(tmp_path: P
     (tmp_path / "bad.cif").write_text(text.replace("0.0035", "-0.0035"), encoding="utf-8")
     bad = {"GaN": {**GAN, "cif": "bad.cif"}}
     check_crystals(bad, tmp_path, 0)
-    with pytest.raises(InputError, match=r"^materials\.GaN: .*site Ga1: found the U_iso of U = -0\.0035"):
+    with pytest.raises(InputError, match=r"^materials\.GaN: .*site Ga1: found U_iso that means U = -0\.0035"):
         check_crystals(bad, tmp_path, 293)
 
 
