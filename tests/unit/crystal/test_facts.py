@@ -53,6 +53,7 @@ def test_displacements_that_cannot_be_are_a_warning(tmp_path: Path) -> None:
     assert {site["u_from"] for site in facts["sites"]} == {None}
     (warning,) = facts["warnings"]
     assert warning == (
-        "site N1: found U_iso that means U = -0.004 Å²; allowed: above 0, to 0.25 Å²; the crystal can be used at rest only"
+        "site N1: found U_iso that means U = -0.004 Å²; allowed: above 0, to 0.25 Å²; the crystal can be used at rest "
+        "only"
     )
     assert "\n  N1       N     2 1 - " in crystal_text(facts)
