@@ -204,6 +204,17 @@ def test_the_grid_is_that_of_the_primitive_cell(material: str, area: float) -> N
     assert len(lateral_atoms(crystal_potential(cell, 1.0), grid, (1, 1)).origin) == round(area * len(cell))
 
 
+def test_atoms_that_translations_exchange_are_one_whatever_their_decimals() -> None:
+    """Coordinates such as 0.12345 lie on the edge between two steps: rounding errors must not make two atoms of one."""
+    shares = np.arange(0.00005, 0.5, 0.0333)
+    half = np.array([[0.1 + x, 0.1, 0.1234 + 0.03 * n] for n, x in enumerate(shares)])
+    scaled = np.concatenate([half, (half + np.array([0.5, 0.5, 0.0])) % 1])
+    cell = Atoms(f"Si{len(scaled)}", scaled_positions=scaled, cell=[3.1, 5.3, 10.0], pbc=True)
+    potential = crystal_potential(cell, 0.5)
+    grid = LatticeGrid.of_lattice(potential.lengths[:2], 0.2, [(1, 1, 2)])
+    assert len(lateral_atoms(potential, grid, (1, 1)).origin) == len(half)
+
+
 def test_balanced_numbers_have_the_moments_of_the_normal_distribution() -> None:
     """Pairs cancel, spreads are 1, neighbouring coordinates are hardly correlated, and each number alone is normal."""
     drawn = balanced_normals(40, 30, np.random.default_rng(1))

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iphasenet.crystal.kinds import GOLDEN
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.probe import Block, Translations
 from iphasenet.multislice.propagation import CellGrid, smooth_size
@@ -79,19 +80,7 @@ class LatticeGrid(CellGrid):
         return np.asarray(np.linalg.inv(np.array(self.vectors)).T)
 
     def frequencies(self, kappa: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        Spatial frequencies kappa + G in the order of the FFT.
-
-        Parameters
-        ----------
-        kappa : (block, 2) tensor
-            Fractional (x, y) wave vectors of the blocks [1/Å].
-
-        Returns
-        -------
-        (block, y, x) tensor, (block, y, x) tensor
-            kx and ky [1/Å].
-        """
+        """Return kx and ky as `CellGrid` does, but both (block, y, x): neither depends on one axis alone."""
         mesh = np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in self.gpts))
         g = torch.from_numpy(np.stack(mesh, axis=-1) @ self.reciprocal).to(kappa)
         return kappa[:, 0, None, None] + g[..., 0], kappa[:, 1, None, None] + g[..., 1]
@@ -169,9 +158,9 @@ def lateral_atoms(potential: CrystalPotential, grid: LatticeGrid, repeats: tuple
     mesh = np.stack(np.meshgrid(*(np.arange(n) for n in repeats)), axis=-1).reshape(-1, 1, 2)
     positions = (mesh * potential.lengths[:2] + potential.positions[:, :2]).reshape(-1, 2)
     origin = np.tile(np.arange(len(potential.elements)), mesh.shape[0])
-    fractions = positions @ grid.reciprocal.T
-    places = np.rint((fractions - np.floor(fractions + SAME_PLACE)) / SAME_PLACE)
-    heights = np.rint(potential.positions[origin, 2] / SAME_PLACE)
+    steps = round(1 / SAME_PLACE)
+    places = np.floor(positions @ grid.reciprocal.T * steps + GOLDEN) % steps
+    heights = np.floor(potential.positions[origin, 2] * steps + GOLDEN)
     _, first = np.unique(np.column_stack([potential.elements[origin], heights, places]), axis=0, return_index=True)
     first.sort()
     return LateralAtoms(origin[first], positions[first])

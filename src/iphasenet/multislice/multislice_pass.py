@@ -1,7 +1,7 @@
 """One multislice pass of a probe's plane waves through a crystal, with all preparations for the first wave."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iphasenet.base.devices import exact_float32
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slicing import Slicing
@@ -160,6 +161,46 @@ class MultislicePass:
         coefficients = transmission_functions(potential, self.grid, self.microscope.interaction_constant)
         distances, wavelength = self.slicing.distances.tolist(), self.microscope.wavelength
         return Crystal(self.grid, coefficients, distances, wavelength, self.lean, self.potential.translations)
+
+    def summed_intensity(
+        self,
+        columns: Iterable[tuple[Block, Orders, Tensor]],
+        exits: int,
+        parts: Sequence[int],
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Tensor:
+        """
+        Sum the intensities that blocks give.
+
+        Parameters
+        ----------
+        columns : iterable of (Block, (beam, 2) array, (exit, wave, beam) complex tensor)
+            Columns of the scattering matrix, in the order of `parts`.
+        exits : int
+            Number of exit planes.
+        parts : sequence of int
+            Number, from 0, of the sum to which each block belongs.
+        progress : callable, optional
+            Called with the numbers of plane waves done so far and in all.
+
+        Returns
+        -------
+        (part, exit, rotation, channel, y, x) float64 tensor
+            Intensities on the grid of probe positions.
+        """
+        detection, (_, (nx, ny)) = self.detection, self.image_grid
+        shape = (max(parts) + 1, exits, len(self.rotations), len(self.microscope.channels), ny, nx)
+        total = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        done, every = 0, sum(len(block.orders) for block in self.blocks)
+        with exact_float32(total.device):
+            for part, (block, beams, matrix) in zip(parts, columns, strict=True):
+                # A small detector may see none of a block's beams.
+                if len(beams):
+                    total[part] += detection.intensity(matrix, block, beams)
+                done += len(block.orders)
+                if progress is not None:
+                    progress(done, every)
+        return total
 
     def columns(self) -> Iterator[tuple[Block, Orders, Tensor]]:
         """Columns of the scattering matrix, block by block (`scattering_matrix.columns`)."""

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iphasenet.base.devices import exact_float32
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
 from iphasenet.base.recorded_names import recorded_as
@@ -135,30 +134,8 @@ def simulate_images(
         mean = thermal_mean(warm, seed, progress)
         return _periodic(warm, mean.coefficients, mean.noise)
     still = MultislicePass(*setting)
-    return _periodic(still, _sum(still, progress), np.zeros(0))
-
-
-def _sum(simulation: MultislicePass, progress: Callable[[int, int], object] | None) -> ComplexArray:
-    """Fourier series of the intensities of all blocks."""
-    detection, (orders, size) = simulation.detection, simulation.image_grid
-    shape = (
-        len(simulation.exits),
-        len(simulation.rotations),
-        len(simulation.microscope.channels),
-        size[1],
-        size[0],
-    )
-    total = torch.zeros(shape, dtype=torch.float64, device=simulation.device)
-    done, every = 0, sum(len(block.orders) for block in simulation.blocks)
-    with exact_float32(total.device):
-        for block, beams, matrix in simulation.columns():
-            # A small detector may see none of a block's beams.
-            if len(beams):
-                total += detection.intensity(matrix, block, beams)
-            done += len(block.orders)
-            if progress is not None:
-                progress(done, every)
-    return centred_coefficients(total, orders)
+    total = still.summed_intensity(still.columns(), len(still.exits), [0] * len(still.blocks), progress)[0]
+    return _periodic(still, centred_coefficients(total, still.image_grid[0]), np.zeros(0))
 
 
 def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]]) -> PeriodicImages:

@@ -157,6 +157,21 @@ def propagators(grid: CellGrid, kappa: Tensor, wavelength: float, distance: floa
     return torch.polar(grid.antialias(k2.sqrt()), phase)
 
 
+def slice_propagators(
+    grid: CellGrid,
+    kappa: Tensor,
+    wavelength: float,
+    distances: Sequence[float],
+    lean: tuple[float, float],
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """Return the `propagators` after each slice, in a complex type; slices of one distance share theirs."""
+    # Distances that differ only by rounding count as equal.
+    keys = [round(distance, 9) for distance in distances]
+    phases = {key: propagators(grid, kappa, wavelength, key, lean).to(dtype) for key in set(keys)}
+    return [phases[key] for key in keys]
+
+
 def scatter(
     incident: Tensor,
     owner: Tensor,

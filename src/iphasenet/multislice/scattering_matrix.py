@@ -15,7 +15,7 @@ from torch import Tensor
 
 from iphasenet.base.devices import send
 from iphasenet.microscope.probe import Block, Translations, batches, parities
-from iphasenet.multislice.propagation import CellGrid, propagators, scatter
+from iphasenet.multislice.propagation import CellGrid, scatter, slice_propagators
 from iphasenet.multislice.transfer_matrix import Passage, best_passage, transfer_columns
 
 Orders = NDArray[np.int64]
@@ -55,16 +55,10 @@ class Crystal:
         return torch.fft.ifft2(self.coefficients, norm="forward")
 
     def propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
-        """Propagators (block, y, x) after each slice; slices of one distance share theirs."""
+        """Propagators (block, y, x) after each slice."""
         kappa = np.stack([block.kappa for block in blocks])
-        vectors = send(kappa, self.coefficients.device)
-        # Distances that differ only by rounding count as equal.
-        keys = [round(distance, 9) for distance in self.distances]
-        phases = {
-            key: propagators(self.grid, vectors, self.wavelength, key, self.lean).to(self.coefficients.dtype)
-            for key in set(keys)
-        }
-        return [phases[key] for key in keys]
+        vectors, kind = send(kappa, self.coefficients.device), self.coefficients.dtype
+        return slice_propagators(self.grid, vectors, self.wavelength, self.distances, self.lean, kind)
 
     def beams(self, block: Block, reach: float) -> Orders:
         """Orders (beam, 2) below a spatial frequency [1/Å] that the crystal couples with a block's waves."""

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from iphasenet.base.devices import exact_float32
 from iphasenet.microscope.probe import parities
 from iphasenet.multislice.detection import centred_coefficients
 from iphasenet.multislice.displacements import Seed
@@ -64,14 +62,13 @@ def thermal_mean(
         Images in all channels of the microscope, their noise, and the passes taken.
     """
     numerics, exits = simulation.numerics, list(simulation.exits)
-    every = sum(len(block.orders) for block in simulation.blocks)
     # A single block has no halves: its noise shows in a second pass only.
     allowed = numerics.thermal_passes if len(set(simulation.half)) == 2 else max(2, numerics.thermal_passes)
     images: list[list[ComplexArray]] = [[] for _ in exits]
     first: list[float] = []
     for number in range(allowed):
 
-        def advance(done: int, passed: int = number) -> None:
+        def advance(done: int, every: int, passed: int = number) -> None:
             if progress is not None:
                 progress(passed * every + done, (passed + 1) * every)
 
@@ -90,7 +87,7 @@ def thermal_mean(
 
 
 def one_pass(
-    simulation: ThermalPass, exits: Sequence[int], seed: Seed, advance: Callable[[int], None] | None = None
+    simulation: ThermalPass, exits: Sequence[int], seed: Seed, progress: Callable[[int, int], object] | None = None
 ) -> tuple[ComplexArray, FloatArray]:
     """
     Pass all blocks, each through its own configuration.
@@ -103,8 +100,8 @@ def one_pass(
         Numbers of slices after which the waves are recorded.
     seed : int or sequence of int
         Seed of the displacements.
-    advance : callable, optional
-        Called with the number of plane waves done so far.
+    progress : callable, optional
+        Called with the numbers of plane waves of this pass done so far and in all.
 
     Returns
     -------
@@ -112,19 +109,11 @@ def one_pass(
         Fourier series of the intensities that each half of the blocks gives, with the translations of the mean crystal,
         and the halves' shares of the probe.
     """
-    detection, (orders, size) = simulation.detection, simulation.image_grid
-    shape = (2, len(exits), len(simulation.rotations), len(simulation.microscope.channels), size[1], size[0])
-    total, shares, done = torch.zeros(shape, dtype=torch.float64, device=simulation.device), np.zeros(2), 0
-    with exact_float32(total.device):
-        columns = simulation.displaced_columns(exits, seed)
-        for half, (block, beams, matrix) in zip(simulation.half, columns, strict=True):
-            # A small detector may see none of a block's beams.
-            if len(beams):
-                total[half] += detection.intensity(matrix, block, beams)
-            shares[half] += float((block.amplitudes**2).sum())
-            done += len(block.orders)
-            if advance is not None:
-                advance(done)
+    columns = simulation.displaced_columns(exits, seed)
+    total = simulation.summed_intensity(columns, len(exits), simulation.half.tolist(), progress)
+    incident = [float((block.amplitudes**2).sum()) for block in simulation.blocks]
+    shares = np.bincount(simulation.half, incident, minlength=2).astype(float)
+    orders = simulation.image_grid[0]
     (mx, my), (x, y) = orders, simulation.repeats
     # A configuration breaks the translations of the crystal, its mean does not.
     h, k = np.arange(-(mx // x), mx // x + 1), np.arange(-(my // y), my // y + 1)

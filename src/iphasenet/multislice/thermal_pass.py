@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from iphasenet.base.devices import send
+from iphasenet.crystal.kinds import GOLDEN
 from iphasenet.microscope.probe import Block, Translations, probe_blocks, window_cells
 from iphasenet.multislice.displaced_cell import DisplacedCell
 from iphasenet.multislice.displacements import Seed, draw_normals, serpentine, square_roots
 from iphasenet.multislice.lattice_grid import SAME_PLACE, FloatArray, IntArray, LatticeGrid, lateral_atoms, nearest_wave
 from iphasenet.multislice.multislice_pass import MultislicePass
-from iphasenet.multislice.propagation import propagators
+from iphasenet.multislice.propagation import slice_propagators
 from iphasenet.multislice.scattering_matrix import Orders
 
 _POINTS_TOGETHER = 2**16
@@ -111,7 +112,7 @@ class ThermalPass(MultislicePass):
         assert self.potential.displacements is not None
         atoms = self.displaced.atoms
         spots = np.column_stack([atoms.positions, self.potential.positions[atoms.origin, 2]])
-        _, place = np.unique(np.rint(spots / SAME_PLACE), axis=0, return_inverse=True)
+        _, place = np.unique(np.floor(spots / SAME_PLACE + GOLDEN), axis=0, return_inverse=True)
         place = place.ravel()
         normals = draw_normals(len(self.blocks), repeats, int(place.max()) + 1, seed)[:, :, place]
         roots = square_roots(self.potential.displacements[atoms.origin])
@@ -161,15 +162,11 @@ class ThermalPass(MultislicePass):
             yield numbers, self.displaced.transmissions(shifts, numbers)
 
     def _propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
-        """Propagators (block, y, x) after each slice of a cell; slices of one distance share theirs."""
-        kappa = send(np.stack([nearest_wave(block, self.lengths)[0] for block in blocks]), self.displaced.device)
+        """Propagators (block, y, x) after each slice of a cell."""
+        kappa = np.stack([nearest_wave(block, self.lengths)[0] for block in blocks])
+        vectors, distances = send(kappa, self.displaced.device), self.slicing.distances.tolist()
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        keys = [round(distance, 9) for distance in self.slicing.distances.tolist()]
-        phases = {
-            key: propagators(self.grid, kappa, self.microscope.wavelength, key, self.lean).to(complex_type)
-            for key in set(keys)
-        }
-        return [phases[key] for key in keys]
+        return slice_propagators(self.grid, vectors, self.microscope.wavelength, distances, self.lean, complex_type)
 
     def _beams(self, block: Block) -> tuple[Orders, Tensor]:
         """Orders (beam, 2) that reach a detector, and their points of the grid."""
