@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.crystal.kinds import GOLDEN, has_plain_atoms, properties_of
+from iphasenet.crystal.kinds import GOLDEN, properties_of
+from iphasenet.crystal.places import occupancies_of
 
 _STEPS = 5040
 """Steps along an edge of the cell, about 0.001 Å each; halves, thirds, ... tenths of the edge are whole steps."""
@@ -63,7 +64,7 @@ def structure_hash(cell: Any) -> str:
     lengths = np.asarray(cell.cell.lengths(), np.float64)
     fractional = np.asarray(cell.positions, np.float64) / lengths
     numbers = np.asarray(cell.numbers, np.int64)
-    atoms = numbers[:, None] if has_plain_atoms(cell) else properties_of(cell, _PROPERTY_STEPS)
+    atoms = numbers[:, None] if occupancies_of(cell).min() == 1 else properties_of(cell, _PROPERTY_STEPS)
     elements, counts = np.unique(numbers, return_counts=True)
     # The origin is put on each atom of the rarest element; the smallest result counts.
     origins = fractional[numbers == elements[counts.argmin()]]

@@ -14,12 +14,6 @@ ALIKE = (1e-6, 1e-7)
 _UPPER = np.triu_indices(3)
 
 
-def has_plain_atoms(atoms: Any) -> bool:
-    """Whether all atoms are always there and at rest."""
-    shares, tensors = atoms.arrays.get("occupancies"), atoms.arrays.get("displacements")
-    return (shares is None or bool((shares == 1).all())) and (tensors is None or not np.any(tensors))
-
-
 def properties_of(atoms: Any, steps: tuple[float, float] = ALIKE) -> NDArray[np.int64]:
     """
     Describe atoms by whole numbers.
