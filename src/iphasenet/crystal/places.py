@@ -4,15 +4,20 @@ In a cell each element of such a place is an atom with its occupancy, at the sam
 slab each place can hold one of them, or nothing.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-from ase import Atoms
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from iphasenet.base.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 PLACE_TOLERANCE = 1e-3
 """Partly occupied atoms closer than this are at one place [Å]."""
@@ -47,6 +52,9 @@ def pairs_within(atoms: Atoms, cutoff: float | _FloatArray) -> tuple[_IntArray, 
         Indices of both atoms and their distances [Å]; each pair stands twice. Atoms that are always there have places
         of their own.
     """
+    # The identity of a crystal, which training asks for, needs no ASE: GPU environments have none.
+    from ase.neighborlist import neighbor_list
+
     i, j, distance = neighbor_list("ijd", atoms, cutoff)
     partly = occupancies_of(atoms) < 1
     apart = ~(partly[i] & partly[j] & (distance < PLACE_TOLERANCE))
