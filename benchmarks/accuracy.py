@@ -55,12 +55,13 @@ LEANING_SLICES = 0.15
 class EqualSlices(CrystalPotential):
     """A potential cut into equal slices wherever its layers lie, as abTEM cuts it."""
 
-    def slicing(self, slice_thickness: float) -> Slicing:
+    def slicing(self, slice_thickness: float, repeats: bool = True) -> Slicing:
         """Slices of at most `slice_thickness` [Å]."""
+        assert repeats
         count = max(1, int(np.ceil(self.lengths[2] / slice_thickness - 1e-9)))
         height = self.lengths[2] / count
         owner = np.floor((self.positions[:, 2] + 1e-3) / height).astype(int) % count
-        return Slicing(np.full(count, height), owner, 0.0)
+        return Slicing(np.full(count, height), owner, 0.0, self.positions[:, 2])
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_a_rendered_sample_is_its_atoms_seen_from_the_lab() -> None:
     frequency = np.fft.fftfreq(160, 9.6 * 5 / 160)
     fx, fy = np.meshgrid(frequency, frequency)
     keep = (np.abs(fx) < 0.5 / 0.3) & (np.abs(fy) < 0.5 / 0.3)
-    single = Slicing(np.array([4.0]), np.array([0]), 0.0)
+    single = Slicing(np.array([4.0]), np.array([0]), 0.0, np.zeros(1))
     form = {
         s: crystal_potential(Atoms(s, positions=[[0, 0, 0]], cell=[48, 48, 4], pbc=True), 2.0).projected(single, 1)
         for s in ("Sr", "O")

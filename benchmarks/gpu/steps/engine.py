@@ -163,7 +163,7 @@ def _phonons(context: Context) -> None:
     """Time of a frozen configuration: a slab of atoms, each displaced, as one cell."""
     settings, rng = context.packed.phonons, np.random.default_rng(1)
     slab, numerics = context.packed.slab(), Numerics(**{**settings["numerics"], "memory_mb": _MEMORY})
-    slicing = slab.slicing(numerics.slice_thickness_angstrom)
+    slicing = slab.slicing(numerics.slice_thickness_angstrom, repeats=False)
     moved = slab.positions + rng.normal(0, settings["displacement"], slab.positions.shape)
     # No translation leaves displaced atoms unchanged: all waves are coupled.
     displaced = replace(slab, positions=moved, translations=())

@@ -127,11 +127,11 @@ class CrystalPotential:
         """Occupancies of the atoms."""
         return np.ones(len(self.elements)) if self.occupancies is None else self.occupancies
 
-    def slicing(self, slice_thickness: float) -> Slicing:
-        """Cut the cell between its atomic layers; layers within `slice_thickness` [Å] form one slice."""
+    def slicing(self, slice_thickness: float, repeats: bool = True) -> Slicing:
+        """Cut the cell between its atomic layers (`iphasenet.crystal.slicing.layer_slicing`)."""
         ny, nx = self.form_factors.shape[-2:]
         weights = self.form_factors[self.elements, ny // 2, nx // 2] * self.shares
-        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], slice_thickness)
+        return layer_slicing(self.positions[:, 2], weights, self.lengths[2], slice_thickness, repeats)
 
     def slices(self, slicing: Slicing, gpts: tuple[int, int]) -> FloatArray:
         """
@@ -179,20 +179,20 @@ class CrystalPotential:
         repeats = (total - slicing.owner + slicing.count - 1) // slicing.count
         coefficients = np.zeros(self.form_factors.shape[1:], complex)
         for count in np.unique(repeats):
-            atoms = self._sum(repeats == count, lean, slicing.origin)
+            atoms = self._sum(repeats == count, lean, slicing.heights - slicing.origin)
             coefficients += atoms * _repeat(shear, int(count))
         return coefficients
 
     def _sum(
-        self, chosen: NDArray[np.bool_], lean: tuple[float, float] = (0.0, 0.0), origin: float = 0.0
+        self, chosen: NDArray[np.bool_], lean: tuple[float, float] = (0.0, 0.0), depths: FloatArray | None = None
     ) -> ComplexArray:
-        """Coefficients of some atoms' projected potential, each shifted by its lean times its depth [V Å]."""
+        """Coefficients of some atoms' projected potential, each shifted by the lean times its depth [V Å]."""
         gx, gy = self.frequencies
         total = np.zeros(self.form_factors.shape[1:], complex)
         for element in np.unique(self.elements[chosen]):
             atoms = chosen & (self.elements == element)
-            x, y, z = self.positions[atoms].T
-            depth = z - origin
+            x, y, _ = self.positions[atoms].T
+            depth = np.zeros(len(x)) if depths is None else depths[atoms]
             along_x = np.exp(-2j * np.pi * (x + lean[0] * depth)[:, None] * gx)
             if self.occupancies is not None:
                 along_x *= self.occupancies[atoms][:, None]

@@ -13,6 +13,12 @@ from iphasenet.base.errors import InputError
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
+_DECIMALS = 6
+"""Decimals to which heights, and the gaps between them, are compared: equal ones must not differ by rounding [Å]."""
+
+_ROUNDING = 1e-9
+"""A slice may be thicker by this much [Å]."""
+
 
 @dataclass(frozen=True)
 class Slicing:
@@ -27,11 +33,15 @@ class Slicing:
         Slice that holds each atom.
     origin : float
         Height of the entrance surface: the plane of the first slice's atoms [Å].
+    heights : (atom,) array
+        Heights of the atoms that the slices hold [Å]: one of the top of the cell that belongs to the first slice is
+        below its bottom.
     """
 
     distances: FloatArray
     owner: IntArray
     origin: float
+    heights: FloatArray
 
     @property
     def count(self) -> int:
@@ -65,7 +75,9 @@ class Slicing:
         return totals
 
 
-def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice_thickness: float) -> Slicing:
+def layer_slicing(
+    heights: FloatArray, weights: FloatArray, length: float, slice_thickness: float, repeats: bool = True
+) -> Slicing:
     """
     Cut a cell between its atomic layers.
 
@@ -78,19 +90,60 @@ def layer_slicing(heights: FloatArray, weights: FloatArray, length: float, slice
     length : float
         Height of the cell [Å].
     slice_thickness : float
-        A slice holds the atoms up to this far above its lowest one [Å].
+        Largest thickness of a slice: that of a uniform layer whose scattering power has the same rms distance from its
+        plane [Å]. Light atoms may thus be farther from heavy ones than these from each other.
+    repeats : bool
+        Whether the cell repeats along the beam, so that a slice may hold atoms of its top and of its bottom.
 
     Returns
     -------
     Slicing
-        Slices, exact for atoms in layers with any spacing; slices of equal thickness would displace the layers.
+        Slices, exact for atoms in layers with any spacing; slices of equal thickness would displace the layers. The
+        first one holds the lowest atom.
     """
     order = np.argsort(heights, kind="stable")
+    gaps = np.diff(heights[order], prepend=heights[order[-1]] - length).round(_DECIMALS)
+    start = int(np.argmax(gaps)) if repeats else 0
+    unwrapped = heights.copy()
+    unwrapped[order[:start]] += length
+    order = np.roll(order, -start)
     owner = np.empty(len(heights), dtype=np.int64)
-    number, lowest = -1, -np.inf
-    for atom in order:
-        if heights[atom] - lowest > slice_thickness:
-            number, lowest = number + 1, heights[atom]
-        owner[atom] = number
-    planes = np.bincount(owner, weights * heights) / np.bincount(owner, weights)
-    return Slicing(np.diff(planes, append=planes[0] + length), owner, float(planes[0]))
+    owner[order] = _thin_slices(unwrapped[order], weights[order], slice_thickness)
+    count, first = int(owner.max()) + 1, owner[np.argmin(heights)]
+    if start:
+        unwrapped[owner >= first] -= length
+        owner = (owner - first) % count
+    planes = np.bincount(owner, weights * unwrapped) / np.bincount(owner, weights)
+    return Slicing(np.diff(planes, append=planes[0] + length), owner, float(planes[0]), unwrapped)
+
+
+def _thin_slices(heights: FloatArray, weights: FloatArray, thickness: float) -> IntArray:
+    """
+    Put atoms, from rising heights, into the fewest slices that are thin enough.
+
+    Of several ways to cut as few slices, the one with the least mean square distance from their planes is taken.
+    """
+    layers, layer = np.unique(heights.round(_DECIMALS), return_inverse=True)
+    power = np.bincount(layer, weights)
+    # Sums up to each layer give the moments of all slices that end at one.
+    moments = [np.concatenate([[0.0], np.cumsum(power * layers**n)]) for n in range(3)]
+    # Of the layers before each one: the fewest slices, their least spread, and where the last of them begins.
+    counts, costs = np.zeros(len(layers) + 1, np.int64), np.zeros(len(layers) + 1)
+    begins, lowest = np.zeros(len(layers) + 1, np.int64), 0
+    for end in range(1, len(layers) + 1):
+        total, first, second = (moment[end] - moment[lowest:end] for moment in moments)
+        spread = np.maximum(second - first**2 / total, 0.0)
+        thin = 12 * spread <= total * (thickness + _ROUNDING) ** 2
+        thin[-1] = True
+        # A slice that begins lower is thicker: what is too thick now is so for all layers that follow.
+        skipped = int(np.argmax(thin))
+        lowest += skipped
+        few = counts[lowest:end] == counts[lowest]
+        cost = np.where(few, costs[lowest:end] + spread[skipped:], np.inf)
+        best = int(np.argmin(cost))
+        counts[end], costs[end], begins[end] = counts[lowest] + 1, cost[best], lowest + best
+    numbers, end = np.empty(len(layers), np.int64), len(layers)
+    while end:
+        numbers[begins[end] : end] = counts[end] - 1
+        end = int(begins[end])
+    return numbers[layer.ravel()]

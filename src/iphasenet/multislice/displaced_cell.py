@@ -20,6 +20,7 @@ from iphasenet.base.devices import send
 from iphasenet.crystal.potential import SCATTERING_STEP, CrystalPotential
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.multislice.lattice_grid import LateralAtoms, LatticeGrid
+from iphasenet.multislice.transforms import transform_pair
 
 FloatArray = NDArray[np.floating[Any]]
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -96,10 +97,12 @@ class DisplacedCell:
             cores = core if cores is None else cores.add_(core)
         assert phase is not None and cores is not None  # a slice holds atoms
         values = torch.fft.irfft2(phase, s=(ny, nx), norm="forward")
-        coefficients = torch.fft.fft2(torch.polar(torch.ones_like(values), values), norm="forward")
+        exact = torch.polar(torch.ones_like(values), values)
+        to_values, to_coefficients = transform_pair(exact)
+        coefficients = to_coefficients(exact)
         coefficients += cores
-        coefficients *= self._band
-        return torch.fft.ifft2(coefficients, norm="forward")
+        coefficients *= self._band / (nx * ny)
+        return to_values(coefficients)
 
     def _waves(self, shares: Tensor, axis: int) -> Tensor:
         """Phase factors exp(-2 pi i h x / a) of orders in the sequence of the FFT, along a new last axis."""
@@ -163,14 +166,15 @@ class DisplacedCell:
 
     @cached_property
     def _cores(self) -> list[Tensor]:
-        """What the cut of the potential takes from each element's transmission inside the band."""
+        """What the cut of the potential takes from each element's transmission inside the band, times the points."""
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
         phases = self.interaction_constant * self._scattering[:, :: round(_CORE_STEP / SCATTERING_STEP)]
         frequencies = np.arange(phases.shape[1]) * _CORE_STEP
         band = self.grid.antialias(torch.from_numpy(frequencies)).numpy()
         inside = frequencies <= self.grid.band_limit + _CORE_STEP
+        scale = self.grid.gpts[0] * self.grid.gpts[1] / self.grid.area
         return [
-            send(np.interp(self._frequencies, frequencies[inside], lost / self.grid.area), self.device).to(complex_type)
+            send(scale * np.interp(self._frequencies, frequencies[inside], lost), self.device).to(complex_type)
             for lost in core_corrections(frequencies, phases, band, inside)
         ]
 

@@ -1,5 +1,6 @@
 """Grid of the primitive cell of a crystal's lateral lattice, whose axes need not be perpendicular."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,9 @@ from iphasenet.multislice.propagation import CellGrid, smooth_size
 
 SAME_PLACE = 1e-4
 """Atoms this close to a place where a translation puts another are that one [Å, shares of the lattice vectors]."""
+
+_POWER_SHARE = 1.35
+"""A power of two may have this many times the points that are needed along a side."""
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
@@ -66,7 +70,7 @@ class LatticeGrid(CellGrid):
         vectors = shares * lengths
         orders = np.rint(np.linalg.inv(shares).T).astype(int)
         sides = np.linalg.norm(vectors, axis=1)
-        gpts = tuple(smooth_size(side / sampling - 1e-9) for side in sides)
+        gpts = tuple(_fast_size(side / sampling - 1e-9) for side in sides)
         return cls(tuple(sides), gpts, 1.0, tuple(map(tuple, vectors)), tuple(map(tuple, orders)))  # type: ignore[arg-type]
 
     @property
@@ -95,6 +99,12 @@ class LatticeGrid(CellGrid):
         """Orders (y nx + x, 2) of the orthogonal cell of all points of the grid."""
         mesh = np.meshgrid(*(np.rint(np.fft.fftfreq(n, 1 / n)).astype(np.int64) for n in self.gpts))
         return np.asarray(np.stack(mesh, axis=-1).reshape(-1, 2) @ np.array(self.orders))
+
+
+def _fast_size(minimum: float) -> int:
+    """Grid points along a side: a power of two if it is near, because its transforms are much faster."""
+    power = 2 ** max(1, math.ceil(math.log2(max(minimum, 1))))
+    return power if power <= _POWER_SHARE * minimum else smooth_size(minimum)
 
 
 def primitive_vectors(lengths: tuple[float, float], translations: Translations) -> FloatArray:

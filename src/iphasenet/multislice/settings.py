@@ -22,7 +22,8 @@ class Numerics(Settings, section="simulation.multislice"):
     slice_thickness_angstrom: Annotated[
         float,
         Setting(
-            "Largest distance of atoms along the beam within one slice; the cell is cut between its atomic layers.",
+            "Largest thickness of a slice: that of a uniform layer whose scattering power has the same rms distance "
+            "from its plane. The cell is cut between its atomic layers, into as few slices as that allows.",
             quantities.SLICE_THICKNESS,
         ),
     ]

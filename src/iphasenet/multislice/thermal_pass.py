@@ -18,6 +18,7 @@ from iphasenet.multislice.lattice_grid import SAME_PLACE, FloatArray, IntArray, 
 from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.propagation import slice_propagators
 from iphasenet.multislice.scattering_matrix import Orders
+from iphasenet.multislice.transforms import transform_pair
 
 _POINTS_TOGETHER = 2**16
 """Points of transmission functions that a CPU computes together: more do not fit into its cache."""
@@ -127,12 +128,13 @@ class ThermalPass(MultislicePass):
         propagator, largest = self._propagators(blocks), max(len(block.orders) for block in blocks)
         for start in range(0, largest, self.waves_together):
             parts = self._incident(blocks, slice(start, start + self.waves_together))
+            transforms = [transform_pair(part) for part in parts]
             for numbers, transmissions in self._transmissions(shifts, exits[-1]):
-                for index, part in enumerate(parts):
+                for index, (part, (to_values, to_coefficients)) in enumerate(zip(parts, transforms, strict=True)):
                     for place, number in enumerate(numbers):
-                        real = torch.fft.ifft2(part, norm="forward")
-                        real *= transmissions[:, place, None]
-                        part = torch.fft.fft2(real, norm="forward")
+                        values = to_values(part)
+                        values *= transmissions[:, place, None]
+                        part = to_coefficients(values)
                         part *= propagator[number % self.slicing.count][:, None]
                         if number + 1 in exits:
                             for found, field, (_, points) in zip(left, part, kept, strict=True):
@@ -162,11 +164,12 @@ class ThermalPass(MultislicePass):
             yield numbers, self.displaced.transmissions(shifts, numbers)
 
     def _propagators(self, blocks: Sequence[Block]) -> list[Tensor]:
-        """Propagators (block, y, x) after each slice of a cell."""
+        """Propagators (block, y, x) after each slice of a cell, over the number of points of a transform."""
         kappa = np.stack([nearest_wave(block, self.lengths)[0] for block in blocks])
         vectors, distances = send(kappa, self.displaced.device), self.slicing.distances.tolist()
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        return slice_propagators(self.grid, vectors, self.microscope.wavelength, distances, self.lean, complex_type)
+        found = slice_propagators(self.grid, vectors, self.microscope.wavelength, distances, self.lean, complex_type)
+        return [propagator / (self.grid.gpts[0] * self.grid.gpts[1]) for propagator in found]
 
     def _beams(self, block: Block) -> tuple[Orders, Tensor]:
         """Orders (beam, 2) that reach a detector, and their points of the grid."""

@@ -188,7 +188,7 @@ class Simulator:
         slab, side, rise = self._cut(specimen, dz)
         potential = self._potential(slab)
         # Displaced atoms stay in their slices, so that all snapshots end at the same depths.
-        slicing = potential.slicing(dz)
+        slicing = potential.slicing(dz, repeats=False)
         above = 0.0 if specimen.shape.wedge is None else rise + dz / 2 - slicing.origin
 
         def images(atoms: CrystalPotential, advance: Progress | None) -> PeriodicImages:
