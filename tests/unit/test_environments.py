@@ -37,8 +37,8 @@ LOADED_WHEN_USED = {
 }
 """Imports that other libraries put off until they are called (pandas, MONAI, fsspec, Lightning), and torchrun."""
 
-NEVER_CALLED = {"report": {"abtem"}}
-"""Imports in functions that none of an environment's rules calls: the report's compute no potential."""
+NEVER_CALLED = {"report": {"abtem", "pyfftw"}}
+"""Imports in functions that none of an environment's rules calls: the report's compute no potential and no waves."""
 
 NOT_THERE = {"abtem", "ase", "gemmi", "jsonschema", "plotly", "rsciio", "snakemake", "spglib", "zarr"}
 
