@@ -73,7 +73,7 @@ gpu-rehearse: $(STAMP)
 
 ## thermal: errors and cost of images of moving atoms; hours on two cores
 thermal: $(STAMP)
-	@for measure in configuration mean neglects period grid cost; do \
+	@for measure in configuration mean neglects period grid window cost; do \
 		$(BIN)/python benchmarks/thermal.py $$measure || exit 1; done
 
 ## accuracy: the error budget of docs/accuracy.md; hours on two cores

@@ -2,8 +2,8 @@
 
 configuration: one frozen configuration by abTEM's own potential and this engine. mean: abTEM's frozen phonons and this
 engine's mean. neglects: what is lost with atoms at rest, Debye-Waller factors alone, or absorption alone. period:
-passes whose displacements repeat with the primitive cell against a larger one. grid: pixels and slices, with equal
-displacements. cost: time and noise of a pass.
+passes whose displacements repeat with a few cells against configurations of the whole window. grid: pixels and slices,
+with equal displacements. window: windows, by the elastic wave. cost: time and noise of a pass.
 """
 
 import argparse
@@ -31,8 +31,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import abtem
 
-PERIODS = {"GaN": 9.5, "KNbO3": 8.0, "MoS2": 9.4, "LiCoO2": 9.7, "PVSK": 12.5}
-"""Larger lateral periods [Å]: two to twelve primitive cells."""
+WINDOWS = {"GaN": 11.0, "KNbO3": 12.0, "MoS2": 10.9, "LiCoO2": 9.7, "PVSK": 12.4}
+"""Small windows of four to nine cells [Å]: a given error of frozen phonons costs the less, the smaller they are."""
+
+DETECTORS = replace(MICROSCOPE, detector_segments=16, dark_field_mrad=(50.0, 80.0))
+QUARTERS = np.pad(np.kron(np.eye(4), np.ones(4)), ((0, 0), (0, 1)))
+"""Sums of the sixteen sectors that are the four segments."""
 
 Series = NDArray[np.complex128]
 
@@ -143,10 +147,10 @@ def configuration() -> None:
         row(material, np.array([100 * np.sqrt(np.mean((one - reference) ** 2)) / spread for one in found]))
 
 
-def mean(count: int) -> None:
+def mean(materials: Sequence[str], count: int) -> None:
     """Mean of abTEM's frozen phonons and of this engine's passes, in units of their standard error."""
     print(f"\n| {count} configurations, 5 nm | rms difference, % of contrast | both errors, % |\n|---|---|---|")
-    for material in ("GaN", "KNbO3"):
+    for material in materials:
         atoms, slices = supercell(material, 12.0, 50.0)
         depth, positions = float(np.sum(slices)), np.random.default_rng(3).uniform(0, 12, (12, 2))
         # Atoms displaced along the beam would change slices.
@@ -207,28 +211,80 @@ def neglects(materials: Sequence[str], window: float, count: int) -> None:
         potential = sampled_potential(cell, 0.05, 0.2)
         for name, still in (("at rest", potential.at_rest()), ("Debye-Waller factors alone", potential.averaged())):
             row(name, difference(simulate_images(still, MICROSCOPE, fine, depths, TILT).coefficients, reference), 0)
-        elastic = ElasticPass(
-            simulation.potential, MICROSCOPE, replace(simulation.numerics, thermal_period_angstrom=1.0), depths, TILT
-        )
-        row("absorption alone", difference(one_pass(elastic, elastic.exits, 0)[0].sum(axis=1), reference), 0)
+        row("absorption alone", difference(elastic(simulation), reference), 0)
         row("statistical error of the reference", error, 1)
 
 
-def period(materials: Sequence[str], window: float, count: int) -> None:
-    """Compare passes with the primitive lateral period and with a larger one, and the errors of both means."""
-    depths = [100.0, 200.0, 400.0, 800.0]
+def period(materials: Sequence[str], depths: Sequence[float], minutes: float) -> None:
+    """
+    Compare passes whose displacements repeat after a few cells with configurations of the whole window.
+
+    A configuration of the whole window is a frozen phonon without tricks: all waves pass the same atoms.
+    """
     for material in materials:
-        head(f"{material}, % of contrast", depths)
-        means, errors = [], []
-        for index, length in enumerate((1.0, PERIODS[material])):
-            simulation = passes(material, depths, 0.12, window, thermal_period_angstrom=length)
-            found, error = several(simulation, range(1000 * index, 1000 * index + count))
-            means.append(found)
-            errors.append(error)
-            x, y = simulation.repeats
-            row(f"noise of a pass, {x} x {y} cells", error * np.sqrt(count))
-        row("difference", difference(means[0], means[1]))
-        row("expected from noise", np.hypot(*errors))
+        simulations = [
+            passes(
+                material, depths, 0.1, WINDOWS[material], slice_thickness_angstrom=1.2, thermal_period_angstrom=length
+            )
+            for length in (WINDOWS[material], 1.0, 4.0)
+        ]
+        simulations = [replace(one, microscope=DETECTORS) for one in simulations]
+        # Crystals whose cell is longer than 4 Å have one period only.
+        if simulations[1].repeats == simulations[2].repeats:
+            simulations.pop()
+        sums = [Scatter(one) for one in simulations]
+        started = time.process_time()
+        while time.process_time() - started < 60 * minutes:
+            # The reference needs most of the time.
+            least = min(range(len(sums)), key=lambda index: sums[index].seconds * (1 if index else 0.6))
+            sums[least].add(1000 * least)
+        for name, channels in {
+            "4 segments": QUARTERS,
+            "16 segments": np.eye(17)[:16],
+            "50 to 80 mrad": np.eye(17)[16:],
+        }.items():
+            head(f"{material}, {name}", depths)
+            reference, error = sums[0].mean(channels)
+            x, y = simulations[0].repeats
+            row(f"standard error of {len(sums[0].images)} configurations of {x} x {y} cells, % of contrast", error)
+            for one in sums[1:]:
+                found, own = one.mean(channels)
+                x, y = one.simulation.repeats
+                row(f"standard error of {len(one.images)} passes, {x} x {y} cells", own)
+                row("difference", difference(found, reference))
+                row("what the errors let expect", np.hypot(error, own))
+                centre = (..., found.shape[-2] // 2, found.shape[-1] // 2)
+                scale = 100 / contrast(reference)
+                row("difference of the mean signal", scale * (found - reference)[centre].real.sum(axis=-1).ravel())
+                row("its error", scale * np.hypot(sums[0].signal_error(channels), one.signal_error(channels)))
+
+
+class Scatter:
+    """Passes and the processor time that they took."""
+
+    def __init__(self, simulation: ThermalPass) -> None:
+        self.simulation, self.seconds = simulation, 0.0
+        self.images: list[Series] = []
+
+    def add(self, first: int) -> None:
+        """Pass once more."""
+        started = time.process_time()
+        simulation, seed = self.simulation, first + len(self.images)
+        self.images.append(one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1)[:, 0].astype(np.complex64))
+        self.seconds += time.process_time() - started
+
+    def mean(self, channels: NDArray[np.float64]) -> tuple[Series, NDArray[np.float64]]:
+        """Mean images (thickness, channel, ...) of sums of segments, and their error in percent of the contrast."""
+        images = np.einsum("ds,ntsyx->ntdyx", channels, np.array(self.images))
+        mean = images.mean(axis=0)
+        scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=(0, 2, 3, 4)))
+        return mean, 100 * scatter / np.sqrt(len(images) * (len(images) - 1)) / contrast(mean)
+
+    def signal_error(self, channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimate the standard error of the mean signal of all segments."""
+        images = np.array(self.images)
+        means = images[..., images.shape[-2] // 2, images.shape[-1] // 2].real @ channels.sum(axis=0)
+        return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(len(means)))
 
 
 def grid(materials: Sequence[str], window: float) -> None:
@@ -236,11 +292,37 @@ def grid(materials: Sequence[str], window: float) -> None:
     depths = [100.0, 200.0, 400.0, 800.0, 1500.0]
     for material in materials:
         head(f"{material}, % of contrast", depths)
-        reference, _ = one_pass(passes(material, depths, 0.05, window), passes(material, depths, 0.05, window).exits, 3)
-        for sampling, slices in ((0.12, 0.3), (0.1, 0.3), (0.08, 0.3), (0.1, 1.0), (0.1, 2.0)):
+        finest = passes(material, depths, 0.05, window)
+        reference, _ = one_pass(finest, finest.exits, 3)
+        cuts = {finest.slicing.count}
+        for sampling, slices in ((0.12, 0.3), (0.1, 0.3), (0.08, 0.3), (0.1, 0.7), (0.1, 1.0), (0.1, 1.2), (0.1, 2.0)):
             coarse = passes(material, depths, sampling, window, slice_thickness_angstrom=slices)
+            if slices > 0.3 and coarse.slicing.count in cuts:
+                continue
+            cuts.add(coarse.slicing.count)
             found, _ = one_pass(coarse, coarse.exits, 3)
-            row(f"{sampling} Å, slices to {slices} Å", difference(found.sum(axis=1), reference.sum(axis=1)))
+            pixel = max(side / n for side, n in zip(coarse.grid.lengths, coarse.grid.gpts, strict=True))
+            row(f"{sampling} Å ({pixel:.3f} Å), {coarse.slicing.count} of {finest.slicing.count} slices, to {slices} Å",
+                difference(found.sum(axis=1), reference.sum(axis=1)))  # fmt: skip
+
+
+def window(materials: Sequence[str]) -> None:
+    """Windows, by the elastic wave, which has no noise."""
+    depths = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
+    for material in materials:
+        head(f"{material}, % of contrast", depths)
+        largest = passes(material, depths, 0.12, 96.0, slice_thickness_angstrom=1.2)
+        reference = elastic(largest)
+        for side in (16.0, 18.0, 25.6, 36.0, 48.0, 64.0):
+            smaller = replace(largest, numerics=replace(largest.numerics, window_angstrom=side))
+            row(f"{side} Å", difference(elastic(smaller), reference))
+
+
+def elastic(simulation: ThermalPass) -> Series:
+    """Images (thickness, ...) of the elastic wave alone."""
+    one = ElasticPass(simulation.potential, MICROSCOPE, replace(simulation.numerics, thermal_period_angstrom=1.0),
+                      simulation.depths, TILT)  # fmt: skip
+    return one_pass(one, one.exits, 0)[0].sum(axis=1)
 
 
 def cost(materials: Sequence[str], window: float) -> None:
@@ -264,21 +346,25 @@ def cost(materials: Sequence[str], window: float) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["configuration", "mean", "neglects", "period", "grid", "cost"])
+    parser.add_argument("what", choices=["configuration", "mean", "neglects", "period", "grid", "window", "cost"])
     parser.add_argument("--materials", nargs="+", default=list(ZONE_AXES), choices=list(ZONE_AXES))
     parser.add_argument("--window", type=float, default=19.0, help="window [Å]")
     parser.add_argument("--count", type=int, default=16, help="passes, or configurations of abTEM")
+    parser.add_argument("--minutes", type=float, default=60, help="processor time of each crystal in 'period'")
+    parser.add_argument("--depths", nargs="+", type=float, default=[100.0, 200.0, 400.0], help="in 'period' [Å]")
     options = parser.parse_args()
     torch.set_num_threads(1)
     abtem.config.set({"diagnostics.progress_bar": False})
-    if options.what == "configuration":
-        configuration()
-    elif options.what == "mean":
-        mean(options.count)
-    elif options.what in ("grid", "cost"):
-        {"grid": grid, "cost": cost}[options.what](options.materials, options.window)
-    else:
-        {"neglects": neglects, "period": period}[options.what](options.materials, options.window, options.count)
+    measures = {
+        "configuration": configuration,
+        "mean": lambda: mean(options.materials, options.count),
+        "neglects": lambda: neglects(options.materials, options.window, options.count),
+        "period": lambda: period(options.materials, options.depths, options.minutes),
+        "grid": lambda: grid(options.materials, options.window),
+        "window": lambda: window(options.materials),
+        "cost": lambda: cost(options.materials, options.window),
+    }
+    measures[options.what]()
 
 
 if __name__ == "__main__":

@@ -64,4 +64,4 @@ class Numerics(Settings, section="simulation.multislice"):
             "less noise in thick crystals, and cost more time.",
             quantities.WINDOW,
         ),
-    ] = 1.0
+    ] = 4.0
