@@ -289,21 +289,38 @@ class Scatter:
 
 def grid(materials: Sequence[str], window: float) -> None:
     """Pixels and slices, with the same displacements."""
-    depths = [100.0, 200.0, 400.0, 800.0, 1500.0]
+    wanted = [100.0, 200.0, 400.0, 800.0, 1500.0]
     for material in materials:
-        head(f"{material}, % of contrast", depths)
+        # Whole cells hold the same atoms however they are sliced.
+        height = warm_cell(material).cell.lengths()[2]
+        depths = [height * round(depth / height) for depth in wanted]
+        head(f"{material}, % of contrast", wanted)
         finest = passes(material, depths, 0.05, window)
         reference, _ = one_pass(finest, finest.exits, 3)
-        cuts = {finest.slicing.count}
-        for sampling, slices in ((0.12, 0.3), (0.1, 0.3), (0.08, 0.3), (0.1, 0.7), (0.1, 1.0), (0.1, 1.2), (0.1, 2.0)):
-            coarse = passes(material, depths, sampling, window, slice_thickness_angstrom=slices)
-            if slices > 0.3 and coarse.slicing.count in cuts:
-                continue
-            cuts.add(coarse.slicing.count)
+        for sampling in (0.12, 0.1, 0.08):
+            coarse = passes(material, depths, sampling, window)
             found, _ = one_pass(coarse, coarse.exits, 3)
             pixel = max(side / n for side, n in zip(coarse.grid.lengths, coarse.grid.gpts, strict=True))
-            row(f"{sampling} Å ({pixel:.3f} Å), {coarse.slicing.count} of {finest.slicing.count} slices, to {slices} Å",
-                difference(found.sum(axis=1), reference.sum(axis=1)))  # fmt: skip
+            row(f"{sampling} Å ({pixel:.3f} Å)", difference(found.sum(axis=1), reference.sum(axis=1)))
+        counts = {finest.slicing.count}
+        for thickness in (0.7, 1.0, 1.2, 2.0):
+            thick = entering_at_its_cut(passes(material, depths, 0.1, window, slice_thickness_angstrom=thickness))
+            if thick.slicing.count in counts:
+                continue
+            counts.add(thick.slicing.count)
+            thin = replace(thick, numerics=replace(thick.numerics, slice_thickness_angstrom=0.3))
+            found, exact = (one_pass(one, one.exits, 3)[0].sum(axis=1) for one in (thick, thin))
+            row(
+                f"{thick.slicing.count} instead of {thin.slicing.count} slices, to {thickness} Å",
+                difference(found, exact),
+            )
+
+
+def entering_at_its_cut(simulation: ThermalPass) -> ThermalPass:
+    """Move the crystal along the beam, so that it begins with the same atoms however it is sliced."""
+    positions = simulation.potential.positions.copy()
+    positions[:, 2] = simulation.slicing.heights - simulation.slicing.heights.min() + 2e-3
+    return replace(simulation, potential=replace(simulation.potential, positions=positions))
 
 
 def window(materials: Sequence[str]) -> None:

@@ -177,3 +177,20 @@ def test_slices_are_cut_between_layers_wherever_they_lie() -> None:
     assert [slicing.nearest(t) for t in (2.0, 7.9, 10.2, 160.0)] == [1, 3, 4, 60]
     with pytest.raises(InputError, match="below one slice"):
         slicing.nearest(1.0)
+
+
+def test_a_slice_across_the_cell_boundary_is_that_of_the_crystal_moved_along_the_beam() -> None:
+    """The same slab of atoms, whether a pair of layers is cut by the cell's boundary or not: slices and projection."""
+    cell = cell_of("GaN")
+    moved = cell.copy()
+    moved.positions[:, 2] = (cell.positions[:, 2] + 0.7) % cell.cell[2, 2]
+    across, inside = (crystal_potential(atoms, 3.0) for atoms in (cell, moved))
+    cuts = [potential.slicing(1.0) for potential in (across, inside)]
+    assert [cut.count for cut in cuts] == [2, 2]
+    assert (cuts[0].heights < 0).any() and (cuts[1].heights >= 0).all()
+    slices = [potential.slices(cut, (32, 56)) for potential, cut in zip((across, inside), cuts, strict=True)]
+    np.testing.assert_allclose(*slices, atol=1e-9)
+    projected = [
+        potential.projected(cut, 5, (0.004, -0.003)) for potential, cut in zip((across, inside), cuts, strict=True)
+    ]
+    np.testing.assert_allclose(*projected, atol=1e-9)

@@ -37,7 +37,10 @@ def warm(material: str, u: float = 0.07) -> Atoms:
 
 def thermal(cell: Atoms, depths: list[float], sampling: float = 0.1, **numerics: float) -> ThermalPass:
     """Passes of the probe through a warm cell."""
-    settings = Numerics(sampling, 0.3, **{"window_angstrom": 9.0, **numerics})
+    settings = Numerics(
+        sampling,
+        **{"slice_thickness_angstrom": 0.3, "window_angstrom": 9.0, "thermal_period_angstrom": 1.0, **numerics},
+    )
     return ThermalPass(potential_of(cell, sampling), MICROSCOPE, settings, depths, LEAN)
 
 
@@ -90,6 +93,31 @@ def test_the_mean_is_that_of_configurations_of_the_whole_window(material: str) -
     still = replace(primitive.numerics, sampling_angstrom=0.05)
     damped = simulate_images(potential_of(cell, 0.05).averaged(), MICROSCOPE, still, depths, LEAN).coefficients
     assert share_of_contrast(damped, second) > 0.1
+
+
+def test_pairs_of_layers_may_share_a_slice_where_atoms_move() -> None:
+    """The same displacements on half as many slices; gallium and nitrogen of GaN are 0.64 Å apart."""
+    cell = warm("GaN")
+    cell.positions[:, 2] = (cell.positions[:, 2] + 0.7) % cell.cell[2, 2]
+    fine, coarse = (thermal(cell, [25.9], slice_thickness_angstrom=thickness) for thickness in (0.3, 1.0))
+    assert (fine.slicing.count, coarse.slicing.count) == (4, 2)
+    images = [one_pass(run, run.exits, [5])[0].sum(axis=1) for run in (fine, coarse)]
+    assert share_of_contrast(*images) < 0.015
+
+
+def test_images_have_the_periods_of_the_crystal_however_its_atoms_move() -> None:
+    """Displacements that repeat after two cells: as many coefficients over the same cell, blurred alike by a source."""
+    source = replace(MICROSCOPE, source_size_angstrom=0.4)
+    potential, numerics = potential_of(warm("GaN"), 0.15), Numerics(0.15, 0.3, 9.0, thermal_passes=1)
+    sharp, one, two = (
+        simulate_images(potential, microscope, replace(numerics, thermal_period_angstrom=period), [20.0], LEAN)
+        for microscope, period in ((MICROSCOPE, 1.0), (source, 1.0), (source, 4.0))
+    )
+    assert one.lengths == two.lengths == pytest.approx(potential.lengths[:2])
+    assert one.coefficients.shape == two.coefficients.shape
+    # Noise of one pass is 3 % each; a source that blurs half as much would be another image.
+    assert share_of_contrast(two.coefficients, one.coefficients) < 0.1
+    assert share_of_contrast(sharp.coefficients, one.coefficients) > 0.3
 
 
 def test_noise_is_what_other_seeds_show() -> None:

@@ -31,6 +31,7 @@ from iphasenet.planning.other_runs import (
     trained_settings,
 )
 from iphasenet.simulation.grid import Grid, orientations, samples
+from iphasenet.simulation.truth import configured_truth
 from iphasenet.planning.disk import check_disk
 from iphasenet.base.stage_versions import STAGE_VERSIONS
 from iphasenet.microscope_files.folder import (

@@ -82,7 +82,7 @@ rule simulate_slabs:
         optics=lookup(within=config, dpath="optics"),
         crystal=crystal_of,
         temperature=temperature(config),
-        truth=lookup(within=config, dpath="simulation/truth", default="thermal"),
+        truth=configured_truth(config),
         seed=lookup(within=config, dpath="seed"),
         parametrization=lookup(within=config, dpath="simulation/parametrization"),
         numerics=accuracy_settings(config),
@@ -122,7 +122,7 @@ rule render_samples:
         ),
         crystal=crystal_of,
         temperature=temperature(config),
-        truth=lookup(within=config, dpath="simulation/truth", default="thermal"),
+        truth=configured_truth(config),
     message:
         "Samples of {wildcards.material}"
     script:

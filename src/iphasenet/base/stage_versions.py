@@ -2,9 +2,9 @@
 
 STAGE_VERSIONS = {
     "potential": 3,
-    "images": 2,
-    "slabs": 4,
-    "samples": 9,
+    "images": 3,
+    "slabs": 5,
+    "samples": 10,
     "dataset": 4,
     "card": 1,
     "model": 5,

@@ -33,20 +33,38 @@ def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     return dict(pairs)
 
 
-def _cell(options: argparse.Namespace) -> Atoms:
-    """Orthogonal cell with the motion that the options ask for."""
-    displacements = _once("--rms-displacement", options.rms_displacement)
-    for option, given in (("--rms-displacement", displacements), ("--frozen-phonons", options.frozen_phonons)):
-        if given and options.temperature == 0:
+_MOTION = {"truth": "thermal", "thermal_noise": Numerics.thermal_noise, "thermal_passes": Numerics.thermal_passes}
+"""Options of thermal motion and their defaults; one that is given without effect is refused."""
+
+
+def _settle_motion(options: argparse.Namespace) -> None:
+    """Refuse options of motion that would do nothing, and put in the defaults of those that are not given."""
+    for name in ("rms_displacement", "frozen_phonons", *_MOTION):
+        option = f"--{name.replace('_', '-')}"
+        if getattr(options, name) and options.temperature == 0:
             raise InputError(
                 f"{option}: found no --temperature, so atoms are at rest; allowed: a temperature above 0 K"
             )
+    if options.frozen_phonons and options.thermal_passes:
+        raise InputError(
+            f"--thermal-passes: found --frozen-phonons {options.frozen_phonons}, whose snapshots are no passes; "
+            "allowed: one of the two"
+        )
+    for name, default in _MOTION.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+
+
+def _cell(options: argparse.Namespace) -> Atoms:
+    """Orthogonal cell with the motion that the options ask for."""
+    displacements = _once("--rms-displacement", options.rms_displacement)
     crystal = read_structure(options.cif, options.block, options.temperature, displacements)
     return orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
 
 
 def run(options: argparse.Namespace) -> None:
     """Simulate one crystal as the command line says."""
+    _settle_motion(options)
     image = Image(options.pixels, options.sampling)
     # Five images per thickness in single precision, which compress at best to half their size.
     size = 10 * len(options.thickness) * image.pixels**2

@@ -14,7 +14,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import CELL_ANGLE, CELL_LENGTH
 from iphasenet.crystal.cif_claims import Claims, read_claims
 from iphasenet.crystal.cif_contents import check_contents
-from iphasenet.crystal.cif_displacements import MEASURED_AT, measured_at
+from iphasenet.crystal.cif_displacements import MEASURED_AT, measured_at, stray_tensors
 from iphasenet.crystal.cif_file import CifBlock, read_block
 from iphasenet.crystal.cif_sites import read_sites
 from iphasenet.crystal.cif_symmetry import Reading, Symmetry, read_symmetry
@@ -57,6 +57,8 @@ class Crystal:
         What the file says about the contents of the cell.
     measured_at : float
         Temperature of the displacements that the file gives [K].
+    stray_tensors : tuple of str
+        Labels of displacement tensors that no site has.
     warnings : tuple of str
         One line each.
     """
@@ -68,6 +70,7 @@ class Crystal:
     orbits: tuple[Orbit, ...]
     claims: Claims
     measured_at: float = MEASURED_AT
+    stray_tensors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def atoms(self) -> Atoms:
@@ -124,7 +127,8 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
             "atoms; add symmetry operations, a Hall symbol, or a space group's name or number ('P 1' for none)"
         )
     every = [*claims.warnings, *symmetry.warnings, *_chosen(symmetry, reading), *rare, *notes, *more]
-    return Crystal(path, found.name, cell, reading, orbits, claims, measured_at(found), tuple(dict.fromkeys(every)))
+    notes = tuple(dict.fromkeys(every))
+    return Crystal(path, found.name, cell, reading, orbits, claims, measured_at(found), stray_tensors(found), notes)
 
 
 def _cell(block: CifBlock) -> NDArray[np.float64]:

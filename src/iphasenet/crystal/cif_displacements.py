@@ -10,8 +10,14 @@ from iphasenet.crystal.cif_file import CifBlock, number
 MEASURED_AT = 293.0
 """Temperature of displacements in a file that tells none [K]."""
 
+BETA = "beta_ij"
+"""Tensors in the exponent of the structure factor, which contain the reciprocal axes."""
+
 _B = 8 * math.pi**2
 """B / U."""
+
+_KINDS = {"u": ("U_ij", 1.0), "b": ("B_ij", _B), "beta": (BETA, 2 * math.pi**2)}
+"""Tensors by their tags, the first that is given wins: how they are called, and what they are divided by."""
 
 _NULL = ("", ".", "?")
 _PARTS = ("11", "22", "33", "23", "13", "12")
@@ -26,9 +32,10 @@ class Stated:
     Attributes
     ----------
     source : str
-        What gave them: ``U_ij``, ``B_ij``, ``U_iso``, ``B_iso``; empty if nothing did.
+        What gave them: ``U_ij``, ``B_ij``, ``beta_ij``, ``U_iso``, ``B_iso``; empty if nothing did.
     values : tuple of float
-        U [Å²]: one isotropic value, or U11, U22, U33, U23, U13, U12 along the reciprocal axes, as CIFs have them.
+        U [Å²]: one isotropic value, or U11, U22, U33, U23, U13, U12 along the reciprocal axes, as CIFs have them; for
+        ``beta_ij``, U_ij a*_i a*_j without a unit.
     problem : str
         Why they cannot be used; empty if they can. A crystal at rest does not ask.
     """
@@ -71,6 +78,12 @@ def read_displacements(block: CifBlock, labels: Sequence[str]) -> tuple[Stated, 
     return tuple(found)
 
 
+def stray_tensors(block: CifBlock) -> tuple[str, ...]:
+    """Labels that have a tensor and no site."""
+    sites = set(block.column("_atom_site_label"))
+    return tuple(label for label in _tensors(block) if label not in sites)
+
+
 def measured_at(block: CifBlock) -> float:
     """Temperature of the measurement as the file tells it [K]; `MEASURED_AT` if it tells none."""
     told = block.number(
@@ -87,10 +100,10 @@ def _column(block: CifBlock, tag: str, count: int) -> tuple[str, ...]:
 
 
 def _tensors(block: CifBlock) -> dict[str, Stated]:
-    """Tensors by label; U before B."""
+    """Tensors by label."""
     labels = block.column("_atom_site_aniso_label", "_atom_site_label")
     found: dict[str, Stated] = {}
-    for kind, unit in (("u", 1.0), ("b", _B)):
+    for kind, (source, unit) in _KINDS.items():
         columns = [block.column(f"_atom_site_aniso_{kind}_{part}") for part in _PARTS]
         if not all(columns):
             continue
@@ -100,7 +113,7 @@ def _tensors(block: CifBlock) -> dict[str, Stated]:
                 "allowed: one for each"
             )
         for label, *texts in zip(labels, *columns, strict=True):
-            stated = _stated(f"{kind.upper()}_ij", texts, unit)
+            stated = _stated(source, texts, unit)
             if stated.source and label in found and found[label].source == stated.source and found[label] != stated:
                 problem = f"two different {stated.source} for the label {label}; allowed: one"
                 stated = Stated(stated.source, stated.values, problem)

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import DISPLACEMENT, TEMPERATURE, check_number
 from iphasenet.crystal.cif import Crystal
-from iphasenet.crystal.cif_displacements import MEASURED_AT
+from iphasenet.crystal.cif_displacements import BETA, MEASURED_AT
 from iphasenet.crystal.orbits import Orbit
 
 DEFAULT_U = 0.0076
@@ -51,7 +51,7 @@ class SiteMotion:
     tensor : (3, 3) array
         U at the place that the file lists, in the crystal's Cartesian frame [Å²].
     source : str
-        ``U_ij``, ``B_ij``, ``U_iso`` or ``B_iso`` of the file, `CONFIGURED` or `ESTIMATED`.
+        ``U_ij``, ``B_ij``, ``beta_ij``, ``U_iso`` or ``B_iso`` of the file, `CONFIGURED` or `ESTIMATED`.
     """
 
     tensor: _FloatArray
@@ -126,6 +126,9 @@ def thermal_motion(
             f"found unusual rms displacements: {', '.join(doubtful)}; usual are {USUAL[0]} to {USUAL[1]} Å "
             "(is B written as U, or U as B?)"
         )
+    if crystal.stray_tensors and any(motion.source != CONFIGURED for motion in motions):
+        labels = ", ".join(crystal.stray_tensors)
+        notes.append(f"found displacement tensors of {labels}, which no site is called; they are not used")
     if unknown:
         notes.append(
             f"found no displacements of {', '.join(sorted(unknown))}; U = {DEFAULT_U} Å² at {MEASURED_AT:g} K "
@@ -233,6 +236,8 @@ def _tensor(orbit: Orbit, cell: _FloatArray, name: str) -> tuple[_FloatArray, bo
     along = np.array([[a, ab, ac], [ab, b, bc], [ac, bc, c]])
     # CIFs measure along the reciprocal axes, whose vectors are the columns of the inverse.
     lengths = np.linalg.norm(np.linalg.inv(cell), axis=0)
+    if stated.source == BETA:
+        along /= np.outer(lengths, lengths)
     axes = lengths[:, None] * cell
     listed = axes.T @ along @ axes
     mean = _turned(listed, orbit.own, cell).mean(axis=0)

@@ -141,10 +141,12 @@ def simulate_images(
 def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]]) -> PeriodicImages:
     """Images of a simulation, blurred by the source's size."""
     reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
-    blurred = _blurred(series, simulation.lengths, simulation.microscope.source_size_angstrom)
+    # Displacements may repeat after several cells; their mean has the crystal's own periods.
+    a, b, _ = simulation.potential.lengths
+    blurred = _blurred(series, (a, b), simulation.microscope.source_size_angstrom)
     precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
     rotations = np.array(simulation.rotations, float)
-    return PeriodicImages(simulation.lengths, reached, rotations, blurred.astype(precision), noise)
+    return PeriodicImages((a, b), reached, rotations, blurred.astype(precision), noise)
 
 
 def _blurred(series: ComplexArray, lengths: tuple[float, float], source_size: float) -> ComplexArray:

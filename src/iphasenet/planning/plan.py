@@ -19,7 +19,7 @@ from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
 from iphasenet.simulation.grid import Grid, Split, orientations, samples
-from iphasenet.simulation.truth import truth_potential
+from iphasenet.simulation.truth import configured_truth, truth_potential
 
 if TYPE_CHECKING:
     from iphasenet.planning.training_cost import TrainingCost
@@ -203,7 +203,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
             potential_image_sampling(config),
             simulation["parametrization"],
         )
-        truth = truth_potential(potential, simulation.get("truth", "thermal"))
+        truth = truth_potential(potential, configured_truth(config))
     every = orientations(config["seed"], name, grid)
     periodic = [orientation for orientation in every if orientation.is_periodic]
     tilt = None

@@ -24,7 +24,7 @@ from iphasenet.simulation.noise import fixed_noise
 from iphasenet.simulation.rendering import Rendered, render_sample
 from iphasenet.simulation.slabs import simulate_slabs
 from iphasenet.simulation.specimen import Progress
-from iphasenet.simulation.truth import Truth, truth_potential
+from iphasenet.simulation.truth import configured_truth, truth_potential
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,6 @@ class _Recipe:
         return str(self.configuration["simulation"]["parametrization"])
 
     @property
-    def truth(self) -> Truth:
-        found: Truth = self.configuration["simulation"].get("truth", "thermal")
-        return found
-
-    @property
     def seed(self) -> tuple[int, ...]:
         """Seed of the displacements of the tilt."""
         return random_key(self.configuration["seed"], self.material, "thermal", self.sample.orientation.index)
@@ -186,7 +181,8 @@ class _Recipe:
             seed=self.seed,
         )
         slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
-        return render_sample(self.sample, images, truth_potential(potential, self.truth), slicing, self.image)
+        truth = truth_potential(potential, configured_truth(self.configuration))
+        return render_sample(self.sample, images, truth, slicing, self.image)
 
     def slab(self) -> Rendered:
         """Simulate all thicknesses of the rotation, and take one."""
@@ -205,6 +201,6 @@ class _Recipe:
             device=self.device,
             progress=self.progress,
             seed=self.seed,
-            truth=self.truth,
+            truth=configured_truth(self.configuration),
         )
         return list(made)[planned.index(self.sample)]

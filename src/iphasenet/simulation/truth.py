@@ -1,11 +1,18 @@
 """Which potential is the truth of images of a crystal whose atoms move."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from iphasenet.crystal.potential import CrystalPotential
 
 Truth = Literal["thermal", "rest"]
+
+
+def configured_truth(config: Mapping[str, Any]) -> Truth:
+    """Truth that the configuration of a run asks for."""
+    found: Truth = config["simulation"].get("truth", "thermal")
+    return found
 
 
 def truth_potential(potential: "CrystalPotential", truth: Truth = "thermal") -> "CrystalPotential":

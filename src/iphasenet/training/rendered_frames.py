@@ -18,7 +18,7 @@ from iphasenet.simulation.grid import NOTHING, Grid, LeftOut, Sample, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, Series
 from iphasenet.simulation.tilts import lab_angles
-from iphasenet.simulation.truth import truth_potential
+from iphasenet.simulation.truth import configured_truth, truth_potential
 from iphasenet.training.frames import Frame, Wanted
 
 _CACHED = 2**16
@@ -132,7 +132,7 @@ def _load(
         material,
         [one for one, keep in zip(planned, kept, strict=True) if keep and one.orientation.split == "train"],
         images,
-        truth_potential(CrystalPotential.load(potential[0]), configuration["simulation"].get("truth", "thermal")),
+        truth_potential(CrystalPotential.load(potential[0]), configured_truth(configuration)),
         configuration["simulation"]["multislice"]["slice_thickness_angstrom"],
     )
 

@@ -119,6 +119,13 @@ def test_tilt_and_lean_are_inverse(gamma: float) -> None:
         (["--thickness", "2", "--dark-field", "60", "90"], ["90", "sampling_angstrom of at most"]),
         (["--thickness", "2", "--tilt", "30", "0", "--memory", "5"], ["MB", "memory_mb 5"]),
         (["--thickness", "2", "--frozen-phonons", "3"], ["--frozen-phonons", "no --temperature", "above 0 K"]),
+        (["--thickness", "2", "--thermal-noise", "0.01"], ["--thermal-noise", "no --temperature"]),
+        (["--thickness", "2", "--thermal-passes", "2"], ["--thermal-passes", "no --temperature"]),
+        (["--thickness", "2", "--truth", "rest"], ["--truth", "no --temperature"]),
+        (
+            ["--thickness", "2", "--temperature", "293", "--frozen-phonons", "3", "--thermal-passes", "2"],
+            ["--thermal-passes", "--frozen-phonons 3", "one of the two"],
+        ),
         (["--thickness", "2", "--detector", "10", "70"], ["70", "sampling_angstrom of at most"]),
         (["--thickness", "2", "--rms-displacement", "Ga=0.1"], ["--rms-displacement", "no --temperature", "above 0 K"]),
         (["--thickness", "2", "--temperature", "293", "--rms-displacement", "Xe=0.1"], ["'Xe'", "Ga, N"]),

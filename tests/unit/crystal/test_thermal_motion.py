@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.cell import Cell
 
 from iphasenet.base.errors import InputError, InputWarning
 from iphasenet.crystal.cif import read_crystal
@@ -55,6 +56,12 @@ def test_a_cell_says_where_the_displacements_of_its_elements_come_from() -> None
 SOURCES = {
     "U_ij before U_iso": ("U_iso_or_equiv", ".02", f"{ANISO}\nO1 .01 .01 .01 0 0 0", "U_ij", 0.01),
     "B_ij": ("U_iso_or_equiv", ".02", f"{ANISO}\nO1 .8 .8 .8 0 0 0".replace("U_", "B_"), "B_ij", 0.8 / 78.9568),
+    # The cell is a cube of 5.64 Å: beta = 2 pi² U / 5.64².
+    "beta_ij": (
+        *("U_iso_or_equiv", ".02"),
+        f"{ANISO}\nO1 .0062054 .0062054 .0062054 0 0 0".replace("U_", "beta_"),
+        *("beta_ij", 0.01),
+    ),
     "new names": ("U_iso_or_equiv", ".02", f"{ANISO}\nO1 .01 .01 .01 0 0 0".replace("aniso_", "aniso."), "U_ij", 0.01),
     "another label's tensor": ("U_iso_or_equiv", ".02", f"{ANISO}\nO2 .01 .01 .01 0 0 0", "U_iso", 0.02),
     "an unknown tensor": ("U_iso_or_equiv", ".02", f"{ANISO}\nO1 .01 ? .01 0 0 0", "U_iso", 0.02),
@@ -73,7 +80,9 @@ def test_where_displacements_come_from(tmp_path, column, value, more, source, u)
     (motion,), notes = thermal_motion(read_crystal(path), 293)
     assert motion.source == source
     np.testing.assert_allclose(motion.tensor, u * np.eye(3), rtol=1e-4, atol=1e-12)
-    assert len(notes) == (source == "estimate")
+    strays = ["found displacement tensors of O2, which no site is called; they are not used"] * ("O2" in more)
+    assert notes[: len(strays)] == tuple(strays)
+    assert len(notes) == len(strays) + (source == "estimate")
     # A configuration replaces it, and is not scaled with temperature.
     (motion,), notes = thermal_motion(read_crystal(path), 600, {"O": 0.1})
     assert (motion.source, notes) == ("configured", ())
@@ -125,6 +134,21 @@ def test_structure_factors_are_those_of_gemmi(tmp_path, group):
         found = (atoms.arrays["occupancies"] * damping * waves).sum()
         found *= gemmi.Element("Ca").it92.calculate_sf(g @ g / 4)
         assert found == pytest.approx(calculator.calculate_sf_from_small_structure(small, hkl), abs=2e-3)
+
+
+def test_a_tensor_in_the_exponent_means_the_same_on_oblique_axes(tmp_path):
+    """beta_ij = 2 pi² a*_i a*_j U_ij, with the reciprocal lengths of a triclinic cell."""
+    u = [0.012, 0.018, 0.026, 0.003, -0.004, 0.002]
+    inverse = np.linalg.inv(Cell.fromcellpar(TRICLINIC)[:])
+    a, b, c = np.linalg.norm(inverse, axis=0)
+    factors = 2 * np.pi**2 * np.array([a * a, b * b, c * c, b * c, a * c, a * b])
+    found = []
+    for tag, values in (("U_", u), ("beta_", factors * u)):
+        told = f"{ANISO}\nNa1 {' '.join(f'{value:.10f}' for value in values)}".replace("U_", tag)
+        path = write(tmp_path, P1, told, sites=("Na1 Na 0 0 0",), cell=TRICLINIC)
+        ((motion,), _) = thermal_motion(read_crystal(path), 293)
+        found.append(motion.tensor)
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 def test_a_tensor_that_its_site_does_not_allow_is_averaged(tmp_path):

@@ -59,14 +59,14 @@ def _add_motion(command: argparse.ArgumentParser) -> None:
     motion.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="ELEMENT=Å",
                         help="rms displacement along one axis at that temperature, such as Ga=0.06 [Å]; elements not "
                         "given move as the CIF says")  # fmt: skip
-    motion.add_argument("--truth", choices=("thermal", "rest"), default="thermal",
-                        help="projected potential that is written: averaged over thermal motion, or of the atoms at "
-                        "rest")  # fmt: skip
-    motion.add_argument("--thermal-noise", type=quantities.THERMAL_NOISE, default=Numerics.thermal_noise,
-                        metavar="SHARE",
-                        help="statistical error at which passes end, as a share of the images' contrast")  # fmt: skip
-    motion.add_argument("--thermal-passes", type=quantities.THERMAL_PASSES, default=Numerics.thermal_passes,
-                        metavar="N", help="largest number of passes")  # fmt: skip
+    motion.add_argument("--truth", choices=("thermal", "rest"),
+                        help="projected potential that is written: averaged over thermal motion, which is the default, "
+                        "or of the atoms at rest")  # fmt: skip
+    motion.add_argument("--thermal-noise", type=quantities.THERMAL_NOISE, metavar="SHARE",
+                        help="statistical error at which passes end, as a share of the images' contrast; default: "
+                        f"{Numerics.thermal_noise:g}")  # fmt: skip
+    motion.add_argument("--thermal-passes", type=quantities.THERMAL_PASSES, metavar="N",
+                        help=f"largest number of passes; default: {Numerics.thermal_passes}")  # fmt: skip
     motion.add_argument("--frozen-phonons", type=quantities.SNAPSHOTS, default=0, metavar="N",
                         help="average N snapshots of a whole slab with displaced atoms instead: the slow reference; 0: "
                         "do not")  # fmt: skip
