@@ -20,11 +20,15 @@ _SHORTEST = 10
 _MARGIN = 1.5
 """Safety factor, about the difference between cores."""
 
-_TILT_SECONDS = 49_000 / (64**2 * 0.797**2 * 1500 / 0.025**2)
+_STILL_SECONDS = 49_000 / (64**2 * 0.797**2 * 1500 / 0.025**2)
 """
-Time of a tilt over window² x aperture radius² (together the number of plane waves) x thickness / pixel²: estimated for
-LiCoO2, the slowest of the five crystals, in config/config.yaml on one core (docs/benchmarks.md) [s].
+Time of a tilt of atoms at rest over window² x aperture radius² (together the number of plane waves) x thickness /
+pixel²: estimated for LiCoO2, the slowest of the five crystals, with 0.025 Å and 64 Å on one core (docs/benchmarks.md)
+[s].
 """
+
+_PASS_SECONDS = 500 / (48**2 * 0.797**2 * 1500 / 0.08**2)
+"""The same for a pass through moving atoms: GaN, the slowest in config/config.yaml [s]."""
 
 _SAMPLE_SECONDS = 0.045 / 256**2
 """Time to render and write a pixel of a sample, from docs/dataset.md [s]."""
@@ -60,9 +64,7 @@ _MOST_PROCESS_BYTES = 700e6
 def images_minutes(config: Config) -> int:
     """Run time of a job of rule simulate_images [minutes]."""
     tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
-    # As many passes through moving atoms as are allowed.
-    passes = _numerics(config).thermal_passes if config["simulation"].get("temperature_k") else 1
-    return _minutes(tilts * passes * _tilt_seconds(config))
+    return _minutes(tilts * _tilt_seconds(config))
 
 
 def windows_minutes(config: Config) -> int:
@@ -152,11 +154,13 @@ def training_processes(config: Config) -> int:
 
 
 def _tilt_seconds(config: Config) -> float:
-    """Time of one pass of a tilt on one core [s]."""
+    """Time of a tilt on one core, with as many passes through moving atoms as are allowed [s]."""
     optics, numerics = Microscope(**config["optics"]), _numerics(config)
     waves = (numerics.window_angstrom * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
-    return float(_TILT_SECONDS * waves * depth / numerics.sampling_angstrom**2)
+    warm = config["simulation"].get("temperature_k", 0) > 0
+    seconds = numerics.thermal_passes * _PASS_SECONDS if warm else _STILL_SECONDS
+    return float(seconds * waves * depth / numerics.sampling_angstrom**2)
 
 
 def _numerics(config: Config) -> Numerics:

@@ -114,7 +114,7 @@ def test_three_angles_under_rotation_are_told_the_new_keys(place: str) -> None:
         (change("training", "loss", "spread", value=0), ["training.loss.spread", "uncertainty true"]),
         (change("model", "uncertainty", value=False), ["training.loss.spread", "0.1", "uncertainty false"]),
         (change("optics", "aberrations", value={"astigmatism": 9}), ["training.augmentation", "symmetry", "none"]),
-        (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.025", "330"]),
+        (change("optics", "detector_outer_mrad", value=330), ["multislice.sampling_angstrom", "0.08", "330"]),
         (change("simulation", "multislice", "sampling_angstrom", value=0.2), ["sampling_angstrom", "0.2", "50"]),
         (change("optics", "aberrations", value={"C9": 1}), ["aberrations", "'C9'", "C30"]),
         (change("materials", "GaN", "zone_axis", value=[0, 0, 0]), ["materials.GaN.zone_axis", "direction"]),
