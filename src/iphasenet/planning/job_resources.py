@@ -64,12 +64,17 @@ _MOST_PROCESS_BYTES = 700e6
 def images_minutes(config: Config) -> int:
     """Run time of a job of rule simulate_images [minutes]."""
     tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
-    return _minutes(tilts * _tilt_seconds(config))
+    warm = config["simulation"].get("temperature_k", 0) > 0
+    # As many passes through moving atoms as are allowed.
+    seconds = _numerics(config).thermal_passes * _PASS_SECONDS if warm else _STILL_SECONDS
+    return _minutes(tilts * seconds * _tilt_work(config))
 
 
 def windows_minutes(config: Config) -> int:
     """Run time of a job of rule compare_windows, which simulates one tilt in several windows [minutes]."""
-    return _minutes(sum(factor**2 for factor in config["evaluation"]["window_factors"]) * _tilt_seconds(config))
+    # Of the mean potential, whose images have no noise.
+    works = sum(factor**2 for factor in config["evaluation"]["window_factors"]) * _tilt_work(config)
+    return _minutes(works * _STILL_SECONDS)
 
 
 def simulation_mb(config: Config) -> int:
@@ -153,14 +158,12 @@ def training_processes(config: Config) -> int:
     return int(config["jobs"]["training_processes"] * config["jobs"]["training_nodes"])
 
 
-def _tilt_seconds(config: Config) -> float:
-    """Time of a tilt on one core, with as many passes through moving atoms as are allowed [s]."""
+def _tilt_work(config: Config) -> float:
+    """Window² x aperture radius² x thickness / pixel² of a tilt."""
     optics, numerics = Microscope(**config["optics"]), _numerics(config)
     waves = (numerics.window_angstrom * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
-    warm = config["simulation"].get("temperature_k", 0) > 0
-    seconds = numerics.thermal_passes * _PASS_SECONDS if warm else _STILL_SECONDS
-    return float(seconds * waves * depth / numerics.sampling_angstrom**2)
+    return float(waves * depth / numerics.sampling_angstrom**2)
 
 
 def _numerics(config: Config) -> Numerics:
