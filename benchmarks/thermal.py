@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from ase import Atoms
-from common import MICROSCOPE, TILT, ZONE_AXES, warm_cell
+from common import MICROSCOPE, THICKNESSES, TILT, ZONE_AXES, warm_cell
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -289,15 +289,14 @@ class Scatter:
 
 def grid(materials: Sequence[str], window: float) -> None:
     """Pixels and slices, with the same displacements."""
-    wanted = [100.0, 200.0, 400.0, 800.0, 1500.0]
     for material in materials:
         # Whole cells hold the same atoms however they are sliced.
         height = warm_cell(material).cell.lengths()[2]
-        depths = [height * round(depth / height) for depth in wanted]
-        head(f"{material}, % of contrast", wanted)
-        finest = passes(material, depths, 0.05, window)
+        depths = [height * round(depth / height) for depth in THICKNESSES]
+        head(f"{material}, % of contrast", THICKNESSES)
+        finest = passes(material, depths, 0.04, window)
         reference, _ = one_pass(finest, finest.exits, 3)
-        for sampling in (0.12, 0.1, 0.08):
+        for sampling in (0.126, 0.1, 0.08):
             coarse = passes(material, depths, sampling, window)
             found, _ = one_pass(coarse, coarse.exits, 3)
             pixel = max(side / n for side, n in zip(coarse.grid.lengths, coarse.grid.gpts, strict=True))
@@ -325,10 +324,9 @@ def entering_at_its_cut(simulation: ThermalPass) -> ThermalPass:
 
 def window(materials: Sequence[str]) -> None:
     """Windows, by the elastic wave, which has no noise."""
-    depths = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
     for material in materials:
-        head(f"{material}, % of contrast", depths)
-        largest = passes(material, depths, 0.12, 96.0, slice_thickness_angstrom=1.2)
+        head(f"{material}, % of contrast", THICKNESSES)
+        largest = passes(material, THICKNESSES, 0.126, 96.0, slice_thickness_angstrom=1.2)
         reference = elastic(largest)
         for side in (16.0, 18.0, 25.6, 36.0, 48.0, 64.0):
             smaller = replace(largest, numerics=replace(largest.numerics, window_angstrom=side))
@@ -344,11 +342,10 @@ def elastic(simulation: ThermalPass) -> Series:
 
 def cost(materials: Sequence[str], window: float) -> None:
     """Processor time of a pass and of Debye-Waller factors on the same grid, and the noise of one pass."""
-    depths = [200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1500.0]
     for material in materials:
-        head(f"{material}", depths)
+        head(f"{material}", THICKNESSES)
         for length in (1.0, 5.0, 8.0):
-            simulation = passes(material, depths, 0.1, window, thermal_period_angstrom=length, thermal_passes=2,
+            simulation = passes(material, THICKNESSES, 0.1, window, thermal_period_angstrom=length, thermal_passes=2,
                                 thermal_noise=1e-4)  # fmt: skip
             started = time.process_time()
             found = thermal_mean(simulation, 1)
@@ -356,7 +353,7 @@ def cost(materials: Sequence[str], window: float) -> None:
             x, y = simulation.repeats
             row(f"{x} x {y} cells, {seconds:.0f} s a pass, noise of a pass %", 100 * found.noise * np.sqrt(2))
         started = time.process_time()
-        simulate_images(simulation.potential.averaged(), MICROSCOPE, simulation.numerics, depths, TILT)
+        simulate_images(simulation.potential.averaged(), MICROSCOPE, simulation.numerics, THICKNESSES, TILT)
         print(f"Debye-Waller factors: {time.process_time() - started:.0f} s")
 
 
