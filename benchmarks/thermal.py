@@ -330,7 +330,16 @@ def window(materials: Sequence[str]) -> None:
         reference = elastic(largest)
         for side in (16.0, 18.0, 25.6, 36.0, 48.0, 64.0):
             smaller = replace(largest, numerics=replace(largest.numerics, window_angstrom=side))
-            row(f"{side} Å", difference(elastic(smaller), reference))
+            found = elastic(smaller)
+            # A small window's reciprocal pixels add orders beyond twice the aperture.
+            orders = min(found.shape[-2], reference.shape[-2]), min(found.shape[-1], reference.shape[-1])
+            row(f"{side} Å", difference(central(found, orders), central(reference, orders)))
+
+
+def central(series: Series, orders: tuple[int, int]) -> Series:
+    """Coefficients (..., ky, kx) of the lowest orders."""
+    y, x = ((size - kept) // 2 for size, kept in zip(series.shape[-2:], orders, strict=True))
+    return series[..., y : y + orders[0], x : x + orders[1]]
 
 
 def elastic(simulation: ThermalPass) -> Series:

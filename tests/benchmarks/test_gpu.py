@@ -363,4 +363,6 @@ def test_a_finished_run_gives_its_images(tmp_path: Path) -> None:
     assert list(found.images) == [one.index for one in planned]
     assert np.array_equal(found.reference.coefficients, made[0].coefficients)
     # The finer of both numerics, whatever the run's potential was computed for.
-    assert found.potential.frequencies[0].max() >= 20
+    finer = simulated.shipped({})["simulation"]["multislice"]["sampling_angstrom"]
+    assert finer < config["simulation"]["multislice"]["sampling_angstrom"]
+    assert found.potential.frequencies[0].max() >= 0.5 / finer

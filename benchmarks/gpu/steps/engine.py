@@ -17,7 +17,7 @@ from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.propagation import propagators, scatter, transmission_functions
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.tilt_cost import estimate_tilt
-from iphasenet.simulation.grid import Orientation
+from iphasenet.simulation.grid import Orientation, random_key
 
 ALLOWED = 1e-4
 """Largest difference to the CPU's images, over an image's mean."""
@@ -68,7 +68,9 @@ def _simulate(context: Context, material: Material, numerics: Numerics) -> Perio
     packed, orientation = context.packed, _orientation(context, material)
     thicknesses = [10 * thickness for thickness in packed.grid.thickness_nm]
     setting = (material.potential, packed.microscope, numerics, thicknesses)
-    return simulate_images(*setting, orientation.lean, orientation.rotations_deg, context.device.type)
+    # The workflow's own displacements, if atoms move.
+    seed = random_key(packed.configuration["seed"], material.name, "thermal", orientation.index)
+    return simulate_images(*setting, orientation.lean, orientation.rotations_deg, context.device.type, seed=seed)
 
 
 def _named(numerics: Numerics) -> str:
