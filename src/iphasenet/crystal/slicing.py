@@ -19,6 +19,9 @@ _DECIMALS = 6
 _ROUNDING = 1e-9
 """A slice may be thicker by this much [Å]."""
 
+_REACH = 4
+"""Atoms of one slice are at most this many thicknesses apart: very light ones would count nowhere."""
+
 
 @dataclass(frozen=True)
 class Slicing:
@@ -91,7 +94,8 @@ def layer_slicing(
         Height of the cell [Å].
     slice_thickness : float
         Largest thickness of a slice: that of a uniform layer whose scattering power has the same rms distance from its
-        plane [Å]. Light atoms may thus be farther from heavy ones than these from each other.
+        plane [Å]. Light atoms may thus be farther from heavy ones than these from each other, but no two atoms farther
+        than four thicknesses.
     repeats : bool
         Whether the cell repeats along the beam, so that a slice may hold atoms of its top and of its bottom.
 
@@ -99,7 +103,7 @@ def layer_slicing(
     -------
     Slicing
         Slices, exact for atoms in layers with any spacing; slices of equal thickness would displace the layers. The
-        first one holds the lowest atom.
+        first one holds the lowest atom. One cut of a cell that repeats is in the widest gap between its layers.
     """
     order = np.argsort(heights, kind="stable")
     gaps = np.diff(heights[order], prepend=heights[order[-1]] - length).round(_DECIMALS)
@@ -129,19 +133,18 @@ def _thin_slices(heights: FloatArray, weights: FloatArray, thickness: float) -> 
     moments = [np.concatenate([[0.0], np.cumsum(power * layers**n)]) for n in range(3)]
     # Of the layers before each one: the fewest slices, their least spread, and where the last of them begins.
     counts, costs = np.zeros(len(layers) + 1, np.int64), np.zeros(len(layers) + 1)
-    begins, lowest = np.zeros(len(layers) + 1, np.int64), 0
-    for end in range(1, len(layers) + 1):
+    begins = np.zeros(len(layers) + 1, np.int64)
+    starts = np.searchsorted(layers, layers - _REACH * thickness - _ROUNDING)
+    for end, lowest in enumerate(starts, start=1):
         total, first, second = (moment[end] - moment[lowest:end] for moment in moments)
         spread = np.maximum(second - first**2 / total, 0.0)
+        # One more heavy layer can make a slice thinner, so each is looked at; a single layer is always thin.
         thin = 12 * spread <= total * (thickness + _ROUNDING) ** 2
         thin[-1] = True
-        # A slice that begins lower is thicker: what is too thick now is so for all layers that follow.
-        skipped = int(np.argmax(thin))
-        lowest += skipped
-        few = counts[lowest:end] == counts[lowest]
-        cost = np.where(few, costs[lowest:end] + spread[skipped:], np.inf)
-        best = int(np.argmin(cost))
-        counts[end], costs[end], begins[end] = counts[lowest] + 1, cost[best], lowest + best
+        few = thin & (counts[lowest:end] == counts[lowest:end][thin].min())
+        cost = np.where(few, costs[lowest:end] + spread, np.inf)
+        best = lowest + int(np.argmin(cost))
+        counts[end], costs[end], begins[end] = counts[best] + 1, cost[best - lowest], best
     numbers, end = np.empty(len(layers), np.int64), len(layers)
     while end:
         numbers[begins[end] : end] = counts[end] - 1

@@ -1,5 +1,7 @@
 """Thicknesses as whole slices."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,30 @@ def test_layers_at_equal_distances_are_cut_at_the_bottom_of_the_cell() -> None:
     """Rounding errors of heights do not decide where a crystal begins."""
     heights = np.array([0.0, 1.0 + 1e-12, 2.0, 3.0 - 1e-12])
     assert layer_slicing(heights, np.ones(4), 4.0, 0.3).owner.tolist() == [0, 1, 2, 3]
+
+
+def _spread(heights: np.ndarray, weights: np.ndarray) -> float:
+    """Sum of weighted squares of distances from the mean."""
+    return float((weights * (heights - np.average(heights, weights=weights)) ** 2).sum())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_other_way_to_cut_has_fewer_slices_or_as_few_with_less_spread(seed: int) -> None:
+    """All ways to cut some layers, heavy beside light ones: a heavy layer can make a slice thinner."""
+    random = np.random.default_rng(seed)
+    count, thickness = int(random.integers(2, 9)), random.uniform(0.3, 2.5)
+    heights, weights = np.sort(random.uniform(0, 6, count)), 10 ** random.uniform(-2, 1, count)
+
+    def fits(part: slice) -> bool:
+        thin = np.sqrt(12 * _spread(heights[part], weights[part]) / weights[part].sum()) <= thickness
+        return thin and np.ptp(heights[part]) <= 4 * thickness
+
+    allowed = []
+    for cuts in itertools.product((False, True), repeat=count - 1):
+        edges = [0, *(np.flatnonzero(cuts) + 1), count]
+        parts = [slice(*ends) for ends in itertools.pairwise(edges)]
+        if all(fits(part) for part in parts):
+            allowed.append((len(parts), sum(_spread(heights[part], weights[part]) for part in parts)))
+    slicing = layer_slicing(heights, weights, 12.0, thickness, repeats=False)
+    owned = [slicing.owner == number for number in range(slicing.count)]
+    assert (slicing.count, sum(_spread(heights[o], weights[o]) for o in owned)) == pytest.approx(min(allowed))
