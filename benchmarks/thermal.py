@@ -60,12 +60,34 @@ def difference(found: Series, reference: Series) -> NDArray[np.float64]:
     return 100 * np.linalg.norm((found - reference).reshape(len(found), -1), axis=1) / contrast(reference)
 
 
-def several(simulation: ThermalPass, seeds: Sequence[int]) -> tuple[Series, NDArray[np.float64]]:
-    """Mean of passes (thickness, ...), and its standard error in percent of the contrast."""
-    images = np.array([one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1) for seed in seeds])
-    mean = images.mean(axis=0)
-    scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=tuple(range(2, images.ndim))).sum(axis=0))
-    return mean, 100 * scatter / np.sqrt(len(seeds) * (len(seeds) - 1)) / contrast(mean)
+class Scatter:
+    """Passes and the processor time that they took."""
+
+    def __init__(self, simulation: ThermalPass) -> None:
+        self.simulation, self.seconds = simulation, 0.0
+        self.images: list[Series] = []
+
+    def add(self, first: int) -> None:
+        """Pass once more."""
+        started = time.process_time()
+        simulation, seed = self.simulation, first + len(self.images)
+        self.images.append(one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1).astype(np.complex64))
+        self.seconds += time.process_time() - started
+
+    def mean(self, channels: NDArray[np.float64] | None = None) -> tuple[Series, NDArray[np.float64]]:
+        """Mean images (thickness, ...), of sums of segments if asked for, and their error in % of the contrast."""
+        images = np.array(self.images)
+        if channels is not None:
+            images = np.einsum("ds,ntrsyx->ntrdyx", channels, images)
+        mean = images.mean(axis=0)
+        scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=(0, 2, 3, 4, 5)))
+        return mean, 100 * scatter / np.sqrt(len(images) * (len(images) - 1)) / contrast(mean)
+
+    def signal_error(self, channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimate the standard error of the mean signal of all segments."""
+        images = np.array(self.images)
+        means = images[..., images.shape[-2] // 2, images.shape[-1] // 2].real @ channels.sum(axis=0)
+        return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(len(means))).ravel()
 
 
 def row(name: str, values: NDArray[np.float64], digits: int = 2) -> None:
@@ -205,7 +227,10 @@ def neglects(materials: Sequence[str], window: float, count: int) -> None:
     for material in materials:
         simulation = passes(material, depths, 0.1, window, thermal_period_angstrom=5.0)
         head(f"{material}, % of contrast", depths)
-        reference, error = several(simulation, range(count))
+        scatter = Scatter(simulation)
+        for _ in range(count):
+            scatter.add(0)
+        reference, error = scatter.mean()
         fine = replace(simulation.numerics, sampling_angstrom=0.05)
         cell = warm_cell(material)
         potential = sampled_potential(cell, 0.05, 0.2)
@@ -257,34 +282,6 @@ def period(materials: Sequence[str], depths: Sequence[float], minutes: float) ->
                 scale = 100 / contrast(reference)
                 row("difference of the mean signal", scale * (found - reference)[centre].real.sum(axis=-1).ravel())
                 row("its error", scale * np.hypot(sums[0].signal_error(channels), one.signal_error(channels)))
-
-
-class Scatter:
-    """Passes and the processor time that they took."""
-
-    def __init__(self, simulation: ThermalPass) -> None:
-        self.simulation, self.seconds = simulation, 0.0
-        self.images: list[Series] = []
-
-    def add(self, first: int) -> None:
-        """Pass once more."""
-        started = time.process_time()
-        simulation, seed = self.simulation, first + len(self.images)
-        self.images.append(one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1)[:, 0].astype(np.complex64))
-        self.seconds += time.process_time() - started
-
-    def mean(self, channels: NDArray[np.float64]) -> tuple[Series, NDArray[np.float64]]:
-        """Mean images (thickness, channel, ...) of sums of segments, and their error in percent of the contrast."""
-        images = np.einsum("ds,ntsyx->ntdyx", channels, np.array(self.images))
-        mean = images.mean(axis=0)
-        scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=(0, 2, 3, 4)))
-        return mean, 100 * scatter / np.sqrt(len(images) * (len(images) - 1)) / contrast(mean)
-
-    def signal_error(self, channels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Estimate the standard error of the mean signal of all segments."""
-        images = np.array(self.images)
-        means = images[..., images.shape[-2] // 2, images.shape[-1] // 2].real @ channels.sum(axis=0)
-        return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(len(means)))
 
 
 def grid(materials: Sequence[str], window: float) -> None:

@@ -101,7 +101,7 @@ class DisplacedCell:
         to_values, to_coefficients = transform_pair(exact)
         coefficients = to_coefficients(exact)
         coefficients += cores
-        coefficients *= self._band / (nx * ny)
+        coefficients *= self._scaled_band
         return to_values(coefficients)
 
     def _waves(self, shares: Tensor, axis: int) -> Tensor:
@@ -147,6 +147,11 @@ class DisplacedCell:
     @cached_property
     def _band(self) -> Tensor:
         return self.grid.antialias(send(self._frequencies, self.device)).to(self.dtype)
+
+    @cached_property
+    def _scaled_band(self) -> Tensor:
+        """The band over the number of points, which transforms there and back multiply with."""
+        return self._band / (self.grid.gpts[0] * self.grid.gpts[1])
 
     @property
     def _scattering(self) -> FloatArray:

@@ -169,7 +169,10 @@ class ThermalPass(MultislicePass):
         vectors, distances = send(kappa, self.displaced.device), self.slicing.distances.tolist()
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
         found = slice_propagators(self.grid, vectors, self.microscope.wavelength, distances, self.lean, complex_type)
-        return [propagator / (self.grid.gpts[0] * self.grid.gpts[1]) for propagator in found]
+        # Slices of one distance share theirs.
+        for propagator in {id(one): one for one in found}.values():
+            propagator /= self.grid.gpts[0] * self.grid.gpts[1]
+        return found
 
     def _beams(self, block: Block) -> tuple[Orders, Tensor]:
         """Orders (beam, 2) that reach a detector, and their points of the grid."""

@@ -12,6 +12,9 @@ from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
 
+_FFTW = find_spec("pyfftw") is not None
+"""What computes on GPUs has no FFTW; a CPU there does without."""
+
 
 def transform_pair(waves: Tensor) -> tuple[Transform, Transform]:
     """
@@ -33,9 +36,8 @@ def transform_pair(waves: Tensor) -> tuple[Transform, Transform]:
 
 
 def _is_for_fftw(waves: Tensor) -> bool:
-    # What computes on GPUs has no FFTW; a CPU there does without.
     two = all(side & (side - 1) == 0 for side in waves.shape[-2:])
-    return two and waves.device.type == "cpu" and waves.is_contiguous() and find_spec("pyfftw") is not None
+    return two and waves.device.type == "cpu" and waves.is_contiguous() and _FFTW
 
 
 def _in_place(waves: Tensor, direction: str) -> Transform:
