@@ -224,9 +224,9 @@ class ElasticPass(ThermalPass):
 def neglects(materials: Sequence[str], window: float, count: int) -> None:
     """Print what each neglect costs, against the mean over configurations in the same window."""
     depths = [50.0, 100.0, 200.0, 400.0, 800.0, 1500.0]
+    head("% of contrast", depths)
     for material in materials:
         simulation = passes(material, depths, 0.1, window, thermal_period_angstrom=5.0)
-        head(f"{material}, % of contrast", depths)
         scatter = Scatter(simulation)
         for _ in range(count):
             scatter.add(0)
@@ -234,10 +234,11 @@ def neglects(materials: Sequence[str], window: float, count: int) -> None:
         fine = replace(simulation.numerics, sampling_angstrom=0.05)
         cell = warm_cell(material)
         potential = sampled_potential(cell, 0.05, 0.2)
-        for name, still in (("at rest", potential.at_rest()), ("Debye-Waller factors alone", potential.averaged())):
-            row(name, difference(simulate_images(still, MICROSCOPE, fine, depths, TILT).coefficients, reference), 0)
-        row("absorption alone", difference(elastic(simulation), reference), 0)
-        row("statistical error of the reference", error, 1)
+        for name, still in (("at rest", potential.at_rest()), ("Debye-Waller factors", potential.averaged())):
+            images = simulate_images(still, MICROSCOPE, fine, depths, TILT)
+            row(f"{material}, {name}", difference(images.coefficients, reference), 0)
+        row(f"{material}, absorption", difference(elastic(simulation), reference), 0)
+        row(f"{material}, standard error", error, 1)
 
 
 def period(materials: Sequence[str], depths: Sequence[float], minutes: float) -> None:
