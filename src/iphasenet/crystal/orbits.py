@@ -10,7 +10,7 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
-from iphasenet.crystal.cif_displacements import NOTHING
+from iphasenet.crystal.cif_displacements import NOTHING, Stated
 from iphasenet.crystal.cif_sites import OCCUPANCY_TOLERANCE, Site
 from iphasenet.crystal.places import SUM_TOLERANCE
 from iphasenet.crystal.space_group import Group
@@ -122,11 +122,23 @@ def _joined(path: Path, rows: list[Orbit]) -> list[Orbit]:
 def _of_element(first: Orbit, rows: list[Orbit], scale: float) -> Orbit:
     """Orbit of one element at the places of `first`, with the sum of its rows' occupancies times `scale`."""
     label = "+".join(row.site.label for row in rows)
-    stated = next((row.site.stated for row in rows if row.site.stated.source), NOTHING)
+    stated = _mean_motion([row.site for row in rows])
     occupancy = scale * sum(row.site.occupancy for row in rows)
     # Thirds of 0.333 are one atom, not one less a rounding error.
     occupancy = 1.0 if abs(occupancy - 1) < SUM_TOLERANCE else occupancy
     return replace(first, site=replace(rows[0].site, label=label, occupancy=occupancy, stated=stated))
+
+
+def _mean_motion(sites: list[Site]) -> Stated:
+    """Displacements of rows of one element at one position, weighted by their occupancies."""
+    telling = [site for site in sites if site.stated.source]
+    if not telling:
+        return NOTHING
+    first = telling[0].stated
+    alike = [site for site in telling if site.stated.source == first.source]
+    values = np.average([site.stated.values for site in alike], axis=0, weights=[site.occupancy for site in alike])
+    problem = next((site.stated.problem for site in alike if site.stated.problem), "")
+    return Stated(first.source, tuple(values.tolist()), problem)
 
 
 def atoms_of(orbits: tuple[Orbit, ...] | list[Orbit], cell: NDArray[np.float64]) -> Atoms:

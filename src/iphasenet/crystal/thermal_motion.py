@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.quantities import DISPLACEMENT, TEMPERATURE, check_number
+from iphasenet.base.quantities import DISPLACEMENT, MEASURED_TEMPERATURE, TEMPERATURE, check_number
 from iphasenet.crystal.cif import Crystal
 from iphasenet.crystal.cif_displacements import BETA, MEASURED_AT
 from iphasenet.crystal.orbits import Orbit
@@ -26,6 +26,9 @@ DEFAULT_U = 0.0076
 
 USUAL = (0.03, 0.40)
 """Rms displacements of a file beyond these are doubtful [Å]: B written as U, U as B, values that fill a column."""
+
+FAR = 4.0
+"""Ratio of mean square displacements at two temperatures from which on an estimate is worth a warning."""
 
 CLIPPED = 1e-4
 """Eigenvalues of a tensor this far below 0 are rounding errors [Å²]."""
@@ -96,13 +99,10 @@ def thermal_motion(
         For displacements that are no numbers, negative or above 0.5 Å along any axis, or a tensor that is not positive.
     """
     TEMPERATURE.check(temperature_k, "temperature_k")
-    if crystal.measured_at <= 0:
-        raise InputError(
-            f"{crystal.path}: found displacements at a temperature of {crystal.measured_at:g} K; allowed: above 0"
-        )
+    check_number(crystal.measured_at, f"{crystal.path}: temperature of the displacements", MEASURED_TEMPERATURE)
     elements = sorted({orbit.site.element for orbit in crystal.orbits})
     given = check_displacements(rms_displacements, elements)
-    motions, notes, doubtful, unknown = [], [], [], set()
+    motions, notes, doubtful, unknown, most = [], [], [], set(), 1.0
     for orbit in crystal.orbits:
         site, name = orbit.site, f"{crystal.path}: site {orbit.site.label}"
         if site.element in given:
@@ -119,12 +119,19 @@ def thermal_motion(
             tensor = DEFAULT_U * np.eye(3)
             unknown.add(site.element)
         measured = crystal.measured_at if site.stated.source else MEASURED_AT
-        tensor = tensor * einstein_ratio(float(np.trace(tensor)) / 3, site.element, measured, temperature_k)
+        ratio = einstein_ratio(float(np.trace(tensor)) / 3, site.element, measured, temperature_k)
+        most = max(most, ratio) if site.stated.source else most
+        tensor = tensor * ratio
         motions.append(SiteMotion(_checked(tensor, f"{name} at {temperature_k:g} K"), site.stated.source or ESTIMATED))
     if doubtful:
         notes.append(
             f"found unusual rms displacements: {', '.join(doubtful)}; usual are {USUAL[0]} to {USUAL[1]} Å "
             "(is B written as U, or U as B?)"
+        )
+    if most > FAR:
+        notes.append(
+            f"the file's displacements are those of {crystal.measured_at:g} K; at {temperature_k:g} K their squares are "
+            f"up to {most:.1f} times as large, by an estimate (is the file's temperature in degrees Celsius?)"
         )
     if crystal.stray_tensors and any(motion.source != CONFIGURED for motion in motions):
         labels = ", ".join(crystal.stray_tensors)
@@ -262,7 +269,7 @@ def _checked(tensor: _FloatArray, name: str) -> _FloatArray:
         )
     if values[-1] > DISPLACEMENT.high**2 * (1 + 1e-9):
         raise InputError(
-            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.3g} Å; allowed: {DISPLACEMENT.allowed} "
+            f"{name}: found an rms displacement of {math.sqrt(values[-1]):.4g} Å; allowed: {DISPLACEMENT.allowed} "
             "(is B written as U?)"
         )
     return np.asarray(tensor if values[0] >= 0 else (vectors * values.clip(0)) @ vectors.T)

@@ -190,24 +190,42 @@ def test_the_temperature_of_the_file(tmp_path, tag):
 
 WRONG = {
     "negative": ("-.002", "", "site Na1: found U_iso that means U = -0.002 Å²"),
-    "absurd": (".3", "", r"site Na1: found an rms displacement of 0.548 Å; allowed: 0 to 0.5 Å"),
+    "absurd": (".3", "", r"site Na1: found an rms displacement of 0.5477 Å; allowed: 0 to 0.5 Å"),
     "text": ("small", "", "site Na1: found U_iso 'small', which is no number"),
     "not positive": (
         ".01",
         f"{ANISO}\nNa1 .01 .01 .01 .02 0 0",
         r"tensor that is not positive \(eigenvalue -0.01 Å²\)",
     ),
-    "absurd along one axis": (".01", f"{ANISO}\nNa1 .01 .01 .26 0 0 0", "rms displacement of 0.51 Å"),
+    "absurd along one axis": (".01", f"{ANISO}\nNa1 .01 .01 .26 0 0 0", "rms displacement of 0.5099 Å"),
     "text in a tensor": (".01", f"{ANISO}\nNa1 .01 .01 x 0 0 0", "found U_ij 'x', which is no number"),
     "two tensors": (".01", f"{ANISO}\nNa1 .01 .01 .01 0 0 0\nNa1 .01 .01 .02 0 0 0", "found two different U_ij"),
 }
 
 
-def test_a_temperature_of_the_file_that_cannot_be(tmp_path):
-    path = write(tmp_path, P1, "_diffrn_ambient_temperature -5", sites=("Na1 Na 0 0 0",), cell=SMALL)
-    with pytest.raises(InputError, match=r"found displacements at a temperature of -5 K; allowed: above 0"):
+@pytest.mark.parametrize("told", ["-5", "0", "1e9"])
+def test_a_temperature_of_the_file_that_cannot_be(tmp_path, told):
+    path = write(tmp_path, P1, f"_diffrn_ambient_temperature {told}", sites=("Na1 Na 0 0 0",), cell=SMALL)
+    with pytest.raises(InputError, match=r"temperature of the displacements: found .*; allowed: above 0 to 3,000 K"):
         tensors(path)
     assert len(read_structure(path)) == 1
+
+
+def test_degrees_celsius_written_as_kelvin_are_warned_of(tmp_path):
+    """25 for 298 K made the squares of a heavy atom's displacements ten times too large, without a word."""
+    atom, u = ("Pb1 Pb 0 0 0",), f"{ANISO}\nPb1 .01 .01 .01 0 0 0"
+    path = write(tmp_path, P1, "_diffrn_ambient_temperature 25", u, sites=atom, cell=SMALL)
+    _, warnings = thermal_motion(read_crystal(path), 293)
+    assert any("are those of 25 K; at 293 K" in one and "degrees Celsius" in one for one in warnings)
+    path = write(tmp_path, P1, "_diffrn_ambient_temperature 100", u, sites=atom, cell=SMALL)
+    assert not thermal_motion(read_crystal(path), 293)[1]
+
+
+def test_rows_of_one_element_at_one_place_share_their_motion(tmp_path):
+    """Two halves of an atom move by the mean of their squares, not by the first row's."""
+    sites, columns = ("Cs1 Cs 0 0 0 .25 .01", "Cs2 Cs 0 0 0 .75 .02"), f"{COLUMNS} occupancy U_iso_or_equiv"
+    path = write(tmp_path, P1, sites=sites, columns=columns, cell=SMALL)
+    np.testing.assert_allclose(tensors(path), [0.0175 * np.eye(3)], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("value", "more", "message"), WRONG.values(), ids=WRONG)
@@ -221,7 +239,7 @@ def test_displacements_that_are_refused(tmp_path, value, more, message):
 
 def test_a_hydrogen_is_refused_beyond_half_an_angstrom_and_heat_counts(tmp_path):
     path = write(tmp_path, P1, sites=("H1 H 0 0 0 .3",), columns=f"{COLUMNS} U_iso_or_equiv", cell=SMALL)
-    with pytest.raises(InputError, match=r"rms displacement of 0\.548 Å"):
+    with pytest.raises(InputError, match=r"rms displacement of 0\.5477 Å"):
         tensors(path)
     path = write(tmp_path, P1, sites=("Pb1 Pb 0 0 0 .1",), columns=f"{COLUMNS} U_iso_or_equiv", cell=SMALL)
     with pytest.raises(InputError, match=r"site Pb1 at 900 K: found an rms displacement of 0\.55"):
