@@ -127,12 +127,12 @@ def _warn_of_noise(data: xarray.Dataset, options: argparse.Namespace) -> None:
     noise, thickness = data["thermal_noise"].values, data["thickness"].values
     if noise.max() > options.thermal_noise:
         worst = int(noise.argmax())
-        passes, more = quantities.counted(options.thermal_passes, "pass", "passes"), "passes (--thermal-passes)"
+        more = f"passes (--thermal-passes, now {options.thermal_passes})"
         if options.frozen_phonons:
-            passes, more = quantities.counted(options.frozen_phonons, "snapshot"), "snapshots (--frozen-phonons)"
+            more = f"snapshots (--frozen-phonons, now {options.frozen_phonons})"
         warnings.warn(
-            f"thermal noise: found {100 * noise[worst]:.2g} % of the contrast at {thickness[worst]:.4g} nm after "
-            f"{passes}, asked for {100 * options.thermal_noise:g} %; more {more} lower it",
+            f"thermal noise: found {100 * noise[worst]:.2g} % of the contrast at {thickness[worst]:.4g} nm, "
+            f"asked for {100 * options.thermal_noise:g} %; more {more} lower it",
             InputWarning,
             stacklevel=2,
         )

@@ -130,7 +130,7 @@ def thermal_motion(
         )
     if most > FAR:
         notes.append(
-            f"the file's displacements are those of {crystal.measured_at:g} K; at {temperature_k:g} K their squares are "
+            f"displacements are those of {crystal.measured_at:g} K; at {temperature_k:g} K their squares are "
             f"up to {most:.1f} times as large, by an estimate (is the file's temperature in degrees Celsius?)"
         )
     if crystal.stray_tensors and any(motion.source != CONFIGURED for motion in motions):
@@ -265,7 +265,8 @@ def _checked(tensor: _FloatArray, name: str) -> _FloatArray:
     if values[0] < -CLIPPED:
         raise InputError(
             f"{name}: found a displacement tensor that is not positive (eigenvalue {values[0]:.2g} Å²); "
-            "allowed: at least 0 along all axes, or an rms_displacement_angstrom for its element in the configuration"
+            "allowed: at least 0 along all axes, or an rms displacement of its element in its place "
+            "(rms_displacement_angstrom, --rms-displacement)"
         )
     if values[-1] > DISPLACEMENT.high**2 * (1 + 1e-9):
         raise InputError(

@@ -82,7 +82,7 @@ def test_a_temperature_makes_the_atoms_move(tmp_path: Path) -> None:
         "1e-4",
     ]
     with pytest.warns(
-        InputWarning, match=r"thermal noise: found .* % of the contrast at 2.* nm after 1 pass, asked for"
+        InputWarning, match=r"thermal noise: found .* % of the contrast at 2.* nm, asked for 0.01 %; more passes"
     ):
         more = run(tmp_path / "more", "--thickness", "2", *asked)
     assert more.attrs["rms_displacement"] == ["Ga=0.15"]
