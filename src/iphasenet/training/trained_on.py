@@ -128,24 +128,27 @@ def trained_ranges(
     noise : TrainingNoise
         Noise model.
     attributes : mapping
-        Attributes of the data set's root; the optics are taken from them if they are there.
+        Attributes of the data set's root; optics and temperature are taken from them if they are there.
 
     Returns
     -------
     dict
         Lowest and highest thickness_nm, tilt_deg (angle between beam and zone axis), dose (e/Å²), sampling_angstrom,
-        and numbers of the optics, such as energy_kev and semiangle_mrad.
+        temperature_k (0: atoms at rest), and numbers of the optics, such as energy_kev and semiangle_mrad.
     """
     thickness, alpha, beta, _ = np.concatenate([data.metadata for data in train]).T.astype(float)
     tilt = zone_axis_angle(alpha, beta)
     samplings = [data.sampling for data in train]
-    optics = attributes.get("configuration", {}).get("optics", {})
+    configuration = attributes.get("configuration", {})
+    single = dict(configuration.get("optics", {}))
+    if "simulation" in configuration:
+        single["temperature_k"] = configuration["simulation"].get("temperature_k", 0)
     return {
         "thickness_nm": [float(thickness.min()), float(thickness.max())],
         "tilt_deg": [float(tilt.min()), float(tilt.max())],
         "dose": list(noise.dose),
         "sampling_angstrom": [min(samplings), max(samplings)],
-        **{name: [value, value] for name, value in optics.items() if isinstance(value, int | float)},
+        **{name: [value, value] for name, value in single.items() if isinstance(value, int | float)},
     }
 
 

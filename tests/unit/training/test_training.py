@@ -487,7 +487,10 @@ def test_trained_ranges_are_those_of_the_data() -> None:
     coordinates = {**data.coordinates, "thickness_nm": np.array([20.0, 80, 150]), "beta": np.array([0.0, 0.3, -0.4])}
     optics = {"energy_kev": 200, "aberrations": {"C10": 5}}
     data = replace(data, coordinates={**coordinates, "alpha": np.array([0.1, 0.0, 0.3])})
-    ranges = trained_ranges([data], NOISE, {"configuration": {"optics": optics}})
+    configuration = {"optics": optics, "simulation": {"temperature_k": 293}}
+    ranges = trained_ranges([data], NOISE, {"configuration": configuration})
+    assert ranges["temperature_k"] == [293, 293]
+    assert trained_ranges([data], NOISE, {"configuration": {"simulation": {}}})["temperature_k"] == [0, 0]
     assert ranges["thickness_nm"] == [20, 150] and ranges["energy_kev"] == [200, 200] and "aberrations" not in ranges
     assert ranges["tilt_deg"] == pytest.approx([0.1, 0.5], rel=1e-4)
 
