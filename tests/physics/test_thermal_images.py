@@ -215,6 +215,18 @@ def test_core_corrections_equal_those_of_a_fine_grid() -> None:
         assert abs(at - lost[0, order]) < 0.05 * np.abs(lost[0, :25]).max()
 
 
+@pytest.mark.parametrize("elements", ["Au", "AuAl"])
+def test_the_core_of_a_shared_place_is_that_of_all_it_holds(elements: str) -> None:
+    """Half an atom of gold, alone or mixed with aluminium: twice half the correction of a whole one was 8 % off."""
+    atoms = Atoms(elements, positions=len(elements) // 2 * [(0.8, 0.8, 0.5)], cell=(3.2, 3.2, 3.2), pbc=True)
+    atoms.set_array("occupancies", np.full(len(atoms), 0.5))
+    atoms.set_array("displacements", np.tile(0.008 * np.eye(3), (len(atoms), 1, 1)))
+    found, reference = (
+        one_pass(one, one.exits, 3)[0].sum(axis=1) for one in (thermal(atoms, [32.0], pixel) for pixel in (0.1, 0.05))
+    )
+    assert share_of_contrast(found, reference) < 5e-3
+
+
 @pytest.mark.parametrize(("material", "area"), [("GaN", 1 / 2), ("MoS2", 1 / 2), ("LiCoO2", 1 / 3), ("KNbO3", 1)])
 def test_the_grid_is_that_of_the_primitive_cell(material: str, area: float) -> None:
     """Its beams are those that the crystal couples, and it holds one atom of those that translations exchange."""

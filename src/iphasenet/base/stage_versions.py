@@ -2,7 +2,7 @@
 
 STAGE_VERSIONS = {
     "potential": 3,
-    "images": 3,
+    "images": 4,
     "slabs": 5,
     "samples": 10,
     "dataset": 4,

@@ -1,8 +1,9 @@
 """Transmission functions of a cell whose atoms are displaced one by one.
 
 A grid holds an atom's potential up to some spatial frequency. exp(i sigma V) of a core that is cut there is not the
-cut exp(i sigma V): with pixels of 0.1 Å, images differ by 5 to 10 % of their contrast. The difference depends on the
-element alone, so it is computed once and added for each atom.
+cut exp(i sigma V): with pixels of 0.1 Å, images differ by 5 to 10 % of their contrast. The difference depends on what
+a place holds alone, so it is computed once and added for each place. It is not linear in the potential: elements that
+share a place, or half an atom, have one of their own.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,36 @@ _CORE_STEP = 0.02
 
 _RADII = (np.arange(1000) + 0.5) * 0.002
 """Distances from an atom at which its transmission is computed [Å]; farther away, the cut changes nothing."""
+
+
+Contents = tuple[tuple[int, float], ...]
+"""What a place holds: elements, as rows of the scattering factors, and their shares."""
+
+
+@dataclass(frozen=True)
+class AlikeAtoms:
+    """
+    Atoms of one element with one share, in places with the same contents.
+
+    Attributes
+    ----------
+    element : int
+        Row of the scattering factors.
+    share : float
+        Share of cells in which each is there.
+    contents : tuple of (int, float), optional
+        What their places hold, if the cores of these are added where these atoms are: once for a place.
+    atoms : (slice, atom) integer array
+        Numbers of the independent atoms by slice.
+    present : (slice, atom) array
+        0 where a slice has fewer than others, else 1.
+    """
+
+    element: int
+    share: float
+    contents: Contents | None
+    atoms: IntArray
+    present: FloatArray
 
 
 @dataclass(frozen=True)
@@ -85,16 +116,17 @@ class DisplacedCell:
         repeat, place = send(slices // self.slicing.count, self.device), slices % self.slicing.count
         phase: Tensor | None = None
         cores: Tensor | None = None
-        for element, (atoms, shares) in self._atoms.items():
-            index = send(atoms[place], self.device)
+        for alike in self._alike:
+            index = send(alike.atoms[place], self.device)
             moved = (self._positions[index] + shifts[:, repeat[:, None], index]) @ self._reciprocal
             waves_x, waves_y = self._waves(moved[..., 0], 0), self._waves(moved[..., 1], 1)
-            waves_x *= send(shares[place], self.device).to(self.dtype)[..., None]
+            waves_x *= send(alike.present[place], self.device).to(self.dtype)[..., None]
             sums = waves_y.transpose(-1, -2) @ waves_x
-            part = sums[..., : nx // 2 + 1] * self._factors[element]
-            core = sums * self._cores[element]
+            part = sums[..., : nx // 2 + 1] * (alike.share * self._factors[alike.element])
             phase = part if phase is None else phase.add_(part)
-            cores = core if cores is None else cores.add_(core)
+            if alike.contents is not None:
+                core = sums * self._cores[alike.contents]
+                cores = core if cores is None else cores.add_(core)
         assert phase is not None and cores is not None  # a slice holds atoms
         values = torch.fft.irfft2(phase, s=(ny, nx), norm="forward")
         exact = torch.polar(torch.ones_like(values), values)
@@ -124,18 +156,38 @@ class DisplacedCell:
         return tuple(send(np.fft.fftfreq(n, 1 / n), self.device) for n in self.grid.gpts)  # type: ignore[return-value]
 
     @cached_property
-    def _atoms(self) -> dict[int, tuple[IntArray, FloatArray]]:
-        """Atoms of each element by slice, (slice, atom), and their shares: 0 where a slice has fewer than others."""
+    def _alike(self) -> list[AlikeAtoms]:
+        """All atoms, those that are alike together."""
         elements, owner = self.potential.elements[self.atoms.origin], self.slicing.owner[self.atoms.origin]
-        weights = self.potential.shares[self.atoms.origin]
-        found: dict[int, tuple[IntArray, FloatArray]] = {}
-        for element in np.unique(elements):
-            rows = [np.flatnonzero((owner == n) & (elements == element)) for n in range(self.slicing.count)]
+        groups: dict[tuple[int, float, Contents | None], list[int]] = {}
+        for number, (element, share, contents) in enumerate(zip(elements, self._shares, self._contents, strict=True)):
+            groups.setdefault((int(element), float(share), contents), []).append(number)
+        found = []
+        for (element, share, contents), numbers in sorted(groups.items(), key=lambda group: (group[0][:2], group[1])):
+            chosen = np.array(numbers)
+            rows = [chosen[owner[chosen] == n] for n in range(self.slicing.count)]
             atoms = np.zeros((len(rows), max(map(len, rows))), np.int64)
-            shares = np.zeros(atoms.shape)
-            for number, row in enumerate(rows):
-                atoms[number, : len(row)], shares[number, : len(row)] = row, weights[row]
-            found[int(element)] = atoms, shares
+            present = np.zeros(atoms.shape)
+            for slot, row in enumerate(rows):
+                atoms[slot, : len(row)], present[slot, : len(row)] = row, 1
+            found.append(AlikeAtoms(element, share, contents, atoms, present))
+        return found
+
+    @property
+    def _shares(self) -> FloatArray:
+        return np.asarray(self.potential.shares[self.atoms.origin])
+
+    @cached_property
+    def _contents(self) -> list[Contents | None]:
+        """Contents of each atom's place, at the atom that scatters most there; None at others."""
+        elements = self.potential.elements[self.atoms.origin]
+        power = self._shares * self._scattering[elements, 0]
+        # The strongest of each place comes first.
+        order = np.lexsort([-power, self.atoms.places])
+        starts = np.flatnonzero(np.diff(self.atoms.places[order], prepend=-1))
+        found: list[Contents | None] = [None] * len(elements)
+        for members in np.split(order, starts[1:]):
+            found[members[0]] = tuple((int(elements[n]), float(self._shares[n])) for n in members)
         return found
 
     @cached_property
@@ -170,18 +222,19 @@ class DisplacedCell:
         ]
 
     @cached_property
-    def _cores(self) -> list[Tensor]:
-        """What the cut of the potential takes from each element's transmission inside the band, times the points."""
+    def _cores(self) -> dict[Contents, Tensor]:
+        """What the cut of the potential takes from the transmission of a place inside the band, times the points."""
         complex_type = torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        phases = self.interaction_constant * self._scattering[:, :: round(_CORE_STEP / SCATTERING_STEP)]
+        alone = self.interaction_constant * self._scattering[:, :: round(_CORE_STEP / SCATTERING_STEP)]
+        held = list(dict.fromkeys(contents for contents in self._contents if contents is not None))
+        phases = np.array([sum(share * alone[element] for element, share in contents) for contents in held])
         frequencies = np.arange(phases.shape[1]) * _CORE_STEP
         band = self.grid.antialias(torch.from_numpy(frequencies)).numpy()
         inside = frequencies <= self.grid.band_limit + _CORE_STEP
         scale = self.grid.gpts[0] * self.grid.gpts[1] / self.grid.area
-        return [
-            send(scale * np.interp(self._frequencies, frequencies[inside], lost), self.device).to(complex_type)
-            for lost in core_corrections(frequencies, phases, band, inside)
-        ]
+        corrections = core_corrections(frequencies, phases, band, inside)
+        on_grid = (scale * np.interp(self._frequencies, frequencies[inside], lost) for lost in corrections)
+        return {what: send(core, self.device).to(complex_type) for what, core in zip(held, on_grid, strict=True)}
 
 
 def core_corrections(
@@ -194,8 +247,8 @@ def core_corrections(
     ----------
     frequencies : (sample,) array
         Spatial frequencies from 0 [1/Å], equally spaced.
-    phases : (element, sample) array
-        Fourier transforms of the phase v of one atom [rad Å²].
+    phases : (place, sample) array
+        Fourier transforms of the phase v of what a place holds [rad Å²].
     band : (sample,) array
         Share of each frequency that is kept, between 0 and 1.
     inside : (sample,) boolean array
@@ -203,7 +256,7 @@ def core_corrections(
 
     Returns
     -------
-    (element, frequency) complex array
+    (place, frequency) complex array
         Fourier transforms at the frequencies inside [Å²], without the part linear in v, which the band decides.
     """
     # Hankel transforms by the midpoint rule; the first sample, at frequency 0, has no weight.

@@ -141,10 +141,13 @@ class LateralAtoms:
         Which atom of the crystal's cell each is a copy of.
     positions : (atom, 2) array
         Mean positions (x, y) [Å].
+    places : (atom,) integer array
+        Number of the place of each, from 0: elements that share one have the same.
     """
 
     origin: IntArray
     positions: FloatArray
+    places: IntArray
 
 
 def lateral_atoms(potential: CrystalPotential, grid: LatticeGrid, repeats: tuple[int, int]) -> LateralAtoms:
@@ -173,4 +176,6 @@ def lateral_atoms(potential: CrystalPotential, grid: LatticeGrid, repeats: tuple
     heights = np.floor(potential.positions[origin, 2] * steps + GOLDEN)
     _, first = np.unique(np.column_stack([potential.elements[origin], heights, places]), axis=0, return_index=True)
     first.sort()
-    return LateralAtoms(origin[first], positions[first])
+    spots = np.column_stack([positions[first], potential.positions[origin[first], 2]])
+    _, place = np.unique(np.floor(spots / SAME_PLACE + GOLDEN), axis=0, return_inverse=True)
+    return LateralAtoms(origin[first], positions[first], place.ravel())

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from iphasenet.base.devices import send
-from iphasenet.crystal.kinds import GOLDEN
 from iphasenet.microscope.probe import Block, Translations, probe_blocks, window_cells
 from iphasenet.multislice.displaced_cell import DisplacedCell
 from iphasenet.multislice.displacements import Seed, draw_normals, serpentine, square_roots
-from iphasenet.multislice.lattice_grid import SAME_PLACE, FloatArray, IntArray, LatticeGrid, lateral_atoms, nearest_wave
+from iphasenet.multislice.lattice_grid import FloatArray, IntArray, LatticeGrid, lateral_atoms, nearest_wave
 from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.propagation import slice_propagators
 from iphasenet.multislice.scattering_matrix import Orders
@@ -112,10 +111,7 @@ class ThermalPass(MultislicePass):
         """Displacements (block, repeat, atom, 2) of all independent atoms [Å]; those of one place move together."""
         assert self.potential.displacements is not None
         atoms = self.displaced.atoms
-        spots = np.column_stack([atoms.positions, self.potential.positions[atoms.origin, 2]])
-        _, place = np.unique(np.floor(spots / SAME_PLACE + GOLDEN), axis=0, return_inverse=True)
-        place = place.ravel()
-        normals = draw_normals(len(self.blocks), repeats, int(place.max()) + 1, seed)[:, :, place]
+        normals = draw_normals(len(self.blocks), repeats, int(atoms.places.max()) + 1, seed)[:, :, atoms.places]
         roots = square_roots(self.potential.displacements[atoms.origin])
         return np.einsum("aij,braj->brai", roots, normals)
 
