@@ -67,7 +67,11 @@ SHAPE_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
 THERMAL_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
     "thermal_noise": (
         "float64",
-        {"units": "1", "description": "standard error of the mean over thermal motion, over the images' contrast"},
+        {
+            "units": "1",
+            "description": "standard error of the mean over thermal motion, over the images' contrast; "
+            "an upper bound after a single pass",
+        },
     ),
 }
 """Coordinates of a store whose group has a `TEMPERATURE` only; NaN for samples of which the noise is not known."""

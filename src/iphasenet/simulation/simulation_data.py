@@ -15,7 +15,7 @@ _MOTION: dict[Truth, str] = {"thermal": ", averaged over thermal motion", "rest"
 _NOISE = {
     "units": "1",
     "description": "standard error left by the mean over thermal motion, rms over all images, as a share of their "
-    "contrast; NaN for a single snapshot",
+    "contrast; an upper bound after a single pass, NaN for a single snapshot",
 }
 
 
