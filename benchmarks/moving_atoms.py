@@ -16,7 +16,7 @@ import pandas
 import torch
 from ase import Atoms
 
-from benchmarks.common import MICROSCOPE, ZONE_AXES, warm_cell
+from benchmarks.common import MICROSCOPE, ZONE_AXES, cell_of, warm_cell
 from benchmarks.gpu.simulated import shipped
 from iphasenet.base.devices import use_threads
 from iphasenet.evaluation.metrics import score
@@ -40,13 +40,6 @@ def scaled(cell: Atoms, factor: float) -> Atoms:
     moving = cell.copy()
     moving.arrays["displacements"] *= factor**2
     return moving
-
-
-def still(cell: Atoms) -> Atoms:
-    """Copy a cell with atoms at rest."""
-    resting = cell.copy()
-    del resting.arrays["displacements"]
-    return resting
 
 
 def numerics_of(name: str) -> Numerics:
@@ -73,8 +66,9 @@ def measure(network: PotentialNetwork, tilts: int, materials: Sequence[str]) -> 
     config, numerics = shipped(CONFIGS / "laptop.yaml"), numerics_of("laptop.yaml")
     acquisition, thicknesses = Acquisition(**config["noise"]["acquisition"]), tuple(config["grid"]["thickness_nm"])
     simulator = Simulator(MICROSCOPE, numerics, Image(**config["image"]))
+    resting = replace(simulator, numerics=numerics_of("published.yaml"))
     for material in materials:
-        cell = warm_cell(material)
+        cell, still = warm_cell(material), cell_of(material)
         for seed in range(tilts):
             rng = np.random.default_rng((seed, 7))
             alpha, beta = rng.normal(scale=config["grid"]["tilt_std_deg"], size=2)
@@ -90,10 +84,7 @@ def measure(network: PotentialNetwork, tilts: int, materials: Sequence[str]) -> 
             for case, factor in SCALES.items():
                 moving = replace(specimen, cell=scaled(cell, factor))
                 yield rows(network, simulator, moving, acquisition).assign(**known, case=case)
-            resting = replace(simulator, numerics=numerics_of("published.yaml"))
-            yield rows(network, resting, replace(specimen, cell=still(cell)), acquisition).assign(
-                **known, case="at rest"
-            )
+            yield rows(network, resting, replace(specimen, cell=still), acquisition).assign(**known, case="at rest")
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def thermal_motion(
     check_number(crystal.measured_at, f"{crystal.path}: temperature of the displacements", MEASURED_TEMPERATURE)
     elements = sorted({orbit.site.element for orbit in crystal.orbits})
     given = check_displacements(rms_displacements, elements)
-    motions, notes, doubtful, unknown, most = [], [], [], set(), 1.0
+    motions, notes, doubtful, ratios, unknown = [], [], [], [1.0], set()
     for orbit in crystal.orbits:
         site, name = orbit.site, f"{crystal.path}: site {orbit.site.label}"
         if site.element in given:
@@ -120,7 +120,8 @@ def thermal_motion(
             unknown.add(site.element)
         measured = crystal.measured_at if site.stated.source else MEASURED_AT
         ratio = einstein_ratio(float(np.trace(tensor)) / 3, site.element, measured, temperature_k)
-        most = max(most, ratio) if site.stated.source else most
+        if site.stated.source:
+            ratios.append(ratio)
         tensor = tensor * ratio
         motions.append(SiteMotion(_checked(tensor, f"{name} at {temperature_k:g} K"), site.stated.source or ESTIMATED))
     if doubtful:
@@ -128,10 +129,10 @@ def thermal_motion(
             f"found unusual rms displacements: {', '.join(doubtful)}; usual are {USUAL[0]} to {USUAL[1]} Å "
             "(is B written as U, or U as B?)"
         )
-    if most > FAR:
+    if max(ratios) > FAR:
         notes.append(
             f"displacements are those of {crystal.measured_at:g} K; at {temperature_k:g} K their squares are "
-            f"up to {most:.1f} times as large, by an estimate (is the file's temperature in degrees Celsius?)"
+            f"up to {max(ratios):.1f} times as large, by an estimate (is the file's temperature in degrees Celsius?)"
         )
     if crystal.stray_tensors and any(motion.source != CONFIGURED for motion in motions):
         labels = ", ".join(crystal.stray_tensors)

@@ -45,23 +45,20 @@ class AlikeAtoms:
 
     Attributes
     ----------
-    element : int
-        Row of the scattering factors.
-    share : float
-        Share of cells in which each is there.
-    contents : tuple of (int, float), optional
-        What their places hold, if the cores of these are added where these atoms are: once for a place.
     atoms : (slice, atom) integer array
         Numbers of the independent atoms by slice.
     present : (slice, atom) array
         0 where a slice has fewer than others, else 1.
+    factor : (y, x) tensor
+        Form factor of each in the band, times its share and sigma: half of the orders.
+    core : (y, x) complex tensor, optional
+        Correction of all that is in their places; it is added once for a place.
     """
 
-    element: int
-    share: float
-    contents: Contents | None
     atoms: IntArray
     present: FloatArray
+    factor: Tensor
+    core: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -122,10 +119,10 @@ class DisplacedCell:
             waves_x, waves_y = self._waves(moved[..., 0], 0), self._waves(moved[..., 1], 1)
             waves_x *= send(alike.present[place], self.device).to(self.dtype)[..., None]
             sums = waves_y.transpose(-1, -2) @ waves_x
-            part = sums[..., : nx // 2 + 1] * (alike.share * self._factors[alike.element])
+            part = sums[..., : nx // 2 + 1] * alike.factor
             phase = part if phase is None else phase.add_(part)
-            if alike.contents is not None:
-                core = sums * self._cores[alike.contents]
+            if alike.core is not None:
+                core = sums * alike.core
                 cores = core if cores is None else cores.add_(core)
         assert phase is not None and cores is not None  # a slice holds atoms
         values = torch.fft.irfft2(phase, s=(ny, nx), norm="forward")
@@ -170,10 +167,11 @@ class DisplacedCell:
             present = np.zeros(atoms.shape)
             for slot, row in enumerate(rows):
                 atoms[slot, : len(row)], present[slot, : len(row)] = row, 1
-            found.append(AlikeAtoms(element, share, contents, atoms, present))
+            core = None if contents is None else self._cores[contents]
+            found.append(AlikeAtoms(atoms, present, share * self._factors[element], core))
         return found
 
-    @property
+    @cached_property
     def _shares(self) -> FloatArray:
         return np.asarray(self.potential.shares[self.atoms.origin])
 

@@ -149,6 +149,11 @@ class LateralAtoms:
     positions: FloatArray
     places: IntArray
 
+    @property
+    def place_count(self) -> int:
+        """Number of places; the atoms of one move together."""
+        return int(self.places.max()) + 1
+
 
 def lateral_atoms(potential: CrystalPotential, grid: LatticeGrid, repeats: tuple[int, int]) -> LateralAtoms:
     """

@@ -111,7 +111,7 @@ class ThermalPass(MultislicePass):
         """Displacements (block, repeat, atom, 2) of all independent atoms [Å]; those of one place move together."""
         assert self.potential.displacements is not None
         atoms = self.displaced.atoms
-        normals = draw_normals(len(self.blocks), repeats, int(atoms.places.max()) + 1, seed)[:, :, atoms.places]
+        normals = draw_normals(len(self.blocks), repeats, atoms.place_count, seed)[:, :, atoms.places]
         roots = square_roots(self.potential.displacements[atoms.origin])
         return np.einsum("aij,braj->brai", roots, normals)
 

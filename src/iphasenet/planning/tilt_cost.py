@@ -231,7 +231,7 @@ def _by_displacements(simulation: ThermalPass, clock: Clock, started: float) -> 
 
 def _draws(simulation: ThermalPass, repeats: int, clock: Clock) -> float:
     """Time to draw the displacements of all blocks in some cells along the beam [s]."""
-    blocks, places = len(simulation.blocks), len(simulation.displaced.atoms.origin)
+    blocks, places = len(simulation.blocks), simulation.displaced.atoms.place_count
     # Numbers are balanced for half as many coordinates as blocks at a time; the time is that of many such groups.
     few = min(repeats, max(1, blocks // (4 * places)))
     return repeats / few * timed(lambda: draw_normals(blocks, few, places, 0), clock)
