@@ -247,7 +247,8 @@ def _tensor(orbit: Orbit, cell: _FloatArray, name: str) -> tuple[_FloatArray, bo
     if stated.source == BETA:
         along /= np.outer(lengths, lengths)
     axes = lengths[:, None] * cell
-    listed = axes.T @ along @ axes
+    # An average over symmetry would hide a tensor that cannot be.
+    listed = _checked(axes.T @ along @ axes, name)
     mean = _turned(listed, orbit.own, cell).mean(axis=0)
     return _checked(mean, name), bool(np.abs(mean - listed).max() > OBEYED)
 

@@ -228,6 +228,15 @@ def test_rows_of_one_element_at_one_place_share_their_motion(tmp_path):
     np.testing.assert_allclose(tensors(path), [0.0175 * np.eye(3)], rtol=1e-9)
 
 
+def test_symmetry_does_not_hide_a_tensor_that_is_not_positive(tmp_path):
+    """Four-fold symmetry averages U12 to 0, and what is left is positive."""
+    text = (ROOT / "resources" / "structures" / "KNbO3.cif").read_text(encoding="utf-8")
+    path = tmp_path / "told.cif"
+    path.write_text(text.replace("0.0086 0.0086 0.004 0 0 0", "0.0086 0.0086 0.004 0 0 0.02"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"site O1: found a displacement tensor that is not positive"):
+        tensors(path)
+
+
 @pytest.mark.parametrize(("value", "more", "message"), WRONG.values(), ids=WRONG)
 def test_displacements_that_are_refused(tmp_path, value, more, message):
     path = write(tmp_path, P1, more, sites=(f"Na1 Na 0 0 0 {value}",), columns=f"{COLUMNS} U_iso_or_equiv", cell=SMALL)
