@@ -117,6 +117,7 @@ MEASURED_TEMPERATURE = Quantity("K", 0, 3000, above=True)
 SNAPSHOTS = Quantity("", 0, 1000, whole=True)
 THERMAL_NOISE = Quantity("", 1e-4, 1)
 THERMAL_PASSES = Quantity("", 1, 1000, whole=True)
+COARSE_PASSES = Quantity("", 2, 1000, whole=True, or_zero=True)
 SEED = Quantity("", 0, 2**63 - 1, whole=True)
 LATTICE_INDEX = Quantity("", -99, 99, whole=True)
 CELL_LENGTH = Quantity("Å", 0.1, 1000)
@@ -139,8 +140,11 @@ TILT_ERROR = Quantity("degrees", 0, 10)
 THICKNESS_ERROR = Quantity("%", 0, 50)
 THREADS = Quantity("", 1, 1024, whole=True)
 
-MAX_STRAIN = 0.01
+ROUNDING_STRAIN = 0.01
 """Strain that is taken out of a cell without a word [%]: angles rounded to hundredths of a degree need no more."""
+
+MAX_STRAIN = 0.2
+"""Strain that is taken out of a cell with a warning [%]: oblique lattices and calculated cells need 0.11 degrees."""
 
 USUAL_TILT_ERROR, USUAL_THICKNESS_ERROR = 0.1, 5.0
 """How well tilt [degrees] and thickness [%] are taken to be known where a user does not say."""

@@ -6,10 +6,13 @@ Lattice indices are row vectors: a lattice vector with indices ``n`` is ``n @ ce
 import numpy as np
 import numpy.typing as npt
 
-from iphasenet.base.quantities import MAX_STRAIN
+from iphasenet.base.quantities import ROUNDING_STRAIN
 
-MAX_INDEX = 8
-"""Largest lattice index tried for the two cell vectors perpendicular to the beam."""
+MAX_INDICES = (8, 16)
+"""
+Largest lattice indices tried for the two cell vectors perpendicular to the beam: oblique lattices, which have no right
+angles, come close to them in large cells.
+"""
 
 _FloatArray = npt.NDArray[np.float64]
 _IntArray = npt.NDArray[np.int64]
@@ -17,6 +20,8 @@ _IntArray = npt.NDArray[np.int64]
 
 def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> _IntArray | None:
     """Find the integer rows (a, b, c) that make the smallest orthogonal cell with c along the zone axis.
+
+    A cell without strain is preferred to a smaller one with it, and one with small indices to one with large ones.
 
     Parameters
     ----------
@@ -33,8 +38,18 @@ def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percen
         Indices of the three new axes as rows, shape (3, 3), right-handed as Cartesian vectors; None if there
         are none.
     """
+    small, large = MAX_INDICES
+    for allowed, index in ((ROUNDING_STRAIN, small), (max_strain_percent, small), (max_strain_percent, large)):
+        found = _smallest(cell, zone, min(allowed, max_strain_percent), index)
+        if found is not None:
+            return found
+    return None
+
+
+def _smallest(cell: _FloatArray, zone: _IntArray, max_strain_percent: float, max_index: int) -> _IntArray | None:
+    """Find the smallest of the cells with indices up to `max_index`."""
     beam = zone @ cell / np.linalg.norm(zone @ cell)
-    span = np.arange(-MAX_INDEX, MAX_INDEX + 1)
+    span = np.arange(-max_index, max_index + 1)
     indices = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 3)
     indices = indices[np.gcd.reduce(indices, axis=1) == 1]
     vectors = indices @ cell
@@ -49,7 +64,7 @@ def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percen
         return None
     area = areas[pairs[:, 0], pairs[:, 1]]
     # With strain, cells of equal size may differ slightly.
-    tie = 1e-6 if max_strain_percent <= MAX_STRAIN else 2 * sine
+    tie = 1e-6 if max_strain_percent <= ROUNDING_STRAIN else 2 * sine
     smallest = pairs[area <= area.min() * (1 + tie)]
 
     def simplicity(pair: _IntArray) -> tuple[int, ...]:
