@@ -77,6 +77,7 @@ def moving(potential: CrystalPotential, passes: int, period: float, slice_thickn
     numerics = replace(
         NUMERICS,
         thermal_passes=passes,
+        thermal_coarse_passes=0,
         thermal_noise=1e-4,
         thermal_period_angstrom=period,
         slice_thickness_angstrom=slice_thickness,

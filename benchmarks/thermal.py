@@ -43,7 +43,8 @@ Series = NDArray[np.complex128]
 
 def passes(material: str, depths: Sequence[float], sampling: float, window: float, **numerics: float) -> ThermalPass:
     """Prepare passes through a crystal."""
-    settings = Numerics(sampling, **{"slice_thickness_angstrom": 0.3, "window_angstrom": window, **numerics})
+    usual = {"slice_thickness_angstrom": 0.3, "window_angstrom": window, "thermal_coarse_passes": 0}
+    settings = Numerics(sampling, **{**usual, **numerics})
     potential = sampled_potential(warm_cell(material), sampling, 0.2)
     return ThermalPass(potential, MICROSCOPE, settings, list(depths), TILT)
 

@@ -39,7 +39,13 @@ def thermal(cell: Atoms, depths: list[float], sampling: float = 0.1, **numerics:
     """Passes of the probe through a warm cell."""
     settings = Numerics(
         sampling,
-        **{"slice_thickness_angstrom": 0.3, "window_angstrom": 9.0, "thermal_period_angstrom": 1.0, **numerics},
+        **{
+            "slice_thickness_angstrom": 0.3,
+            "window_angstrom": 9.0,
+            "thermal_period_angstrom": 1.0,
+            "thermal_coarse_passes": 0,
+            **numerics,
+        },
     )
     return ThermalPass(potential_of(cell, sampling), MICROSCOPE, settings, depths, LEAN)
 
@@ -142,6 +148,37 @@ def test_passes_end_when_the_noise_is_low_enough() -> None:
     loose = replace(simulation, numerics=replace(simulation.numerics, thermal_noise=1.0))
     assert thermal_mean(loose, 1).passes.tolist() == [1, 1]
     assert thermal_mean(enough, 1).passes[1] == 3
+
+
+def test_coarse_passes_take_noise_away_and_change_nothing_else() -> None:
+    """The error that is told, with coarse passes and without, against the scatter over seeds; both tend to one mean."""
+    plain = thermal(warm("KNbO3"), [16.0, 32.0], 0.08, thermal_passes=2, thermal_noise=1e-4)
+    helped = replace(plain, numerics=replace(plain.numerics, thermal_coarse_passes=8))
+    assert plain.coarse is None
+    assert helped.coarse is not None and helped.coarse.exits == plain.exits
+    found = [[thermal_mean(run, seed) for seed in range(4)] for run in (plain, helped)]
+    images = [np.array([mean.coefficients for mean in means]) for means in found]
+    told = [np.sqrt(np.mean([mean.noise**2 for mean in means], axis=0)) for means in found]
+    for index in range(2):
+        for every, noise in zip(images, told, strict=True):
+            scatter = share_of_contrast(every[:, index], every[:, index].mean(axis=0)[None]) / np.sqrt(3)
+            assert noise[index] == pytest.approx(scatter, rel=0.4)
+        # Two pairs of passes and sixteen coarse ones.
+        assert told[1][index] < 0.5 * told[0][index]
+        apart = share_of_contrast(images[1][:, index].mean(axis=0), images[0][:, index].mean(axis=0))
+        assert apart < 1.5 * np.hypot(*(noise[index] for noise in told)) / 2
+
+
+def test_coarse_passes_end_when_their_noise_is_low_enough() -> None:
+    """Half of the noise that is asked for is left to the differences."""
+    asked = thermal(warm("KNbO3"), [20.0], 0.08, thermal_passes=1, thermal_noise=0.05, thermal_coarse_passes=1000)
+    mean = thermal_mean(asked, 0)
+    assert mean.noise[0] < 0.05
+    assert mean.passes.tolist() == [1]
+
+
+def test_a_coarse_grid_that_is_hardly_coarser_is_not_used() -> None:
+    assert thermal(warm("KNbO3"), [20.0], 0.12, thermal_coarse_passes=8).coarse is None
 
 
 def test_images_without_contrast_have_no_noise_to_tell() -> None:

@@ -33,7 +33,8 @@ def _once(option: str, pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     return dict(pairs)
 
 
-_MOTION = {"truth": "thermal", "thermal_noise": Numerics.thermal_noise, "thermal_passes": Numerics.thermal_passes}
+_PASSES = {"thermal_passes": Numerics.thermal_passes, "thermal_coarse_passes": Numerics.thermal_coarse_passes}
+_MOTION = {"truth": "thermal", "thermal_noise": Numerics.thermal_noise, **_PASSES}
 """Options of thermal motion and their defaults; one that is given without effect is refused."""
 
 
@@ -41,13 +42,16 @@ def _settle_motion(options: argparse.Namespace) -> None:
     """Refuse options of motion that would do nothing, and put in the defaults of those that are not given."""
     for name in ("rms_displacement", "frozen_phonons", *_MOTION):
         option = f"--{name.replace('_', '-')}"
-        if getattr(options, name) and options.temperature == 0:
+        # Of the others, 0 is as good as nothing.
+        given = getattr(options, name) is not None if name in _MOTION else getattr(options, name)
+        if given and options.temperature == 0:
             raise InputError(
                 f"{option}: found no --temperature, so atoms are at rest; allowed: a temperature above 0 K"
             )
-    if options.frozen_phonons and options.thermal_passes:
+    passes = [f"--{name.replace('_', '-')}" for name in _PASSES if getattr(options, name) is not None]
+    if options.frozen_phonons and passes:
         raise InputError(
-            f"--thermal-passes: found --frozen-phonons {options.frozen_phonons}, whose snapshots are no passes; "
+            f"{passes[0]}: found --frozen-phonons {options.frozen_phonons}, whose snapshots are no passes; "
             "allowed: one of the two"
         )
     for name, default in _MOTION.items():
@@ -95,6 +99,7 @@ def run(options: argparse.Namespace) -> None:
         options.memory,
         options.thermal_noise,
         options.thermal_passes,
+        options.thermal_coarse_passes,
     )
     specimen = Specimen(
         _cell(options),

@@ -48,7 +48,13 @@ class LatticeGrid(CellGrid):
     orders: tuple[tuple[int, int], tuple[int, int]] = ((1, 0), (0, 1))
 
     @classmethod
-    def of_lattice(cls, lengths: tuple[float, float], sampling: float, translations: Translations) -> "LatticeGrid":
+    def of_lattice(
+        cls,
+        lengths: tuple[float, float],
+        sampling: float,
+        translations: Translations,
+        power_share: float = _POWER_SHARE,
+    ) -> "LatticeGrid":
         """
         Grid of the primitive cell, with pixels of at most `sampling` and all of its band used.
 
@@ -60,6 +66,8 @@ class LatticeGrid(CellGrid):
             Largest pixel along each vector [Å].
         translations : sequence of (u, v, n)
             Lateral translations of the crystal by u / n and v / n of those periods.
+        power_share : float
+            A side is a power of two if that has at most this many times the points that are needed.
 
         Returns
         -------
@@ -70,7 +78,7 @@ class LatticeGrid(CellGrid):
         vectors = shares * lengths
         orders = np.rint(np.linalg.inv(shares).T).astype(int)
         sides = np.linalg.norm(vectors, axis=1)
-        gpts = tuple(_fast_size(side / sampling - 1e-9) for side in sides)
+        gpts = tuple(_fast_size(side / sampling - 1e-9, power_share) for side in sides)
         return cls(tuple(sides), gpts, 1.0, tuple(map(tuple, vectors)), tuple(map(tuple, orders)))  # type: ignore[arg-type]
 
     @property
@@ -101,10 +109,10 @@ class LatticeGrid(CellGrid):
         return np.asarray(np.stack(mesh, axis=-1).reshape(-1, 2) @ np.array(self.orders))
 
 
-def _fast_size(minimum: float) -> int:
+def _fast_size(minimum: float, power_share: float) -> int:
     """Grid points along a side: a power of two if it is near, because its transforms are much faster."""
     power = 2 ** max(1, math.ceil(math.log2(max(minimum, 1))))
-    return power if power <= _POWER_SHARE * minimum else smooth_size(minimum)
+    return power if power <= power_share * minimum else smooth_size(minimum)
 
 
 def primitive_vectors(lengths: tuple[float, float], translations: Translations) -> FloatArray:

@@ -57,6 +57,14 @@ class Numerics(Settings, section="simulation.multislice"):
         int,
         Setting("Largest number of such passes of one tilt.", quantities.THERMAL_PASSES),
     ] = 4
+    thermal_coarse_passes: Annotated[
+        int,
+        Setting(
+            "Largest number of passes on a coarse grid for each of those passes. They are cheap, and take most of the "
+            "noise away without changing what the mean tends to.",
+            quantities.COARSE_PASSES,
+        ),
+    ] = 16
     thermal_period_angstrom: Annotated[
         float,
         Setting(

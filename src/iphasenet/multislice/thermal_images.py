@@ -1,7 +1,7 @@
 """Images of a crystal whose atoms move: means over configurations, with an estimate of what is left of their noise."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,18 @@ def thermal_mean(
     """
     Average passes through displaced atoms until their noise is as low as asked for.
 
-    After the first pass, the difference of the images of its two halves bounds the noise from above: it holds the error
-    of half the window, too. After more, passes are compared. They end at the deepest thickness that is still noisy.
+    Passes on a coarse grid are cheap, and nearly all of their noise is that of the fine ones with the same
+    displacements. So the mean is that of the differences of a few such pairs, and of many more coarse passes: it has no
+    more bias than fine passes alone, and less noise for the same time.
+
+    After the first pair, the difference of the images of its two halves bounds the noise from above: it holds the error
+    of half the window, too. After more, they are compared. They end at the deepest thickness that is still noisy.
 
     Parameters
     ----------
     simulation : ThermalPass
-        Crystal, microscope and numerics; `numerics.thermal_noise` and `numerics.thermal_passes` say when to stop.
+        Crystal, microscope and numerics; `numerics.thermal_noise`, `numerics.thermal_passes` and
+        `numerics.thermal_coarse_passes` say when to stop.
     seed : int or sequence of int
         Seed of the displacements.
     progress : callable, optional
@@ -61,29 +66,90 @@ def thermal_mean(
     ThermalMean
         Images in all channels of the microscope, their noise, and the passes taken.
     """
-    numerics, exits = simulation.numerics, list(simulation.exits)
+    numerics, coarse = simulation.numerics, simulation.coarse
+    seeds = [seed] if isinstance(seed, int) else list(seed)
     # A single block has no halves: its noise shows in a second pass only.
     allowed = numerics.thermal_passes if len(set(simulation.half)) == 2 else max(2, numerics.thermal_passes)
-    images: list[list[ComplexArray]] = [[] for _ in exits]
-    first: list[float] = []
+    means = [_Mean() for _ in simulation.exits]
+    count = len(means)
     for number in range(allowed):
 
         def advance(done: int, every: int, passed: int = number) -> None:
             if progress is not None:
                 progress(passed * every + done, (passed + 1) * every)
 
-        halves, shares = one_pass(simulation, exits, [*([seed] if isinstance(seed, int) else seed), number], advance)
-        for found, half in zip(images, halves, strict=False):
-            found.append(half.sum(axis=0))
-            if number == 0:
-                first.append(_first_noise(half, shares))
-        noise = np.array([mean_noise(found, bound) for found, bound in zip(images, first, strict=True)])
-        noisy = np.flatnonzero(noise > numerics.thermal_noise)
+        halves, shares = one_pass(simulation, simulation.exits[:count], [*seeds, number], advance)
+        if coarse is not None:
+            halves = halves - one_pass(coarse, coarse.exits[:count], [*seeds, number])[0]
+        for mean, found in zip(means, halves, strict=False):
+            mean.add(found, shares)
+        if coarse is not None:
+            _add_coarse(coarse, means[:count], [*seeds, number])
+        noisy = np.flatnonzero([mean.noise > numerics.thermal_noise for mean in means])
         if not len(noisy):
             break
-        exits = exits[: noisy[-1] + 1]
-    means = np.stack([np.mean(found, axis=0) for found in images])
-    return ThermalMean(means, noise, np.array([len(found) for found in images]))
+        count = int(noisy[-1]) + 1
+    return ThermalMean(
+        np.stack([mean.images for mean in means]),
+        np.array([mean.noise for mean in means]),
+        np.array([len(mean.fine) for mean in means]),
+    )
+
+
+def _add_coarse(coarse: ThermalPass, means: Sequence["_Mean"], seed: Sequence[int]) -> None:
+    """Add as many coarse passes as are allowed; fewer if theirs is less than half of the noise that is asked for."""
+    for number in range(coarse.numerics.thermal_coarse_passes):
+        if all(mean.coarse_noise < coarse.numerics.thermal_noise / 2 for mean in means):
+            break
+        # Never the seed of a pair: zeros at the end of a seed change nothing.
+        images, _ = one_pass(coarse, coarse.exits[: len(means)], [*seed, number + 1])
+        for mean, found in zip(means, images, strict=True):
+            mean.coarse.append(found.sum(axis=0))
+
+
+@dataclass
+class _Mean:
+    """
+    Passes through a crystal of one thickness.
+
+    Attributes
+    ----------
+    fine : list of (rotation, channel, 2 my + 1, 2 mx + 1) complex array
+        Fourier series of the images of passes; where there are coarse passes, of what they differ from theirs.
+    coarse : list of arrays of the same shape
+        Images of further coarse passes.
+    bound : float
+        Bound on the error of the first of `fine`.
+    """
+
+    fine: list[ComplexArray] = field(default_factory=list)
+    coarse: list[ComplexArray] = field(default_factory=list)
+    bound: float = float("inf")
+
+    def add(self, halves: ComplexArray, shares: FloatArray) -> None:
+        """Add a pass, given by the images of its halves and their shares of the probe."""
+        self.fine.append(halves.sum(axis=0))
+        # A single block has no halves.
+        if len(self.fine) == 1 and shares.all():
+            self.bound = float(np.sqrt(shares.prod()) * _rms(halves[0] / shares[0] - halves[1] / shares[1]))
+
+    @property
+    def images(self) -> ComplexArray:
+        """Fourier series of the mean images."""
+        mean = np.mean(self.fine, axis=0)
+        return np.asarray(mean + np.mean(self.coarse, axis=0) if self.coarse else mean)
+
+    @property
+    def coarse_noise(self) -> float:
+        """Standard error that the further coarse passes leave, as a share of the contrast; infinite without two."""
+        return _standard_error(self.coarse) / _contrast(self.images) if len(self.coarse) > 1 else float("inf")
+
+    @property
+    def noise(self) -> float:
+        """Standard error of the mean, as a share of its contrast."""
+        fine = self.bound if len(self.fine) == 1 else _standard_error(self.fine)
+        coarse = _standard_error(self.coarse) if self.coarse else 0.0
+        return float(np.hypot(fine, coarse)) / _contrast(self.images)
 
 
 def one_pass(
@@ -122,15 +188,7 @@ def one_pass(
     return np.asarray(series * allowed), shares
 
 
-def _first_noise(halves: ComplexArray, shares: FloatArray) -> float:
-    """Bound on the standard error of the sum of two halves, as a share of the contrast; infinite for a single half."""
-    if not shares.all():
-        return float("inf")
-    difference = halves[0] / shares[0] - halves[1] / shares[1]
-    return np.sqrt(shares.prod()) * _rms(difference) / _contrast(halves.sum(axis=0))
-
-
-def mean_noise(images: Sequence[ComplexArray], first: float = float("nan")) -> float:
+def mean_noise(images: Sequence[ComplexArray]) -> float:
     """
     Estimate the standard error of the mean of several images.
 
@@ -138,18 +196,21 @@ def mean_noise(images: Sequence[ComplexArray], first: float = float("nan")) -> f
     ----------
     images : sequence of (rotation, channel, 2 my + 1, 2 mx + 1) complex array
         Fourier series of images of other configurations.
-    first : float
-        What is returned if there is only one.
 
     Returns
     -------
     float
-        rms over all positions of all images, as a share of their contrast.
+        rms over all positions of all images, as a share of their contrast; NaN if there is only one.
     """
-    count, mean = len(images), np.mean(images, axis=0)
+    return _standard_error(images) / _contrast(np.mean(images, axis=0))
+
+
+def _standard_error(images: Sequence[ComplexArray]) -> float:
+    """Rms error of the mean of several images; NaN if there is only one."""
+    count = len(images)
     if count == 1:
-        return first
-    return _rms(np.stack(images) - mean) / np.sqrt(count * (count - 1)) / _contrast(mean)
+        return float("nan")
+    return _rms(np.stack(images) - np.mean(images, axis=0)) / float(np.sqrt(count * (count - 1)))
 
 
 def _rms(series: ComplexArray) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,15 @@ from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.propagation import slice_propagators
 from iphasenet.multislice.scattering_matrix import Orders
 from iphasenet.multislice.transforms import transform_pair
+
+_COARSE_PIXEL = 0.4
+"""Pixel of the coarse grid over the smallest distance that probe and detector see: 0.2 Å for 50 mrad at 200 kV."""
+
+_COARSE_POWER_SHARE = 1.6
+"""A side of the coarse grid is a power of two if that has at most this many times the points that are needed."""
+
+_WORTHWHILE = 1.5
+"""Smallest ratio of the coarse grid's pixel to the fine one's."""
 
 _POINTS_TOGETHER = 2**16
 """Points of transmission functions that a CPU computes together: more do not fit into its cache."""
@@ -70,6 +79,20 @@ class ThermalPass(MultislicePass):
         """Places (block, 2) of blocks on the mesh of the window's wave vectors."""
         waves = np.array([nearest_wave(block, self.lengths)[0] for block in blocks])
         return np.rint(waves / self.pixel).astype(np.int64)
+
+    @cached_property
+    def coarse(self) -> "ThermalPass | None":
+        """
+        Passes with the same displacements in the same slices, on a grid that just holds what the detectors see.
+
+        None if none are asked for, or if that grid is hardly coarser.
+        """
+        sampling = _COARSE_PIXEL / self.microscope.reach
+        if not self.numerics.thermal_coarse_passes or sampling < _WORTHWHILE * self.numerics.sampling_angstrom:
+            return None
+        numerics = replace(self.numerics, sampling_angstrom=sampling)
+        same = {item.name: getattr(self, item.name) for item in fields(self)}
+        return CoarsePass(**{**same, "numerics": numerics, "given_slicing": self.slicing})
 
     @cached_property
     def displaced(self) -> DisplacedCell:
@@ -176,3 +199,14 @@ class ThermalPass(MultislicePass):
         k = block.kappa + orders / np.array(self.lengths)
         points = np.flatnonzero(np.hypot(k[:, 0], k[:, 1]) < self.reach)
         return orders[points], send(points, self.displaced.device)
+
+
+@dataclass(frozen=True)
+class CoarsePass(ThermalPass):
+    """A pass on a coarse grid, whose sides are powers of two where possible: small ones are transformed fastest."""
+
+    @cached_property
+    def grid(self) -> LatticeGrid:
+        """Grid of the primitive cell of the displaced crystal."""
+        pixel = self.numerics.sampling_angstrom
+        return LatticeGrid.of_lattice(self.lengths, pixel, self.translations, _COARSE_POWER_SHARE)

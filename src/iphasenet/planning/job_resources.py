@@ -65,8 +65,10 @@ def images_minutes(config: Config) -> int:
     """Run time of a job of rule simulate_images [minutes]."""
     tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
     warm = config["simulation"].get("temperature_k", 0) > 0
-    # As many passes through moving atoms as are allowed.
-    seconds = _numerics(config).thermal_passes * _PASS_SECONDS if warm else _STILL_SECONDS
+    # As many passes through moving atoms as are allowed, coarse ones at a quarter of the time.
+    numerics = _numerics(config)
+    passes = numerics.thermal_passes * (1 + numerics.thermal_coarse_passes / 4)
+    seconds = passes * _PASS_SECONDS if warm else _STILL_SECONDS
     return _minutes(tilts * seconds * _tilt_work(config))
 
 

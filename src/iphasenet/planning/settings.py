@@ -71,8 +71,8 @@ class Material(Settings, section="materials"):
     max_strain_percent: Annotated[
         float,
         Setting(
-            "Largest shear strain that may make a slightly skew cell orthogonal, such as 0.2 (0.11°) for cells "
-            "from calculations. The default allows rounding errors only.",
+            "Largest shear strain that may make a skew cell orthogonal, where there is none without: 0.2 are 0.11°. "
+            "A strain above 0.01 % is warned of.",
             quantities.STRAIN,
         ),
     ] = quantities.MAX_STRAIN

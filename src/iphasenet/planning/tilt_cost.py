@@ -116,7 +116,7 @@ def estimate_tilt(
     started = clock()
     if potential.is_warm:
         warm = ThermalPass(potential, microscope, numerics, depths, lean, rotations, device)
-        return _by_displacements(warm, clock, started)
+        return _by_displacements(warm, clock() - started, clock)
     simulation = MultislicePass(potential, microscope, numerics, depths, lean, rotations, device)
     blocks = simulation.blocks
     plans = passages(blocks, simulation.crystal, simulation.exits, simulation.matrix_memory)
@@ -198,12 +198,23 @@ def _by_transforms(blocks: Sequence[Block], simulation: MultislicePass, clock: C
     return len(groups) * max(0.0, first - each) + share * exits[-1] * each
 
 
-def _by_displacements(simulation: ThermalPass, clock: Clock, started: float) -> TiltCost:
+def _by_displacements(simulation: ThermalPass, made: float, clock: Clock) -> TiltCost:
     """Cost of a tilt of moving atoms (`iphasenet.multislice.thermal_images.thermal_mean`)."""
+    passes = min(ASSUMED_PASSES, simulation.numerics.thermal_passes)
+    seconds = made + _passes_seconds(simulation, passes, clock)
+    if simulation.coarse is not None:
+        seconds += _passes_seconds(simulation.coarse, passes * (1 + simulation.numerics.thermal_coarse_passes), clock)
+    waves = sum(len(block.orders) for block in simulation.blocks)
+    return TiltCost(waves, simulation.exits[-1], 0, seconds, passes)
+
+
+def _passes_seconds(simulation: ThermalPass, passes: int, clock: Clock) -> float:
+    """Time of some passes through moving atoms, with their preparation [s]."""
+    started = clock()
     # The first block makes what a tilt needs once.
     block, orders, _ = next(iter(simulation.displaced_columns([1], 0, slice(0, 1))))
     blocks, cell = simulation.blocks, simulation.slicing.count
-    total = clock() - started
+    prepared = clock() - started
     exits, waves = simulation.exits, sum(len(block.orders) for block in blocks)
     slices = min(exits[-1], 1 + max(cell, _SLICES))
     points = waves / len(blocks) * simulation.grid.gpts[0] * simulation.grid.gpts[1]
@@ -225,8 +236,7 @@ def _by_displacements(simulation: ThermalPass, clock: Clock, started: float) -> 
     one_pass = share * (max(0.0, first - each) + exits[-1] * each)
     one_pass += _draws(simulation, math.ceil(exits[-1] / cell), clock)
     one_pass += len(blocks) * _detection(simulation, block, orders, clock)
-    passes = min(ASSUMED_PASSES, simulation.numerics.thermal_passes)
-    return TiltCost(waves, exits[-1], 0, total + passes * one_pass, passes)
+    return prepared + passes * one_pass
 
 
 def _draws(simulation: ThermalPass, repeats: int, clock: Clock) -> float:

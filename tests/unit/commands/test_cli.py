@@ -44,9 +44,9 @@ def test_the_strain_and_the_block_that_were_used_are_recorded(tmp_path: Path) ->
     with pytest.raises(SystemExit, match="found 2 structures, KNbO3, skew; --block"):
         run(tmp_path, "--thickness", "1", cif=cif)
     with pytest.raises(SystemExit, match=r"allow 0\.088 % \(--max-strain"):
-        run(tmp_path, "--thickness", "1", "--block", "skew", cif=cif)
+        run(tmp_path, "--thickness", "1", "--block", "skew", "--max-strain", "0.01", cif=cif)
     with pytest.warns(InputWarning, match=r"made orthogonal by a strain of 0\.087 %"):
-        data = run(tmp_path, "--thickness", "1", "--block", "skew", "--max-strain", "0.2", cif=cif)
+        data = run(tmp_path, "--thickness", "1", "--block", "skew", cif=cif)
     assert (data.attrs["block"], data.attrs["max_strain"]) == ("skew", 0.2)
     assert data.attrs["strain_percent"] == pytest.approx(100 * np.radians(0.05))
     assert run(tmp_path / "plain", "--thickness", "1", "--block", "knbo3", cif=cif).attrs["strain_percent"] == 0
@@ -68,6 +68,7 @@ def test_a_temperature_makes_the_atoms_move(tmp_path: Path) -> None:
     assert (warm["thermal_noise"] > 0).all() and (warm["thermal_noise"] <= 0.2).all()
     assert warm["potential"].attrs["description"].endswith("averaged over thermal motion")
     assert (warm.attrs["temperature"], warm.attrs["thermal_passes"], cold.attrs["temperature"]) == (293, 4, 0)
+    assert warm.attrs["thermal_coarse_passes"] == 16
     facts = [store_facts(next((tmp_path / name).rglob("*.zarr"))) for name in ("cold", "warm")]
     assert "temperature_k" not in facts[0] and facts[1]["temperature_k"] == 293
     np.testing.assert_allclose(facts[1]["thermal_noise"], warm["thermal_noise"], atol=1e-4)

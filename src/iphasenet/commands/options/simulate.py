@@ -34,8 +34,7 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
                          help="zone axis [UVW]: lattice direction along the beam")  # fmt: skip
     crystal.add_argument("--block", metavar="NAME", help="block of a CIF that holds several structures")
     crystal.add_argument("--max-strain", type=quantities.STRAIN, default=quantities.MAX_STRAIN, metavar="PERCENT",
-                         help="largest strain that may make a slightly skew cell orthogonal [%%], such as 0.2 for "
-                         "calculated cells")  # fmt: skip
+                         help="largest strain that may make a skew cell orthogonal [%%]")  # fmt: skip
     crystal.add_argument("--thickness", type=quantities.THICKNESS, nargs="+", required=True, metavar="NM",
                          help="one or more rising thicknesses [nm]")  # fmt: skip
     crystal.add_argument("--rotation", type=quantities.ANGLE, default=0.0, metavar="DEG",
@@ -67,6 +66,9 @@ def _add_motion(command: argparse.ArgumentParser) -> None:
                         f"{Numerics.thermal_noise:g}")  # fmt: skip
     motion.add_argument("--thermal-passes", type=quantities.THERMAL_PASSES, metavar="N",
                         help=f"largest number of passes; default: {Numerics.thermal_passes}")  # fmt: skip
+    motion.add_argument("--thermal-coarse-passes", type=quantities.COARSE_PASSES, metavar="N",
+                        help="largest number of cheap passes on a coarse grid for each of those, which take most of "
+                        f"the noise away; default: {Numerics.thermal_coarse_passes}")  # fmt: skip
     motion.add_argument("--frozen-phonons", type=quantities.SNAPSHOTS, default=0, metavar="N",
                         help="average N snapshots of a whole slab with displaced atoms instead: the slow reference; 0: "
                         "do not")  # fmt: skip
