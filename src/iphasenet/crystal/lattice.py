@@ -6,7 +6,7 @@ Lattice indices are row vectors: a lattice vector with indices ``n`` is ``n @ ce
 import numpy as np
 import numpy.typing as npt
 
-from iphasenet.base.quantities import ROUNDING_STRAIN
+from iphasenet.base.quantities import MAX_STRAIN, ROUNDING_STRAIN
 
 MAX_INDICES = (8, 16)
 """
@@ -18,10 +18,10 @@ _FloatArray = npt.NDArray[np.float64]
 _IntArray = npt.NDArray[np.int64]
 
 
-def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> _IntArray | None:
+def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percent: float | None) -> _IntArray | None:
     """Find the integer rows (a, b, c) that make the smallest orthogonal cell with c along the zone axis.
 
-    A cell without strain is preferred to a smaller one with it, and one with small indices to one with large ones.
+    One with indices up to 8 is preferred to a smaller one with larger indices.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percen
     zone
         Indices of the third axis, shape (3,).
     max_strain_percent
-        Largest deviation from a right angle [rad], times 100.
+        Largest deviation from a right angle [rad], times 100. If None, a cell without strain (`ROUNDING_STRAIN`) is
+        preferred to a smaller one with a strain of up to `MAX_STRAIN`.
 
     Returns
     -------
@@ -39,11 +40,12 @@ def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percen
         are none.
     """
     small, large = MAX_INDICES
-    for allowed, index in ((ROUNDING_STRAIN, small), (max_strain_percent, small), (max_strain_percent, large)):
-        found = _smallest(cell, zone, min(allowed, max_strain_percent), index)
-        if found is not None:
-            return found
-    return None
+    most = MAX_STRAIN if max_strain_percent is None else max_strain_percent
+    least = ROUNDING_STRAIN if max_strain_percent is None else most
+    tries = ((least, small), (most, small), (most, large))
+    return next(
+        (found for allowed, index in tries if (found := _smallest(cell, zone, allowed, index)) is not None), None
+    )
 
 
 def _smallest(cell: _FloatArray, zone: _IntArray, max_strain_percent: float, max_index: int) -> _IntArray | None:

@@ -119,21 +119,20 @@ def crystal_cell(crystal: Mapping[str, Any], folder: Path = Path(), temperature_
     # YAML reads a block called 1011280 as a number.
     block = None if block is None else str(block)
     atoms = read_structure(folder / crystal["cif"], block, temperature_k, crystal.get("rms_displacement_angstrom"))
-    return orthogonal_cell(atoms, tuple(crystal["zone_axis"]), crystal.get("max_strain_percent", MAX_STRAIN))
+    return orthogonal_cell(atoms, tuple(crystal["zone_axis"]), crystal.get("max_strain_percent"))
 
 
 def orthogonal_cell(
-    atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1), max_strain_percent: float = MAX_STRAIN
+    atoms: Atoms, zone_axis: tuple[int, int, int] = (0, 0, 1), max_strain_percent: float | None = None
 ) -> Atoms:
     """Cut the smallest orthogonal supercell with the beam direction as its third axis.
 
     The third axis is the shortest vector along [uvw] among the integer combinations of the vectors of the
     given cell, direction preserved; centring translations of a conventional cell are not used. The other two
     are integer combinations of least base area, perpendicular but for a strain; ties go to the simplest indices,
-    so a cell that is orthogonal already keeps its axes. Where there is none without strain, a strained one is
-    taken, and where there is none with indices up to 8, one with indices up to 16: so do monoclinic and triclinic
-    crystals get a cell. The strain is removed by keeping lengths and fractional coordinates; columns along the
-    zone axis stay straight.
+    so a cell that is orthogonal already keeps its axes. Their indices are at most 8 or, where there is no such
+    cell, 16: with the strain, monoclinic and triclinic crystals have one, too. The strain is removed by keeping
+    lengths and fractional coordinates; columns along the zone axis stay straight.
 
     Parameters
     ----------
@@ -143,7 +142,8 @@ def orthogonal_cell(
     zone_axis
         Lattice direction [uvw] the beam runs along, as indices of the given cell.
     max_strain_percent
-        Largest shear strain, the change of an angle in rad, times 100: 0.2 % are 0.11 degrees.
+        Largest shear strain, the change of an angle in rad, times 100: 0.2 % are 0.11 degrees. If not given, a strain
+        of up to 0.2 % is taken only where there is no cell without.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def orthogonal_cell(
     if strain > ROUNDING_STRAIN:
         warnings.warn(
             f"structure: its cell along [{zone[0]} {zone[1]} {zone[2]}] was made orthogonal by a strain of "
-            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {max_strain_percent:g} %",
+            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {_most(max_strain_percent):g} %",
             InputWarning,
             stacklevel=2,
         )
@@ -238,7 +238,12 @@ def _check_zone_axis(zone_axis: Sequence[int]) -> _IntArray:
     return np.array([u, v, w], dtype=np.int64) // gcd(u, v, w)
 
 
-def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> InputError:
+def _most(max_strain_percent: float | None) -> float:
+    """Strain that is allowed [%]."""
+    return MAX_STRAIN if max_strain_percent is None else max_strain_percent
+
+
+def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float | None) -> InputError:
     """Error that no orthogonal cell was found, with the strain that would give one."""
     matrix = orthogonal_combination(cell, zone, HELPFUL_STRAIN)
     needed = 0.0 if matrix is None else ceil(1000 * strain_percent(matrix @ cell)) / 1000
@@ -246,7 +251,7 @@ def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float) -> I
     return InputError(
         f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two lattice vectors "
         f"with indices up to {MAX_INDICES[-1]} perpendicular to it and to each other within a strain of "
-        f"{max_strain_percent:g} %{hint}"
+        f"{_most(max_strain_percent):g} %{hint}"
     )
 
 

@@ -30,6 +30,9 @@ pixel²: estimated for LiCoO2, the slowest of the five crystals, with 0.025 Å a
 _PASS_SECONDS = 500 / (48**2 * 0.797**2 * 1500 / 0.08**2)
 """The same for a pass through moving atoms: GaN, the slowest in config/config.yaml [s]."""
 
+_COARSE_SHARE = 0.1
+"""Time of a coarse pass as a share of a pass: of crystals whose passes take long, 0.06 to 0.1."""
+
 _SAMPLE_SECONDS = 0.045 / 256**2
 """Time to render and write a pixel of a sample, from docs/dataset.md [s]."""
 
@@ -65,9 +68,9 @@ def images_minutes(config: Config) -> int:
     """Run time of a job of rule simulate_images [minutes]."""
     tilts = min(config["jobs"]["tilts_per_job"], Grid(**config["grid"]).tilts)
     warm = config["simulation"].get("temperature_k", 0) > 0
-    # As many passes through moving atoms as are allowed, coarse ones at a quarter of the time.
+    # As many passes through moving atoms as are allowed.
     numerics = _numerics(config)
-    passes = numerics.thermal_passes * (1 + numerics.thermal_coarse_passes / 4)
+    passes = numerics.thermal_passes * (1 + _COARSE_SHARE * numerics.thermal_coarse_passes)
     seconds = passes * _PASS_SECONDS if warm else _STILL_SECONDS
     return _minutes(tilts * seconds * _tilt_work(config))
 

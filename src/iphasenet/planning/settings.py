@@ -69,13 +69,13 @@ class Material(Settings, section="materials"):
         ),
     ] = None
     max_strain_percent: Annotated[
-        float,
+        float | None,
         Setting(
-            "Largest shear strain that may make a skew cell orthogonal, where there is none without: 0.2 are 0.11°. "
-            "A strain above 0.01 % is warned of.",
+            "Largest shear strain that may make a skew cell orthogonal. If absent, 0.2 (0.11°), and only where there "
+            "is no cell without; a strain above 0.01 % is warned of.",
             quantities.STRAIN,
         ),
-    ] = quantities.MAX_STRAIN
+    ] = None
     rms_displacement_angstrom: Annotated[
         Mapping[str, float],
         Setting(

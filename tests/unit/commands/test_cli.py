@@ -47,7 +47,7 @@ def test_the_strain_and_the_block_that_were_used_are_recorded(tmp_path: Path) ->
         run(tmp_path, "--thickness", "1", "--block", "skew", "--max-strain", "0.01", cif=cif)
     with pytest.warns(InputWarning, match=r"made orthogonal by a strain of 0\.087 %"):
         data = run(tmp_path, "--thickness", "1", "--block", "skew", cif=cif)
-    assert (data.attrs["block"], data.attrs["max_strain"]) == ("skew", 0.2)
+    assert (data.attrs["block"], "max_strain" in data.attrs) == ("skew", False)
     assert data.attrs["strain_percent"] == pytest.approx(100 * np.radians(0.05))
     assert run(tmp_path / "plain", "--thickness", "1", "--block", "knbo3", cif=cif).attrs["strain_percent"] == 0
 
