@@ -1,5 +1,6 @@
 """Marks in files and stores that iphasenet writes: only what bears one is ever replaced."""
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ SCAN: Final = "thickness scan"
 FIGURE: Final = "figure"
 WEIGHTS: Final = "network"
 HISTORY: Final = "history of a training"
+CORPUS: Final = "table of crystals"
 
 KEY = "iphasenet"
 """Attribute of a store's root that names the kind of store."""
@@ -20,7 +22,12 @@ KEY = "iphasenet"
 _REACH = 2**16
 """The mark stands in this many first or last bytes of a file."""
 
-_MARKS = {SCAN: b"thickness_nm,agreement,phase_object", WEIGHTS: b'"output_scale_v"', HISTORY: b"validation_pearson"}
+_MARKS = {
+    SCAN: b"thickness_nm,agreement,phase_object",
+    WEIGHTS: b'"output_scale_v"',
+    HISTORY: b"validation_pearson",
+    CORPUS: b"name,file,reading,remark,formula",
+}
 """Kinds of files that can be recognised without a mark."""
 
 _STARTS = {
@@ -67,8 +74,8 @@ def is_marked_file(path: Path, kind: str) -> bool:
 
 def _is_table(path: Path) -> bool:
     """Whether all lines have as many fields as the first, so that the user has added no note."""
-    lines = path.read_bytes().splitlines()
-    return all(line.count(b",") == lines[0].count(b",") for line in lines)
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        return len({len(row) for row in csv.reader(stream)}) == 1
 
 
 def is_marked_store(path: Path, kind: str) -> bool:

@@ -193,17 +193,17 @@ class Group:
         # A metric that the operations leave unchanged: the mean over the images of a cube.
         metric = (np.swapaxes(self.rotations, 1, 2) @ self.rotations).mean(axis=0)
         lattice = np.linalg.cholesky(metric)
-        found = _ask(spglib.get_spacegroup_type_from_symmetry, self.rotations, self.translations, lattice, 1e-4)
+        found = ask_spglib(spglib.get_spacegroup_type_from_symmetry, self.rotations, self.translations, lattice, 1e-4)
         return 0 if found is None else int(found.number)
 
     @property
     def symmetry_of_origin(self) -> str:
         """Point group of the operations that fix the origin, such as "-43m"."""
-        found = _ask(spglib.get_pointgroup, self.rotations[(self.rows[:, 9:] == 0).all(axis=1)])
+        found = ask_spglib(spglib.get_pointgroup, self.rotations[(self.rows[:, 9:] == 0).all(axis=1)])
         return "" if found is None else str(found[0]).strip()
 
 
-def _ask(function: Callable[..., Any], *operations: Any) -> Any:
+def ask_spglib(function: Callable[..., Any], *operations: Any) -> Any:
     """Call spglib, whose versions report errors differently; None if it finds nothing."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # from the older way of reporting errors

@@ -1,0 +1,186 @@
+"""The survey of a folder of crystals: types, families, beam paths, and what is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from iphasenet.base.errors import InputError
+from iphasenet.base.tables import read_table
+from iphasenet.cli import main
+from iphasenet.corpus.beam_paths import AXES, beam_paths
+from iphasenet.corpus.families import families
+from iphasenet.corpus.structure_type import PARENT_TOLERANCE, structure_type
+from iphasenet.corpus.survey import survey
+
+ROOT = Path(__file__).resolve().parents[3]
+CORPUS, TABLE = ROOT / "resources" / "crystals", ROOT / "resources" / "crystals.csv"
+
+
+def perovskite(shift: float = 0.0, c: float = 4.0) -> Atoms:
+    """BaTiO3, whose titanium may be shifted along z [share of the cell]."""
+    places = [(0, 0, 0), (0.5, 0.5, 0.5 + shift), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+    return Atoms("BaTiO3", scaled_positions=places, cell=[4.0, 4.0, c], pbc=True)
+
+
+def test_a_type_is_that_of_the_arrangement() -> None:
+    """Other elements, origins, lengths and cells of one arrangement are one type; another arrangement is another."""
+    salt, other = bulk("NaCl", "rocksalt", a=5.64), bulk("MgO", "rocksalt", a=4.21, cubic=True)
+    moved = other.copy()
+    moved.translate((0.3, 0.7, 1.1))
+    names = {structure_type(atoms).label for atoms in (salt, other, moved, other * (2, 1, 1))}
+    assert names == {"AB 225 4(m-3m) 4(m-3m)"}
+    assert structure_type(bulk("CsCl", "cesiumchloride", a=4.12)).label == "AB 221 1(m-3m) 1(m-3m)"
+    assert structure_type(bulk("ZnS", "zincblende", a=5.41)).label == "AB 216 4(-43m) 4(-43m)"
+    # One element on several sites.
+    assert structure_type(bulk("CaF2", "fluorite", a=5.46)).label == "AB2 225 4(m-3m) 8(-43m)"
+
+
+def test_a_distorted_crystal_has_the_parent_type_of_the_undistorted_one() -> None:
+    """Ferroelectric BaTiO3 is a relative of the cubic one, at rest in another symmetry."""
+    cubic, polar = perovskite(), perovskite(0.015, 4.03)
+    assert structure_type(cubic).label != structure_type(polar).label
+    assert structure_type(polar).symbol == "P4mm"
+    assert structure_type(polar, PARENT_TOLERANCE).label == structure_type(cubic, PARENT_TOLERANCE).label
+
+
+def test_families_join_whatever_has_something_in_common() -> None:
+    shared = [["a"], ["b"], ["c"], ["a", "b"], [], ["d"], []]
+    assert families(shared) == [0, 0, 1, 0, 2, 3, 4]
+    # The order of the crystals changes their numbers only.
+    turned = families(shared[::-1])[::-1]
+    assert [[i for i, n in enumerate(turned) if n == m] for m in set(turned)].count([0, 1, 3]) == 1
+
+
+def test_beam_paths_of_a_cubic_crystal() -> None:
+    """Face-centred cubic: areas of the primitive lattices across [100], [110], [111], each axis once."""
+    paths = beam_paths(bulk("Al", "fcc", a=4.0, cubic=True), 100)
+    areas = {path.zone_axis: path.area for path in paths}
+    assert areas == pytest.approx(
+        {(1, 1, 1): 16 * np.sqrt(3) / 4, (1, 0, 0): 8.0, (1, 1, 0): 16 * np.sqrt(2) / 2}, rel=1e-6
+    )
+    assert [path.zone_axis for path in beam_paths(bulk("Al", "fcc", a=4.0, cubic=True), 8.5)] == [(1, 1, 1), (1, 0, 0)]
+
+
+def test_beam_paths_of_an_oblique_crystal_say_their_strain() -> None:
+    atoms = Atoms("CuO", scaled_positions=[(0, 0, 0), (0.31, 0.42, 0.23)], cell=[4.68, 3.42, 5.13, 90, 99.54, 90])
+    atoms.pbc = True
+    strained = [path for path in beam_paths(atoms, 2000) if path.strain_percent > 0.01]
+    assert strained and all(path.strain_percent <= 0.2 for path in strained)
+    assert "strain 0." in str(strained[0])
+
+
+def test_axes_are_all_directions_once() -> None:
+    assert len(AXES) == 13
+    assert len({tuple(sorted([axis, tuple(-n for n in axis)])) for axis in AXES}) == 13
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five CIFs: rock salt, a relative, a refused, a warned and a mixed one."""
+    found = tmp_path_factory.mktemp("corpus")
+    minerals = CORPUS / "minerals"
+    for name in (
+        "halides/NaCl-Halite.cif",
+        "oxides/MgO-Periclase.cif",
+        "nitrides/BN.cif",
+        "hydroxides/Mg(OH)2-Brucite.cif",
+    ):
+        (found / name).parent.mkdir(exist_ok=True)
+        (found / name).write_bytes((minerals / name).read_bytes())
+    text = (minerals / "oxides/MgO-Periclase.cif").read_text()
+    mixed = text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n")
+    lines = [line + " 0.9" if line.startswith(("Mg ", "O ")) else line for line in mixed.splitlines()]
+    cut = [line for line in lines if "density" not in line and "formula" not in line]
+    (found / "mixed.cif").write_text("\n".join(cut) + "\n")
+    return found
+
+
+def test_a_survey_tells_how_each_file_was_read(folder: Path) -> None:
+    table = survey(folder, 60).set_index("name")
+    assert table["reading"].to_dict() == {
+        "BN": "refused", "Mg(OH)2-Brucite": "warned", "MgO-Periclase": "read", "NaCl-Halite": "read", "mixed": "read"
+    }  # fmt: skip
+    assert "4 N" not in table.loc["BN", "remark"] and "B4N2" in table.loc["BN", "remark"]
+    assert str(folder) not in " ".join(table["remark"].fillna(""))
+    assert table.loc["NaCl-Halite", "family"] == table.loc["MgO-Periclase", "family"]
+    assert table.loc["Mg(OH)2-Brucite", "family"] != table.loc["MgO-Periclase", "family"]
+    # Disordered and refused crystals have no type, no family and no zone axes.
+    assert table.loc[["mixed", "BN"], ["type", "family", "zone_axes"]].isna().all(axis=None)
+    assert table.loc["NaCl-Halite", "checked_by"] == "formula and density"
+    assert table.loc["NaCl-Halite", "zone_axes"].startswith("[1 1 1] 13.8; [1 0 0] 15.9; [1 1 0]")
+    assert table.loc["NaCl-Halite", "displacements"] == "estimated"
+
+
+def test_the_command_writes_the_table_and_says_what_was_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "crystals.csv"
+    main(["corpus", str(folder), "--output", str(path)])
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"{path}: 5 CIFs: 3 read, 1 warned, 1 refused"
+    assert told[1].startswith("3 ordered crystals of 2 structure types in 2 families")
+    assert told[2].startswith("refused: nitrides/BN.cif: found B4N2")
+    first = path.read_bytes()
+    # Its own table is replaced; one with a note of the user is not.
+    main(["corpus", str(folder), "--output", str(path)])
+    assert path.read_bytes() == first
+    path.write_bytes(first + b"my note\n")
+    with pytest.raises(SystemExit, match="iphasenet did not write"):
+        main(["corpus", str(folder), "--output", str(path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{folder}/none", "--output", "{out}/a.csv"], "found no such folder"),
+        (["{out}", "--output", "{out}/../a.csv"], "found no CIF"),
+        (["{folder}", "--output", "{folder}/a.csv"], "a place inside the input"),
+        (["{folder}", "--output", "{out}/a.txt"], "the ending '.txt'"),
+        (["{folder}", "--output", "{out}/a.csv", "--largest-area", "0"], "1 to 100,000 Å²"),
+    ],
+)
+def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: list[str], reason: str) -> None:
+    with pytest.raises(SystemExit, match=reason) as caught:
+        main(["corpus", *(text.format(folder=folder, out=tmp_path) for text in arguments)])
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_survey_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no CIF in this folder"):
+        survey(tmp_path, 60)
+
+
+def test_the_shipped_table_is_that_of_the_shipped_files() -> None:
+    """Rows of a sample of the files, read again; every file has its row."""
+    table = read_table(TABLE).set_index("file")
+    files = {path.relative_to(CORPUS).as_posix() for path in CORPUS.rglob("*.cif")}
+    assert set(table.index) == files
+    for folder in ("minerals/titanates", "minerals/antimonides"):
+        again = survey(CORPUS / folder, 120)
+        for row in again.itertuples():
+            kept = table.loc[f"{folder}/{row.file}"]
+            for column in ("reading", "remark", "formula", "atoms", "type", "parent_type", "zone_axes"):
+                found, expected = getattr(row, column), kept[column]
+                assert (pandas.isna(found) or found == "") == (pandas.isna(expected) or expected == ""), column
+                assert pandas.isna(expected) or found == expected
+
+
+def test_the_shipped_corpus_is_large_enough() -> None:
+    """At least 250 ordered crystals, 30 families to hold out, and none that was refused is used."""
+    table = read_table(TABLE)
+    usable = table[table["zone_axes"].notna()]
+    assert len(usable) >= 250 and usable["family"].nunique() >= 60
+    assert set(usable["reading"]) <= {"read", "warned"}
+    assert (usable["type"].notna() & usable["family"].notna()).all()
+
+
+def test_the_command_does_not_load_torch() -> None:
+    code = "import sys, iphasenet.corpus.survey; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
