@@ -1,7 +1,7 @@
 """Probe-forming optics and segmented detectors on a mesh of spatial frequencies."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iphasenet.base import quantities
+from iphasenet.base.errors import InputError
 from iphasenet.base.quantities import Quantity
 from iphasenet.base.settings import Setting, Settings
 from iphasenet.microscope.aberrations import (
@@ -269,3 +270,42 @@ class Microscope(Settings, section="optics"):
         y = scale * (ky[:, None, None] + offsets[:, None] * pixel[1])
         lab_x, lab_y = rotate(x, y, rotation_deg)
         return np.concatenate([detector.weights(lab_x, lab_y) for detector in self.detectors])
+
+
+def enveloping(microscopes: Sequence[Microscope]) -> Microscope:
+    """
+    Microscope whose probe and detectors hold those of several others.
+
+    Parameters
+    ----------
+    microscopes : sequence of Microscope
+        Microscopes with one beam energy and equal channels.
+
+    Returns
+    -------
+    Microscope
+        Largest semiangle, and detectors from the smallest to the largest angle, without aberrations.
+
+    Raises
+    ------
+    InputError
+        If there are none, or if they differ in energy or channels.
+    """
+    if not microscopes:
+        raise InputError("microscopes: found none; allowed: at least one")
+    first = microscopes[0]
+    for one in microscopes[1:]:
+        if (one.energy_kev, one.channels) != (first.energy_kev, first.channels):
+            raise InputError(
+                f"microscopes: found {first.energy_kev:g} keV with {', '.join(first.channels)}, and {one.energy_kev:g} "
+                f"keV with {', '.join(one.channels)}; allowed: one beam energy and equal channels"
+            )
+    fields = [one.dark_field_mrad for one in microscopes if one.dark_field_mrad is not None]
+    return Microscope(
+        energy_kev=first.energy_kev,
+        semiangle_mrad=max(one.semiangle_mrad for one in microscopes),
+        detector_inner_mrad=min(one.detector_inner_mrad for one in microscopes),
+        detector_outer_mrad=max(one.detector_outer_mrad for one in microscopes),
+        detector_segments=first.detector_segments,
+        dark_field_mrad=(min(low for low, _ in fields), max(high for _, high in fields)) if fields else None,
+    )

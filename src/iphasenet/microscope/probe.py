@@ -69,10 +69,7 @@ def probe_blocks(
         Blocks with at least one wave.
     """
     pixel = (1 / (cells[0] * lengths[0]), 1 / (cells[1] * lengths[1]))
-    reach = microscope.frequency(microscope.semiangle_mrad) + max(pixel)
-    nx, ny = math.ceil(reach / pixel[0]), math.ceil(reach / pixel[1])
-    index = np.stack(np.meshgrid(np.arange(-nx, nx + 1), np.arange(-ny, ny + 1)), axis=-1).reshape(-1, 2)
-    amplitude = microscope.aperture(index[:, 0] * pixel[0], index[:, 1] * pixel[1], pixel)
+    index, amplitude = _illuminated(pixel, microscope)
     amplitude /= np.sqrt((amplitude**2).sum())
     index, amplitude = index[amplitude > 0], amplitude[amplitude > 0]
     # kappa in the half-open zone around 0 keeps kappa + G on the grid symmetric.
@@ -86,6 +83,21 @@ def probe_blocks(
         Block(key[:2] * pixel, tuple(key[2:].tolist()), orders[owner == number], amplitude[owner == number])
         for number, key in enumerate(keys)
     ]
+
+
+def aperture_norm(pixel: tuple[float, float], microscope: Microscope) -> float:
+    """Root of the summed squares of the aperture over the waves of a window with this reciprocal pixel [1/Å]."""
+    return float(np.sqrt((_illuminated(pixel, microscope)[1] ** 2).sum()))
+
+
+def _illuminated(
+    pixel: tuple[float, float], microscope: Microscope
+) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
+    """Waves (wave, 2) of a window, in reciprocal pixels, that hold those of the probe, and the aperture there."""
+    reach = microscope.frequency(microscope.semiangle_mrad) + max(pixel)
+    nx, ny = math.ceil(reach / pixel[0]), math.ceil(reach / pixel[1])
+    index = np.stack(np.meshgrid(np.arange(-nx, nx + 1), np.arange(-ny, ny + 1)), axis=-1).reshape(-1, 2)
+    return index, microscope.aperture(index[:, 0] * pixel[0], index[:, 1] * pixel[1], pixel)
 
 
 def batches(blocks: Sequence[Block], waves: int) -> Iterator[list[Block]]:

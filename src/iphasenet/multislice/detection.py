@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from iphasenet.base.devices import send
 from iphasenet.microscope.optics import Microscope
-from iphasenet.microscope.probe import Block
+from iphasenet.microscope.probe import Block, aperture_norm
 from iphasenet.multislice.propagation import smooth_size
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -59,6 +60,8 @@ class Detection:
         Rotations gamma of the crystal [degrees].
     size : (int, int)
         Numbers of probe positions along x and y of the cell, larger than twice the highest orders of the images.
+    own_aperture : bool
+        Whether the probe is smaller than the one whose waves the blocks hold, so that their amplitudes are not its own.
     """
 
     microscope: Microscope
@@ -66,19 +69,27 @@ class Detection:
     pixel: Pixel
     rotations: Sequence[float]
     size: tuple[int, int]
+    own_aperture: bool = False
 
     def illuminations(self, block: Block) -> list[Illumination]:
         """List the probes of the incoherent sum: one per focus, and per rotation if aberrations have a direction."""
         (kx, ky), microscope = (block.kappa + block.orders / self.lengths).T, self.microscope
+        amplitudes: NDArray[np.floating[Any]] = block.amplitudes
+        if self.own_aperture:
+            amplitudes = microscope.aperture(kx, ky, self.pixel) / self._norm
         # A round probe looks the same from every rotation.
         groups: list[tuple[float, slice]] = [(0.0, slice(None))]
         if not microscope.is_round:
             groups = [(rotation, slice(index, index + 1)) for index, rotation in enumerate(self.rotations)]
         return [
-            Illumination(block.amplitudes * microscope.aberration_phase(kx, ky, rotation, focus), share, group)
+            Illumination(amplitudes * microscope.aberration_phase(kx, ky, rotation, focus), share, group)
             for focus, share in microscope.foci()
             for rotation, group in groups
         ]
+
+    @cached_property
+    def _norm(self) -> float:
+        return aperture_norm(self.pixel, self.microscope)
 
     def weights(self, orders: NDArray[np.int64], block: Block, like: Tensor) -> Tensor:
         """

@@ -48,6 +48,8 @@ class MultislicePass:
         float32 or float64.
     given_slicing : Slicing, optional
         Slices of the cell; if not given, by the slice thickness of `numerics`.
+    optics : sequence of Microscope
+        Microscopes whose images are made, within the probe and the detectors of `microscope`; if empty, its own.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class MultislicePass:
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     given_slicing: Slicing | None = None
+    optics: Sequence[Microscope] = ()
 
     def __post_init__(self) -> None:
         if not np.isfinite([*self.lean, *self.rotations]).all():
@@ -128,17 +131,19 @@ class MultislicePass:
         """Spatial frequency below which outgoing beams are kept [1/Å]."""
         return self.microscope.detector_reach + max(self.pixel)
 
-    @property
-    def detection(self) -> Detection:
-        """How the outgoing beams are recorded."""
-        return Detection(self.microscope, self.lengths, self.pixel, self.rotations, self.image_grid[1])
+    @cached_property
+    def detections(self) -> list[Detection]:
+        """How the outgoing beams are recorded, by one microscope after the other."""
+        size, own = self.image_grid[1], bool(self.optics)
+        microscopes = self.optics or [self.microscope]
+        return [Detection(one, self.lengths, self.pixel, self.rotations, size, own) for one in microscopes]
 
     @property
     def _size(self) -> SimulationSize:
         (a, b), (_, size) = self.lengths, self.image_grid
         # Beams of a block that a detector sees: area of the detected disc over that of one mesh of reciprocal space.
         beams = math.ceil(math.pi * (self.reach + max(1 / a, 1 / b)) ** 2 * a * b)
-        images = len(self.rotations) * len(self.microscope.channels)
+        images = len(self.detections) * len(self.rotations) * len(self.microscope.channels)
         return SimulationSize(
             self.grid, self.slicing.count, len(self.exits), self.blocks, beams, size[0] * size[1], images, self.dtype
         )
@@ -186,17 +191,17 @@ class MultislicePass:
         Returns
         -------
         (part, exit, rotation, channel, y, x) float64 tensor
-            Intensities on the grid of probe positions.
+            Intensities on the grid of probe positions; all rotations of one microscope, then those of the next.
         """
-        detection, (_, (nx, ny)) = self.detection, self.image_grid
-        shape = (max(parts) + 1, exits, len(self.rotations), len(self.microscope.channels), ny, nx)
+        (_, (nx, ny)), count = self.image_grid, len(self.rotations)
+        shape = (max(parts) + 1, exits, len(self.detections) * count, len(self.microscope.channels), ny, nx)
         total = torch.zeros(shape, dtype=torch.float64, device=self.device)
         done, every = 0, sum(len(block.orders) for block in self.blocks)
         with exact_float32(total.device):
             for part, (block, beams, matrix) in zip(parts, columns, strict=True):
                 # A small detector may see none of a block's beams.
-                if len(beams):
-                    total[part] += detection.intensity(matrix, block, beams)
+                for number, detection in enumerate(self.detections if len(beams) else ()):
+                    total[part, :, number * count : (number + 1) * count] += detection.intensity(matrix, block, beams)
                 done += len(block.orders)
                 if progress is not None:
                     progress(done, every)

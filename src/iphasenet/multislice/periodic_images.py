@@ -19,7 +19,7 @@ from iphasenet.base.reading import read_arrays, whole_file
 from iphasenet.base.recorded_names import recorded_as
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.crystal.slicing import Slicing
-from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.optics import Microscope, enveloping
 from iphasenet.multislice.detection import centred_coefficients
 from iphasenet.multislice.displacements import Seed
 from iphasenet.multislice.multislice_pass import MultislicePass
@@ -128,22 +128,75 @@ def simulate_images(
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
     """
-    setting = (potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
-    if potential.is_warm:
-        warm = ThermalPass(*setting)
-        mean = thermal_mean(warm, seed, progress)
-        return _periodic(warm, mean.coefficients, mean.noise)
-    still = MultislicePass(*setting)
-    total = still.summed_intensity(still.columns(), len(still.exits), [0] * len(still.blocks), progress)[0]
-    return _periodic(still, centred_coefficients(total, still.image_grid[0]), np.zeros(0))
+    kind = ThermalPass if potential.is_warm else MultislicePass
+    simulation = kind(potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
+    return _simulated(simulation, [microscope], seed, progress)[0]
 
 
-def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]]) -> PeriodicImages:
-    """Images of a simulation, blurred by the source's size."""
+def simulate_series(
+    potential: CrystalPotential,
+    microscopes: Sequence[Microscope],
+    numerics: Numerics,
+    depths: Sequence[float],
+    lean: tuple[float, float] = (0.0, 0.0),
+    rotations: Sequence[float] = (0.0,),
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[int, int], object] | None = None,
+    seed: Seed = 0,
+) -> list[PeriodicImages]:
+    """
+    Images of a crystal in several microscopes, from one multislice pass: lenses and detectors come after the crystal.
+
+    Parameters
+    ----------
+    potential, numerics, depths, lean, rotations, device, dtype, progress, seed
+        As in `simulate_images`.
+    microscopes : sequence of Microscope
+        Microscopes with one beam energy and equal channels.
+
+    Returns
+    -------
+    list of PeriodicImages
+        What `simulate_images` finds for each, but for other displacements, and the noise that all of them share.
+
+    Raises
+    ------
+    InputError
+        If the microscopes differ in energy or channels.
+    """
+    kind = ThermalPass if potential.is_warm else MultislicePass
+    around, optics = enveloping(microscopes), tuple(microscopes)
+    simulation = kind(potential, around, numerics, depths, lean, rotations, device, dtype, optics=optics)
+    return _simulated(simulation, microscopes, seed, progress)
+
+
+def _simulated(
+    simulation: MultislicePass,
+    microscopes: Sequence[Microscope],
+    seed: Seed,
+    progress: Callable[[int, int], object] | None,
+) -> list[PeriodicImages]:
+    """Images of a pass in each of its microscopes."""
+    if isinstance(simulation, ThermalPass):
+        mean = thermal_mean(simulation, seed, progress)
+        series, noise = mean.coefficients, mean.noise
+    else:
+        columns, exits = simulation.columns(), len(simulation.exits)
+        total = simulation.summed_intensity(columns, exits, [0] * len(simulation.blocks), progress)[0]
+        series, noise = centred_coefficients(total, simulation.image_grid[0]), np.zeros(0)
+    parts = np.split(series, len(microscopes), axis=1)
+    return [_periodic(simulation, part, noise, one) for part, one in zip(parts, microscopes, strict=True)]
+
+
+def _periodic(
+    simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]], microscope: Microscope
+) -> PeriodicImages:
+    """Images of a simulation in a microscope, blurred by its source's size."""
     reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
     # Displacements may repeat after several cells; their mean has the crystal's own periods.
     a, b, _ = simulation.potential.lengths
-    blurred = _blurred(series, (a, b), simulation.microscope.source_size_angstrom)
+    blurred = _blurred(series, (a, b), microscope.source_size_angstrom)
     precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
     rotations = np.array(simulation.rotations, float)
     return PeriodicImages((a, b), reached, rotations, blurred.astype(precision), noise)

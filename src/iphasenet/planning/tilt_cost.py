@@ -253,5 +253,8 @@ def _detection(simulation: MultislicePass, block: Block, orders: Orders, clock: 
     complex_type = torch.complex128 if double else torch.complex64
     matrix = torch.randn(shape, dtype=complex_type, device=simulation.device)
 
-    detection = simulation.detection
-    return timed(lambda: detection.intensity(matrix, block, orders), clock) if len(orders) else 0.0
+    def detecting() -> None:
+        for detection in simulation.detections:
+            detection.intensity(matrix, block, orders)
+
+    return timed(detecting, clock) if len(orders) else 0.0
