@@ -20,12 +20,12 @@ def run(options: argparse.Namespace) -> None:
     write_table(table, options.output)
     counts = table["reading"].value_counts()
     listed = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("read", "warned", "refused"))
-    usable = table[table["zone_axes"].fillna("") != ""]
+    axes = [len(text.split(";")) if isinstance(text, str) and text else 0 for text in table["zone_axes"]]
+    usable = table[[number > 0 for number in axes]]
     print(f"{options.output}: {len(table)} CIFs: {listed}")
     print(
         f"{len(usable)} ordered crystals of {usable['type'].nunique()} structure types in {usable['family'].nunique()} "
-        f"families, with {usable['zone_axes'].str.count(';').sum() + len(usable)} zone axes up to "
-        f"{options.largest_area:g} Å²"
+        f"families, with {sum(axes)} zone axes up to {options.largest_area:g} Å²"
     )
     for row in table[table["reading"] == "refused"].itertuples():
         print(f"refused: {row.file}: {row.remark}")

@@ -55,15 +55,19 @@ def survey(folder: Path, largest_area: float, progress: Callable[[int, int], obj
     InputError
         If there are no CIFs.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif" and not path.is_dir())
     if not paths:
         raise InputError(f"{folder}: found no CIF in this folder; allowed: a folder with at least one .cif")
     rows = []
     for number, path in enumerate(paths):
-        rows.append({"name": path.stem, "file": path.relative_to(folder).as_posix(), **_row(path, largest_area)})
+        row = {"name": path.stem, "file": path.relative_to(folder).as_posix(), **_row(path, largest_area)}
+        # Names of files need not be text.
+        rows.append({key: _text(value) if isinstance(value, str) else value for key, value in row.items()})
         if progress is not None:
             progress(number + 1, len(paths))
-    table = pandas.DataFrame(rows, columns=list(COLUMNS))
+    # A column that is empty is one of text all the same.
+    table = pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    table["density_g_cm3"] = table["density_g_cm3"].astype(float)
     for column in ("atoms", "space_group_number", "family"):
         table[column] = table[column].astype("Int64")
     known = table["type"].notna()
@@ -73,6 +77,11 @@ def survey(folder: Path, largest_area: float, progress: Callable[[int, int], obj
     merged = [[("type" if name == "parent_type" else name, kind) for name, kind in row] for row in shared]
     table.loc[known, "family"] = families(merged)
     return table
+
+
+def _text(value: str) -> str:
+    """Replace what no text file can hold, and join lines."""
+    return " ".join(value.encode("utf-8", "replace").decode("utf-8").split())
 
 
 def _row(path: Path, largest_area: float) -> dict[str, Any]:

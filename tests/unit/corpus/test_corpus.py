@@ -1,5 +1,6 @@
 """The survey of a folder of crystals: types, families, beam paths, and what is refused."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,22 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: list[str
         main(["corpus", *(text.format(folder=folder, out=tmp_path) for text in arguments)])
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_odd_files_are_rows_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Empty and broken files, links that lead nowhere, names that are no text; a folder that ends with .cif is none."""
+    corpus, path = tmp_path / "corpus", tmp_path / "crystals.csv"
+    (corpus / "folder.cif").mkdir(parents=True)
+    (corpus / "empty.cif").touch()
+    (corpus / "broken.CIF").symlink_to("nowhere")
+    main(["corpus", str(corpus), "--output", str(path)])
+    assert read_table(path)["reading"].tolist() == ["refused", "refused"]
+    (Path(os.fsdecode(bytes(corpus) + b"/n\xff.cif"))).write_bytes(
+        (CORPUS / "minerals/oxides/MgO-Periclase.cif").read_bytes()
+    )
+    main(["corpus", str(corpus), "--output", str(path)])
+    assert read_table(path).set_index("name").loc["n?", "formula"] == "MgO"
+    assert "2 CIFs: 0 read, 0 warned, 2 refused" in capsys.readouterr().out
 
 
 def test_a_survey_of_nothing_is_refused(tmp_path: Path) -> None:
