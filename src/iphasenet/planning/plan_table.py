@@ -78,8 +78,8 @@ def _simulations(plan: RunPlan) -> list[str]:
     if passes:
         lines += wrap(
             f"Atoms move: times are those of {counted(max(passes), 'pass', 'passes')} through them, with all "
-            "coarse ones that are allowed. How many a tilt needs, up to simulation.multislice.thermal_passes, depends on the noise "
-            "that thermal_noise allows.",
+            "coarse ones that are allowed. How many a tilt needs, up to simulation.multislice.thermal_passes, depends on "
+            "the noise that thermal_noise allows.",
             _WIDTH,
         )
     slabs = sum(material.slabs for material in plan.materials)
