@@ -77,8 +77,8 @@ def _simulations(plan: RunPlan) -> list[str]:
     passes = {material.tilt.passes for material in plan.materials if material.tilt is not None} - {0}
     if passes:
         lines += wrap(
-            f"Atoms move: times are those of {counted(max(passes), 'pass', 'passes')} through them, with all "
-            "coarse ones that are allowed. How many a tilt needs, up to simulation.multislice.thermal_passes, depends on "
+            f"Atoms move: times are those of {counted(max(passes), 'pass', 'passes')} through them, with all coarse "
+            "ones that are allowed. How many a tilt needs, up to simulation.multislice.thermal_passes, depends on "
             "the noise that thermal_noise allows.",
             _WIDTH,
         )
