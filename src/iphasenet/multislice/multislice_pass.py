@@ -11,6 +11,7 @@ from torch import Tensor
 
 from iphasenet.base.devices import exact_float32
 from iphasenet.base.errors import InputError
+from iphasenet.base.quantities import counted
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.slicing import Slicing
 from iphasenet.microscope.optics import Microscope
@@ -49,7 +50,7 @@ class MultislicePass:
     given_slicing : Slicing, optional
         Slices of the cell; if not given, by the slice thickness of `numerics`.
     optics : sequence of Microscope
-        Microscopes whose images are made, within the probe and the detectors of `microscope`; if empty, its own.
+        Microscope for each rotation, within the probe and the detectors of `microscope`; if empty, `microscope` itself.
 
     Raises
     ------
@@ -73,6 +74,11 @@ class MultislicePass:
         if not np.isfinite([*self.lean, *self.rotations]).all():
             raise InputError(f"lean {self.lean}, rotations {list(self.rotations)}: found an undefined angle; allowed: "
                              "finite numbers")  # fmt: skip
+        if self.optics and len(self.optics) != len(self.rotations):
+            raise InputError(
+                f"microscopes: found {len(self.optics)} for {counted(len(self.rotations), 'rotation')}; allowed: one for "
+                "each"
+            )
         check_band(self.microscope, self.grid)
         # Checks depths and memory before anything large is made.
         _ = self.waves_together
@@ -133,17 +139,19 @@ class MultislicePass:
 
     @cached_property
     def detections(self) -> list[Detection]:
-        """How the outgoing beams are recorded, by one microscope after the other."""
-        size, own = self.image_grid[1], bool(self.optics)
-        microscopes = self.optics or [self.microscope]
-        return [Detection(one, self.lengths, self.pixel, self.rotations, size, own) for one in microscopes]
+        """How the outgoing beams are recorded: by one microscope, or by one for each rotation."""
+        size = self.image_grid[1]
+        if not self.optics:
+            return [Detection(self.microscope, self.lengths, self.pixel, self.rotations, size)]
+        pairs = zip(self.optics, self.rotations, strict=True)
+        return [Detection(one, self.lengths, self.pixel, [rotation], size, True) for one, rotation in pairs]
 
     @property
     def _size(self) -> SimulationSize:
         (a, b), (_, size) = self.lengths, self.image_grid
         # Beams of a block that a detector sees: area of the detected disc over that of one mesh of reciprocal space.
         beams = math.ceil(math.pi * (self.reach + max(1 / a, 1 / b)) ** 2 * a * b)
-        images = len(self.detections) * len(self.rotations) * len(self.microscope.channels)
+        images = len(self.rotations) * len(self.microscope.channels)
         return SimulationSize(
             self.grid, self.slicing.count, len(self.exits), self.blocks, beams, size[0] * size[1], images, self.dtype
         )
@@ -191,17 +199,18 @@ class MultislicePass:
         Returns
         -------
         (part, exit, rotation, channel, y, x) float64 tensor
-            Intensities on the grid of probe positions; all rotations of one microscope, then those of the next.
+            Intensities on the grid of probe positions.
         """
-        (_, (nx, ny)), count = self.image_grid, len(self.rotations)
-        shape = (max(parts) + 1, exits, len(self.detections) * count, len(self.microscope.channels), ny, nx)
+        _, (nx, ny) = self.image_grid
+        shape = (max(parts) + 1, exits, len(self.rotations), len(self.microscope.channels), ny, nx)
         total = torch.zeros(shape, dtype=torch.float64, device=self.device)
         done, every = 0, sum(len(block.orders) for block in self.blocks)
         with exact_float32(total.device):
             for part, (block, beams, matrix) in zip(parts, columns, strict=True):
                 # A small detector may see none of a block's beams.
-                for number, detection in enumerate(self.detections if len(beams) else ()):
-                    total[part, :, number * count : (number + 1) * count] += detection.intensity(matrix, block, beams)
+                if len(beams):
+                    found = [detection.intensity(matrix, block, beams) for detection in self.detections]
+                    total[part] += torch.cat(found, dim=1)
                 done += len(block.orders)
                 if progress is not None:
                     progress(done, every)

@@ -28,6 +28,7 @@ from iphasenet.multislice.thermal_images import thermal_mean
 from iphasenet.multislice.thermal_pass import ThermalPass
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
+FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def load_images(path: str | Path) -> list[PeriodicImages]:
 
 def simulate_images(
     potential: CrystalPotential,
-    microscope: Microscope,
+    microscope: Microscope | Sequence[Microscope],
     numerics: Numerics,
     depths: Sequence[float],
     lean: tuple[float, float] = (0.0, 0.0),
@@ -114,8 +115,11 @@ def simulate_images(
 
     Parameters
     ----------
-    potential, microscope, numerics, depths, lean, rotations, device, dtype
+    potential, numerics, depths, lean, rotations, device, dtype
         As in `iphasenet.multislice.multislice_pass.MultislicePass`; sums over blocks are float64 whatever the dtype.
+    microscope : Microscope or sequence of Microscope
+        Microscope, or one for each rotation, with one beam energy and equal channels: lenses and detectors come after
+        the crystal, so that several need no more passes than one.
     progress : callable, optional
         Called with the numbers of plane waves done so far and in all.
     slicing : Slicing, optional
@@ -127,82 +131,37 @@ def simulate_images(
     -------
     PeriodicImages
         Fourier series of the images in all channels of the microscope.
-    """
-    kind = ThermalPass if potential.is_warm else MultislicePass
-    simulation = kind(potential, microscope, numerics, depths, lean, rotations, device, dtype, slicing)
-    return _simulated(simulation, [microscope], seed, progress)[0]
-
-
-def simulate_series(
-    potential: CrystalPotential,
-    microscopes: Sequence[Microscope],
-    numerics: Numerics,
-    depths: Sequence[float],
-    lean: tuple[float, float] = (0.0, 0.0),
-    rotations: Sequence[float] = (0.0,),
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    progress: Callable[[int, int], object] | None = None,
-    seed: Seed = 0,
-) -> list[PeriodicImages]:
-    """
-    Images of a crystal in several microscopes, from one multislice pass: lenses and detectors come after the crystal.
-
-    Parameters
-    ----------
-    potential, numerics, depths, lean, rotations, device, dtype, progress, seed
-        As in `simulate_images`.
-    microscopes : sequence of Microscope
-        Microscopes with one beam energy and equal channels.
-
-    Returns
-    -------
-    list of PeriodicImages
-        What `simulate_images` finds for each, but for other displacements, and the noise that all of them share.
 
     Raises
     ------
     InputError
-        If the microscopes differ in energy or channels.
+        If the pass is refused, or the microscopes differ in energy or channels.
     """
+    around, optics = (microscope, ()) if isinstance(microscope, Microscope) else (enveloping(microscope), microscope)
     kind = ThermalPass if potential.is_warm else MultislicePass
-    around, optics = enveloping(microscopes), tuple(microscopes)
-    simulation = kind(potential, around, numerics, depths, lean, rotations, device, dtype, optics=optics)
-    return _simulated(simulation, microscopes, seed, progress)
-
-
-def _simulated(
-    simulation: MultislicePass,
-    microscopes: Sequence[Microscope],
-    seed: Seed,
-    progress: Callable[[int, int], object] | None,
-) -> list[PeriodicImages]:
-    """Images of a pass in each of its microscopes."""
+    simulation = kind(potential, around, numerics, depths, lean, rotations, device, dtype, slicing, optics)
     if isinstance(simulation, ThermalPass):
         mean = thermal_mean(simulation, seed, progress)
-        series, noise = mean.coefficients, mean.noise
-    else:
-        columns, exits = simulation.columns(), len(simulation.exits)
-        total = simulation.summed_intensity(columns, exits, [0] * len(simulation.blocks), progress)[0]
-        series, noise = centred_coefficients(total, simulation.image_grid[0]), np.zeros(0)
-    parts = np.split(series, len(microscopes), axis=1)
-    return [_periodic(simulation, part, noise, one) for part, one in zip(parts, microscopes, strict=True)]
+        return _periodic(simulation, mean.coefficients, mean.noise)
+    columns, exits = simulation.columns(), len(simulation.exits)
+    total = simulation.summed_intensity(columns, exits, [0] * len(simulation.blocks), progress)[0]
+    return _periodic(simulation, centred_coefficients(total, simulation.image_grid[0]), np.zeros(0))
 
 
-def _periodic(
-    simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]], microscope: Microscope
-) -> PeriodicImages:
-    """Images of a simulation in a microscope, blurred by its source's size."""
+def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[np.floating[Any]]) -> PeriodicImages:
+    """Images of a simulation, blurred by the source's size."""
     reached = np.array([simulation.slicing.depth(count) for count in simulation.exits])
     # Displacements may repeat after several cells; their mean has the crystal's own periods.
     a, b, _ = simulation.potential.lengths
-    blurred = _blurred(series, (a, b), microscope.source_size_angstrom)
-    precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
     rotations = np.array(simulation.rotations, float)
+    microscopes = simulation.optics or [simulation.microscope] * len(rotations)
+    sizes = [microscope.source_size_angstrom for microscope in microscopes]
+    blurred = _blurred(series, (a, b), np.array(sizes)[:, None, None, None])
+    precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
     return PeriodicImages((a, b), reached, rotations, blurred.astype(precision), noise)
 
 
-def _blurred(series: ComplexArray, lengths: tuple[float, float], source_size: float) -> ComplexArray:
-    """Fourier series of images, blurred incoherently by a source of some size [Å]: a product of Fourier series."""
+def _blurred(series: ComplexArray, lengths: tuple[float, float], source_size: FloatArray) -> ComplexArray:
+    """Fourier series of images, blurred incoherently by sources of some size [Å]: a product of Fourier series."""
     gx, gy = series_frequencies(series.shape[-2:], lengths)
     return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))
