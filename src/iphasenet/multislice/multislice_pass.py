@@ -75,10 +75,8 @@ class MultislicePass:
             raise InputError(f"lean {self.lean}, rotations {list(self.rotations)}: found an undefined angle; allowed: "
                              "finite numbers")  # fmt: skip
         if self.optics and len(self.optics) != len(self.rotations):
-            raise InputError(
-                f"microscopes: found {len(self.optics)} for {counted(len(self.rotations), 'rotation')}; allowed: one for "
-                "each"
-            )
+            found = f"{len(self.optics)} for {counted(len(self.rotations), 'rotation')}"
+            raise InputError(f"microscopes: found {found}; allowed: one for each")
         check_band(self.microscope, self.grid)
         # Checks depths and memory before anything large is made.
         _ = self.waves_together
