@@ -16,6 +16,7 @@ from iphasenet.base.tables import read_table
 from iphasenet.cli import main
 from iphasenet.corpus.beam_paths import AXES, beam_paths
 from iphasenet.corpus.families import families
+from iphasenet.corpus.selection import Selection, select, split_by_family
 from iphasenet.corpus.structure_type import PARENT_TOLERANCE, structure_type
 from iphasenet.corpus.survey import survey
 
@@ -201,3 +202,53 @@ def test_the_shipped_corpus_is_large_enough() -> None:
 def test_the_command_does_not_load_torch() -> None:
     code = "import sys, iphasenet.corpus.survey; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_selection_takes_what_it_says() -> None:
+    selection = Selection(largest_area=30, most_atoms=20, zone_axes=2)
+    chosen = select(TABLE, selection)
+    assert len(chosen) > 200
+    for row in chosen.itertuples():
+        assert row.reading == "read" and row.atoms <= 20
+        assert 1 <= len(row.paths) <= 2
+        assert all(path.area <= 30 and path.strain_percent == 0 for path in row.paths)
+    salt = chosen.set_index("name").loc["NaCl-Halite", "paths"]
+    assert [path.zone_axis for path in salt] == [(1, 1, 1), (1, 0, 0)]
+    strained = select(TABLE, Selection(largest_area=120, strained=True))
+    assert any(path.strain_percent > 0 for paths in strained["paths"] for path in paths)
+
+
+def test_no_relative_of_a_held_out_crystal_is_trained_on() -> None:
+    """By type, parent type and formula, which need not be what made the families."""
+    chosen = select(TABLE, Selection())
+    assert len(chosen) >= 250
+    split = split_by_family(chosen, 15, 40, seed=3)
+    assert split[chosen["name"] == "SiO2-Quartz-alpha"].tolist() == ["train"]
+    held = chosen[split == "test"]
+    assert held["family"].nunique() == 40 and held["type"].nunique() >= 40
+    for column in ("type", "parent_type", "formula", "family"):
+        groups = [set(chosen.loc[split == name, column].dropna()) for name in ("train", "validation", "test")]
+        assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+    other = split_by_family(chosen, 15, 40, seed=4)
+    assert split_by_family(chosen, 15, 40, seed=3).equals(split) and not other.equals(split)
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "reason"),
+    [
+        (0, 30, "validation: found 0 families; allowed: at least 1"),
+        (10, 0, "test: found 0 families"),
+        (10, 1000, "found 10 and 1000 families to hold out; allowed: together at most"),
+    ],
+)
+def test_splits_without_crystals_are_refused(validation: int, test: int, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        split_by_family(select(TABLE, Selection()), validation, test, 1)
+
+
+def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found no crystal with at most 0 atoms .* among 798 rows"):
+        select(TABLE, Selection(most_atoms=0))
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"other\.csv: found 1 rows of a, b"):
+        select(tmp_path / "other.csv", Selection())
