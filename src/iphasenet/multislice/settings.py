@@ -64,7 +64,7 @@ class Numerics(Settings, section="simulation.multislice"):
             "noise away without changing what the mean tends to.",
             quantities.COARSE_PASSES,
         ),
-    ] = 16
+    ] = 8
     thermal_period_angstrom: Annotated[
         float,
         Setting(

@@ -97,9 +97,10 @@ def thermal_mean(
 
 
 def _add_coarse(coarse: ThermalPass, means: Sequence["_Mean"], seed: Sequence[int]) -> None:
-    """Add as many coarse passes as are allowed; fewer if theirs is less than half of the noise that is asked for."""
+    """Add coarse passes until the noise is low enough, theirs is half of that, or as many as allowed are done."""
+    asked = coarse.numerics.thermal_noise
     for number in range(coarse.numerics.thermal_coarse_passes):
-        if all(mean.coarse_noise < coarse.numerics.thermal_noise / 2 for mean in means):
+        if all(len(mean.coarse) > 1 and (mean.noise <= asked or mean.coarse_noise < asked / 2) for mean in means):
             break
         # Never the seed of a pair: zeros at the end of a seed change nothing.
         images, _ = one_pass(coarse, coarse.exits[: len(means)], [*seed, number + 1])
@@ -141,8 +142,8 @@ class _Mean:
 
     @property
     def coarse_noise(self) -> float:
-        """Standard error that the further coarse passes leave, as a share of the contrast; infinite without two."""
-        return _standard_error(self.coarse) / _contrast(self.images) if len(self.coarse) > 1 else float("inf")
+        """Standard error that the further coarse passes leave, as a share of the contrast."""
+        return _standard_error(self.coarse) / _contrast(self.images)
 
     @property
     def noise(self) -> float:

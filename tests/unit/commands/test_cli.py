@@ -68,7 +68,7 @@ def test_a_temperature_makes_the_atoms_move(tmp_path: Path) -> None:
     assert (warm["thermal_noise"] > 0).all() and (warm["thermal_noise"] <= 0.2).all()
     assert warm["potential"].attrs["description"].endswith("averaged over thermal motion")
     assert (warm.attrs["temperature"], warm.attrs["thermal_passes"], cold.attrs["temperature"]) == (293, 4, 0)
-    assert warm.attrs["thermal_coarse_passes"] == 16
+    assert warm.attrs["thermal_coarse_passes"] == 8
     facts = [store_facts(next((tmp_path / name).rglob("*.zarr"))) for name in ("cold", "warm")]
     assert "temperature_k" not in facts[0] and facts[1]["temperature_k"] == 293
     np.testing.assert_allclose(facts[1]["thermal_noise"], warm["thermal_noise"], atol=1e-4)
