@@ -1,6 +1,6 @@
 """The weights in resources/models on images that they were not trained on, of crystals whose atoms move."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,10 @@ from iphasenet.simulation.specimen import Simulator, Specimen
 RESOURCES = Path(__file__).parents[2] / "resources"
 WEIGHTS = RESOURCES / "models" / "laptop.safetensors"
 WINDOW = 9.0
-PRODUCTION = Numerics(0.126, 1.0, WINDOW, thermal_passes=1, thermal_period_angstrom=1.0)
-FROZEN = Numerics(0.126, 0.3, WINDOW, thermal_passes=2, thermal_noise=1e-4, thermal_period_angstrom=WINDOW)
+PRODUCTION = Numerics(0.126, 1.0, WINDOW, thermal_passes=1, thermal_coarse_passes=0, thermal_period_angstrom=1.0)
+FROZEN = replace(
+    PRODUCTION, slice_thickness_angstrom=0.3, thermal_passes=2, thermal_noise=1e-4, thermal_period_angstrom=WINDOW
+)
 """All waves of a window pass the same displaced atoms: frozen phonons, without the tricks of the training's images."""
 
 
