@@ -62,33 +62,51 @@ def difference(found: Series, reference: Series) -> NDArray[np.float64]:
 
 
 class Scatter:
-    """Passes and the processor time that they took."""
+    """Passes, each with the coarse ones that its numerics allow, and the processor time that they took."""
 
     def __init__(self, simulation: ThermalPass) -> None:
         self.simulation, self.seconds = simulation, 0.0
         self.images: list[Series] = []
+        self.coarse: list[Series] = []
 
     def add(self, first: int) -> None:
         """Pass once more."""
         started = time.process_time()
         simulation, seed = self.simulation, first + len(self.images)
-        self.images.append(one_pass(simulation, simulation.exits, [seed])[0].sum(axis=1).astype(np.complex64))
+        images, coarse = self._passed(simulation, [seed]), simulation.coarse
+        if coarse is not None:
+            images = images - self._passed(coarse, [seed])
+            more = range(1, simulation.numerics.thermal_coarse_passes + 1)
+            self.coarse += [self._passed(coarse, [seed, number]) for number in more]
+        self.images.append(images)
         self.seconds += time.process_time() - started
+
+    @staticmethod
+    def _passed(simulation: ThermalPass, seed: Sequence[int]) -> Series:
+        return one_pass(simulation, simulation.exits, seed)[0].sum(axis=1).astype(np.complex64)
+
+    @property
+    def _terms(self) -> list[NDArray[np.complex64]]:
+        """Passes whose means add up: differences from coarse passes, and further coarse passes."""
+        return [np.array(images) for images in (self.images, self.coarse) if images]
 
     def mean(self, channels: NDArray[np.float64] | None = None) -> tuple[Series, NDArray[np.float64]]:
         """Mean images (thickness, ...), of sums of segments if asked for, and their error in % of the contrast."""
-        images = np.array(self.images)
+        terms = self._terms
         if channels is not None:
-            images = np.einsum("ds,ntrsyx->ntrdyx", channels, images)
-        mean = images.mean(axis=0)
-        scatter = np.sqrt((np.abs(images - mean) ** 2).sum(axis=(0, 2, 3, 4, 5)))
-        return mean, 100 * scatter / np.sqrt(len(images) * (len(images) - 1)) / contrast(mean)
+            terms = [np.einsum("ds,ntrsyx->ntrdyx", channels, images) for images in terms]
+        mean = sum(images.mean(axis=0) for images in terms)
+        scatter = [(np.abs(images - images.mean(axis=0)) ** 2).sum(axis=(0, 2, 3, 4, 5)) for images in terms]
+        squares = [one / (len(images) * (len(images) - 1)) for one, images in zip(scatter, terms, strict=True)]
+        return mean, 100 * np.sqrt(sum(squares)) / contrast(mean)
 
     def signal_error(self, channels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Estimate the standard error of the mean signal of all segments."""
-        images = np.array(self.images)
-        means = images[..., images.shape[-2] // 2, images.shape[-1] // 2].real @ channels.sum(axis=0)
-        return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(len(means))).ravel()
+        squares = 0.0
+        for images in self._terms:
+            means = images[..., images.shape[-2] // 2, images.shape[-1] // 2].real @ channels.sum(axis=0)
+            squares = squares + means.var(axis=0, ddof=1) / len(means)
+        return np.asarray(np.sqrt(squares)).ravel()
 
 
 def row(name: str, values: NDArray[np.float64], digits: int = 2) -> None:
@@ -242,20 +260,28 @@ def neglects(materials: Sequence[str], window: float, count: int) -> None:
         row(f"{material}, standard error", error, 1)
 
 
-def period(materials: Sequence[str], depths: Sequence[float], minutes: float) -> None:
+def period(materials: Sequence[str], depths: Sequence[float], minutes: float, coarse: int) -> None:
     """
     Compare passes whose displacements repeat after a few cells with configurations of the whole window.
 
-    A configuration of the whole window is a frozen phonon without tricks: all waves pass the same atoms.
+    A configuration of the whole window is a frozen phonon without tricks: all waves pass the same atoms. With coarse
+    passes, means are known better, but a dark field, which coarse grids do not hold, is left out.
     """
+    microscope = MICROSCOPE if coarse else DETECTORS
     for material in materials:
         simulations = [
             passes(
-                material, depths, 0.1, WINDOWS[material], slice_thickness_angstrom=1.2, thermal_period_angstrom=length
+                material,
+                depths,
+                0.1,
+                WINDOWS[material],
+                slice_thickness_angstrom=1.2,
+                thermal_period_angstrom=length,
+                thermal_coarse_passes=coarse,
             )
             for length in (WINDOWS[material], 1.0, 4.0)
         ]
-        simulations = [replace(one, microscope=DETECTORS) for one in simulations]
+        simulations = [replace(one, microscope=microscope) for one in simulations]
         # Crystals whose cell is longer than 4 Å have one period only.
         if simulations[1].repeats == simulations[2].repeats:
             simulations.pop()
@@ -265,11 +291,8 @@ def period(materials: Sequence[str], depths: Sequence[float], minutes: float) ->
             # The reference needs most of the time.
             least = min(range(len(sums)), key=lambda index: sums[index].seconds * (1 if index else 0.6))
             sums[least].add(1000 * least)
-        for name, channels in {
-            "4 segments": QUARTERS,
-            "16 segments": np.eye(17)[:16],
-            "50 to 80 mrad": np.eye(17)[16:],
-        }.items():
+        fine = {"4 segments": QUARTERS, "16 segments": np.eye(17)[:16], "50 to 80 mrad": np.eye(17)[16:]}
+        for name, channels in ({"4 segments": np.eye(4)} if coarse else fine).items():
             head(f"{material}, {name}", depths)
             reference, error = sums[0].mean(channels)
             x, y = simulations[0].repeats
@@ -374,6 +397,7 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=19.0, help="window [Å]")
     parser.add_argument("--count", type=int, default=16, help="passes, or configurations of abTEM")
     parser.add_argument("--minutes", type=float, default=60, help="processor time of each crystal in 'period'")
+    parser.add_argument("--coarse", type=int, default=0, help="coarse passes for each pass in 'period'")
     parser.add_argument("--depths", nargs="+", type=float, default=[100.0, 200.0, 400.0], help="in 'period' [Å]")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -382,7 +406,7 @@ def main() -> None:
         "configuration": configuration,
         "mean": lambda: mean(options.materials, options.count),
         "neglects": lambda: neglects(options.materials, options.window, options.count),
-        "period": lambda: period(options.materials, options.depths, options.minutes),
+        "period": lambda: period(options.materials, options.depths, options.minutes, options.coarse),
         "grid": lambda: grid(options.materials, options.window),
         "window": lambda: window(options.materials),
         "cost": lambda: cost(options.materials, options.window),
