@@ -147,8 +147,10 @@ class _Mean:
 
     @property
     def noise(self) -> float:
-        """Standard error of the mean, as a share of its contrast."""
+        """Standard error of the mean, as a share of its contrast; infinite where nothing bounds it yet."""
         fine = self.bound if len(self.fine) == 1 else _standard_error(self.fine)
+        if fine == float("inf"):
+            return fine
         coarse = _standard_error(self.coarse) if self.coarse else 0.0
         return float(np.hypot(fine, coarse)) / _contrast(self.images)
 
