@@ -1,12 +1,14 @@
 """Facts that were read from a crystal's file, for people and programs; nothing is simulated."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
-from iphasenet.base.errors import InputError
+from iphasenet.base.errors import InputError, InputWarning
+from iphasenet.base.quantities import ROUNDING_STRAIN
 from iphasenet.crystal.cif import Crystal, read_crystal
 from iphasenet.crystal.cif_claims import density, hill
 from iphasenet.crystal.cif_displacements import MEASURED_AT
@@ -39,8 +41,8 @@ def crystal_facts(path: Path, block: str | None = None) -> dict[str, Any]:
         file's displacements), ``sites`` (``label``, ``element``, ``multiplicity``, ``occupancy``, ``u_iso_angstrom2``
         (a third of the tensor's trace at 293 K), ``rms_angstrom`` (along the three principal axes), ``u_from``,
         ``position``), ``shortest_distance``
-        (``angstrom``, ``elements``), ``orthogonal_cells`` (``zone_axis``, ``lengths_angstrom``, ``atoms``, or
-        ``refused``), ``warnings``.
+        (``angstrom``, ``elements``), ``orthogonal_cells`` (``zone_axis``, ``lengths_angstrom``, ``atoms``,
+        ``strain_percent``, or ``refused``), ``warnings``.
 
     Raises
     ------
@@ -116,7 +118,8 @@ def crystal_text(facts: dict[str, Any]) -> str:
             lines.append(f"  {axis}  none: {cell['refused']}")
         else:
             lengths = " x ".join(f"{value:.3f}" for value in cell["lengths_angstrom"])
-            lines.append(f"  {axis}  {lengths} Å, {cell['atoms']} atoms")
+            strain = f", strain {cell['strain_percent']:.2g} %" if cell["strain_percent"] > ROUNDING_STRAIN else ""
+            lines.append(f"  {axis}  {lengths} Å, {cell['atoms']} atoms{strain}")
     return "\n".join(lines)
 
 
@@ -156,8 +159,12 @@ def _shortest(atoms: Atoms) -> dict[str, Any]:
 
 def _orthogonal(atoms: Atoms, axis: tuple[int, int, int]) -> dict[str, Any]:
     try:
-        cell = orthogonal_cell(atoms, axis)
+        with warnings.catch_warnings():
+            # The strain is one of the facts.
+            warnings.simplefilter("ignore", InputWarning)
+            cell = orthogonal_cell(atoms, axis)
     except InputError as error:
         return {"zone_axis": list(axis), "refused": str(error).removeprefix("structure: ")}
     lengths = [round(float(value), 6) for value in cell.cell.lengths()]
-    return {"zone_axis": list(axis), "lengths_angstrom": lengths, "atoms": len(cell)}
+    strain = round(cell.info["strain_percent"], 4)
+    return {"zone_axis": list(axis), "lengths_angstrom": lengths, "atoms": len(cell), "strain_percent": strain}
