@@ -182,7 +182,8 @@ def main() -> None:
         print(f"{symbol}: rms displacements along x, y, z", *(f"{value:.4f}" for value in rms), "Å")
     warm = phonons.cell.copy()
     warm.set_array("displacements", tensors, float, (3, 3))
-    numerics = Numerics(0.1, slice_thickness_angstrom=1.2, window_angstrom=WINDOW, thermal_period_angstrom=WINDOW)
+    whole = {"window_angstrom": WINDOW, "thermal_period_angstrom": WINDOW, "thermal_coarse_passes": 0}
+    numerics = Numerics(0.1, slice_thickness_angstrom=1.2, **whole)
     potential = sampled_potential(orthogonal_cell(warm, (0, 0, 1)), 0.1, 0.2)
     setting = (potential, DETECTORS, numerics, DEPTHS, TILT)
     sums = [Scatter(ThermalPass(*setting)), Scatter(PhononPass(*setting, phonons=phonons))]

@@ -11,7 +11,6 @@ import json
 import re
 import sys
 from collections import Counter
-from functools import reduce
 from math import gcd
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def write_cif(entry: dict, path: Path) -> None:
     """Write an entry as CIF."""
     atoms, tags = read_prototype(entry), entry["tags"]
     counts = Counter(atoms.get_chemical_symbols())
-    units = reduce(gcd, counts.values())
+    units = gcd(*counts.values())
     formula = re.sub(r"([A-Z][a-z]?)", r" \1", hill({key: count / units for key, count in counts.items()})).strip()
     mineral = f", {tags['mineral']}," if tags["mineral"] else ""
     lines = [HEAD.format(label=tags["aflow"], mineral=mineral, name=path.stem, formula=formula, units=units).rstrip()]
@@ -65,7 +64,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for entry in json.loads(gzip.decompress(source.read_bytes())):
         counts = Counter(site["species"][0]["element"] for site in entry["snl"]["sites"])
-        units = reduce(gcd, counts.values())
+        units = gcd(*counts.values())
         formula = hill({symbol: count / units for symbol, count in counts.items()})
         write_cif(entry, folder / f"{formula}_{entry['tags']['aflow']}.cif")
 

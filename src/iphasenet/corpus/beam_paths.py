@@ -1,6 +1,5 @@
 """Zone axes along which a crystal can be simulated, and how large its cells are there."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -10,10 +9,9 @@ import numpy as np
 import spglib
 from ase import Atoms
 
-from iphasenet.base.errors import InputWarning
 from iphasenet.crystal.lattice import orthogonal_combination
 from iphasenet.crystal.space_group import ask_spglib
-from iphasenet.crystal.structure import orthogonal_cell
+from iphasenet.crystal.structure import cut_cell
 from iphasenet.crystal.translations import lateral_translations
 
 Axis = tuple[int, int, int]
@@ -70,12 +68,10 @@ def beam_paths(atoms: Atoms, largest: float) -> list[BeamPath]:
     found = []
     for axis in _unlike_axes(atoms):
         matrix = orthogonal_combination(np.asarray(atoms.cell[:]), np.array(axis), None)
-        # A cell holds at most a few translations more than the crystal's own lattice has in the cell of the file.
+        # More translations than these are rare, and larger cells take long.
         if matrix is None or _area(matrix @ atoms.cell[:]) > 16 * largest:
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputWarning)
-            cell = orthogonal_cell(atoms, axis)
+        cell = cut_cell(atoms, matrix)
         area = _area(cell.cell[:]) / (1 + len(lateral_translations(cell)))
         if area <= largest:
             found.append(BeamPath(axis, area, float(cell.info["strain_percent"])))

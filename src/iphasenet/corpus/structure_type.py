@@ -2,9 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from math import gcd
 from string import ascii_uppercase
 
-import numpy as np
 import spglib
 from ase import Atoms
 
@@ -66,7 +66,7 @@ def structure_type(atoms: Atoms, tolerance: float = TOLERANCE) -> StructureType 
         symmetry = found.site_symmetry_symbols[orbit].replace(".", "")
         sites.setdefault(int(atoms.numbers[orbit]), []).append((round(count * scale), symmetry))
     counts = {element: sum(number for number, _ in held) for element, held in sites.items()}
-    divisor = int(np.gcd.reduce(list(counts.values())))
+    divisor = gcd(*counts.values())
     ranked = sorted((counts[element] // divisor, sorted(held)) for element, held in sites.items())
     formula = "".join(
         letter + (str(count) if count > 1 else "") for letter, (count, _) in zip(ascii_uppercase, ranked, strict=False)

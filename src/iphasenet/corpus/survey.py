@@ -1,9 +1,7 @@
 """Survey of a folder of CIFs: what each holds, how it was read, and along which zone axes it can be simulated."""
 
-import warnings
 from collections.abc import Callable
-from functools import reduce
-from math import gcd
+from math import gcd, isnan
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from iphasenet.corpus.structure_type import PARENT_TOLERANCE, structure_type
 from iphasenet.crystal.cif import Crystal, read_crystal
 from iphasenet.crystal.cif_claims import density, hill
 from iphasenet.crystal.cif_displacements import MEASURED_AT
-from iphasenet.crystal.cif_file import read_block
 from iphasenet.crystal.orbits import counts_of
 from iphasenet.crystal.places import occupancies_of
 from iphasenet.crystal.thermal_motion import ESTIMATED, thermal_motion
@@ -71,11 +68,13 @@ def survey(folder: Path, largest_area: float, progress: Callable[[int, int], obj
     for column in ("atoms", "space_group_number", "family"):
         table[column] = table[column].astype("Int64")
     known = table["type"].notna()
-    kinds = table.loc[known, ["type", "parent_type", "formula"]].itertuples(index=False)
-    # A missing parent type is no kinship.
-    shared = [[(name, kind) for name, kind in row._asdict().items() if isinstance(kind, str)] for row in kinds]
-    merged = [[("type" if name == "parent_type" else name, kind) for name, kind in row] for row in shared]
-    table.loc[known, "family"] = families(merged)
+    # A type that is the parent of others is their relative. A parent that was not found is no kinship.
+    columns = (("type", "type"), ("type", "parent_type"), ("formula", "formula"))
+    kinds = [
+        [(kind, row[column]) for kind, column in columns if isinstance(row[column], str)]
+        for _, row in table[known].iterrows()
+    ]
+    table.loc[known, "family"] = families(kinds)
     return table
 
 
@@ -103,14 +102,12 @@ def _row(path: Path, largest_area: float) -> dict[str, Any]:
         "space_group": crystal.reading.group.name,
         "space_group_number": setting.number if setting else None,
         "displacements": _displacements([motion.source for motion in motions]),
-        "database_code": read_block(path).text("_cod_database_code"),
+        "database_code": crystal.database_code,
     }
     if occupancies_of(atoms).min() < 1:
         return row
     found, parent = structure_type(atoms), structure_type(atoms, PARENT_TOLERANCE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        paths = beam_paths(atoms, largest_area)
+    paths = beam_paths(atoms, largest_area)
     return row | {
         "space_group": found.symbol if found else row["space_group"],
         "space_group_number": found.number if found else row["space_group_number"],
@@ -123,7 +120,7 @@ def _row(path: Path, largest_area: float) -> dict[str, Any]:
 def _formula_unit(counts: dict[str, float]) -> str:
     """Divide the formula of a cell by what its counts have in common."""
     if all(float(count).is_integer() for count in counts.values()):
-        divisor = reduce(gcd, (int(count) for count in counts.values()))
+        divisor = gcd(*map(int, counts.values()))
         counts = {element: count / divisor for element, count in counts.items()}
     return hill(counts)
 
@@ -131,7 +128,7 @@ def _formula_unit(counts: dict[str, float]) -> str:
 def _checks(crystal: Crystal) -> str:
     """List what the file says of its contents; the atoms that were read agree with all of it."""
     claims = crystal.claims
-    said = {"formula": bool(claims.text), "density": claims.density == claims.density}
+    said = {"formula": bool(claims.text), "density": not isnan(claims.density)}
     return " and ".join(name for name, given in said.items() if given)
 
 

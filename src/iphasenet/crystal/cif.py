@@ -59,6 +59,8 @@ class Crystal:
         Temperature of the displacements that the file gives [K].
     stray_tensors : tuple of str
         Labels of displacement tensors that no site has.
+    database_code : str
+        Number in the Crystallography Open Database, if the file gives one.
     warnings : tuple of str
         One line each.
     """
@@ -71,6 +73,7 @@ class Crystal:
     claims: Claims
     measured_at: float = MEASURED_AT
     stray_tensors: tuple[str, ...] = ()
+    database_code: str = ""
     warnings: tuple[str, ...] = ()
 
     def atoms(self) -> Atoms:
@@ -128,7 +131,10 @@ def read_crystal(path: Path, block: str | None = None) -> Crystal:
         )
     every = [*claims.warnings, *symmetry.warnings, *_chosen(symmetry, reading), *rare, *notes, *more]
     notes = tuple(dict.fromkeys(every))
-    return Crystal(path, found.name, cell, reading, orbits, claims, measured_at(found), stray_tensors(found), notes)
+    code = found.text("_cod_database_code")
+    return Crystal(
+        path, found.name, cell, reading, orbits, claims, measured_at(found), stray_tensors(found), code, notes
+    )
 
 
 def _cell(block: CifBlock) -> NDArray[np.float64]:

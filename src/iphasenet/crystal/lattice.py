@@ -18,6 +18,11 @@ _FloatArray = npt.NDArray[np.float64]
 _IntArray = npt.NDArray[np.int64]
 
 
+def allowed_strain(max_strain_percent: float | None) -> float:
+    """Strain that is allowed where one may be given [%]."""
+    return MAX_STRAIN if max_strain_percent is None else max_strain_percent
+
+
 def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percent: float | None) -> _IntArray | None:
     """Find the integer rows (a, b, c) that make the smallest orthogonal cell with c along the zone axis.
 
@@ -40,7 +45,7 @@ def orthogonal_combination(cell: _FloatArray, zone: _IntArray, max_strain_percen
         are none.
     """
     small, large = MAX_INDICES
-    most = MAX_STRAIN if max_strain_percent is None else max_strain_percent
+    most = allowed_strain(max_strain_percent)
     least = ROUNDING_STRAIN if max_strain_percent is None else most
     tries = ((least, small), (most, small), (most, large))
     return next(

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from ase import Atoms
 
 from iphasenet.base.errors import InputError, InputWarning
-from iphasenet.base.quantities import CELL_LENGTH, MAX_STRAIN, ROUNDING_STRAIN, TEMPERATURE, check_number
+from iphasenet.base.quantities import CELL_LENGTH, ROUNDING_STRAIN, TEMPERATURE, check_number
 from iphasenet.crystal.cif import read_crystal
-from iphasenet.crystal.lattice import MAX_INDICES, cosets, orthogonal_combination, strain_percent
+from iphasenet.crystal.lattice import MAX_INDICES, allowed_strain, cosets, orthogonal_combination, strain_percent
 from iphasenet.crystal.places import check_occupancies, pairs_within
 from iphasenet.crystal.thermal_motion import atom_tensors, displacement_sources, thermal_motion, turned_tensors
 
@@ -169,6 +169,22 @@ def orthogonal_cell(
     matrix = orthogonal_combination(cell, zone, max_strain_percent)
     if matrix is None:
         raise _no_cell(cell, zone, max_strain_percent)
+    supercell = cut_cell(atoms, matrix)
+    strain = supercell.info["strain_percent"]
+    if strain > ROUNDING_STRAIN:
+        allowed = allowed_strain(max_strain_percent)
+        warnings.warn(
+            f"structure: its cell along [{zone[0]} {zone[1]} {zone[2]}] was made orthogonal by a strain of "
+            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {allowed:g} %",
+            InputWarning,
+            stacklevel=2,
+        )
+    return supercell
+
+
+def cut_cell(atoms: Atoms, matrix: _IntArray) -> Atoms:
+    """Cut the supercell of `orthogonal_cell` whose vectors have these indices (3, 3), however large its strain is."""
+    cell = np.asarray(atoms.cell[:], dtype=np.float64)
     points, multiplicity = cosets(matrix)
     scaled = np.linalg.solve(cell.T, atoms.positions.T).T @ np.linalg.inv(matrix)
     fractional = _wrap((points[:, None, :] / multiplicity + scaled[None, :, :]).reshape(-1, 3))
@@ -180,13 +196,6 @@ def orthogonal_cell(
     strain = strain_percent(matrix @ cell)
     supercell.info["strain_percent"] = strain
     _check_supercell(atoms, supercell, max(strain, ROUNDING_STRAIN))
-    if strain > ROUNDING_STRAIN:
-        warnings.warn(
-            f"structure: its cell along [{zone[0]} {zone[1]} {zone[2]}] was made orthogonal by a strain of "
-            f"{strain:.2g} % (up to {np.degrees(strain / 100):.2g} degrees); allowed: {_most(max_strain_percent):g} %",
-            InputWarning,
-            stacklevel=2,
-        )
     return supercell
 
 
@@ -238,11 +247,6 @@ def _check_zone_axis(zone_axis: Sequence[int]) -> _IntArray:
     return np.array([u, v, w], dtype=np.int64) // gcd(u, v, w)
 
 
-def _most(max_strain_percent: float | None) -> float:
-    """Strain that is allowed [%]."""
-    return MAX_STRAIN if max_strain_percent is None else max_strain_percent
-
-
 def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float | None) -> InputError:
     """Error that no orthogonal cell was found, with the strain that would give one."""
     matrix = orthogonal_combination(cell, zone, HELPFUL_STRAIN)
@@ -251,7 +255,7 @@ def _no_cell(cell: _FloatArray, zone: _IntArray, max_strain_percent: float | Non
     return InputError(
         f"structure: cannot be made orthogonal along [{zone[0]} {zone[1]} {zone[2]}]: found no two lattice vectors "
         f"with indices up to {MAX_INDICES[-1]} perpendicular to it and to each other within a strain of "
-        f"{_most(max_strain_percent):g} %{hint}"
+        f"{allowed_strain(max_strain_percent):g} %{hint}"
     )
 
 
