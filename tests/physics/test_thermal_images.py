@@ -181,6 +181,14 @@ def test_a_coarse_grid_that_is_hardly_coarser_is_not_used() -> None:
     assert thermal(warm("KNbO3"), [20.0], 0.15, thermal_coarse_passes=8).coarse is None
 
 
+def test_detectors_of_small_angles_have_the_coarsest_grid_that_is_allowed() -> None:
+    """A grid that just holds 12 mrad would have pixels of 0.84 Å."""
+    small = replace(MICROSCOPE, semiangle_mrad=5, detector_inner_mrad=2, detector_outer_mrad=12)
+    simulation = replace(thermal(warm("KNbO3"), [8.0], thermal_passes=2, thermal_coarse_passes=2), microscope=small)
+    assert simulation.coarse is not None and simulation.coarse.numerics.sampling_angstrom == 0.5
+    assert np.isfinite(thermal_mean(simulation, 0).coefficients).all()
+
+
 def test_images_without_contrast_have_no_noise_to_tell() -> None:
     """A beam that is one wave has the same signal everywhere: one pass is enough, and nothing is divided by zero."""
     microscope = Microscope(energy_kev=200, semiangle_mrad=0.5, detector_inner_mrad=10, detector_outer_mrad=50)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from iphasenet.base.devices import send
+from iphasenet.base.quantities import MULTISLICE_SAMPLING
 from iphasenet.microscope.probe import Block, Translations, probe_blocks, window_cells
 from iphasenet.multislice.displaced_cell import DisplacedCell
 from iphasenet.multislice.displacements import Seed, draw_normals, serpentine, square_roots
@@ -87,7 +88,7 @@ class ThermalPass(MultislicePass):
 
         None if none are asked for, or if that grid is hardly coarser.
         """
-        sampling = _COARSE_PIXEL / self.microscope.reach
+        sampling = min(_COARSE_PIXEL / self.microscope.reach, MULTISLICE_SAMPLING.high)
         if not self.numerics.thermal_coarse_passes or sampling < _WORTHWHILE * self.numerics.sampling_angstrom:
             return None
         numerics = replace(self.numerics, sampling_angstrom=sampling)
