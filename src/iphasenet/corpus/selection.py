@@ -12,7 +12,7 @@ from iphasenet.base.quantities import counted
 from iphasenet.base.tables import read_table
 from iphasenet.corpus.beam_paths import BeamPath
 
-_PATH = re.compile(r"\[(-?\d+) (-?\d+) (-?\d+)\] ([\d.]+)(?: strain ([\d.]+) %)?")
+_PATH = re.compile(r"\[(-?\d+) (-?\d+) (-?\d+)\] (\d+(?:\.\d+)?)(?: strain (\d+\.\d+) %)?")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def select(table: Path, selection: Selection) -> pandas.DataFrame:
     needed = ("name", "file", "reading", "atoms", "type", "family", "zone_axes")
     every = read_table(table, needed)
     ordered = every[every["zone_axes"].notna() & every["family"].notna()]
-    fitting = ordered[ordered["reading"].isin(selection.readings) & (ordered["atoms"] <= selection.most_atoms)]
-    chosen = fitting.assign(paths=[selection.paths(text) for text in fitting["zone_axes"]])
+    few = pandas.to_numeric(ordered["atoms"], errors="coerce") <= selection.most_atoms
+    fitting = ordered[ordered["reading"].isin(selection.readings) & few]
+    chosen = fitting.assign(paths=[selection.paths(str(text)) for text in fitting["zone_axes"]])
     chosen = chosen[chosen["paths"].map(len) > 0].reset_index(drop=True)
     if chosen.empty:
         raise InputError(

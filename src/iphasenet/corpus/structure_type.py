@@ -17,6 +17,14 @@ PARENT_TOLERANCE = 0.3
 """Distance to which they obey that of the parent type, of which the type is a small distortion [Å]."""
 
 
+_MIRRORED = {
+    78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212
+}  # fmt: skip
+"""Space groups that are mirror images of others: a left-handed crystal has the type of a right-handed one."""
+
+_ORTHORHOMBIC = range(16, 75)
+
+
 @dataclass(frozen=True)
 class StructureType:
     """
@@ -27,7 +35,7 @@ class StructureType:
     label : str
         Formula with letters for elements, number of the space group, and the sites of each element in turn, as
         multiplicity and symmetry: ``AB 225 4(m-3m) 4(m-3m)`` is rock salt. Coordinates that the symmetry leaves free
-        are not compared.
+        are not compared, and neither are handedness and the order of the axes of an orthorhombic cell.
     symbol : str
         Space group.
     number : int
@@ -64,6 +72,9 @@ def structure_type(atoms: Atoms, tolerance: float = TOLERANCE) -> StructureType 
     sites: dict[int, list[tuple[int, str]]] = {}
     for orbit, count in Counter(found.crystallographic_orbits.tolist()).items():
         symmetry = found.site_symmetry_symbols[orbit].replace(".", "")
+        if found.number in _ORTHORHOMBIC:
+            # m2m and mm2 are one symmetry along other axes.
+            symmetry = "".join(sorted(symmetry))
         sites.setdefault(int(atoms.numbers[orbit]), []).append((round(count * scale), symmetry))
     counts = {element: sum(number for number, _ in held) for element, held in sites.items()}
     divisor = gcd(*counts.values())
@@ -72,4 +83,5 @@ def structure_type(atoms: Atoms, tolerance: float = TOLERANCE) -> StructureType 
         letter + (str(count) if count > 1 else "") for letter, (count, _) in zip(ascii_uppercase, ranked, strict=False)
     )
     listed = " ".join("+".join(f"{number}({symmetry})" for number, symmetry in held) for _, held in ranked)
-    return StructureType(f"{formula} {found.number} {listed}", found.international, int(found.number))
+    number = _MIRRORED.get(found.number, found.number)
+    return StructureType(f"{formula} {number} {listed}", found.international, int(found.number))

@@ -300,12 +300,11 @@ def enveloping(microscopes: Sequence[Microscope]) -> Microscope:
                 f"microscopes: found {first.energy_kev:g} keV with {', '.join(first.channels)}, and {one.energy_kev:g} "
                 f"keV with {', '.join(one.channels)}; allowed: one beam energy and equal channels"
             )
-    fields = [one.dark_field_mrad for one in microscopes if one.dark_field_mrad is not None]
     return Microscope(
         energy_kev=first.energy_kev,
         semiangle_mrad=max(one.semiangle_mrad for one in microscopes),
         detector_inner_mrad=min(one.detector_inner_mrad for one in microscopes),
         detector_outer_mrad=max(one.detector_outer_mrad for one in microscopes),
         detector_segments=first.detector_segments,
-        dark_field_mrad=(min(low for low, _ in fields), max(high for _, high in fields)) if fields else None,
+        dark_field_mrad=first.dark_field_mrad,
     )

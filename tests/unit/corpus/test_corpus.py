@@ -19,6 +19,7 @@ from iphasenet.corpus.families import families
 from iphasenet.corpus.selection import Selection, select, split_by_family
 from iphasenet.corpus.structure_type import PARENT_TOLERANCE, structure_type
 from iphasenet.corpus.survey import survey
+from iphasenet.crystal.structure import read_structure
 
 ROOT = Path(__file__).resolve().parents[3]
 CORPUS, TABLE = ROOT / "resources" / "crystals", ROOT / "resources" / "crystals.csv"
@@ -41,6 +42,23 @@ def test_a_type_is_that_of_the_arrangement() -> None:
     assert structure_type(bulk("ZnS", "zincblende", a=5.41)).label == "AB 216 4(-43m) 4(-43m)"
     # One element on several sites.
     assert structure_type(bulk("CaF2", "fluorite", a=5.46)).label == "AB2 225 4(m-3m) 8(-43m)"
+
+
+def test_a_type_does_not_depend_on_the_order_of_axes_or_on_handedness() -> None:
+    """MoPt2 whose first axis is its longest or its shortest, and quartz and its mirror image."""
+    places = np.array([(0, 0, 0), (0.5, 0.5, 0.5), (0, 1 / 3, 0), (0, 2 / 3, 0), (0.5, 5 / 6, 0.5), (0.5, 1 / 6, 0.5)])
+    cell = np.array([2.7, 8.2, 3.9])
+    names = set()
+    for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1]):
+        for lengths in (cell, cell[[2, 1, 0]]):
+            atoms = Atoms("Mo2Pt4", scaled_positions=places[:, order], cell=lengths[order], pbc=True)
+            names.add(structure_type(atoms).label)
+    assert names == {"AB2 71 2(mmm) 4(2mm)"}
+    quartz = read_structure(CORPUS / "minerals/oxides/SiO2-Quartz-alpha.cif")
+    mirrored = quartz.copy()
+    mirrored.set_cell(quartz.cell[:] * [1, 1, -1], scale_atoms=True)
+    left, right = structure_type(mirrored), structure_type(quartz)
+    assert left.number != right.number and left.label == right.label
 
 
 def test_a_distorted_crystal_has_the_parent_type_of_the_undistorted_one() -> None:
