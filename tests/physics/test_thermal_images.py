@@ -179,6 +179,9 @@ def test_coarse_passes_end_when_their_noise_is_low_enough() -> None:
 
 def test_a_coarse_grid_that_is_hardly_coarser_is_not_used() -> None:
     assert thermal(warm("KNbO3"), [20.0], 0.15, thermal_coarse_passes=8).coarse is None
+    # Detectors to 65 mrad need as many points along one axis of MoS2 as there are.
+    wide = replace(MICROSCOPE, detector_outer_mrad=65)
+    assert replace(thermal(warm("MoS2"), [20.0], 0.1, thermal_coarse_passes=8), microscope=wide).coarse is None
 
 
 def test_detectors_of_small_angles_have_the_coarsest_grid_that_is_allowed() -> None:

@@ -41,13 +41,18 @@ class Selection:
     readings: tuple[str, ...] = ("read",)
 
     def paths(self, text: str) -> list[BeamPath]:
-        """Zone axes that are taken of those that the table lists."""
-        found = [
-            BeamPath((int(u), int(v), int(w)), float(area), float(strain or 0))
-            for u, v, w, area, strain in _PATH.findall(text)
-        ]
-        small = [path for path in found if path.area <= self.largest_area]
+        """Zone axes that are taken of those that the table lists; InputError for what is none."""
+        small = [path for path in map(_path, text.split("; ")) if path.area <= self.largest_area]
         return [path for path in small if self.strained or not path.strain_percent][: self.zone_axes]
+
+
+def _path(text: str) -> BeamPath:
+    """Read what `BeamPath` writes."""
+    found = _PATH.fullmatch(text)
+    if found is None or not any(map(int, found.groups()[:3])):
+        raise InputError(f"zone_axes: found '{text}'; allowed: an axis and its area, such as [1 0 0] 15.9")
+    u, v, w, area, strain = found.groups()
+    return BeamPath((int(u), int(v), int(w)), float(area), float(strain or 0))
 
 
 def select(table: Path, selection: Selection) -> pandas.DataFrame:

@@ -143,7 +143,7 @@ def orthogonal_cell(
         Lattice direction [uvw] the beam runs along, as indices of the given cell.
     max_strain_percent
         Largest shear strain, the change of an angle in rad, times 100: 0.2 % are 0.11 degrees. If not given, a strain
-        of up to 0.2 % is taken only where there is no cell without.
+        of up to 0.2 % is taken only where there is no cell with indices up to 8 without.
 
     Returns
     -------

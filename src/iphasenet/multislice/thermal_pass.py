@@ -26,8 +26,8 @@ _COARSE_PIXEL = 0.4
 _COARSE_POWER_SHARE = 1.6
 """A side of the coarse grid is a power of two if that has at most this many times the points that are needed."""
 
-_WORTHWHILE = 1.5
-"""Smallest ratio of the coarse grid's pixel to the fine one's."""
+_WORTHWHILE = 2
+"""Smallest ratio of the fine grid's points to the coarse one's."""
 
 _POINTS_TOGETHER = 2**16
 """Points of transmission functions that a CPU computes together: more do not fit into its cache."""
@@ -89,7 +89,8 @@ class ThermalPass(MultislicePass):
         None if none are asked for, or if that grid is hardly coarser.
         """
         sampling = min(_COARSE_PIXEL / self.microscope.reach, MULTISLICE_SAMPLING.high)
-        if not self.numerics.thermal_coarse_passes or sampling < _WORTHWHILE * self.numerics.sampling_angstrom:
+        grid = LatticeGrid.of_lattice(self.lengths, sampling, self.translations, _COARSE_POWER_SHARE)
+        if not self.numerics.thermal_coarse_passes or math.prod(self.grid.gpts) < _WORTHWHILE * math.prod(grid.gpts):
             return None
         numerics = replace(self.numerics, sampling_angstrom=sampling)
         same = {item.name: getattr(self, item.name) for item in fields(self)}

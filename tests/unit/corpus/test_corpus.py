@@ -264,6 +264,15 @@ def test_splits_without_crystals_are_refused(validation: int, test: int, reason:
         split_by_family(select(TABLE, Selection()), validation, test, 1)
 
 
+@pytest.mark.parametrize("text", ["7", "[0 0 1] 1.2.3", "[0 0 0] 12.0", "[1 0 0] 12.0;[1 1 0] 3.0"])
+def test_zone_axes_that_are_none_are_told(tmp_path: Path, text: str) -> None:
+    table = read_table(TABLE)
+    table.loc[table["name"] == "NaCl-Halite", "zone_axes"] = text
+    table.to_csv(tmp_path / "edited.csv", index=False)
+    with pytest.raises(InputError, match=r"zone_axes: found .* allowed: an axis and its area"):
+        select(tmp_path / "edited.csv", Selection())
+
+
 def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found no crystal with at most 0 atoms .* among 798 rows"):
         select(TABLE, Selection(most_atoms=0))

@@ -35,7 +35,7 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
     crystal.add_argument("--block", metavar="NAME", help="block of a CIF that holds several structures")
     crystal.add_argument("--max-strain", type=quantities.STRAIN, metavar="PERCENT",
                          help="largest strain that may make a skew cell orthogonal [%%]; if not given, "
-                         f"{quantities.MAX_STRAIN:g}, and only where there is no cell without")  # fmt: skip
+                         f"{quantities.MAX_STRAIN:g}, and only where there is no small cell without")  # fmt: skip
     crystal.add_argument("--thickness", type=quantities.THICKNESS, nargs="+", required=True, metavar="NM",
                          help="one or more rising thicknesses [nm]")  # fmt: skip
     crystal.add_argument("--rotation", type=quantities.ANGLE, default=0.0, metavar="DEG",
