@@ -37,6 +37,7 @@ wildcard_constraints:
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/columns.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
@@ -48,6 +49,7 @@ localrules:
     compare_runs,
     describe_dataset,
     describe_model,
+    plan_columns,
     summarise_scores,
     write_report,
 

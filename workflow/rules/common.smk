@@ -17,11 +17,13 @@ from iphasenet.planning.configuration import (
     accuracy_settings,
     check_configuration,
     crystals,
+    planned_optics,
     potential_image_sampling,
     selected_materials,
     temperature,
 )
 from iphasenet.planning.configuration_form import check_keys, one_form
+from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
 from iphasenet.base.errors import InputError
 from iphasenet.base.recorded_names import recorded_text
 from iphasenet.base.running_library import job_prelude, own_library
@@ -75,6 +77,8 @@ formed = one_form(config)
 config.clear()
 config.update(formed)
 
+config.update(with_corpus(config))
+SPLITS = corpus_splits(config)
 config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
 GRID = Grid(**config["grid"])
@@ -103,6 +107,11 @@ def image_state(wildcards):
 def title(wildcards):
     """The run in words, in one line. Snakemake would fill in what stands in braces, but for a function's."""
     return " ".join(config.get("title", "").split()) or config["run"]
+
+
+def drawn_optics():
+    """Optics that samples record, where they are drawn."""
+    return {"optics": planned_optics(config)} if "drawn_optics" in config else {}
 
 
 def cif_of(wildcards):
@@ -214,6 +223,29 @@ def training_simulations(wildcards):
     return potentials + [path for name in MATERIALS for path in images_of(name)]
 
 
+def column_simulations(wildcards):
+    """Simulations that the network for any crystal is trained and tested on."""
+    return [path for name in MATERIALS for path in images_of(name)]
+
+
+def column_configuration(wildcards):
+    """What the network for any crystal depends on."""
+    needed = ("seed", "grid", "image", "optics", "drawn_optics", "noise", "simulation")
+    kept = {name: config[name] for name in needed if name in config}
+    return {**kept, "column_network": config.get("column_network")}
+
+
+def column_splits(wildcards):
+    """Split of each crystal with its zone axis."""
+    return {name: SPLITS[name] for name in MATERIALS}
+
+
+def column_targets():
+    """The network for any crystal and its test."""
+    folder = f"results/{config['run']}/columns"
+    return [f"{folder}/weights.safetensors", f"{folder}/summary.csv"]
+
+
 def training_settings(wildcards):
     """What the training process is told, as JSON."""
     noise = {
@@ -241,6 +273,8 @@ def dataset_targets():
 
 def targets():
     """What a run makes; no data set or network where another run's is used."""
+    if "column_network" in config:
+        return column_targets()
     run = f"results/{config['run']}"
     made = [f"{run}/evaluation/summary.json", f"{run}/report.html"]
     if "dataset" not in config:

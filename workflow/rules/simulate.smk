@@ -49,7 +49,7 @@ rule simulate_images:
         stage=STAGE_VERSIONS["images"],
         orientations=batch_orientations,
         thickness_nm=lookup(within=config, dpath="grid/thickness_nm"),
-        optics=lookup(within=config, dpath="optics"),
+        optics=planned_optics(config),
         numerics=accuracy_settings(config),
         seed=lookup(within=config, dpath="seed"),
     message:
@@ -79,7 +79,7 @@ rule simulate_slabs:
         stage=STAGE_VERSIONS["slabs"],
         samples=planned_slab,
         image=lookup(within=config, dpath="image"),
-        optics=lookup(within=config, dpath="optics"),
+        optics=planned_optics(config),
         crystal=crystal_of,
         temperature=temperature(config),
         truth=configured_truth(config),
@@ -120,6 +120,7 @@ rule render_samples:
         slice_thickness=lookup(
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),
+        **drawn_optics(),
         crystal=crystal_of,
         temperature=temperature(config),
         truth=configured_truth(config),

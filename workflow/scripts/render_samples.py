@@ -6,6 +6,7 @@ from iphasenet.dataset.crystal_attributes import crystal_attributes
 from iphasenet.dataset.writer import write_material
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.multislice.periodic_images import load_images
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, samples
 from iphasenet.simulation.rendering import Image, render_sample
 from iphasenet.simulation.slabs import load_rendered
@@ -23,8 +24,17 @@ with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake
     series = [series for path in snakemake.input.images for series in load_images(path)]
     images = dict(zip(sorted(set(periodic)), series, strict=True))
     slabs = iter([sample for path in snakemake.input.slabs for sample in load_rendered(path)])
+    # Optics that are the same for all samples are the data set's, not the samples'.
+    optics = PlannedOptics.of({**params.optics, "seed": params.seed}) if params.get("optics") else None
     rendered = (
-        render_sample(sample, images[sample.orientation.index], potential, slicing, image)
+        render_sample(
+            sample,
+            images[sample.orientation.index],
+            potential,
+            slicing,
+            image,
+            optics.recorded(material, sample) if optics else {},
+        )
         if sample.orientation.is_periodic
         else next(slabs)
         for sample in planned

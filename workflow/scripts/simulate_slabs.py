@@ -1,8 +1,8 @@
 from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.job_log import stage
 from iphasenet.crystal.structure import crystal_cell
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import Numerics
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, random_key, samples
 from iphasenet.simulation.rendering import Image
 from iphasenet.simulation.slabs import save_rendered, simulate_slabs
@@ -16,16 +16,18 @@ with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0],
     every = samples(config["seed"], material, Grid(**config["grid"]))
     planned = [sample for sample in every if sample.orientation.index == tilt]
     device = choose_device(settings["device"])
+    given = params.optics if "drawn_optics" in params.optics else {"optics": params.optics}
     rendered = simulate_slabs(
         planned,
         cell,
-        Microscope(**params.optics),
+        PlannedOptics.of({**given, "seed": params.seed}),
         Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"]),
         Image(**params.image),
         params.parametrization,
         device=device,
         seed=random_key(params.seed, material, "thermal", tilt),
         truth=params.truth,
+        material=material,
     )
     save_rendered(snakemake.output.samples, list(rendered))
     log.info("%d samples on %s: %s", len(planned), device, planned[0].orientation.shape)

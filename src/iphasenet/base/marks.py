@@ -24,7 +24,7 @@ _REACH = 2**16
 
 _MARKS = {
     SCAN: b"thickness_nm,agreement,phase_object",
-    WEIGHTS: b'"output_scale_v"',
+    WEIGHTS: b'"sampling_angstrom"',
     HISTORY: b"validation_pearson",
     CORPUS: b"name,file,reading,remark,formula",
 }

@@ -1,7 +1,6 @@
 """Zone axes along which a crystal can be simulated, and how large its cells are there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from math import gcd
 
@@ -9,12 +8,11 @@ import numpy as np
 import spglib
 from ase import Atoms
 
+from iphasenet.corpus.beam_path import Axis, BeamPath
 from iphasenet.crystal.lattice import orthogonal_combination
 from iphasenet.crystal.space_group import ask_spglib
 from iphasenet.crystal.structure import cut_cell
 from iphasenet.crystal.translations import lateral_translations
-
-Axis = tuple[int, int, int]
 
 AXES: tuple[Axis, ...] = tuple(
     sorted(
@@ -23,30 +21,6 @@ AXES: tuple[Axis, ...] = tuple(
     )
 )
 """Lattice directions with indices 0 and 1, simple ones first, without their opposites."""
-
-
-@dataclass(frozen=True)
-class BeamPath:
-    """
-    A zone axis of a crystal.
-
-    Attributes
-    ----------
-    zone_axis : (int, int, int)
-        Lattice direction of the beam, as indices of the cell of the file.
-    area : float
-        Area across the beam after which the crystal repeats [Å²]: that of the orthogonal cell over its translations.
-    strain_percent : float
-        Strain that makes the cell orthogonal.
-    """
-
-    zone_axis: Axis
-    area: float
-    strain_percent: float
-
-    def __str__(self) -> str:
-        strain = f" strain {self.strain_percent:.2f} %" if self.strain_percent >= 0.005 else ""
-        return f"[{' '.join(map(str, self.zone_axis))}] {self.area:.1f}{strain}"
 
 
 def beam_paths(atoms: Atoms, largest: float) -> list[BeamPath]:

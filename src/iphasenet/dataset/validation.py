@@ -15,7 +15,7 @@ from iphasenet.base.seals import KINDS, kind_of, open_root
 from iphasenet.base.storage import Place
 from iphasenet.dataset.names import material_of
 from iphasenet.dataset.reader import read_rows
-from iphasenet.dataset.writer import COORDINATES, FORMAT_VERSION, TEMPERATURE, THERMAL_COORDINATES
+from iphasenet.dataset.writer import COORDINATES, FORMAT_VERSION, OPTICS_COORDINATES, TEMPERATURE, THERMAL_COORDINATES
 from iphasenet.simulation.grid import SPLITS
 
 LAYOUT = {
@@ -115,6 +115,8 @@ def _layout(group: zarr.Group) -> Iterator[str]:
     sizes: dict[str, int] = {}
     # Stores of crystals at rest, and older ones, have no temperature.
     known = COORDINATES | (THERMAL_COORDINATES if TEMPERATURE in group.attrs else {})
+    # Optics are recorded where they were drawn.
+    known |= OPTICS_COORDINATES if any(name in group for name in OPTICS_COORDINATES) else {}
     coordinates = {name: (("sample",), dtype, attributes.get("units")) for name, (dtype, attributes) in known.items()}
     evaluated = {"evaluation_sample": (("evaluation_sample",), "int64", None), "dose": (("dose",), "float64", "e/Å²")}
     for name, (dimensions, dtype, units) in {**LAYOUT, **coordinates, **evaluated}.items():

@@ -76,6 +76,18 @@ THERMAL_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Coordinates of a store whose group has a `TEMPERATURE` only; NaN for samples of which the noise is not known."""
 
+OPTICS_COORDINATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "defocus": ("float64", {"units": "Å", "description": "defocus of the probe, -C10"}),
+    "cs": ("float64", {"units": "Å", "description": "spherical aberration C30"}),
+    "astigmatism": ("float64", {"units": "Å", "description": "twofold astigmatism C12"}),
+    "astigmatism_angle": ("float64", {"units": "degrees", "description": "its angle phi12, from x to y"}),
+    "source_size": ("float64", {"units": "Å", "description": "standard deviation of the Gaussian source"}),
+    "semiangle": ("float64", {"units": "mrad", "description": "convergence semiangle"}),
+    "detector_inner": ("float64", {"units": "mrad", "description": "inner collection angle"}),
+    "detector_outer": ("float64", {"units": "mrad", "description": "outer collection angle"}),
+}
+"""Coordinates of a store whose optics were drawn for each tilt and rotation only."""
+
 
 def write_material(
     path: str | Path,
@@ -197,10 +209,11 @@ def _write_coordinates(
     noise: FixedNoise,
     image: Image,
 ) -> None:
-    shapes = {name: entry for name, entry in SHAPE_COORDINATES.items() if any(name in row for row in metadata)}
+    optional = {**SHAPE_COORDINATES, **OPTICS_COORDINATES}
+    some = {name: entry for name, entry in optional.items() if any(name in row for row in metadata)}
     thermal = THERMAL_COORDINATES if TEMPERATURE in group.attrs else {}
-    group.attrs["coordinates"] = " ".join([*COORDINATES, *shapes, *thermal])
-    for name, (dtype, attributes) in {**COORDINATES, **shapes, **thermal}.items():
+    group.attrs["coordinates"] = " ".join([*COORDINATES, *some, *thermal])
+    for name, (dtype, attributes) in {**COORDINATES, **some, **thermal}.items():
         _coordinate(group, name, [row.get(name, np.nan) for row in metadata], dtype, "sample", attributes)
     index = {"description": "index along sample of the images with fixed noise"}
     _coordinate(group, "evaluation_sample", evaluated, "int64", "evaluation_sample", index)

@@ -157,6 +157,11 @@ class Microscope(Settings, section="optics"):
         return is_round(polar_coefficients(self.aberrations))
 
     @property
+    def defocus_angstrom(self) -> float:
+        """Defocus, -C10 [Å]."""
+        return -polar_coefficients(self.aberrations).get("C10", 0.0)
+
+    @property
     def wavelength(self) -> float:
         """Electron wavelength [Å]."""
         return wavelength(self.energy_kev)

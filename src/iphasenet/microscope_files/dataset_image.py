@@ -12,6 +12,13 @@ from iphasenet.dataset.reader import configuration, material_groups, open_datase
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 
+_DRAWN = {
+    "semiangle_mrad": "semiangle",
+    "detector_inner_mrad": "detector_inner",
+    "detector_outer_mrad": "detector_outer",
+}
+"""Coordinates of a data set whose optics were drawn for each sample."""
+
 
 def read_sample(path: Path, sample: str | None, dose: float | None = None) -> SegmentedImage:
     """
@@ -58,6 +65,7 @@ def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics:
     position = read_rows(group, "x")
     names = ("thickness_nm", "alpha", "beta", "gamma")
     values = {name: float(read_rows(group, name, np.array([row]))[0]) for name in names}
+    drawn = {key: float(read_rows(group, name, np.array([row]))[0]) for key, name in _DRAWN.items() if name in group}
     return SegmentedImage(
         segments=_segments(group, row, dose, source),
         source=source,
@@ -66,7 +74,7 @@ def _image(group: zarr.Group, row: int, dose: float | None, source: str, optics:
         sampling=round(float(position[1] - position[0]), 9),
         origin=first_pixel(group),
         **{
-            name: optics[name]
+            name: drawn.get(name, optics[name])
             for name in ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")
         },
         dose=dose,

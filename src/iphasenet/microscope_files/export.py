@@ -13,7 +13,7 @@ from iphasenet.base.files import atomic_directory
 from iphasenet.base.outputs import Output, check_outputs
 from iphasenet.dataset.names import file_name
 from iphasenet.dataset.reader import material_groups, open_dataset, read_rows
-from iphasenet.dataset.writer import COORDINATES
+from iphasenet.dataset.writer import COORDINATES, OPTICS_COORDINATES
 from iphasenet.microscope_files.hyperspy_files import create_signal, create_zspy, gather_metadata, uniform_axis
 from iphasenet.simulation.grid import SPLITS
 
@@ -132,7 +132,8 @@ class _Material:
 
     def __init__(self, name: str, group: Any, dose: float | None) -> None:
         self.name, self.group, self.dose = name, group, dose
-        names = (*COORDINATES, "evaluation_sample", "dose", "segment", "y", "x")
+        drawn = [name for name in OPTICS_COORDINATES if name in group]
+        names = (*COORDINATES, *drawn, "evaluation_sample", "dose", "segment", "y", "x")
         self.values: dict[str, NDArray[Any]] = {key: read_rows(group, key) for key in names}
         self.values["split"] = np.array(SPLITS)[self.values["split"]]
         self.corner, second = self.values["x"][:2].tolist()
@@ -187,7 +188,10 @@ def _npz_arrays(material: _Material, sample: int, optics: Mapping[str, float]) -
         "fov_angstrom": segments.shape[-1] * material.sampling,
         "sampling": material.sampling,
         "res": segments.shape[-1],
-        **{name: float(optics[name]) for name in ("detector_inner_mrad", "detector_outer_mrad")},
+        **{
+            f"{name}_mrad": float(material.values[name][sample] if name in material.values else optics[f"{name}_mrad"])
+            for name in ("detector_inner", "detector_outer")
+        },
         "rotation": np.array([material.values[name][sample] for name in ("gamma", "alpha", "beta")], np.float32),
     }
 
@@ -195,10 +199,12 @@ def _npz_arrays(material: _Material, sample: int, optics: Mapping[str, float]) -
 def _describe(material: _Material, samples: list[int], name: str, kind: str, attributes: Any) -> dict[str, Any]:
     """Describe a signal in HyperSpy's terms. One sample has no axis of samples, and numbers instead of lists."""
     single, values, optics = name != material.name, material.values, attributes["configuration"]["optics"]
-    microscope = {"beam_energy": optics["energy_kev"], "convergence_angle": optics["semiangle_mrad"]}
+    drawn = [key for key in OPTICS_COORDINATES if key in values]
+    angle = float(values["semiangle"][samples[0]]) if single and drawn else optics["semiangle_mrad"]
+    microscope = {"beam_energy": optics["energy_kev"], "convergence_angle": angle}
     images = {"segments": values["segment"].tolist(), "dose": material.dose} if kind == "segments" else {}
     identity = {"material": material.name, "zone_axis": material.group.attrs.get("zone_axis"), **images}
-    columns = {key: values[key][samples].tolist() for key in COORDINATES}
+    columns = {key: values[key][samples].tolist() for key in (*COORDINATES, *drawn)}
     axes = material.group[kind].metadata.dimension_names[single:]
     return {
         **{f"axis-{number}": _axis(material, axis, samples) for number, axis in enumerate(axes)},

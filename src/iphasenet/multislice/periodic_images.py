@@ -72,19 +72,26 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     path : path
         The .npz file to be made.
     images : sequence of PeriodicImages
-        Series with equal periods and depths.
+        Series with equal periods and depths; where their optics differ, some may have fewer coefficients.
     """
+    sizes = np.array([series.coefficients.shape[-2:] for series in images]).max(axis=0)
     arrays: dict[str, Any] = {
         "lengths": images[0].lengths,
         "thicknesses": images[0].depths,
         "rotations": np.stack([series.rotations for series in images]),
-        "coefficients": np.stack([series.coefficients for series in images]),
+        "coefficients": np.stack([padded(series.coefficients, sizes) for series in images]),
     }
     # Files of atoms at rest are what they were.
     if images[0].noise.size:
         arrays["noise"] = np.stack([series.noise for series in images])
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
+
+
+def padded(coefficients: ComplexArray, sizes: Sequence[int] | NDArray[np.int64]) -> ComplexArray:
+    """Add zeros around centred coefficients (..., y, x), up to sizes (y, x)."""
+    around = [((size - found) // 2,) * 2 for size, found in zip(sizes, coefficients.shape[-2:], strict=True)]
+    return np.pad(coefficients, [(0, 0)] * (coefficients.ndim - 2) + around)
 
 
 def load_images(path: str | Path) -> list[PeriodicImages]:

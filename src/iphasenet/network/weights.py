@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
+from iphasenet.network.column_network import ColumnNetwork
+from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.published import ENDINGS as PICKLES
 from iphasenet.network.published import load_published
 from iphasenet.network.settings import ModelSettings
+
+_LONGEST_HEADER = 100_000_000
+"""Largest header that safetensors allows [bytes]."""
 
 
 def save_weights(path: str | Path, network: PotentialNetwork, described: Mapping[str, Any], half: bool = False) -> None:
@@ -38,16 +45,24 @@ def save_weights(path: str | Path, network: PotentialNetwork, described: Mapping
         contrast.
     """
     header = {
-        "model": json.dumps(asdict(network.settings)),
-        "output_scale_v": json.dumps(network.output_scale),
-        "sampling_angstrom": json.dumps(network.sampling),
-        "description": json.dumps(described),
+        "model": asdict(network.settings),
+        "output_scale_v": network.output_scale,
+        "sampling_angstrom": network.sampling,
+        "description": described,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(_sealed(save(tensors, metadata=header)))
+    _write(path, network.state_dict(), header, half)
+
+
+def save_column_weights(
+    path: str | Path, network: ColumnNetwork, described: Mapping[str, Any], half: bool = False
+) -> None:
+    """Write weights of a network for any crystal, like `save_weights`."""
+    header = {
+        "column_model": asdict(network.settings),
+        "sampling_angstrom": network.sampling,
+        "description": described,
+    }
+    _write(path, network.state_dict(), header, half)
 
 
 def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[PotentialNetwork, dict[str, Any]]:
@@ -79,21 +94,68 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
             raise InputError(f"{path}: found a pickle, which can run code when it is loaded; allowed: a safetensors "
                              "file, or --allow-pickle for a state dict that you trust")  # fmt: skip
         return load_published(path), {}
-    try:
-        content = Path(path).read_bytes()
-        state, header = load(content), _header(content)["__metadata__"]
-        if header.get("checksum", _checksum(content)) != _checksum(content):
-            raise ValueError("their checksum is wrong: they have changed since they were written")
-        numbers = [json.loads(header[name]) for name in ("output_scale_v", "sampling_angstrom")]
+    with _usable(path):
+        state, header = _read(path)
+        numbers = [header[name] for name in ("output_scale_v", "sampling_angstrom")]
         if not all(0 < number < math.inf for number in numbers):
             raise ValueError(f"an output scale and a pixel of {numbers}")
-        network = PotentialNetwork(ModelSettings(**json.loads(header["model"])), *numbers)
+        network = PotentialNetwork(ModelSettings(**header["model"]), *numbers)
         network.load_state_dict(state)
-        described: dict[str, Any] = json.loads(header["description"])
+        described: dict[str, Any] = header["description"]
+    return network.eval(), described
+
+
+def load_column_weights(path: str | Path) -> tuple[ColumnNetwork, dict[str, Any]]:
+    """Read a network for any crystal from its weights, like `load_weights`; it is in evaluation mode, on the CPU."""
+    with _usable(path):
+        state, header = _read(path)
+        sampling = header["sampling_angstrom"]
+        if not 0 < sampling < math.inf:
+            raise ValueError(f"a pixel of {sampling}")
+        network = ColumnNetwork(ColumnModel(**header["column_model"]), sampling)
+        network.load_state_dict(state)
+        described: dict[str, Any] = header["description"]
+    return network.eval(), described
+
+
+def holds_columns(path: str | Path) -> bool:
+    """Whether a file holds weights of a network for any crystal; false for one that cannot be read."""
+    try:
+        with Path(path).open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
+        return "column_model" in header["__metadata__"]
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _write(path: str | Path, state: Mapping[str, Tensor], header: Mapping[str, Any], half: bool) -> None:
+    """Write tensors with a header of JSON texts."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    texts = {name: json.dumps(value) for name, value in header.items()}
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(_sealed(save(tensors, metadata=texts)))
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the header that `_write` wrote."""
+    content = Path(path).read_bytes()
+    state, header = load(content), _header(content)["__metadata__"]
+    if header.get("checksum", _checksum(content)) != _checksum(content):
+        raise ValueError("their checksum is wrong: they have changed since they were written")
+    return state, {name: json.loads(text) for name, text in header.items() if name != "checksum"}
+
+
+@contextmanager
+def _usable(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong with a file of weights into one line."""
+    try:
+        yield
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: found no usable weights ({told}); allowed: a file written by training") from error
-    return network.eval(), described
 
 
 def write_pytorch(path: str | Path, value: Any) -> None:

@@ -10,8 +10,10 @@ from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.microscope.optics import Microscope, sampling_limit
 from iphasenet.planning.configuration_form import check_form
+from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.job_resources import training_processes
 from iphasenet.planning.settings import Simulation
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import SPLITS, Grid
 from iphasenet.training.settings import TrainingSettings
 
@@ -37,13 +39,14 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     """
     _refuse_three_angles(config.get("reconstruction"))
     check_form(config)
+    config = with_corpus(config, Path(folder))
     _check_materials(config, Path(folder))
     _check_amount(config)
     noise = config["noise"]
     acquisition = Acquisition(**noise["acquisition"])
     FixedNoise(noise["evaluation_doses"], acquisition)
     TrainingNoise(noise["training_dose"], acquisition)
-    microscope = Microscope(**config["optics"])
+    microscope = PlannedOptics.of(config).widest
     _check_multislice(config, microscope)
     _check_training(config, microscope)
     _check_evaluation(config)
@@ -201,6 +204,13 @@ def selected_materials(config: Mapping[str, Any]) -> list[str]:
 def temperature(config: Mapping[str, Any]) -> float:
     """Temperature of the atoms' motion [K]; 0, atoms at rest, where a configuration does not say."""
     return float(config["simulation"].get("temperature_k", 0))
+
+
+def planned_optics(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Optics of a run's images, as the parameter of a job: `optics`, and `drawn_optics` if they are drawn."""
+    # Without drawn optics the parameter has its earlier form, so that nothing is simulated again.
+    optics: dict[str, Any] = config["optics"]
+    return {"optics": optics, "drawn_optics": config["drawn_optics"]} if "drawn_optics" in config else optics
 
 
 def accuracy_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from iphasenet.base.files import file_bytes, format_bytes
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import window_cells
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, Split, orientations
 
 PARAMETERS = 11_500
@@ -82,7 +83,7 @@ def image_orders(lengths: tuple[float, float], microscope: Microscope, window: f
 
 def image_bytes(lengths: tuple[float, float], config: Mapping[str, Any]) -> int:
     """Size of the simulated images of one tilt of a crystal with periods `lengths` [Å] along x and y [bytes]."""
-    grid, microscope = Grid(**config["grid"]), Microscope(**config["optics"])
+    grid, microscope = Grid(**config["grid"]), PlannedOptics.of(config).widest
     my, mx = image_orders(lengths, microscope, config["simulation"]["multislice"]["window_angstrom"])
     images = len(grid.thickness_nm) * (grid.rotations + grid.rendered_rotations) * len(microscope.channels)
     return 8 * images * (2 * my + 1) * (2 * mx + 1)

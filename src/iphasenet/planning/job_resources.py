@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.disk import PARAMETERS, USUAL_CELL, image_bytes, material_samples, sample_bytes, store_bytes
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid
 
 Config = Mapping[str, Any]
@@ -165,7 +165,7 @@ def training_processes(config: Config) -> int:
 
 def _tilt_work(config: Config) -> float:
     """Window² x aperture radius² x thickness / pixel² of a tilt."""
-    optics, numerics = Microscope(**config["optics"]), _numerics(config)
+    optics, numerics = PlannedOptics.of(config).widest, _numerics(config)
     waves = (numerics.window_angstrom * optics.frequency(optics.semiangle_mrad)) ** 2
     depth = 10 * max(config["grid"]["thickness_nm"])
     return float(waves * depth / numerics.sampling_angstrom**2)

@@ -99,7 +99,7 @@ def recorded_configuration(config: Mapping[str, Any], materials: Sequence[str]) 
     keys = ("run", "seed", "grid", "image", "optics")
     noise, simulation = config["noise"], config["simulation"]
     return {
-        **{key: config[key] for key in keys},
+        **{key: config[key] for key in (*keys, "drawn_optics") if key in config},
         "materials": {name: config["materials"][name] for name in materials},
         "simulation": {
             **{key: simulation[key] for key in ("parametrization", "temperature_k", "truth") if key in simulation},

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import crystal_cell
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling, temperature
@@ -18,6 +17,7 @@ from iphasenet.planning.job_resources import PROCESS_BYTES
 from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, Split, orientations, samples
 from iphasenet.simulation.truth import configured_truth, truth_potential
 
@@ -209,7 +209,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
     tilt = None
     if periodic:
         depths = [10 * thickness for thickness in grid.thickness_nm]
-        first, microscope = periodic[0], Microscope(**config["optics"])
+        first, microscope = periodic[0], PlannedOptics.of(config).widest
         with _named(f"images of {name}"):
             tilt = estimate_tilt(potential, microscope, numerics, depths, first.lean, first.rotations_deg, device)
     jobs, each = len({one.index // size for one in periodic}), 0.0 if tilt is None else tilt.seconds

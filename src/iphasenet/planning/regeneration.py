@@ -13,11 +13,11 @@ from iphasenet.base.devices import use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import crystal_cell
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling, temperature
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, Sample, random_key, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
@@ -149,8 +149,8 @@ class _Recipe:
         return Image(**self.configuration["image"])
 
     @property
-    def microscope(self) -> Microscope:
-        return Microscope(**self.configuration["optics"])
+    def optics(self) -> PlannedOptics:
+        return PlannedOptics.of(self.configuration)
 
     @property
     def numerics(self) -> Numerics:
@@ -171,7 +171,9 @@ class _Recipe:
         potential = sampled_potential(self.cell, self.numerics.sampling_angstrom, finest, self.parametrization)
         images = simulate_images(
             potential,
-            self.microscope,
+            self.optics.rotations(
+                self.material, self.sample.orientation.index, len(self.sample.orientation.rotations_deg)
+            ),
             self.numerics,
             [10 * thickness for thickness in Grid(**self.configuration["grid"]).thickness_nm],
             self.sample.orientation.lean,
@@ -182,7 +184,8 @@ class _Recipe:
         )
         slicing = potential.slicing(self.numerics.slice_thickness_angstrom)
         truth = truth_potential(potential, configured_truth(self.configuration))
-        return render_sample(self.sample, images, truth, slicing, self.image)
+        recorded = self.optics.recorded(self.material, self.sample)
+        return render_sample(self.sample, images, truth, slicing, self.image, recorded)
 
     def slab(self) -> Rendered:
         """Simulate all thicknesses of the rotation, and take one."""
@@ -194,7 +197,7 @@ class _Recipe:
         made = simulate_slabs(
             planned,
             self.cell,
-            self.microscope,
+            self.optics,
             self.numerics,
             self.image,
             self.parametrization,
@@ -202,5 +205,6 @@ class _Recipe:
             progress=self.progress,
             seed=self.seed,
             truth=configured_truth(self.configuration),
+            material=self.material,
         )
         return list(made)[planned.index(self.sample)]

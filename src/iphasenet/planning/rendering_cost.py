@@ -10,10 +10,10 @@ import numpy as np
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise
 from iphasenet.microscope.detector import SEGMENTS
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.periodic_images import PeriodicImages
 from iphasenet.planning.disk import image_orders
 from iphasenet.planning.tilt_cost import timed
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, Sample
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import fixed_noise
@@ -65,7 +65,7 @@ def estimate_rendering(
 
 def _flat_images(config: Mapping[str, Any], potential: CrystalPotential) -> PeriodicImages:
     """Constant images of the right size."""
-    grid, microscope = Grid(**config["grid"]), Microscope(**config["optics"])
+    grid, microscope = Grid(**config["grid"]), PlannedOptics.of(config).widest
     lengths = (potential.lengths[0], potential.lengths[1])
     my, mx = image_orders(lengths, microscope, config["simulation"]["multislice"]["window_angstrom"])
     shape = (len(grid.thickness_nm), grid.rotations, len(microscope.channels), 2 * my + 1, 2 * mx + 1)

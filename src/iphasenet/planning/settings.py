@@ -7,11 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from iphasenet.base import quantities
 from iphasenet.base.quantities import Quantity
 from iphasenet.base.settings import Setting, Settings
+from iphasenet.corpus.selection import Corpus
 from iphasenet.microscope.acquisition import EvaluationDoses, Imperfections, TrainingDose
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
+from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.image_settings import ImageSettings
+from iphasenet.simulation.drawn_optics import DrawnOptics
 from iphasenet.simulation.grid import Grid
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.truth import Truth
@@ -283,6 +286,17 @@ class Configuration(Settings, section=""):
     training: Annotated[TrainingSettings, Setting("How the network is trained.")]
     evaluation: Annotated[Evaluation, Setting("How the network is tested.")]
     jobs: Annotated[Jobs, Setting("How the work is divided into jobs, and what the jobs request.")]
+    drawn_optics: Annotated[
+        DrawnOptics | None,
+        Setting("Optics that are drawn for each tilt and rotation, in place of those of `optics`."),
+    ] = None
+    corpus: Annotated[
+        Corpus | None, Setting("Crystals of a corpus, added to the materials, and which of them are held out.")
+    ] = None
+    column_network: Annotated[
+        ColumnNetworkSettings | None,
+        Setting("The network for any crystal, trained and tested by the target `columns`."),
+    ] = None
     title: Annotated[
         str | None, Setting("Title of the run in reports, a few words; its name if absent.", most=1000)
     ] = None

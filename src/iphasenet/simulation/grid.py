@@ -37,6 +37,7 @@ _STREAMS = (
     "wedge",
     "alteration",
     "thermal",
+    "optics",
 )
 
 
@@ -56,7 +57,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     material : str
         Name of the material.
     stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
-'alteration', 'thermal'}
+'alteration', 'thermal', 'optics'}
         Purpose of the numbers.
     *indices : int
         Further parts of the key, such as the indices of tilt, rotation, thickness, dose or epoch.

@@ -1,8 +1,9 @@
 """Evaluation of periodic series on the pixels of an image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,7 @@ def render_sample(
     potential: CrystalPotential,
     slicing: Slicing,
     image: Image,
+    optics: Mapping[str, float] = MappingProxyType({}),
 ) -> Rendered:
     """
     Render one sample's images and its projected potential on the same pixels.
@@ -256,6 +258,8 @@ def render_sample(
         Slices of the cell in the multislice.
     image : Image
         Pixels.
+    optics : mapping
+        Optics that were drawn for the sample (`iphasenet.simulation.drawn_optics.PlannedOptics.recorded`).
 
     Returns
     -------
@@ -271,7 +275,8 @@ def render_sample(
         potential=render(slab, potential.lengths[:2], field),
         metadata=sample_metadata(
             sample, depth, offset, float(images.noise[sample.thickness_index]) if len(images.noise) else None
-        ),
+        )
+        | dict(optics),
     )
 
 

@@ -10,8 +10,8 @@ from ase import Atoms
 
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Sample
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Rendered, sample_metadata
@@ -23,7 +23,7 @@ from iphasenet.simulation.truth import Truth
 def simulate_slabs(
     planned: Sequence[Sample],
     cell: Atoms,
-    microscope: Microscope,
+    optics: PlannedOptics,
     numerics: Numerics,
     image: Image,
     parametrization: str = "lobato",
@@ -31,6 +31,7 @@ def simulate_slabs(
     progress: Progress | None = None,
     seed: Sequence[int] = (0,),
     truth: Truth = "thermal",
+    material: str = "",
 ) -> Iterator[Rendered]:
     """
     Simulate the samples of one orientation as slabs of atoms: one multislice pass per rotation for all thicknesses.
@@ -41,17 +42,20 @@ def simulate_slabs(
         Samples of one orientation, by rotation and thickness.
     cell : ase.Atoms
         Orthogonal cell of the crystal.
-    microscope, numerics, image, parametrization, device, progress, truth
+    optics : PlannedOptics
+        Microscope of each rotation.
+    numerics, image, parametrization, device, progress, truth
         As in `iphasenet.simulation.specimen`.
     seed : sequence of int
         Seed of this orientation; each rotation has its own displacements and occupation.
+    material : str
+        Name of the material, part of the key of drawn optics.
 
     Yields
     ------
     Rendered
         One sample after another, in their order.
     """
-    simulator = Simulator(microscope, numerics, image, parametrization, device, truth)
     for _, group in groupby(planned, key=lambda sample: sample.rotation_index):
         thicknesses = list(group)
         first = thicknesses[0]
@@ -64,11 +68,13 @@ def simulate_slabs(
             seed=_seed((*seed, first.rotation_index)),
             shape=first.orientation.shape,
         )
-        data = simulator.simulate(specimen, progress)
+        microscope = optics.of_sample(material, first)
+        data = Simulator(microscope, numerics, image, parametrization, device, truth).simulate(specimen, progress)
         for index, sample in enumerate(thicknesses):
             one = data.isel(thickness=index)
             noise = float(one["thermal_noise"]) if "thermal_noise" in one else None
             metadata = sample_metadata(sample, 10 * float(one["thickness"]), specimen.point[:2], noise)
+            metadata |= optics.recorded(material, sample)
             yield Rendered(one["segments"].values, one["potential"].values, metadata)
 
 

@@ -22,7 +22,6 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.dataset.names import file_name
-from iphasenet.training.crops import Item
 from iphasenet.training.module import Training
 
 STEPS_BETWEEN_AVERAGES = 8
@@ -136,10 +135,10 @@ class FiniteLosses(Callback):
         self.unchecked: list[tuple[Tensor, Tensor]] = []
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, _module: Any, outputs: Any, batch: Item, batch_idx: int
+        self, trainer: lightning.Trainer, _module: Any, outputs: Any, batch: Sequence[Tensor], batch_idx: int
     ) -> None:
         """Note a batch's loss and its samples; InputError with the samples if a loss is not finite."""
-        self.unchecked.append((outputs["loss"], batch[3]))
+        self.unchecked.append((outputs["loss"], batch[-1]))
         if not trainer.is_last_batch and (batch_idx + 1) % _steps_between_checks(trainer):
             return
         losses = torch.stack([loss for loss, _ in self.unchecked]).tolist()

@@ -30,6 +30,7 @@ from iphasenet.training.crops import Crops
 from iphasenet.training.frames import Frames, StoredFrames
 from iphasenet.training.history import read_history
 from iphasenet.training.module import Splits, Training, validation_score
+from iphasenet.training.process import is_first
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial, load_simulated
 from iphasenet.training.seen import describe_seen
 from iphasenet.training.settings import TrainingSettings
@@ -122,7 +123,7 @@ def fit(
     callbacks = [provenance, FiniteLosses(frames.sample_names), ValidationPictures(validation, folder / "pictures")]
     splits = Splits(crops, validation, settings, processes)
     module = Training(model, settings, frames.sampling, splits.steps)
-    with _start(folder, resume, provenance) as start:
+    with started(folder, resume, provenance) as start:
         trainer, best = make_trainer(folder, settings, accelerator, callbacks)
         # Here the other processes wait for the first one, which may have waited for another training.
         trainer.strategy.setup_environment()
@@ -184,7 +185,7 @@ def _tell_of_average(
 
 
 @contextmanager
-def _start(folder: Path, resume: Path | None, provenance: Provenance) -> Iterator[Path | None]:
+def started(folder: Path, resume: Path | None, provenance: Provenance) -> Iterator[Path | None]:
     """Checkpoint from which to resume; the first process chooses it once no other training writes there."""
     if not is_first():
         yield None
@@ -194,11 +195,6 @@ def _start(folder: Path, resume: Path | None, provenance: Provenance) -> Iterato
         if start is not None:
             provenance.check_file(start)
         yield start
-
-
-def is_first() -> bool:
-    """Whether this is the first process of all."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _simulated(

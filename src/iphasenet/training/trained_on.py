@@ -71,7 +71,7 @@ def describe_run(inputs: TrainingInputs) -> dict[str, Any]:
     }
     for field in fields(inputs):
         value = getattr(inputs, field.name)
-        described[field.name] = _told(value) if isinstance(value, _TOLD) else f"{_checksum(value):08x}"
+        described[field.name] = _told(value) if isinstance(value, _TOLD) else f"{checksum(value):08x}"
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
 
@@ -85,13 +85,13 @@ def _told(settings: Any) -> dict[str, Any]:
     return told
 
 
-def _checksum(value: Any, start: int = 0) -> int:
+def checksum(value: Any, start: int = 0) -> int:
     """CRC-32 of a value; images are read row by row, so that those in memory and in the store give the same."""
     if is_dataclass(value):
         compared = {recorded_name(part): getattr(value, part.name) for part in fields(value) if part.compare}
-        return _checksum(compared, start)
+        return checksum(compared, start)
     if isinstance(value, Mapping):
-        return _checksum([part for key in sorted(value) for part in (key, value[key])], start)
+        return checksum([part for key in sorted(value) for part in (key, value[key])], start)
     if isinstance(value, Tensor):
         value = value.numpy(force=True)
     is_numbers = value.dtype.kind in "biufc" if isinstance(value, np.ndarray) else hasattr(value, "shape")
@@ -105,7 +105,7 @@ def _checksum(value: Any, start: int = 0) -> int:
     if isinstance(value, list | tuple):
         start = zlib.crc32(f"{len(value)}".encode(), start)
         for part in value:
-            start = _checksum(part, start)
+            start = checksum(part, start)
         return start
     return zlib.crc32(repr(value).encode(), start)
 

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
+from iphasenet.network.column_settings import ColumnTraining
 from iphasenet.training.callbacks import AveragedWeights, ProgressBar, StopBySignal
 from iphasenet.training.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint
 from iphasenet.training.history import EpochLoss, next_log
@@ -16,7 +17,7 @@ from iphasenet.training.settings import TrainingSettings
 
 
 def make_trainer(
-    folder: Path, settings: TrainingSettings, accelerator: str, callbacks: Sequence[Callback]
+    folder: Path, settings: TrainingSettings | ColumnTraining, accelerator: str, callbacks: Sequence[Callback]
 ) -> tuple[lightning.Trainer, BestCheckpoint]:
     """
     Make Lightning's trainer for as many processes as torchrun has started.
@@ -77,7 +78,7 @@ def make_trainer(
     return trainer, best
 
 
-def optional_callbacks(settings: TrainingSettings) -> list[Callback]:
+def optional_callbacks(settings: TrainingSettings | ColumnTraining) -> list[Callback]:
     """Callbacks for averaged weights and early stopping, if the settings ask for them."""
     chosen: list[Callback] = []
     if settings.ema_decay:

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -16,7 +18,7 @@ from iphasenet.base.tables import read_table
 from iphasenet.cli import main
 from iphasenet.corpus.beam_paths import AXES, beam_paths
 from iphasenet.corpus.families import families
-from iphasenet.corpus.selection import Selection, select, split_by_family
+from iphasenet.corpus.selection import Corpus
 from iphasenet.corpus.structure_type import PARENT_TOLERANCE, structure_type
 from iphasenet.corpus.survey import survey
 from iphasenet.crystal.structure import read_structure
@@ -196,12 +198,12 @@ def test_a_survey_of_nothing_is_refused(tmp_path: Path) -> None:
 def test_the_shipped_table_is_that_of_the_shipped_files() -> None:
     """Rows of a sample of the files, read again; every file has its row."""
     table = read_table(TABLE).set_index("file")
-    files = {path.relative_to(CORPUS).as_posix() for path in CORPUS.rglob("*.cif")}
+    files = {path.relative_to(TABLE.parent).as_posix() for path in TABLE.parent.rglob("*.cif")}
     assert set(table.index) == files
     for folder in ("minerals/titanates", "minerals/antimonides"):
         again = survey(CORPUS / folder, 120)
         for row in again.itertuples():
-            kept = table.loc[f"{folder}/{row.file}"]
+            kept = table.loc[f"crystals/{folder}/{row.file}"]
             for column in ("reading", "remark", "formula", "atoms", "type", "parent_type", "zone_axes"):
                 found, expected = getattr(row, column), kept[column]
                 assert (pandas.isna(found) or found == "") == (pandas.isna(expected) or expected == ""), column
@@ -222,60 +224,90 @@ def test_the_command_does_not_load_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
+def corpus(**settings: Any) -> Corpus:
+    return Corpus(table="resources/crystals.csv", folder="resources", **settings)
+
+
 def test_a_selection_takes_what_it_says() -> None:
-    selection = Selection(largest_area=30, most_atoms=20, zone_axes=2)
-    chosen = select(TABLE, selection)
+    chosen = corpus(largest_area_angstrom2=30, most_atoms=20, zone_axes=2).crystals(ROOT)
+    rows = read_table(TABLE).set_index("file")
     assert len(chosen) > 200
-    for row in chosen.itertuples():
-        assert row.reading == "read" and row.atoms <= 20
-        assert 1 <= len(row.paths) <= 2
-        assert all(path.area <= 30 and path.strain_percent == 0 for path in row.paths)
-    salt = chosen.set_index("name").loc["NaCl-Halite", "paths"]
-    assert [path.zone_axis for path in salt] == [(1, 1, 1), (1, 0, 0)]
-    strained = select(TABLE, Selection(largest_area=120, strained=True))
-    assert any(path.strain_percent > 0 for paths in strained["paths"] for path in paths)
+    for crystal in chosen:
+        row = rows.loc[crystal.cif.relative_to("resources").as_posix()]
+        assert row["reading"] == "read" and row["atoms"] <= 20 and crystal.family == row["family"]
+        assert 1 <= len(crystal.paths) <= 2 and crystal.name.isalnum()
+        assert all(path.area <= 30 and path.strain_percent == 0 for path in crystal.paths)
+    salt = next(crystal for crystal in chosen if crystal.name == "NaClHalite")
+    assert [path.zone_axis for path in salt.paths] == [(1, 1, 1), (1, 0, 0)]
+    strained = corpus(largest_area_angstrom2=120, strained=True).crystals(ROOT)
+    assert any(path.strain_percent > 0 for crystal in strained for path in crystal.paths)
+    warned = corpus(warned=True).crystals(ROOT)
+    assert {crystal.cif for crystal in corpus().crystals(ROOT)} < {crystal.cif for crystal in warned}
 
 
 def test_no_relative_of_a_held_out_crystal_is_trained_on() -> None:
     """By type, parent type and formula, which need not be what made the families."""
-    chosen = select(TABLE, Selection())
-    assert len(chosen) >= 250
-    split = split_by_family(chosen, 15, 40, seed=3)
-    assert split[chosen["name"] == "SiO2-Quartz-alpha"].tolist() == ["train"]
-    held = chosen[split == "test"]
+    taken = corpus(validation_families=15, test_families=40, draw=3)
+    # Two crystals may have one name; their files differ.
+    crystals = [replace(crystal, name=crystal.cif.as_posix()) for crystal in taken.crystals(ROOT)]
+    splits = taken.splits(crystals)
+    rows = read_table(TABLE).set_index("file").loc[[c.cif.relative_to("resources").as_posix() for c in crystals]]
+    rows["split"] = [splits[crystal.name] for crystal in crystals]
+    held = rows[rows["split"] == "test"]
     assert held["family"].nunique() == 40 and held["type"].nunique() >= 40
     for column in ("type", "parent_type", "formula", "family"):
-        groups = [set(chosen.loc[split == name, column].dropna()) for name in ("train", "validation", "test")]
+        groups = [set(rows.loc[rows["split"] == name, column].dropna()) for name in ("train", "validation", "test")]
         assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
-    other = split_by_family(chosen, 15, 40, seed=4)
-    assert split_by_family(chosen, 15, 40, seed=3).equals(split) and not other.equals(split)
+    assert replace(taken, draw=4).splits(crystals) != splits == taken.splits(crystals)
 
 
-@pytest.mark.parametrize(
-    ("validation", "test", "reason"),
-    [
-        (0, 30, "validation: found 0 families; allowed: at least 1"),
-        (10, 0, "test: found 0 families"),
-        (10, 1000, "found 10 and 1000 families to hold out; allowed: together at most"),
-    ],
-)
-def test_splits_without_crystals_are_refused(validation: int, test: int, reason: str) -> None:
-    with pytest.raises(InputError, match=reason):
-        split_by_family(select(TABLE, Selection()), validation, test, 1)
+def test_families_of_named_crystals_are_held_out_however_large() -> None:
+    taken = corpus(hold_out=("quartz",))
+    crystals = taken.crystals(ROOT)
+    quartz = next(crystal for crystal in crystals if crystal.name == "SiO2Quartzalpha")
+    splits = replace(taken, hold_out=("SiO2Quartzalpha",)).splits(crystals)
+    relatives = {crystal.name for crystal in crystals if crystal.family == quartz.family}
+    assert len(relatives) > 10 and {splits[name] for name in relatives} == {"test"}
+    with pytest.raises(InputError, match=r"corpus\.hold_out: found 'quartz'; allowed: crystals of the corpus"):
+        taken.splits(crystals)
+
+
+def test_more_families_than_there_are_cannot_be_held_out() -> None:
+    taken = corpus(validation_families=10, test_families=1000)
+    with pytest.raises(InputError, match="found 10 families for validation and 1000 for test; allowed: together at"):
+        taken.splits(taken.crystals(ROOT))
+
+
+def edited(folder: Path, column: str, value: str) -> Corpus:
+    """A corpus in whose table an entry was changed."""
+    table = read_table(TABLE).astype(object)
+    table.loc[table["name"] == "NaCl-Halite", column] = value
+    table.to_csv(folder / "edited.csv", index=False)
+    return Corpus(table=str(folder / "edited.csv"), folder="resources")
 
 
 @pytest.mark.parametrize("text", ["7", "[0 0 1] 1.2.3", "[0 0 0] 12.0", "[1 0 0] 12.0;[1 1 0] 3.0"])
 def test_zone_axes_that_are_none_are_told(tmp_path: Path, text: str) -> None:
-    table = read_table(TABLE)
-    table.loc[table["name"] == "NaCl-Halite", "zone_axes"] = text
-    table.to_csv(tmp_path / "edited.csv", index=False)
     with pytest.raises(InputError, match=r"zone_axes: found .* allowed: an axis and its area"):
-        select(tmp_path / "edited.csv", Selection())
+        edited(tmp_path, "zone_axes", text).crystals()
+
+
+@pytest.mark.parametrize(("column", "value"), [("atoms", "many"), ("family", "-1")])
+def test_numbers_that_are_none_are_told(tmp_path: Path, column: str, value: str) -> None:
+    with pytest.raises(InputError, match=r"edited\.csv: found a row \d+ with other columns or numbers"):
+        edited(tmp_path, column, value).crystals()
 
 
 def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"found no crystal with at most 0 atoms .* among 798 rows"):
-        select(TABLE, Selection(most_atoms=0))
+    with pytest.raises(InputError, match=r"found no crystal with at most 1 atoms .* among 803 rows"):
+        corpus(most_atoms=1, largest_area_angstrom2=1).crystals(ROOT)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"other\.csv: found 1 rows of a, b"):
-        select(tmp_path / "other.csv", Selection())
+    with pytest.raises(InputError, match=r"other\.csv: found no column 'name'; allowed: a table"):
+        Corpus(table="other.csv", folder="resources").crystals(tmp_path)
+    with pytest.raises(InputError, match=r"none\.csv: found no table that can be read \(FileNotFoundError\)"):
+        Corpus(table="none.csv", folder="resources").crystals(tmp_path)
+
+
+def test_a_configuration_is_read_without_pandas() -> None:
+    code = "import sys, iphasenet.planning.configuration; print({'pandas', 'ase', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -8,9 +8,9 @@ import pytest
 from iphasenet.base.devices import use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
-from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.regeneration import find_sample, remake_sample
+from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.slabs import load_rendered, save_rendered, simulate_slabs
@@ -40,7 +40,7 @@ def test_a_slab_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     cell = orthogonal_cell(read_structure(ROOT / "resources/structures/KNbO3.cif"), (0, 0, 1))
     image = Image(**CONFIGURATION["image"])
     with use_threads(1):
-        made = list(simulate_slabs(planned, cell, Microscope(**CONFIGURATION["optics"]), numerics, image))
+        made = list(simulate_slabs(planned, cell, PlannedOptics.of(CONFIGURATION), numerics, image))
     save_rendered(tmp_path / "tilt1.npz", made)
     for sample, expected in zip(planned, load_rendered(tmp_path / "tilt1.npz"), strict=True):
         remade = remake_sample(CONFIGURATION, sample.sample_id, ROOT)

@@ -1,0 +1,277 @@
+"""The network for any crystal: four segments and what is known in; columns, their level and what was not known out."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from iphasenet.base.devices import single_precision
+from iphasenet.network.column_settings import ColumnModel
+
+CONDITIONS: dict[str, tuple[float, float]] = {
+    "thickness_nm": (60.0, 40.0),
+    "alpha_deg": (0.0, 0.5),
+    "beta_deg": (0.0, 0.5),
+    "defocus_angstrom": (0.0, 100.0),
+    "semiangle_mrad": (21.5, 2.5),
+    "detector_inner_mrad": (11.0, 2.0),
+    "detector_outer_mrad": (50.0, 6.0),
+}
+"""What may be known of an image, with the middle and the scale by which it enters the network."""
+
+ESTIMATED = ("log_level", "log_thickness", "alpha_deg", "beta_deg", "defocus")
+"""What the network estimates: logarithms of the level [V] and of the thickness [nm], tilt, defocus [100 Å]."""
+
+_CONTRAST = 20.0
+"""Scale of beam fractions: images of crystals of 10 to 150 nm deviate from their mean by a few hundredths."""
+
+_LARGEST_LOG_SPREAD = 6.0
+"""Bound of the logarithm of a spread."""
+
+_FEATURES = 128
+"""Numbers that describe a whole image."""
+
+_USUAL_LEVEL = 2.5
+"""Logarithm of a usual level [V], at which training begins."""
+
+
+class ColumnOutput(NamedTuple):
+    """
+    What the network finds in a batch of images.
+
+    Attributes
+    ----------
+    columns : (batch, y, x) tensor
+        Potential averaged along the beam, columns where they are at the entrance surface [V].
+    spread : (batch, y, x) tensor
+        Expected absolute error of each pixel beside that of the level, the scale of a Laplace distribution [V].
+    estimates : (batch, 5) tensor
+        `ESTIMATED`.
+    errors : (batch, 5) tensor
+        Expected absolute error of each estimate, the scale of a Laplace distribution.
+    features : (batch, feature) tensor
+        Description of the whole image, by which images unlike those of the training are recognised.
+    """
+
+    columns: Tensor
+    spread: Tensor
+    estimates: Tensor
+    errors: Tensor
+    features: Tensor
+
+
+def describe_images(segments: Tensor, conditions: Tensor) -> Tensor:
+    """
+    Vector of what is known of whole images, and of their brightness and contrast.
+
+    Parameters
+    ----------
+    segments : (batch, 4, y, x) tensor
+        Fractions of the beam current.
+    conditions : (batch, 7) tensor
+        `CONDITIONS`; NaN where one is not known.
+
+    Returns
+    -------
+    (batch, 22) tensor
+        Scaled conditions, 0 where unknown; whether each is known; mean and standard deviation of each segment.
+    """
+    middle, scale = (conditions.new_tensor(one) for one in zip(*CONDITIONS.values(), strict=True))
+    known = conditions.isfinite()
+    scaled = torch.where(known, (conditions - middle) / scale, 0.0)
+    spread, mean = torch.std_mean(segments, dim=(2, 3))
+    return torch.cat([scaled, known.float(), 10 * mean, 20 * spread], dim=1)
+
+
+class _Block(nn.Module):
+    """Residual block whose features are scaled and shifted by the description of the whole image."""
+
+    def __init__(self, channels: int, described: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.GroupNorm(8, channels) for _ in range(2)])
+        self.first, self.last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.modulation = nn.Linear(described, 2 * channels)
+        # Scale 1 and shift 0, and no change by the block, when training begins.
+        for weights in (*self.modulation.parameters(), *self.last.parameters()):
+            nn.init.zeros_(weights)
+
+    def forward(self, features: Tensor, description: Tensor) -> Tensor:
+        scale, shift = self.modulation(description)[:, :, None, None].chunk(2, dim=1)
+        inner = self.first(nn.functional.silu(self.norms[0](features)))
+        inner = self.norms[1](inner) * (1 + scale) + shift
+        result: Tensor = features + self.last(nn.functional.silu(inner))
+        return result
+
+
+class ColumnNetwork(nn.Module):
+    """
+    U-Net at half of the image's resolution; its lowest level describes the whole image.
+
+    Parameters
+    ----------
+    settings : ColumnModel
+        Architecture.
+    sampling : float
+        Pixel size of the images [Å].
+    """
+
+    error_factors: Tensor
+    spread_factor: Tensor
+    usual_features: Tensor
+    feature_precision: Tensor
+
+    def __init__(self, settings: ColumnModel, sampling: float = 0.25) -> None:
+        super().__init__()
+        self.settings, self.sampling = settings, sampling
+        widths = [settings.width * factor for factor in (1, 2, 3, 4)]
+        described = 2 * len(CONDITIONS) + 8
+
+        def blocks(channels: int, size: int) -> nn.ModuleList:
+            return nn.ModuleList([_Block(channels, size) for _ in range(settings.blocks)])
+
+        # What was measured after training, on crystals that it has not seen (`training.column_calibration`).
+        self.register_buffer("error_factors", torch.ones(len(ESTIMATED)))
+        self.register_buffer("spread_factor", torch.ones(()))
+        self.register_buffer("usual_features", torch.zeros(_FEATURES))
+        self.register_buffer("feature_precision", torch.zeros(_FEATURES, _FEATURES))
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, widths[0], 3, padding=1))
+        self.encoders = nn.ModuleList([blocks(width, described) for width in widths])
+        self.downs = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths)])
+        self.whole = nn.Sequential(
+            nn.Linear(2 * widths[-1] + described, 2 * _FEATURES),
+            nn.SiLU(),
+            nn.Linear(2 * _FEATURES, _FEATURES),
+            nn.SiLU(),
+        )
+        self.estimate = nn.Linear(_FEATURES, 2 * len(ESTIMATED))
+        self.ups = nn.ModuleList([nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths)])
+        self.decoders = nn.ModuleList([blocks(width, _FEATURES) for width in widths[:-1]])
+        self.out = nn.Sequential(
+            nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 8, 3, padding=1), nn.PixelShuffle(2)
+        )
+
+    def forward(self, segments: Tensor, conditions: Tensor) -> ColumnOutput:
+        """
+        Find the columns, and what is not known.
+
+        Parameters
+        ----------
+        segments : (batch, 4, y, x) tensor
+            Fractions of the beam current; sides divide by 16.
+        conditions : (batch, 7) tensor
+            `CONDITIONS`; NaN where one is not known.
+
+        Returns
+        -------
+        ColumnOutput
+            Columns, estimates and their errors.
+        """
+        description = describe_images(segments, conditions)
+        features = self.stem(_CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True)))
+        passed = []
+        for level, encoder in enumerate(self.encoders):
+            features = _through(encoder, features, description)
+            if level < len(self.downs):
+                passed.append(features)
+                features = self.downs[level](features)
+        pooled = torch.cat([*reversed(torch.std_mean(features, dim=(2, 3))), description], dim=1)
+        whole = self.whole(pooled)
+        for up, decoder, skipped in zip(reversed(self.ups), reversed(self.decoders), reversed(passed), strict=True):
+            features = nn.functional.pixel_shuffle(up(features), 2) + skipped
+            features = _through(decoder, features, whole)
+        # Potentials with three digits need more than the eight bits of bfloat16.
+        with single_precision(features.device):
+            estimates, logs = self.estimate(whole.float()).chunk(2, dim=1)
+            pattern, spread = self.out(features.float()).unbind(dim=1)
+        estimates = estimates + estimates.new_tensor([_USUAL_LEVEL, 4.0, 0.0, 0.0, 0.0])
+        level = estimates[:, :1, None].exp()
+        columns = softplus(pattern)
+        if self.settings.held == "level":
+            columns = level * columns / columns.mean(dim=(1, 2), keepdim=True)
+        else:
+            columns = 10 * columns
+        errors = self.error_factors * _bounded_exp(logs)
+        return ColumnOutput(columns, self.spread_factor * level * _bounded_exp(spread), estimates, errors, whole)
+
+    def strangeness(self, features: Tensor) -> Tensor:
+        """
+        How unlike those of the training images are: 1 for usual ones.
+
+        Parameters
+        ----------
+        features : (batch, feature) tensor
+            `ColumnOutput.features`.
+
+        Returns
+        -------
+        (batch,) tensor
+            Mahalanobis distance from the features of training images, over its root mean square there.
+        """
+        away = features - self.usual_features
+        squared = torch.einsum("bi,ij,bj->b", away, self.feature_precision, away)
+        return (squared / _FEATURES).clamp_min(0).sqrt()
+
+
+def _through(blocks: nn.Module, features: Tensor, description: Tensor) -> Tensor:
+    for block in blocks.children():
+        features = block(features, description)
+    return features
+
+
+def _bounded_exp(logarithm: Tensor) -> Tensor:
+    return logarithm.clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD).exp()
+
+
+def column_loss(found: ColumnOutput, columns: Tensor, conditions: Tensor, told: Tensor) -> Mapping[str, Tensor]:
+    """
+    Terms of the loss.
+
+    Parameters
+    ----------
+    found : ColumnOutput
+        What the network found.
+    columns : (batch, y, x) tensor
+        True columns [V].
+    conditions : (batch, 7) tensor
+        True `CONDITIONS`.
+    told : (batch, 7) bool tensor
+        Conditions that the network was told: their estimates are not trained.
+
+    Returns
+    -------
+    mapping
+        `pattern`: mean absolute error over the contrast, of columns of mean 1; `likeness`: 1 minus the Pearson
+        correlation; `estimates`: negative logarithms of the Laplace distributions' densities; `spread`: the same of
+        pixels, which does not change the columns.
+    """
+    truth = columns / columns.mean(dim=(1, 2), keepdim=True)
+    guess = found.columns / found.columns.mean(dim=(1, 2), keepdim=True)
+    contrast = truth.std(dim=(1, 2), keepdim=True).clamp_min(0.05)
+    pattern = ((guess - truth).abs() / contrast).mean()
+    likeness = (1 - correlations(found.columns, columns)).mean()
+    true = true_estimates(columns, conditions)
+    counted = torch.cat([torch.ones_like(told[:, :1]), ~told[:, :4]], dim=1)
+    errors = (found.estimates - true).abs() / found.errors + found.errors.log()
+    relative = found.spread / found.estimates[:, :1, None].exp().detach()
+    miss = (guess - truth).detach().abs()
+    return {
+        "pattern": pattern,
+        "likeness": likeness,
+        "estimates": (errors * counted).sum(dim=1).mean(),
+        "spread": (miss / relative + relative.log()).mean(),
+    }
+
+
+def true_estimates(columns: Tensor, conditions: Tensor) -> Tensor:
+    """Put together the true `ESTIMATED` (batch, 5) of columns (batch, y, x) [V] and `CONDITIONS` (batch, 7)."""
+    thickness, alpha, beta, defocus = conditions[:, :4].unbind(dim=1)
+    return torch.stack([columns.mean(dim=(1, 2)).log(), thickness.log(), alpha, beta, defocus / 100], dim=1)
+
+
+def correlations(found: Tensor, truth: Tensor) -> Tensor:
+    """Pearson correlation of each image of two batches (batch, y, x)."""
+    a, b = (one.flatten(1) - one.flatten(1).mean(dim=1, keepdim=True) for one in (found, truth))
+    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)

@@ -1,0 +1,67 @@
+"""How far a trained network for any crystal is to be trusted, measured on crystals that it has not seen."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, true_estimates
+from iphasenet.training.column_crops import ColumnCrops
+
+_SHRINKAGE = 0.05
+"""Share of the mean variance in the features' covariance, so that it can be inverted."""
+
+_BATCH = 8
+
+
+@torch.inference_mode()
+def calibrate(network: ColumnNetwork, training: ColumnCrops, unseen: ColumnCrops) -> None:
+    """
+    Scale the network's errors so that half of them are below their median, and note what usual images look like.
+
+    Parameters
+    ----------
+    network : ColumnNetwork
+        Trained network; its buffers change.
+    training : ColumnCrops
+        Crops of the crystals that it has seen.
+    unseen : ColumnCrops
+        Crops of others.
+    """
+    network.eval()
+    network.error_factors.fill_(1)
+    network.spread_factor.fill_(1)
+    features = torch.cat([output.features for output, _, _ in _outputs(network, training)])
+    centred = features - features.mean(dim=0)
+    covariance = centred.T @ centred / len(features)
+    covariance += _SHRINKAGE * covariance.diagonal().mean() * torch.eye(len(covariance), device=features.device)
+    precision = torch.linalg.inv(covariance)
+    # A usual image has a strangeness of 1.
+    mean = torch.einsum("bi,ij,bj->b", centred, precision, centred).mean() / features.shape[1]
+    network.usual_features.copy_(features.mean(dim=0))
+    network.feature_precision.copy_(precision / mean)
+    ratios, misses = [], []
+    for output, columns, conditions in _outputs(network, unseen):
+        ratios.append((output.estimates - true_estimates(columns, conditions)).abs() / output.errors)
+        miss = (output.columns / _mean(output.columns) - columns / _mean(columns)).abs()
+        misses.append((miss.mean(dim=(1, 2)), (output.spread / _mean(output.columns)).mean(dim=(1, 2))))
+    # The median of a Laplace distribution's absolute error is ln 2 of its scale.
+    network.error_factors.copy_(torch.cat(ratios).median(dim=0).values / math.log(2))
+    found, told = (torch.cat(part) for part in zip(*misses, strict=True))
+    network.spread_factor.copy_(found.mean() / told.mean())
+
+
+def _mean(images: Tensor) -> Tensor:
+    return images.mean(dim=(1, 2), keepdim=True)
+
+
+def _outputs(network: ColumnNetwork, crops: ColumnCrops) -> "list[tuple[ColumnOutput, Tensor, Tensor]]":
+    """Output of the network for crops of which nothing is told but the optics, with their columns and conditions."""
+    device = network.usual_features.device
+    found = []
+    for segments, columns, conditions, told, _ in DataLoader(crops, batch_size=_BATCH):
+        known = torch.where(told, conditions, torch.nan)
+        output = network(segments.to(device), known.to(device))
+        found.append((output, columns.to(device), conditions.to(device)))
+    return found

@@ -1,0 +1,152 @@
+"""The network for any crystal: its outputs, symmetry, loss and weights."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from iphasenet.base.errors import InputError
+from iphasenet.network.column_network import (
+    ColumnNetwork,
+    ColumnOutput,
+    column_loss,
+    correlations,
+    describe_images,
+    true_estimates,
+)
+from iphasenet.network.column_prediction import predict_columns
+from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.weights import holds_columns, load_column_weights, load_weights, save_column_weights
+
+KNOWN = torch.tensor([[40.0, 0.2, -0.1, 50.0, 20.0, 10.0, 50.0]])
+
+
+def network(held: str = "level", seed: int = 1) -> ColumnNetwork:
+    """A small network with weights of which every one acts."""
+    torch.manual_seed(seed)
+    made = ColumnNetwork(ColumnModel(width=8, held=held))
+    for weights in made.parameters():
+        torch.nn.init.normal_(weights, std=0.15)
+    return made.eval()
+
+
+def images(count: int = 1, sides: tuple[int, int] = (64, 64), seed: int = 2) -> torch.Tensor:
+    return 0.02 + 0.02 * torch.rand((count, 4, *sides), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def test_columns_have_the_level_that_is_told() -> None:
+    found = network()(images(3), KNOWN.expand(3, -1))
+    assert found.columns.shape == found.spread.shape == (3, 64, 64)
+    assert found.columns.min() > 0 and found.spread.min() > 0 and found.errors.min() > 0
+    torch.testing.assert_close(found.columns.mean(dim=(1, 2)).log(), found.estimates[:, 0])
+
+
+@torch.inference_mode()
+def test_images_may_have_any_sides_that_divide_by_16() -> None:
+    assert network()(images(1, (80, 112)), KNOWN).columns.shape == (1, 80, 112)
+
+
+@torch.inference_mode()
+def test_what_is_unknown_does_not_act() -> None:
+    """A number that is not told is described as unknown, whatever it is."""
+    told = torch.where(torch.tensor([True, False, False, False, True, True, True]), KNOWN, torch.nan)
+    described = describe_images(images(), told)
+    assert described.isfinite().all() and described[0, 7:14].tolist() == [1, 0, 0, 0, 1, 1, 1]
+    assert not torch.equal(network()(images(), told).columns, network()(images(), KNOWN).columns)
+
+
+@torch.inference_mode()
+def test_a_mean_over_symmetries_turns_with_the_image() -> None:
+    """A quarter turn of image and detector turns the columns and the tilt, and nothing else."""
+    first = predict_columns(network(), images(), KNOWN)
+    # Top-left goes where bottom-left was: a turn from x towards -y.
+    turned = images().unflatten(1, (2, 2)).rot90(1, (1, 2)).rot90(1, (3, 4)).flatten(1, 2)
+    second = predict_columns(network(), turned, _turned_tilt(KNOWN))
+    torch.testing.assert_close(second.columns, first.columns.rot90(1, (1, 2)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(second.spread, first.spread.rot90(1, (1, 2)), rtol=1e-4, atol=1e-4)
+    # alpha comes before beta, which matters by 1e-4.
+    torch.testing.assert_close(_turned_tilt(first.estimates), second.estimates, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(second.errors, first.errors[:, [0, 1, 3, 2, 4]], rtol=1e-4, atol=1e-4)
+
+
+def _turned_tilt(values: torch.Tensor) -> torch.Tensor:
+    """Tilts of crystals after a quarter turn, by the rule that tests of `symmetry.transformed` check."""
+    from iphasenet.network.symmetry import transformed_images
+
+    places = [1, 2] if values.shape[1] == 7 else [2, 3]
+    angles = torch.zeros(len(values), 4)
+    angles[:, 1:3] = values[:, places]
+    blank = torch.zeros(len(values), 4, 4, 4)
+    changed = values.clone()
+    changed[:, places] = transformed_images(blank, blank[:, 0], angles, [1] * len(values))[2][:, 1:3]
+    return changed
+
+
+def output(columns: torch.Tensor, known: torch.Tensor, error: float = 0.1) -> ColumnOutput:
+    """What a network that knows the truth would give."""
+    estimates = true_estimates(columns, known)
+    return ColumnOutput(
+        columns, torch.full_like(columns, 1.0), estimates, torch.full_like(estimates, error), torch.zeros(1, 128)
+    )
+
+
+def test_the_truth_has_no_loss_but_that_of_the_errors_it_told() -> None:
+    columns = 1 + 20 * torch.rand(1, 64, 64)
+    terms = column_loss(output(columns, KNOWN), columns, KNOWN, torch.zeros(1, 7, dtype=torch.bool))
+    assert terms["pattern"].item() == pytest.approx(0, abs=1e-5)
+    assert terms["likeness"].item() == pytest.approx(0, abs=1e-5)
+    assert terms["estimates"].item() == pytest.approx(5 * math.log(0.1), rel=1e-4)
+
+
+def test_what_is_told_is_not_learnt_from() -> None:
+    """Wrong estimates of thickness and tilt cost nothing where the network was told them."""
+    columns = 1 + 20 * torch.rand(1, 64, 64)
+    right = output(columns, KNOWN)
+    wrong = right._replace(estimates=right.estimates + torch.tensor([[0.0, 1.0, 0.3, 0.0, 0.0]]))
+    told = torch.tensor([[True, True, True, False, False, False, False]])
+    losses = [column_loss(found, columns, KNOWN, told)["estimates"].item() for found in (right, wrong)]
+    assert losses[0] == losses[1]
+    untold = torch.zeros_like(told)
+    assert (
+        column_loss(wrong, columns, KNOWN, untold)["estimates"]
+        > column_loss(right, columns, KNOWN, untold)["estimates"]
+    )
+
+
+def test_a_wrong_level_leaves_the_pattern_right() -> None:
+    columns = 1 + 20 * torch.rand(1, 64, 64)
+    found = output(columns, KNOWN)._replace(columns=2 * columns)
+    assert column_loss(found, columns, KNOWN, torch.ones(1, 7, dtype=torch.bool))["pattern"].item() < 1e-5
+    assert correlations(2 * columns + 1, columns).item() == pytest.approx(1)
+    assert correlations(-columns, columns).item() == pytest.approx(-1)
+
+
+def test_weights_give_the_same_network_again(tmp_path: Path) -> None:
+    made = network()
+    made.error_factors.fill_(1.5)
+    save_column_weights(tmp_path / "w.safetensors", made, {"crystals": ["GaN"]})
+    read, described = load_column_weights(tmp_path / "w.safetensors")
+    assert described == {"crystals": ["GaN"]} and holds_columns(tmp_path / "w.safetensors")
+    with torch.inference_mode():
+        first, second = made(images(), KNOWN), read(images(), KNOWN)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    save_column_weights(tmp_path / "w.safetensors", network(), {})
+    with pytest.raises(InputError, match=r"w\.safetensors: found no usable weights"):
+        load_weights(tmp_path / "w.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"cut\.safetensors: found no usable weights"):
+        load_column_weights(tmp_path / "cut.safetensors")
+    assert not holds_columns(tmp_path / "none.safetensors")
+
+
+def test_strangeness_is_a_distance_from_usual_features() -> None:
+    made = network()
+    made.feature_precision.copy_(torch.eye(128))
+    made.usual_features.fill_(2.0)
+    assert made.strangeness(torch.full((1, 128), 2.0)).item() == 0
+    assert made.strangeness(torch.full((1, 128), 5.0)).item() == pytest.approx(3)
