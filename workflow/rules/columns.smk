@@ -72,7 +72,7 @@ rule score_columns:
     benchmark:
         "<run>/benchmarks/score_columns.tsv"
     conda:
-        "../../envs/evaluate.yaml"
+        "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/evaluation_threads")
     resources:
         mem_mb=raised(8000),

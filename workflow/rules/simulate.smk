@@ -111,6 +111,7 @@ rule render_samples:
         mem_mb=raised(job_resources.rendering_mb(config)),
         runtime=raised_minutes(job_resources.rendering_minutes(config)),
     params:
+        **drawn_optics(),
         stage=STAGE_VERSIONS["samples"],
         seed=lookup(within=config, dpath="seed"),
         grid=lookup(within=config, dpath="grid"),
@@ -120,7 +121,6 @@ rule render_samples:
         slice_thickness=lookup(
             within=config, dpath="simulation/multislice/slice_thickness_angstrom"
         ),
-        **drawn_optics(),
         crystal=crystal_of,
         temperature=temperature(config),
         truth=configured_truth(config),

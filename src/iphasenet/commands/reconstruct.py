@@ -13,7 +13,9 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.microscope_files.image_files import read_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.microscope_files.virtual_segments import VirtualDetector
+from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.reconstruction.agreement import MEANINGLESS
+from iphasenet.reconstruction.column_reconstruction import reconstruct_columns
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
 from iphasenet.reconstruction.orientation_check import check_orientation
@@ -46,7 +48,9 @@ def _run(options: argparse.Namespace) -> None:
     check_outputs(_outputs(options, several, image), [*options.input, options.weights])
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
-    if options.check:
+    if isinstance(trained.network, ColumnNetwork):
+        _reconstruct_columns(image, trained, options, warnings, several)
+    elif options.check:
         _print_check(image, trained)
     elif several:
         _tell([*warnings, *setting_warnings(replace(image, thickness_nm=None), trained)])
@@ -174,7 +178,7 @@ def _calibrated(
             if isinstance(error, InputError):
                 raise
             raise InputError(f"--beam-intensity: found {text!r}; allowed: a number or auto") from error
-    check_known(image)
+    check_known(image, crystal=not isinstance(trained.network, ColumnNetwork))
     return image, warnings
 
 
@@ -224,6 +228,30 @@ def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Name
     rows, columns = made.potential.shape
     print(f"{options.output}: {rows} x {columns} px of {made.sampling:g} Å, mean potential "
           f"{made.mean_potential.mean():.1f} V; {made.attributes['holds']}")  # fmt: skip
+
+
+_NOT_OF_ANY_CRYSTAL = ("check", "turns", "tile", "tilt_error", "thickness_error", "columns")
+"""Options that say how the network of a few crystals is used."""
+
+
+def _reconstruct_columns(
+    image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str], several: bool
+) -> None:
+    """Reconstruct by the network for any crystal."""
+    for name in _NOT_OF_ANY_CRYSTAL:
+        if getattr(options, name) not in (None, False):
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} has no effect with {trained.path.name}, a network for any crystal: remove it")
+    if several:
+        raise InputError(f"--thickness: found {options.thickness} with a network for any crystal; allowed: one "
+                         "thickness, or none: it is estimated")  # fmt: skip
+    made = reconstruct_columns(image, trained, warnings=tuple(warnings))
+    _tell(made.attributes["warnings"])
+    write_reconstruction(made, options.output)
+    if options.figure is not None:
+        draw_reconstruction(made, options.figure)
+    rows, columns = made.potential.shape
+    print(f"{options.output}: {rows} x {columns} px of {made.sampling:g} Å; {made.attributes['holds']}")
 
 
 def _told_errors(options: argparse.Namespace) -> ToldErrors:

@@ -28,6 +28,7 @@ QUANTITIES = {
     "spread": ("Uncertainty", "V Å"),
     "idpc": ("iDPC", "V Å"),
     "columns": ("Columns at the entrance surface", "V"),
+    "columns_error": ("Uncertainty of the columns", "V"),
 }
 """Name and unit of each image of a reconstruction, in the order in which they are written."""
 

@@ -117,7 +117,7 @@ class _Judge:
     def __init__(self, image: SegmentedImage, trained: Trained, progress: Progress | None, every: int) -> None:
         self.image, self.trained = image, trained
         self.progress, self.done, self.every = progress, 0, every
-        own, wanted = image.sampling or 0.0, trained.network.sampling
+        own, wanted = image.sampling or 0.0, trained.potential_network.sampling
         # A turned image needs its corners; nothing else is needed, except a margin for errors of resampling.
         part = _cut(replace(image, order=(0, 1, 2, 3)).fractions, math.ceil((_SIDE + 24) * wanted / own))
         self.segments = _cut(resampled(part, own, wanted), _SIDE)
@@ -140,12 +140,12 @@ class _Judge:
             return math.nan
         angles = turned_angles(image.tilt_deg or (0.0, 0.0), image.rotation_deg or 0.0, turn)
         metadata = np.array([image.thickness_nm, *angles], np.float32)
-        return explain(self.trained.network, microscope_of(image), segments, metadata).agreement
+        return explain(self.trained.potential_network, microscope_of(image), segments, metadata).agreement
 
     def spectra(self, order: Order) -> Spectra:
         """Difference signals of an order within the probe's band."""
         band = 4e-3 * (self.image.semiangle_mrad or 0) / 2 / wavelength(self.image.energy_kev or 0)
-        return Spectra.of(self.segments[list(order)], self.trained.network.sampling, band)
+        return Spectra.of(self.segments[list(order)], self.trained.potential_network.sampling, band)
 
     def ring(
         self, order: Order, rest: float, turns: Sequence[float] = (0.0,), adjacent: bool = True

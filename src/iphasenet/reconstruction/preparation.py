@@ -71,9 +71,13 @@ class Prepared:
     origin: tuple[float, float] = (0.0, 0.0)
 
 
-def check_known(image: SegmentedImage) -> None:
-    """Refuse an image that lacks a calibration; the message names the options that give it."""
-    missing = [name for name in OPTIONS if getattr(image, name) is None]
+CRYSTAL = ("thickness_nm", "tilt_deg", "rotation_deg")
+"""Those of the crystal, which the network for any crystal need not be told."""
+
+
+def check_known(image: SegmentedImage, crystal: bool = True) -> None:
+    """Refuse an image that lacks a calibration of the microscope, or of the crystal; the message names the options."""
+    missing = [name for name in OPTIONS if getattr(image, name) is None and (crystal or name not in CRYSTAL)]
     if missing:
         options = " ".join(dict.fromkeys(OPTIONS[name] for name in missing))
         raise InputError(f"{image.source}: {', '.join(missing)} is missing: give {options}")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from iphasenet import __version__
 from iphasenet.base.errors import InputError
 from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.potential_network import PotentialNetwork
-from iphasenet.network.weights import load_weights
+from iphasenet.network.weights import holds_columns, load_column_weights, load_weights
 from iphasenet.reconstruction import told_errors
 from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
 from iphasenet.reconstruction.tiled_prediction import (
@@ -61,6 +62,8 @@ class Reconstruction:
     columns : (y, x) float32 array, or None
         Mean potential of the untilted columns, at their places at the entrance surface [V], which does not depend on
         the given tilt; None if not asked for.
+    columns_error : (y, x) float32 array, or None
+        Expected absolute error of the columns [V], from the network for any crystal.
     attributes : dict
         How it was made: weights and their checksum, version, settings, warnings.
     """
@@ -76,13 +79,14 @@ class Reconstruction:
     attributes: dict[str, Any] = field(default_factory=dict)
     origin: tuple[float, float] = (0.0, 0.0)
     columns: FloatImage | None = None
+    columns_error: FloatImage | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.sampling < np.inf and 0 < self.thickness_nm < np.inf):
             raise InputError(
                 f"reconstruction: found pixels of {self.sampling} Å, {self.thickness_nm} nm; allowed: above 0"
             )
-        for name in ("potential", "mean_potential", "spread", "idpc", "columns"):
+        for name in ("potential", "mean_potential", "spread", "idpc", "columns", "columns_error"):
             image = getattr(self, name)
             if image is not None and (image.ndim != 2 or image.shape != self.potential.shape):
                 raise InputError(
@@ -99,8 +103,8 @@ class Trained:
 
     Attributes
     ----------
-    network : PotentialNetwork
-        Network in evaluation mode.
+    network : PotentialNetwork or ColumnNetwork
+        Network in evaluation mode; the second is the one for any crystal.
     described : mapping
         What it was trained on and how.
     path : path
@@ -109,10 +113,20 @@ class Trained:
         Checksum of that file.
     """
 
-    network: PotentialNetwork
+    network: PotentialNetwork | ColumnNetwork
     described: Mapping[str, Any]
     path: Path
     sha256: str
+
+    @property
+    def potential_network(self) -> PotentialNetwork:
+        """The network of a few crystals; InputError for the one for any crystal, which is told less."""
+        if isinstance(self.network, PotentialNetwork):
+            return self.network
+        raise InputError(
+            f"{self.path}: found a network for any crystal, which this cannot use; allowed: weights that "
+            "model.projection describes, such as resources/models/laptop.safetensors"
+        )
 
 
 def shipped_weights() -> Path:
@@ -152,7 +166,11 @@ def load_trained(path: Path | None = None, device: str = "cpu", allow_pickle: bo
         Network with its description; InputError if the file is missing or holds no weights.
     """
     path = shipped_weights() if path is None else path
-    network, described = load_weights(path, allow_pickle)
+    network: PotentialNetwork | ColumnNetwork
+    if holds_columns(path):
+        network, described = load_column_weights(path)
+    else:
+        network, described = load_weights(path, allow_pickle)
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     return Trained(network.to(device).eval(), described, path, checksum)
@@ -225,7 +243,7 @@ def reconstruct(
         If a calibration is missing, the field is too small, the prediction is not finite, or columns are asked of a
         network that predicts none.
     """
-    network, turns, tiling = trained.network, choices.turns, choices.tiling
+    network, turns, tiling = trained.potential_network, choices.turns, choices.tiling
     if choices.with_columns and network.settings.projection == "direct":
         raise InputError(
             "--columns: found a network that predicts no columns; allowed: one trained with model.projection 'columns'"
@@ -250,7 +268,7 @@ def reconstruct(
         thickness_nm=thickness,
         tilt_deg=(alpha, beta),
         rotation_deg=gamma,
-        attributes=_attributes(image, trained, prepared, choices)
+        attributes=attributes_of(image, trained, prepared, choices)
         | {"holds": choices.errors.describe(prepared.metadata), "warnings": found},
         origin=prepared.origin,
         columns=columns[0, 0].numpy() if choices.with_columns else None,
@@ -267,10 +285,15 @@ def setting_warnings(image: SegmentedImage, trained: Trained) -> list[str]:
     return [*range_warnings(image, trained.described), *assumed]
 
 
-def _attributes(image: SegmentedImage, trained: Trained, prepared: Prepared, choices: Choices) -> dict[str, Any]:
+def attributes_of(
+    image: SegmentedImage, trained: Trained, prepared: Prepared, choices: Choices | None = None
+) -> dict[str, Any]:
     """Attributes that say how a reconstruction was made."""
     optics = ("energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad", "dose")
     calibration = ("sampling", "beam_intensity", "dark_intensity", "order", "scan_rotation_deg")
+    chosen: dict[str, Any] = {}
+    if choices is not None:
+        chosen = {"turns": choices.turns, "tile": choices.tiling.tile, "overlap": choices.tiling.overlap}
     return {
         "version": __version__,
         "source": image.source,
@@ -280,8 +303,6 @@ def _attributes(image: SegmentedImage, trained: Trained, prepared: Prepared, cho
             **{name: getattr(image, name) for name in (*optics, *calibration)},
             "segment_names": list(image.names),
             "frame_turned_deg": prepared.turned_deg,
-            "turns": choices.turns,
-            "tile": choices.tiling.tile,
-            "overlap": choices.tiling.overlap,
+            **chosen,
         },
     }

@@ -89,13 +89,13 @@ def scan_thickness(
         than `phase_object_limit`; `trained`: whether the network was trained on such a thickness; `mean_potential` [V];
         `relative_spread`; `alike`: whether the agreement cannot be told from the best.
     """
-    prepared = prepare(replace(image, thickness_nm=thicknesses[0]), trained.network.sampling)
+    prepared = prepare(replace(image, thickness_nm=thicknesses[0]), trained.potential_network.sampling)
     low, high = trained.described.get("ranges", {}).get("thickness_nm", (0.0, math.inf))
     limit = phase_object_limit(prepared.microscope)
     rows = []
     for number, thickness in enumerate(thicknesses):
         metadata = np.array([thickness, *prepared.metadata[1:]], np.float32)
-        found = explain(trained.network, prepared.microscope, prepared.segments, metadata, phase_object=True)
+        found = explain(trained.potential_network, prepared.microscope, prepared.segments, metadata, phase_object=True)
         rows.append(
             {
                 "thickness_nm": thickness,

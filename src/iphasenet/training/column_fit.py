@@ -36,7 +36,7 @@ from iphasenet.training.trained_on import checksum, run_identity
 from iphasenet.training.trainer import make_trainer
 
 _CALIBRATION = 2000
-"""Crops by which the network's errors are scaled."""
+"""Crops by which the network's errors are scaled; not more than those of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
         if trainer.is_global_zero:
             state, score = best.read()
             module.load_state_dict(state)
-            fixed = replace(training, seed=training.seed + 1)
-            calibrate(
-                module.network,
-                ColumnCrops(seen, fixed, plan.noise, plan.sampling, _CALIBRATION, told=False),
-                ColumnCrops(unseen, fixed, plan.noise, plan.sampling, _CALIBRATION, told=False),
+            fixed, count = replace(training, seed=training.seed + 1), min(_CALIBRATION, training.crops_per_epoch)
+            usual, others = (
+                ColumnCrops(materials, fixed, plan.noise, plan.sampling, count, told=False)
+                for materials in (seen, unseen)
             )
+            calibrate(module.network, usual, others)
             write_table(read_history(folder), history)
             known = {"ranges": _ranges(plan, seen), "validation_pearson": score}
             save_column_weights(weights, module.network, {**described, **known})
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 Output("--history", options.history, HISTORY, (".csv",), folder=False),
                 Output("--checkpoints", options.checkpoints, folder=True, added=True),
             )
-            check_outputs(asked, [options.plan, options.data])
+            check_outputs(asked, [options.plan, options.data / "potential", options.data / "images"])
         plan = ColumnPlan.load(options.plan, options.data)
         fit_columns(plan, options.weights, options.history, options.checkpoints, options.accelerator)
 

@@ -67,5 +67,5 @@ def test_an_empty_corpus_is_one_line(configuration: dict[str, Any]) -> None:
 
 def test_detectors_that_may_be_drawn_must_fit_onto_the_grid(configuration: dict[str, Any]) -> None:
     configuration["drawn_optics"]["detector_outer_mrad"] = [40, 90]
-    with pytest.raises(InputError, match=r"sampling_angstrom: found 0\.13; allowed: at most .* outer_mrad 90\.0"):
+    with pytest.raises(InputError, match=r"sampling_angstrom: found 0\.13; allowed: at most .*outer_mrad 90\.0"):
         check_configuration(configuration, ROOT)

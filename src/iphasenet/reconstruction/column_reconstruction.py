@@ -1,0 +1,155 @@
+"""Reconstruction by the network for any crystal: what a user does not know is estimated."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput
+from iphasenet.network.column_prediction import predict_columns
+from iphasenet.network.column_projection import column_shift, project_columns
+from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare
+from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
+
+_STEP = 16
+"""Sides of the network's images are multiples of this."""
+
+STRANGE = 2.0
+"""Strangeness above which an image is unlike those that the network was trained on."""
+
+
+def reconstruct_columns(
+    image: SegmentedImage, trained: Trained, operations: int = 8, warnings: tuple[str, ...] = ()
+) -> Reconstruction:
+    """
+    Find the columns of one image, and project them along the told or estimated tilt.
+
+    Parameters
+    ----------
+    image : SegmentedImage
+        Images of the four segments; thickness, tilt and rotation may be unknown.
+    trained : Trained
+        Network for any crystal.
+    operations : int
+        Symmetry operations over which the prediction is averaged, 1 to 8.
+    warnings : tuple of str
+        Warnings to be recorded in addition to those of this function.
+
+    Returns
+    -------
+    Reconstruction
+        Result on the network's pixels. `attributes['estimates']` has the network's estimates of thickness, tilt,
+        defocus and mean potential with their standard errors, `attributes['told']` what it was told.
+
+    Raises
+    ------
+    InputError
+        If a calibration of the microscope is missing, or the field is too small.
+    """
+    network = trained.network
+    assert isinstance(network, ColumnNetwork)
+    told = {name for name in ("thickness_nm", "tilt_deg") if getattr(image, name) is not None}
+    known = replace(
+        image,
+        thickness_nm=image.thickness_nm or 50.0,
+        tilt_deg=image.tilt_deg or (0.0, 0.0),
+        rotation_deg=image.rotation_deg or 0.0,
+    )
+    prepared = prepare(known, network.sampling)
+    output = _predicted(network, prepared, told, operations)
+    strangeness = float(network.strangeness(output.features)[0])
+    estimates = described_estimates(output)
+    thickness = prepared.metadata[0] if "thickness_nm" in told else estimates["thickness_nm"]["value"]
+    tilt = prepared.metadata[1:3] if "tilt_deg" in told else [estimates[n]["value"] for n in ("alpha_deg", "beta_deg")]
+    columns, spread = output.columns[0].cpu(), output.spread[0].cpu()
+    error = spread + columns * output.errors[0, 0].cpu()
+    geometry = torch.tensor([[float(thickness), float(tilt[0]), float(tilt[1]), 0.0]])
+    mean, mean_error = (
+        project_columns(part[None], column_shift(geometry), network.sampling)[0] for part in (columns, error)
+    )
+    length = np.float32(10 * float(thickness))
+    scanned, calibrated = idpc_potential(prepared)
+    found = [*warnings, *setting_warnings(image, trained)]
+    if not calibrated:
+        found.append("idpc: the edge of the bright-field disc falls on no segment; its scale is arbitrary")
+    if strangeness > STRANGE:
+        found.append(
+            f"network: these images are unlike those that it was trained on (strangeness {strangeness:.1f}, usual ones "
+            "1): its errors may be larger than it says"
+        )
+    return Reconstruction(
+        potential=_array(mean) * length,
+        mean_potential=_array(mean),
+        spread=_array(mean_error) * length,
+        idpc=scanned,
+        sampling=round(prepared.sampling, 9),
+        thickness_nm=float(thickness),
+        tilt_deg=(float(tilt[0]), float(tilt[1])),
+        rotation_deg=float(prepared.metadata[3]),
+        attributes=attributes_of(image, trained, prepared)
+        | {
+            "told": sorted(told),
+            "estimates": estimates,
+            "strangeness": strangeness,
+            "holds": _holds(told, estimates),
+            "warnings": found,
+        },
+        origin=prepared.origin,
+        columns=_array(columns),
+        columns_error=_array(error),
+    )
+
+
+def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], operations: int) -> ColumnOutput:
+    """Output of the network for an image of any size."""
+    conditions = torch.full((1, len(CONDITIONS)), torch.nan)
+    names = list(CONDITIONS)
+    if "thickness_nm" in told:
+        conditions[0, names.index("thickness_nm")] = float(prepared.metadata[0])
+    if "tilt_deg" in told:
+        conditions[0, 1:3] = torch.from_numpy(prepared.metadata[1:3])
+    for name in ("semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad"):
+        conditions[0, names.index(name)] = getattr(prepared.microscope, name)
+    device = next(network.parameters()).device
+    segments = torch.from_numpy(prepared.segments)[None].to(device)
+    rows, columns = segments.shape[2:]
+    below, right = -rows % _STEP, -columns % _STEP
+    output = predict_columns(network, pad(segments, (0, right, 0, below), "reflect"), conditions.to(device), operations)
+    return output._replace(columns=output.columns[:, :rows, :columns], spread=output.spread[:, :rows, :columns])
+
+
+def described_estimates(output: ColumnOutput) -> dict[str, dict[str, Any]]:
+    """Estimates of the first image with standard errors (of a Laplace distribution) and units."""
+    thickness, alpha, beta, defocus = map(float, output.estimates[0, 1:])
+    deviations = [float(np.sqrt(2) * error) for error in output.errors[0]]
+    mean = float(output.columns[0].mean())
+    length = float(np.exp(thickness))
+    found = {
+        "mean_potential_v": (mean, mean * deviations[0], "V"),
+        "thickness_nm": (length, length * deviations[1], "nm"),
+        "alpha_deg": (alpha, deviations[2], "degrees"),
+        "beta_deg": (beta, deviations[3], "degrees"),
+        "defocus_angstrom": (100 * defocus, 100 * deviations[4], "Å"),
+    }
+    return {name: {"value": value, "error": error, "unit": unit} for name, (value, error, unit) in found.items()}
+
+
+def _holds(told: set[str], estimates: dict[str, dict[str, Any]]) -> str:
+    """Say in one line what was told, and what was estimated."""
+    shown = {
+        "mean_potential_v": "mean potential {:.1f} ± {:.1f} V",
+        **({} if "thickness_nm" in told else {"thickness_nm": "thickness {:.0f} ± {:.0f} nm"}),
+        **({} if "tilt_deg" in told else {"alpha_deg": "alpha {:.2f} ± {:.2f}°", "beta_deg": "beta {:.2f} ± {:.2f}°"}),
+        "defocus_angstrom": "defocus {:.0f} ± {:.0f} Å",
+    }
+    texts = [text.format(estimates[name]["value"], estimates[name]["error"]) for name, text in shown.items()]
+    return f"estimated: {', '.join(texts)}"
+
+
+def _array(image: Tensor) -> NDArray[np.float32]:
+    return np.asarray(image.numpy(), np.float32)

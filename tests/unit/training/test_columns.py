@@ -1,0 +1,192 @@
+"""Training of the network for any crystal, on crystals that are simulated here."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.evaluation.column_scores import TOLD, ColumnTest, score_plan, summarise_columns
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.periodic_images import save_images, simulate_images
+from iphasenet.multislice.settings import Numerics
+from iphasenet.network.weights import load_column_weights
+from iphasenet.simulation.drawn_optics import PlannedOptics
+from iphasenet.simulation.grid import Grid, orientations
+from iphasenet.simulation.image import Image
+from iphasenet.training.column_crops import ColumnCrops, ColumnView, column_series, rendered
+from iphasenet.training.column_fit import ColumnPlan
+
+ROOT = Path(__file__).parents[3]
+MULTISLICE = {"sampling_angstrom": 0.16, "slice_thickness_angstrom": 2.0, "window_angstrom": 4}
+CONFIGURATION: dict[str, Any] = {
+    "seed": 3,
+    "grid": {
+        "thickness_nm": [2.0, 5.0], "tilts": 3, "tilt_std_deg": 0.4, "rotations": 1, "rendered_rotations": 1,
+        "validation_share": 0.3, "test_share": 0.3,
+    },
+    "image": {"pixels": 64, "sampling_angstrom": 0.3},
+    "optics": {"energy_kev": 200, "semiangle_mrad": 15, "detector_inner_mrad": 8, "detector_outer_mrad": 40},
+    "drawn_optics": {"defocus_angstrom": [-100, 100], "semiangle_mrad": [14, 18]},
+    "simulation": {"parametrization": "lobato", "multislice": MULTISLICE},
+    "noise": {"training_dose": [1e4, 1e6], "acquisition": {"readout_electrons": 0.3}},
+    "column_network": {
+        "model": {"width": 8, "resolution_angstrom": 0.6},
+        "training": {
+            "seed": 1, "epochs": 2, "crops_per_epoch": 16, "validation_crops": 8, "crop_pixels": 64, "batch_size": 8,
+            "learning_rate": 1e-3, "weight_decay": 0, "ema_decay": 0,
+        },
+    },
+}  # fmt: skip
+SPLITS = {"KNbO3": "train", "GaN": "validation", "MoS2": "test"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulations of three crystals, as the workflow's jobs make them."""
+    folder = tmp_path_factory.mktemp("crystals")
+    optics, grid = PlannedOptics.of(CONFIGURATION), Grid(**CONFIGURATION["grid"])
+    for name in SPLITS:
+        cell = orthogonal_cell(read_structure(ROOT / f"resources/structures/{name}.cif"), (0, 0, 1))
+        potential = sampled_potential(cell, 0.16, 0.1)
+        images = [
+            simulate_images(
+                potential,
+                optics.rotations(name, tilt.index, len(tilt.rotations_deg)),
+                Numerics(**MULTISLICE),
+                [10 * thickness for thickness in grid.thickness_nm],
+                tilt.lean,
+                tilt.rotations_deg,
+            )
+            for tilt in orientations(3, name, grid)
+        ]
+        for part in ("potential", f"images/{name}"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        potential.save(folder / f"potential/{name}.npz")
+        save_images(folder / f"images/{name}/batch0.npz", images[:2])
+        save_images(folder / f"images/{name}/batch1.npz", images[2:])
+    return folder
+
+
+@pytest.fixture
+def plan(data: Path) -> ColumnPlan:
+    return ColumnPlan(CONFIGURATION, SPLITS, data)
+
+
+def test_tilts_and_optics_are_those_of_the_configuration(plan: ColumnPlan) -> None:
+    (material,) = plan.materials("train")
+    assert [tilt.index for tilt in material.orientations] == [0, 1, 2]
+    assert material.segments.terms.shape[:4] == (3, 2, 2, 4)
+    expected = PlannedOptics.of(CONFIGURATION).one("KNbO3", 2, 1)
+    assert material.optics[2, 1].tolist() == [expected.defocus_angstrom, expected.semiangle_mrad, 8, 40]
+    splits = [len(plan.materials("train", (split,))[0].orientations) for split in ("train", "validation", "test")]
+    assert splits == [1, 1, 1]
+
+
+def test_columns_are_the_blurred_potential_of_the_crystal_along_the_beam(data: Path) -> None:
+    """Against a sum over atoms: the mean is that of the cell, and the blur that of a Gaussian."""
+    potential = CrystalPotential.load(data / "potential/GaN.npz")
+    sharp, blurred = (column_series(potential, 2.0, width) for width in (0.0, 0.6))
+    middle = tuple(size // 2 for size in sharp.shape)
+    cell = potential.projected(potential.slicing(2.0), potential.slicing(2.0).count)
+    assert sharp[middle].real == pytest.approx(cell[middle].real / potential.lengths[2])
+    # One period along x: a Gaussian of 0.6 Å at half its height.
+    ratio = blurred[middle[0], middle[1] + 1] / sharp[middle[0], middle[1] + 1]
+    deviation = 0.6 / 2.3548
+    assert ratio.real == pytest.approx(math.exp(-2 * (math.pi * deviation / potential.lengths[0]) ** 2), rel=1e-4)
+
+
+def test_a_crop_shows_what_it_says(plan: ColumnPlan) -> None:
+    (material,) = plan.materials("train")
+    view = ColumnView(0, 1, 1, 0, (0.2, 0.7))
+    segments, columns, known = rendered(material, view, Image(64, 0.3))
+    assert segments.shape == (4, 64, 64) and columns.shape == (64, 64)
+    assert known[0] == pytest.approx(5, abs=0.3) and known[3:] == material.optics[1, 0].tolist()
+    lean = np.degrees(np.hypot(*material.orientations[1].lean))
+    assert np.hypot(*known[1:3]) == pytest.approx(lean, rel=1e-3)
+    assert float(columns.mean()) == pytest.approx(material.mean_potential, rel=0.1)
+
+
+def crops(plan: ColumnPlan, count: int = 40, **settings: Any) -> ColumnCrops:
+    training = replace(plan.settings.training, **settings)
+    return ColumnCrops(plan.materials("train"), training, plan.noise, 0.3, count)
+
+
+def test_crops_are_the_same_again_and_new_in_every_epoch(plan: ColumnPlan) -> None:
+    first, second = crops(plan)[3], crops(plan)[3]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], crops(plan)[43][0])
+
+
+def test_what_is_told_has_the_shares_of_the_settings(plan: ColumnPlan) -> None:
+    told = torch.stack([crops(plan, told_share=0.5, optics_told_share=0.75)[number][3] for number in range(300)])
+    shares = told.float().mean(dim=0).tolist()
+    assert shares[:4] == pytest.approx([0.25] * 4, abs=0.08) and shares[4:] == pytest.approx([0.75] * 3, abs=0.08)
+    assert torch.equal(told[:, 1], told[:, 2])
+    nothing = torch.stack([crops(plan, told_share=0)[number][3] for number in range(50)])
+    assert not nothing[:, :4].any()
+
+
+def run(plan: ColumnPlan, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Train by the command of a training process."""
+    folder.mkdir(exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps({"configuration": plan.configuration, "splits": plan.splits}))
+    outputs = ("weights.safetensors", "history.csv", "checkpoints")
+    options = [part for name in outputs for part in (f"--{name.split('.')[0]}", str(folder / name))]
+    sources = ("--plan", str(folder / "plan.json"), "--data", str(plan.data), "--accelerator", "cpu")
+    command = (sys.executable, "-m", "iphasenet.training.column_fit", *sources, *options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_a_training_gives_weights_that_say_what_they_have_seen(plan: ColumnPlan, tmp_path: Path) -> None:
+    done = run(plan, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    network, described = load_column_weights(tmp_path / "weights.safetensors")
+    assert described["crystals"] == ["KNbO3"] and described["validated_on"] == ["GaN"]
+    low, high = described["ranges"]["defocus_angstrom"]
+    assert -100 <= low < high <= 100 and described["ranges"]["energy_kev"] == [200, 200]
+    history = pandas.read_csv(tmp_path / "history.csv")
+    assert {"validation_pearson", "validation_level_error", "train_loss"} <= set(history.columns)
+    # Measured after training: no longer the identity.
+    assert (network.error_factors != 1).all() and network.feature_precision.abs().sum() > 0
+    # The command again does not train again.
+    before = (tmp_path / "weights.safetensors").read_bytes()
+    assert run(plan, tmp_path).returncode == 0
+    assert (tmp_path / "weights.safetensors").read_bytes() == before
+
+    test = ColumnTest(Image(64, 0.3), Acquisition(), [1e5], most=1, operations=2)
+    scores = score_plan(network, plan, test)
+    # Of MoS2 each thickness, of KNbO3 each thickness of its test tilt, with each of what may be told.
+    assert scores.groupby("seen").size().to_dict() == {False: 2 * len(TOLD), True: 2 * len(TOLD)}
+    assert set(scores.loc[~scores["seen"], "material"]) == {"MoS2"}
+    assert np.isfinite(scores.select_dtypes("number")).all(axis=None)
+    summary = summarise_columns(scores, ("seen", "told"))
+    assert len(summary) == 2 * len(TOLD) and (summary["images"] == 2).all()
+
+
+def test_a_split_without_crystals_is_one_line(plan: ColumnPlan, tmp_path: Path) -> None:
+    done = run(replace(plan, splits={"KNbO3": "train"}), tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "found none in the split 'validation'; allowed: at least one in each" in done.stderr
+
+
+def test_simulations_of_another_grid_are_refused(plan: ColumnPlan) -> None:
+    other = replace(plan, configuration={**CONFIGURATION, "seed": 4})
+    with pytest.raises(InputError, match="simulations of KNbO3: found other tilts"):
+        other.materials("train")
+
+
+def test_lost_simulations_are_refused(plan: ColumnPlan, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found KNbO3 without potential or images"):
+        replace(plan, data=tmp_path).materials("train")
