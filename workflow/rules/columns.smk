@@ -40,7 +40,7 @@ rule train_columns:
     params:
         stage=STAGE_VERSIONS["columns"],
         # Not the files one by one: there are thousands, more than a command may hold.
-        data=DATA,
+        data=data_folder,
         processes=lookup(within=config, dpath="jobs/training_processes"),
         nodes=lookup(within=config, dpath="jobs/training_nodes"),
         launcher=training_launcher(),
@@ -81,7 +81,7 @@ rule score_columns:
         gpu_model=gpu_type(JOBS["simulation_gpus"]),
     params:
         stage=STAGE_VERSIONS["column_scores"],
-        data=DATA,
+        data=data_folder,
         doses=lookup(within=config, dpath="noise/evaluation_doses"),
         seed=lookup(within=config, dpath="seed"),
     message:

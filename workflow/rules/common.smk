@@ -223,6 +223,11 @@ def training_simulations(wildcards):
     return potentials + [path for name in MATERIALS for path in images_of(name)]
 
 
+def data_folder(wildcards):
+    """Folder of the run whose simulations are used."""
+    return DATA
+
+
 def column_simulations(wildcards):
     """Simulations that the network for any crystal is trained and tested on."""
     return [path for name in MATERIALS for path in images_of(name)]

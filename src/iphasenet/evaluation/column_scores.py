@@ -56,8 +56,8 @@ class ColumnTest:
     acquisition: Acquisition
     doses: Sequence[float]
     seed: int = 0
-    most: int = 4
-    operations: int = 8
+    most: int = 2
+    operations: int = 4
 
     def views(self, material: ColumnMaterial) -> Iterator[ColumnView]:
         """List what is tested of a material: each thickness of some tilts, each with one of its rotations."""

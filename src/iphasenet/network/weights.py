@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -62,7 +62,8 @@ def save_column_weights(
         "sampling_angstrom": network.sampling,
         "description": described,
     }
-    _write(path, network.state_dict(), header, half)
+    # What was measured after training holds numbers that half precision does not.
+    _write(path, network.state_dict(), header, half, kept=[name for name, _ in network.named_buffers()])
 
 
 def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[PotentialNetwork, dict[str, Any]]:
@@ -129,11 +130,14 @@ def holds_columns(path: str | Path) -> bool:
         return False
 
 
-def _write(path: str | Path, state: Mapping[str, Tensor], header: Mapping[str, Any], half: bool) -> None:
-    """Write tensors with a header of JSON texts."""
+def _write(
+    path: str | Path, state: Mapping[str, Tensor], header: Mapping[str, Any], half: bool, kept: Sequence[str] = ()
+) -> None:
+    """Write tensors with a header of JSON texts; `kept` names those that never become half precision."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        shortened = {name for name, tensor in tensors.items() if tensor.is_floating_point()} - set(kept)
+        tensors = {name: tensor.half() if name in shortened else tensor for name, tensor in tensors.items()}
     texts = {name: json.dumps(value) for name, value in header.items()}
     with atomic_file(path) as temporary:
         temporary.write_bytes(_sealed(save(tensors, metadata=texts)))

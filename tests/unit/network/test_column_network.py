@@ -134,6 +134,20 @@ def test_weights_give_the_same_network_again(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_half_precision_keeps_what_was_measured(tmp_path: Path) -> None:
+    """Numbers beyond half precision's largest, and columns within 1 %."""
+    made = network()
+    made.feature_precision.copy_(1e6 * torch.eye(128))
+    for name, half in (("whole", False), ("half", True)):
+        save_column_weights(tmp_path / f"{name}.safetensors", made, {}, half)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")]
+    read, _ = load_column_weights(tmp_path / "half.safetensors")
+    assert torch.equal(read.feature_precision, made.feature_precision) and sizes[1] < 0.8 * sizes[0]
+    with torch.inference_mode():
+        first, second = made(images(), KNOWN).columns, read(images(), KNOWN).columns
+    assert float((first - second).abs().max() / first.mean()) < 0.05
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_column_weights(tmp_path / "w.safetensors", network(), {})
     with pytest.raises(InputError, match=r"w\.safetensors: found no usable weights"):
