@@ -12,6 +12,7 @@ rule plan_columns:
     params:
         configuration=column_configuration,
         splits=column_splits,
+        batches=column_batches,
     message:
         "Crystals that the network for any crystal is trained and tested on"
     script:

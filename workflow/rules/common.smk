@@ -237,12 +237,32 @@ def column_configuration(wildcards):
     """What the network for any crystal depends on."""
     needed = ("seed", "grid", "image", "optics", "drawn_optics", "noise", "simulation")
     kept = {name: config[name] for name in needed if name in config}
-    return {**kept, "column_network": config.get("column_network")}
+    if "column_network" not in config:
+        sys.exit("configuration: column_network is missing: give it, as config/crystals.yaml does")
+    return {**kept, "column_network": config["column_network"]}
+
+
+def column_batches(wildcards):
+    """Tilts in each simulation of a crystal, by the simulation's number."""
+    return {
+        name: {
+            str(number): [tilt["index"] for tilt in tilts]
+            for number, tilts in sorted(planned_batches(name).items())
+        }
+        for name in MATERIALS
+    }
 
 
 def column_splits(wildcards):
     """Split of each crystal with its zone axis."""
     return {name: SPLITS[name] for name in MATERIALS}
+
+
+def own_weights():
+    """Weights of the run's own network."""
+    if "column_network" in config:
+        return "<run>/columns/weights.safetensors"
+    return "<trained>/model/weights.safetensors"
 
 
 def column_targets():

@@ -2,9 +2,7 @@ rule reconstruct_image:
     input:
         image=image_input,
         weights=lookup(
-            within=config,
-            dpath="reconstruction/weights",
-            default="<trained>/model/weights.safetensors",
+            within=config, dpath="reconstruction/weights", default=own_weights()
         ),
     output:
         potential="<run>/reconstruction/{image}.hspy",
@@ -22,7 +20,8 @@ rule reconstruct_image:
         "../../envs/train.yaml"
     threads: lookup(within=config, dpath="jobs/evaluation_threads")
     resources:
-        # Images are reconstructed in tiles: a large one takes longer, not more memory.
+        # Images are reconstructed in tiles: a large one takes longer, not more memory. The network for any crystal, which
+        # sees the whole image, refuses one that is too large.
         mem_mb=raised(4000),
         runtime=raised_minutes(60, JOBS["simulation_gpus"]),
         gpu=JOBS["simulation_gpus"],

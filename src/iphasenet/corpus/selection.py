@@ -126,7 +126,7 @@ class Corpus(Settings, section="corpus"):
     def _paths(self, row: Mapping[str, str]) -> tuple[BeamPath, ...]:
         """Zone axes that are taken of a row of the table."""
         readings = ("read", "warned") if self.warned else ("read",)
-        if row["reading"] not in readings or not row["family"] or not row["zone_axes"]:
+        if row["reading"] not in readings or not all(row[name] for name in ("atoms", "family", "zone_axes")):
             return ()
         paths = [BeamPath.of(text) for text in row["zone_axes"].split("; ")]
         if int(float(row["atoms"])) > self.most_atoms:

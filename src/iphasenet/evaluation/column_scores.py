@@ -56,8 +56,8 @@ class ColumnTest:
     acquisition: Acquisition
     doses: Sequence[float]
     seed: int = 0
-    most: int = 2
-    operations: int = 4
+    most: int = 1
+    operations: int = 8
 
     def views(self, material: ColumnMaterial) -> Iterator[ColumnView]:
         """List what is tested of a material: each thickness of some tilts, each with one of its rotations."""
@@ -95,8 +95,8 @@ def score_columns(
         One row for each image, dose and entry of `TOLD`: material, seen, told, dose [e/Å²], thickness_nm, tilt_deg;
         pearson; found over true level, thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees] and
         defocus [Å]; the expected error over the error of level, thickness, tilt and defocus (`..._covered`: whether an
-        error is within the interval of 68 %); `pixels_ratio`, expected over true mean error of the pixels;
-        `strangeness`.
+        error is within the interval of 68 %), NaN for what was told; `pixels_ratio`, expected over true mean error
+        of the pixels; `strangeness`.
     """
     tables = []
     for material in materials:
@@ -116,7 +116,7 @@ def score_columns(
                     output = predict_columns(network, noisy, given, test.operations)
                     strange = network.strangeness(output.features).cpu()
                     output = ColumnOutput(*(value.cpu() for value in output))
-                    rows = _rows(output, columns, known) | {"strangeness": strange.numpy()}
+                    rows = _rows(output, columns, known, mask) | {"strangeness": strange.numpy()}
                     named = {"material": material.name, "seen": seen, "told": told, "dose": dose}
                     tables.append(pandas.DataFrame({**named, **rows}))
     return pandas.concat(tables, ignore_index=True)
@@ -151,11 +151,12 @@ def _tensors(values: Sequence[Tensor] | Sequence[Sequence[float]]) -> Tensor:
     return torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values])
 
 
-def _rows(output: ColumnOutput, columns: Tensor, known: Tensor) -> dict[str, np.ndarray]:
-    """Scores of some images."""
-    true = true_estimates(columns, known)
-    off = output.estimates - true
-    covered = (off.abs() <= _WITHIN_68 * output.errors).numpy()
+def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[bool]) -> dict[str, np.ndarray]:
+    """Scores of some images; what was told is not estimated."""
+    # The first estimate is the level, which nobody is told.
+    open_ones = ~torch.tensor((False, *told[:4]))
+    off = torch.where(open_ones, output.estimates - true_estimates(columns, known), torch.nan)
+    covered = torch.where(open_ones, (off.abs() <= _WITHIN_68 * output.errors).float(), torch.nan).numpy()
     tilt = torch.hypot(known[:, 1], known[:, 2])
     scale = lambda images: images / images.mean(dim=(1, 2), keepdim=True)  # noqa: E731
     miss = (scale(output.columns) - scale(columns)).abs().mean(dim=(1, 2))

@@ -1,5 +1,6 @@
 """The network for any crystal: four segments and what is known in; columns, their level and what was not known out."""
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
@@ -31,11 +32,14 @@ _CONTRAST = 20.0
 _LARGEST_LOG_SPREAD = 6.0
 """Bound of the logarithm of a spread."""
 
+_LEAST_CONTRAST = 0.05
+"""Contrast of columns over their mean below which errors count as if it were this one."""
+
 _FEATURES = 128
 """Numbers that describe a whole image."""
 
-_USUAL_LEVEL = 2.5
-"""Logarithm of a usual level [V], at which training begins."""
+_USUAL_LEVEL, _USUAL_THICKNESS = 12.0, 50.0
+"""Level [V] and thickness [nm] at which training begins."""
 
 
 class ColumnOutput(NamedTuple):
@@ -172,11 +176,11 @@ class ColumnNetwork(nn.Module):
         description = describe_images(segments, conditions)
         features = self.stem(_CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True)))
         passed = []
-        for level, encoder in enumerate(self.encoders):
+        for stage, encoder in enumerate(self.encoders):
             features = _through(encoder, features, description)
-            if level < len(self.downs):
+            if stage < len(self.downs):
                 passed.append(features)
-                features = self.downs[level](features)
+                features = self.downs[stage](features)
         pooled = torch.cat([*reversed(torch.std_mean(features, dim=(2, 3))), description], dim=1)
         whole = self.whole(pooled)
         for up, decoder, skipped in zip(reversed(self.ups), reversed(self.decoders), reversed(passed), strict=True):
@@ -186,13 +190,16 @@ class ColumnNetwork(nn.Module):
         with single_precision(features.device):
             estimates, logs = self.estimate(whole.float()).chunk(2, dim=1)
             pattern, spread = self.out(features.float()).unbind(dim=1)
-        estimates = estimates + estimates.new_tensor([_USUAL_LEVEL, 4.0, 0.0, 0.0, 0.0])
+        usual = [math.log(_USUAL_LEVEL), math.log(_USUAL_THICKNESS), 0.0, 0.0, 0.0]
+        estimates = estimates + estimates.new_tensor(usual)
         level = estimates[:, :1, None].exp()
         columns = softplus(pattern)
         if self.settings.held == "level":
             columns = level * columns / columns.mean(dim=(1, 2), keepdim=True)
         else:
-            columns = 10 * columns
+            columns = _USUAL_LEVEL * columns
+            level = columns.mean(dim=(1, 2), keepdim=True)
+            estimates = torch.cat([level[:, :, 0].log(), estimates[:, 1:]], dim=1)
         errors = self.error_factors * _bounded_exp(logs)
         return ColumnOutput(columns, self.spread_factor * level * _bounded_exp(spread), estimates, errors, whole)
 
@@ -225,7 +232,9 @@ def _bounded_exp(logarithm: Tensor) -> Tensor:
     return logarithm.clamp(-_LARGEST_LOG_SPREAD, _LARGEST_LOG_SPREAD).exp()
 
 
-def column_loss(found: ColumnOutput, columns: Tensor, conditions: Tensor, told: Tensor) -> Mapping[str, Tensor]:
+def column_loss(
+    found: ColumnOutput, columns: Tensor, conditions: Tensor, told: Tensor, absolute: bool = False
+) -> Mapping[str, Tensor]:
     """
     Terms of the loss.
 
@@ -239,24 +248,27 @@ def column_loss(found: ColumnOutput, columns: Tensor, conditions: Tensor, told: 
         True `CONDITIONS`.
     told : (batch, 7) bool tensor
         Conditions that the network was told: their estimates are not trained.
+    absolute : bool
+        Compare columns as they are, not scaled to a mean of 1.
 
     Returns
     -------
     mapping
-        `pattern`: mean absolute error over the contrast, of columns of mean 1; `likeness`: 1 minus the Pearson
+        `pattern`: mean absolute error over the contrast; `likeness`: 1 minus the Pearson
         correlation; `estimates`: negative logarithms of the Laplace distributions' densities; `spread`: the same of
         pixels, which does not change the columns.
     """
-    truth = columns / columns.mean(dim=(1, 2), keepdim=True)
-    guess = found.columns / found.columns.mean(dim=(1, 2), keepdim=True)
-    contrast = truth.std(dim=(1, 2), keepdim=True).clamp_min(0.05)
+    mean = columns.mean(dim=(1, 2), keepdim=True)
+    truth, own = columns / mean, found.columns.mean(dim=(1, 2), keepdim=True)
+    guess = found.columns / (mean if absolute else own)
+    contrast = truth.std(dim=(1, 2), keepdim=True).clamp_min(_LEAST_CONTRAST)
     pattern = ((guess - truth).abs() / contrast).mean()
     likeness = (1 - correlations(found.columns, columns)).mean()
     true = true_estimates(columns, conditions)
     counted = torch.cat([torch.ones_like(told[:, :1]), ~told[:, :4]], dim=1)
     errors = (found.estimates - true).abs() / found.errors + found.errors.log()
-    relative = found.spread / found.estimates[:, :1, None].exp().detach()
-    miss = (guess - truth).detach().abs()
+    relative = found.spread / own.detach()
+    miss = (found.columns / own - truth).detach().abs()
     return {
         "pattern": pattern,
         "likeness": likeness,

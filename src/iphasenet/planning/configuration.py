@@ -9,8 +9,9 @@ import numpy as np
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.microscope.optics import Microscope, sampling_limit
+from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.planning.configuration_form import check_form
-from iphasenet.planning.corpus_materials import with_corpus
+from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
 from iphasenet.planning.job_resources import training_processes
 from iphasenet.planning.settings import Simulation
 from iphasenet.simulation.drawn_optics import PlannedOptics
@@ -50,6 +51,31 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     _check_multislice(config, microscope)
     _check_training(config, microscope)
     _check_evaluation(config)
+    if "column_network" in config:
+        _check_columns(config, Path(folder))
+
+
+def _check_columns(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a network for any crystal that could not be trained, before anything is simulated."""
+    training, key = ColumnNetworkSettings(**config["column_network"]).training, "configuration: column_network"
+    if not Grid(**config["grid"]).all_periodic:
+        raise InputError(f"{key}: found crystals without periodic images (any orientation, edges or wedges); "
+                         "allowed: grid.orientation 'tilt', without them")  # fmt: skip
+    if config["training"].get("leave_out", {}).get("thickness_nm"):
+        raise InputError(f"{key}: found training.leave_out.thickness_nm, which has no effect here; allowed: []")
+    if training.batch_size > training.crops_per_epoch:
+        raise InputError(
+            f"{key}.training.batch_size: found {training.batch_size}; allowed: at most crops_per_epoch, "
+            f"{training.crops_per_epoch}"
+        )
+    splits = corpus_splits(config, folder)
+    found = {splits[name] for name in selected_materials(config)}
+    lacking = [split for split in SPLITS if split not in found]
+    if lacking:
+        raise InputError(
+            f"{key}: found no crystal in the split '{lacking[0]}'; allowed: at least one in each of "
+            f"{', '.join(SPLITS)}: give `corpus`, and in `select` crystals of each"
+        )
 
 
 def _refuse_three_angles(reconstruction: Any) -> None:

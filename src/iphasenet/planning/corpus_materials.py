@@ -41,6 +41,8 @@ def with_corpus(config: Mapping[str, Any], folder: Path = Path()) -> dict[str, A
     materials = {**config["materials"], **added}
     left_out = config["training"].get("leave_out", {})
     held = axis_names(materials, [name for name, split in splits.items() if split != "train"])
+    if "select" in config:
+        held = [name for name in held if {name, name.split("_")[0]} & set(config["select"])]
     every = sorted({*left_out.get("materials", []), *held})
     training = {**config["training"], "leave_out": {"thickness_nm": [], **left_out, "materials": every}}
     return {**config, "materials": materials, "training": training}
@@ -58,24 +60,28 @@ def corpus_splits(config: Mapping[str, Any], folder: Path = Path()) -> dict[str,
     Returns
     -------
     dict
-        Split by the name of the material with its zone axis; materials that are not in the corpus are trained on.
+        Split by the name of the material with its zone axis. Materials that are not in the corpus are trained on,
+        unless `training.leave_out.materials` names them: those test.
     """
     _, splits = _crystals_and_splits(config, folder) if "corpus" in config else ([], {})
-    return {
-        axis: splits.get(name, "train")
-        for name in config["materials"]
-        for axis in axis_names(config["materials"], [name])
-    }
+    left_out = set(config["training"].get("leave_out", {}).get("materials", []))
+    found: dict[str, Split] = {}
+    for name in config["materials"]:
+        for axis in axis_names(config["materials"], [name]):
+            split = splits.get(name, "train")
+            found[axis] = "test" if split == "train" and axis in left_out else split
+    return found
 
 
 def _crystals_and_splits(config: Mapping[str, Any], folder: Path) -> tuple[list[CorpusCrystal], dict[str, Split]]:
     """Crystals of the corpus, and the split of each; one that is a material already has its name."""
     corpus = Corpus(**config["corpus"])
-    given = {Path(material["cif"]): name for name, material in config["materials"].items()}
+    given = {(folder / material["cif"]).resolve(): name for name, material in config["materials"].items()}
     taken, crystals = set(config["materials"]), []
     for crystal in corpus.crystals(folder):
-        number, name = 1, given.get(crystal.cif, crystal.name)
-        while crystal.cif not in given and name in taken:
+        path = (folder / crystal.cif).resolve()
+        number, name = 1, given.get(path, crystal.name)
+        while path not in given and name in taken:
             number, name = number + 1, f"{crystal.name}{number + 1}"
         taken.add(name)
         crystals.append(replace(crystal, name=name))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from iphasenet.base.errors import InputError
+from iphasenet.base.memory import check_memory
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput
 from iphasenet.network.column_prediction import predict_columns
@@ -18,6 +20,12 @@ from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attrib
 
 _STEP = 16
 """Sides of the network's images are multiples of this."""
+
+SMALLEST = 32
+"""Smallest side of an image [pixels]."""
+
+_BYTES = 600.0
+"""Memory that the network needs for each pixel [bytes]."""
 
 STRANGE = 2.0
 """Strangeness above which an image is unlike those that the network was trained on."""
@@ -49,7 +57,7 @@ def reconstruct_columns(
     Raises
     ------
     InputError
-        If a calibration of the microscope is missing, or the field is too small.
+        If a calibration of the microscope is missing, or the field is too small or too large.
     """
     network = trained.network
     assert isinstance(network, ColumnNetwork)
@@ -61,11 +69,22 @@ def reconstruct_columns(
         rotation_deg=image.rotation_deg or 0.0,
     )
     prepared = prepare(known, network.sampling)
+    rows, width = prepared.segments.shape[1:]
+    if min(rows, width) < SMALLEST:
+        raise InputError(
+            f"{image.source}: found {rows} x {width} of the network's pixels, {network.sampling:g} Å; allowed: at "
+            f"least {SMALLEST} along each side"
+        )
+    check_memory(_BYTES * rows * width, f"the network on {rows:,} x {width:,} pixels")
     output = _predicted(network, prepared, told, operations)
     strangeness = float(network.strangeness(output.features)[0])
     estimates = described_estimates(output)
-    thickness = prepared.metadata[0] if "thickness_nm" in told else estimates["thickness_nm"]["value"]
-    tilt = prepared.metadata[1:3] if "tilt_deg" in told else [estimates[n]["value"] for n in ("alpha_deg", "beta_deg")]
+    guessed = {name: estimates[name]["value"] for name in ("thickness_nm", "alpha_deg", "beta_deg")}
+    thickness = prepared.metadata[0] if "thickness_nm" in told else guessed["thickness_nm"]
+    tilt = prepared.metadata[1:3] if "tilt_deg" in told else (guessed["alpha_deg"], guessed["beta_deg"])
+    # What is told is not estimated.
+    given = {*({"thickness_nm"} & told), *({"alpha_deg", "beta_deg"} if "tilt_deg" in told else ())}
+    estimates = {name: estimate for name, estimate in estimates.items() if name not in given}
     columns, spread = output.columns[0].cpu(), output.spread[0].cpu()
     error = spread + columns * output.errors[0, 0].cpu()
     geometry = torch.tensor([[float(thickness), float(tilt[0]), float(tilt[1]), 0.0]])
@@ -96,7 +115,7 @@ def reconstruct_columns(
             "told": sorted(told),
             "estimates": estimates,
             "strangeness": strangeness,
-            "holds": _holds(told, estimates),
+            "holds": _holds(estimates),
             "warnings": found,
         },
         origin=prepared.origin,
@@ -139,15 +158,18 @@ def described_estimates(output: ColumnOutput) -> dict[str, dict[str, Any]]:
     return {name: {"value": value, "error": error, "unit": unit} for name, (value, error, unit) in found.items()}
 
 
-def _holds(told: set[str], estimates: dict[str, dict[str, Any]]) -> str:
-    """Say in one line what was told, and what was estimated."""
-    shown = {
-        "mean_potential_v": "mean potential {:.1f} ± {:.1f} V",
-        **({} if "thickness_nm" in told else {"thickness_nm": "thickness {:.0f} ± {:.0f} nm"}),
-        **({} if "tilt_deg" in told else {"alpha_deg": "alpha {:.2f} ± {:.2f}°", "beta_deg": "beta {:.2f} ± {:.2f}°"}),
-        "defocus_angstrom": "defocus {:.0f} ± {:.0f} Å",
-    }
-    texts = [text.format(estimates[name]["value"], estimates[name]["error"]) for name, text in shown.items()]
+_SHOWN = {
+    "mean_potential_v": "mean potential {:.1f} ± {:.1f} V",
+    "thickness_nm": "thickness {:.0f} ± {:.0f} nm",
+    "alpha_deg": "alpha {:.2f} ± {:.2f}°",
+    "beta_deg": "beta {:.2f} ± {:.2f}°",
+    "defocus_angstrom": "defocus {:.0f} ± {:.0f} Å",
+}
+
+
+def _holds(estimates: dict[str, dict[str, Any]]) -> str:
+    """Say in one line what was estimated."""
+    texts = [_SHOWN[name].format(one["value"], one["error"]) for name, one in estimates.items()]
     return f"estimated: {', '.join(texts)}"
 
 

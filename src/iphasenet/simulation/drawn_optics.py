@@ -78,13 +78,20 @@ class DrawnOptics(Settings, section="drawn_optics"):
         return replace(microscope, aberrations=aberrations, **drawn)
 
     def extremes(self, microscope: Microscope) -> Microscope:
-        """Optics with the largest semiangle and the widest detector that may be drawn, which grids must hold."""
-        return replace(
-            microscope,
-            semiangle_mrad=(self.semiangle_mrad or (0, microscope.semiangle_mrad))[1],
-            detector_inner_mrad=(self.detector_inner_mrad or (microscope.detector_inner_mrad,))[0],
-            detector_outer_mrad=(self.detector_outer_mrad or (0, microscope.detector_outer_mrad))[1],
-        )
+        """
+        Optics with the largest semiangle and the widest detector that may be drawn, which grids must hold.
+
+        InputError if an inner angle may be drawn that is not below the outer one.
+        """
+        inner = self.detector_inner_mrad or (microscope.detector_inner_mrad,) * 2
+        outer = self.detector_outer_mrad or (microscope.detector_outer_mrad,) * 2
+        if inner[1] >= outer[0]:
+            raise InputError(
+                f"drawn_optics: found inner collection angles up to {inner[1]:g} mrad and outer ones from "
+                f"{outer[0]:g} mrad; allowed: every inner one below every outer one"
+            )
+        semiangle = (self.semiangle_mrad or (0, microscope.semiangle_mrad))[1]
+        return replace(microscope, semiangle_mrad=semiangle, detector_inner_mrad=inner[0], detector_outer_mrad=outer[1])
 
 
 _LENSES = {

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, true_estimates
+from iphasenet.network.column_prediction import predict_columns
 from iphasenet.training.column_crops import ColumnCrops
 
 _SHRINKAGE = 0.05
@@ -25,9 +26,9 @@ def calibrate(network: ColumnNetwork, training: ColumnCrops, unseen: ColumnCrops
     network : ColumnNetwork
         Trained network; its buffers change.
     training : ColumnCrops
-        Crops of the crystals that it has seen.
+        Crops of the crystals that it has seen, with what may be told.
     unseen : ColumnCrops
-        Crops of others.
+        Crops of others, of which nothing is told but the optics.
     """
     network.eval()
     network.error_factors.fill_(1)
@@ -57,11 +58,12 @@ def _mean(images: Tensor) -> Tensor:
 
 
 def _outputs(network: ColumnNetwork, crops: ColumnCrops) -> "list[tuple[ColumnOutput, Tensor, Tensor]]":
-    """Output of the network for crops of which nothing is told but the optics, with their columns and conditions."""
+    """Predict crops; with their columns and conditions."""
     device = network.usual_features.device
     found = []
     for segments, columns, conditions, told, _ in DataLoader(crops, batch_size=_BATCH):
         known = torch.where(told, conditions, torch.nan)
-        output = network(segments.to(device), known.to(device))
+        # As images are predicted later: a mean over symmetries has smaller errors, and features with less noise.
+        output = predict_columns(network, segments.to(device), known.to(device))
         found.append((output, columns.to(device), conditions.to(device)))
     return found

@@ -27,6 +27,9 @@ from iphasenet.simulation.rendering import Field, Series
 from iphasenet.simulation.tilts import lab_tilt
 from iphasenet.simulation.truth import configured_truth, truth_potential
 
+_ROUNDED = 10.0
+"""Largest difference of a thickness from its nominal value [Å]: half of a thick slice."""
+
 ColumnItem = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Segments (4, y, x), columns (y, x) [V], conditions (7,), which of them are told (7,), number of the crystal."""
 
@@ -96,15 +99,21 @@ def column_series(
 
 
 def load_materials(
-    files: Sequence[Path], configuration: Mapping[str, Any], sampling: float, splits: Sequence[Split]
+    data: Path,
+    batches: Mapping[str, Mapping[str, Sequence[int]]],
+    configuration: Mapping[str, Any],
+    sampling: float,
+    splits: Sequence[Split],
 ) -> list[ColumnMaterial]:
     """
     Read the simulations of some materials.
 
     Parameters
     ----------
-    files : sequence of path
-        `potential/<material>.npz` and `images/<material>/batch<number>.npz`.
+    data : path
+        Folder of `potential/<material>.npz` and `images/<material>/batch<number>.npz`.
+    batches : mapping
+        Indices of the tilts in each of a material's files, by the file's number.
     configuration : mapping
         Configuration of the run, one zone axis each.
     sampling : float
@@ -117,44 +126,33 @@ def load_materials(
     list of ColumnMaterial
         Materials that have such tilts, in the order of their names; InputError if files are missing or of another grid.
     """
-    potentials = {path.stem: path for path in files if path.parent.name == "potential"}
-    batches: dict[str, list[Path]] = {}
-    for path in files:
-        if path.stem.startswith("batch"):
-            batches.setdefault(path.parent.name, []).append(path)
-    lonely = sorted(set(potentials) ^ set(batches))
-    if lonely or not potentials:
-        raise InputError(
-            f"simulations: found {'no files' if not lonely else lonely[0] + ' without potential or images'}; allowed: "
-            "potential/<material>.npz and images/<material>/batch<number>.npz of each material"
-        )
-    found = [
-        _load(name, potentials[name], batches[name], configuration, sampling, splits) for name in sorted(potentials)
-    ]
+    found = [_load(data, name, batches[name], configuration, sampling, splits) for name in sorted(batches)]
     return [material for material in found if material is not None]
 
 
 def _load(
+    data: Path,
     name: str,
-    potential: Path,
-    batches: Sequence[Path],
+    batches: Mapping[str, Sequence[int]],
     configuration: Mapping[str, Any],
     sampling: float,
     splits: Sequence[Split],
 ) -> ColumnMaterial | None:
     """Read one material's tilts of some splits; None where there are none."""
-    seed, grid = configuration["seed"], Grid(**configuration["grid"])
-    planned = orientations(seed, name, grid)
-    ordered = sorted(batches, key=lambda path: int(path.stem.removeprefix("batch")))
-    images = [series for path in ordered for series in load_images(path)]
-    if len(images) > len(planned) or not all(
-        np.array_equal(one.rotations, orientation.rotations_deg)
-        for one, orientation in zip(images, planned, strict=False)
+    grid = Grid(**configuration["grid"])
+    planned = {tilt.index: tilt for tilt in orientations(configuration["seed"], name, grid)}
+    tilts = [planned.get(tilt) for number in batches for tilt in batches[number]]
+    images = [one for number in batches for one in load_images(data / "images" / name / f"batch{number}.npz")]
+    if len(images) != len(tilts) or not all(
+        tilt is not None and _is_of(one, tilt, grid) for one, tilt in zip(images, tilts, strict=True)
     ):
-        raise InputError(f"simulations of {name}: found other tilts; allowed: those of the configuration's grid")
-    kept = [(tilt, one) for tilt, one in zip(planned, images, strict=False) if tilt.split in splits]
+        raise InputError(
+            f"simulations of {name}: found other tilts or thicknesses; allowed: those of the configuration's grid"
+        )
+    kept = [(tilt, one) for tilt, one in zip(tilts, images, strict=True) if tilt is not None and tilt.split in splits]
     if not kept:
         return None
+    potential = data / "potential" / f"{name}.npz"
     crystal = truth_potential(CrystalPotential.load(potential), configured_truth(configuration))
     lengths = (float(crystal.lengths[0]), float(crystal.lengths[1]))
     thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
@@ -167,6 +165,16 @@ def _load(
         lengths=lengths,
         thicknesses=images[0].depths / 10,
         optics=np.array([_optics(configuration, name, tilt) for tilt, _ in kept]),
+    )
+
+
+def _is_of(images: PeriodicImages, tilt: Orientation, grid: Grid) -> bool:
+    """Whether images are those of a tilt of the grid; thicknesses are rounded to slices."""
+    nominal = 10 * np.array(grid.thickness_nm)
+    return (
+        np.array_equal(images.rotations, tilt.rotations_deg)
+        and len(images.depths) == len(nominal)
+        and bool((abs(images.depths - nominal) < _ROUNDED).all())
     )
 
 

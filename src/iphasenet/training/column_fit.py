@@ -35,7 +35,7 @@ from iphasenet.training.process import is_first, training_process
 from iphasenet.training.trained_on import checksum, run_identity
 from iphasenet.training.trainer import make_trainer
 
-_CALIBRATION = 2000
+_CALIBRATION = 1000
 """Crops by which the network's errors are scaled; not more than those of an epoch."""
 
 
@@ -50,12 +50,15 @@ class ColumnPlan:
         Configuration of the run, one zone axis each material.
     splits : mapping
         Split of each material: those of training and validation are used.
+    batches : mapping
+        Tilts of each material that are simulated, by the number of the file that holds them.
     data : path
         Folder of `potential` and `images`.
     """
 
     configuration: Mapping[str, Any]
     splits: Mapping[str, Split]
+    batches: Mapping[str, Mapping[str, Sequence[int]]]
     data: Path
 
     @classmethod
@@ -63,7 +66,7 @@ class ColumnPlan:
         """Read the file that the workflow wrote; InputError for what is none."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            return cls(dict(found["configuration"]), dict(found["splits"]), data)
+            return cls(dict(found["configuration"]), dict(found["splits"]), dict(found["batches"]), data)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: found no plan of a training ({type(error).__name__}); allowed: the file that the workflow "
@@ -104,9 +107,9 @@ class ColumnPlan:
         names = [name for name, found in self.splits.items() if found == split]
         if not names:
             raise InputError(f"crystals: found none in the split '{split}'; allowed: at least one in each")
-        files = [self.data / "potential" / f"{name}.npz" for name in names]
-        files += [path for name in names for path in sorted((self.data / "images" / name).glob("batch*.npz"))]
-        return load_materials(files, self.configuration, self.sampling, tilts)
+        return load_materials(
+            self.data, {name: self.batches[name] for name in names}, self.configuration, self.sampling, tilts
+        )
 
 
 def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Path, accelerator: str = "auto") -> None:
@@ -143,11 +146,9 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
         if trainer.is_global_zero:
             state, score = best.read()
             module.load_state_dict(state)
-            fixed, count = replace(training, seed=training.seed + 1), min(_CALIBRATION, training.crops_per_epoch)
-            usual, others = (
-                ColumnCrops(materials, fixed, plan.noise, plan.sampling, count, told=False)
-                for materials in (seen, unseen)
-            )
+            fixed, count = replace(training, seed=training.seed ^ 1), min(_CALIBRATION, training.crops_per_epoch)
+            usual = ColumnCrops(seen, fixed, plan.noise, plan.sampling, count)
+            others = ColumnCrops(unseen, fixed, plan.noise, plan.sampling, count, told=False)
             calibrate(module.network, usual, others)
             write_table(read_history(folder), history)
             known = {"ranges": _ranges(plan, seen), "validation_pearson": score}

@@ -47,7 +47,8 @@ class ColumnTrainer(lightning.LightningModule):
         segments, columns, conditions, told, _ = batch
         known = torch.where(told, conditions, torch.nan)
         output = self.network(segments.contiguous(memory_format=torch.channels_last), known)
-        return output, dict(column_loss(output, columns, conditions, told))
+        absolute = self.network.settings.held == "direct"
+        return output, dict(column_loss(output, columns, conditions, told, absolute))
 
     def training_step(self, batch: ColumnItem, _index: int) -> Tensor:
         """Loss of a batch."""

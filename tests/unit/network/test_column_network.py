@@ -123,6 +123,18 @@ def test_a_wrong_level_leaves_the_pattern_right() -> None:
     assert correlations(-columns, columns).item() == pytest.approx(-1)
 
 
+def test_a_network_of_pixels_learns_the_level_from_them() -> None:
+    """With `held: direct`, columns that are twice too high are wrong, and the level is that of the columns."""
+    columns = 1 + 20 * torch.rand(1, 64, 64)
+    found, told = output(columns, KNOWN), torch.ones(1, 7, dtype=torch.bool)
+    twice = found._replace(columns=2 * columns)
+    losses = [column_loss(one, columns, KNOWN, told, absolute=True)["pattern"].item() for one in (found, twice)]
+    assert losses[0] < 1e-5 and losses[1] > 0.5
+    with torch.inference_mode():
+        made = network("direct")(images(), KNOWN)
+    torch.testing.assert_close(made.columns.mean(dim=(1, 2)).log(), made.estimates[:, 0])
+
+
 def test_weights_give_the_same_network_again(tmp_path: Path) -> None:
     made = network()
     made.error_factors.fill_(1.5)

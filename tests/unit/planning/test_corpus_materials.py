@@ -69,3 +69,47 @@ def test_detectors_that_may_be_drawn_must_fit_onto_the_grid(configuration: dict[
     configuration["drawn_optics"]["detector_outer_mrad"] = [40, 90]
     with pytest.raises(InputError, match=r"sampling_angstrom: found 0\.13; allowed: at most .*outer_mrad 90\.0"):
         check_configuration(configuration, ROOT)
+
+
+def test_a_selection_keeps_what_is_held_out_of_it(configuration: dict[str, Any]) -> None:
+    splits = corpus_splits(with_corpus(configuration, ROOT), ROOT)
+    one = {split: next(name for name, found in splits.items() if found == split) for split in set(splits.values())}
+    configuration["select"] = list(one.values())
+    expanded = with_corpus(configuration, ROOT)
+    assert set(expanded["training"]["leave_out"]["materials"]) == {one["validation"], one["test"]}
+    check_configuration(configuration, ROOT)
+    configuration["select"] = [one["train"], one["test"]]
+    with pytest.raises(InputError, match="column_network: found no crystal in the split 'validation'"):
+        check_configuration(configuration, ROOT)
+
+
+def test_a_file_is_the_same_however_its_path_is_written(configuration: dict[str, Any]) -> None:
+    plain = with_corpus(configuration, ROOT)["materials"]
+    configuration["corpus"]["folder"] = "config/../resources"
+    assert with_corpus(configuration, ROOT)["materials"].keys() == plain.keys()
+
+
+def test_materials_that_a_user_leaves_out_are_not_trained_on(configuration: dict[str, Any]) -> None:
+    configuration["training"]["leave_out"] = {"materials": ["GaN"], "thickness_nm": []}
+    assert corpus_splits(with_corpus(configuration, ROOT), ROOT)["GaN"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "reason"),
+    [
+        ("grid", "edge_share", 0.5, "found crystals without periodic images"),
+        ("training", "leave_out", {"materials": [], "thickness_nm": [10]}, "thickness_nm, which has no effect here"),
+    ],
+)
+def test_a_network_that_could_not_be_trained_is_refused_at_once(
+    configuration: dict[str, Any], section: str, key: str, value: Any, reason: str
+) -> None:
+    configuration[section][key] = value
+    with pytest.raises(InputError, match=reason):
+        check_configuration(configuration, ROOT)
+
+
+def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) -> None:
+    configuration["column_network"]["training"]["batch_size"] = 5000
+    with pytest.raises(InputError, match=r"batch_size: found 5000; allowed: at most crops_per_epoch, 4000"):
+        check_configuration(configuration, ROOT)

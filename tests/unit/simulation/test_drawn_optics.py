@@ -72,6 +72,14 @@ def test_the_widest_microscope_holds_all_that_may_be_drawn() -> None:
     assert (widest.semiangle_mrad, widest.detector_inner_mrad, widest.detector_outer_mrad) == (25, 8, 60)
 
 
+@pytest.mark.parametrize(
+    "ranges", [{"detector_inner_mrad": (8, 50), "detector_outer_mrad": (40, 60)}, {"detector_inner_mrad": (8, 300)}]
+)
+def test_angles_that_may_cross_are_refused(ranges: dict) -> None:
+    with pytest.raises(InputError, match=r"drawn_optics: found inner collection angles up to .* every inner one below"):
+        _ = PlannedOptics(MICROSCOPE, DrawnOptics(**ranges)).widest
+
+
 def test_limits_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(InputError, match=r"drawn_optics\.semiangle_mrad: found \[25\.0, 18\.0\]; allowed: the lower"):
         DrawnOptics(semiangle_mrad=(25, 18))
