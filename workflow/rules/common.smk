@@ -235,8 +235,10 @@ def column_simulations(wildcards):
 
 def column_configuration(wildcards):
     """What the network for any crystal depends on."""
-    needed = ("seed", "grid", "image", "optics", "drawn_optics", "noise", "simulation")
-    kept = {name: config[name] for name in needed if name in config}
+    kept = recorded_configuration(config, [])
+    kept["noise"] = {
+        key: config["noise"][key] for key in ("training_dose", "acquisition")
+    }
     if "column_network" not in config:
         sys.exit("configuration: column_network is missing: give it, as config/crystals.yaml does")
     return {**kept, "column_network": config["column_network"]}

@@ -93,10 +93,10 @@ def score_columns(
     -------
     DataFrame
         One row for each image, dose and entry of `TOLD`: material, seen, told, dose [e/Å²], thickness_nm, tilt_deg;
-        pearson; found over true level, thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees] and
-        defocus [Å]; the expected error over the error of level, thickness, tilt and defocus (`..._covered`: whether an
-        error is within the interval of 68 %), NaN for what was told; `pixels_ratio`, expected over true mean error
-        of the pixels; `strangeness`.
+        pearson; found over true level and thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees]
+        and defocus [Å]; whether the error of level, thickness, tilt and defocus is within the interval that should hold
+        68 % (`..._covered`), NaN for what was told; `level_error`, the expected error of the level's logarithm;
+        `pixels_ratio`, expected over true mean error of the pixels; `strangeness`.
     """
     tables = []
     for material in materials:
@@ -117,7 +117,9 @@ def score_columns(
                     strange = network.strangeness(output.features).cpu()
                     output = ColumnOutput(*(value.cpu() for value in output))
                     rows = _rows(output, columns, known, mask) | {"strangeness": strange.numpy()}
+                    thickness = [material.nominal_nm[view.thickness] for view in part]
                     named = {"material": material.name, "seen": seen, "told": told, "dose": dose}
+                    named["thickness_nm"] = thickness
                     tables.append(pandas.DataFrame({**named, **rows}))
     return pandas.concat(tables, ignore_index=True)
 
@@ -162,7 +164,6 @@ def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[b
     miss = (scale(output.columns) - scale(columns)).abs().mean(dim=(1, 2))
     expected = (output.spread / output.columns.mean(dim=(1, 2), keepdim=True)).mean(dim=(1, 2))
     return {
-        "thickness_nm": known[:, 0].numpy().round(),
         "tilt_deg": tilt.numpy(),
         "pearson": correlations(output.columns, columns).numpy(),
         "level_ratio": (output.columns.mean(dim=(1, 2)) / columns.mean(dim=(1, 2))).numpy(),

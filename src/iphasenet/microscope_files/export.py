@@ -200,8 +200,12 @@ def _describe(material: _Material, samples: list[int], name: str, kind: str, att
     """Describe a signal in HyperSpy's terms. One sample has no axis of samples, and numbers instead of lists."""
     single, values, optics = name != material.name, material.values, attributes["configuration"]["optics"]
     drawn = [key for key in OPTICS_COORDINATES if key in values]
-    angle = float(values["semiangle"][samples[0]]) if single and drawn else optics["semiangle_mrad"]
-    microscope = {"beam_energy": optics["energy_kev"], "convergence_angle": angle}
+    microscope = {"beam_energy": optics["energy_kev"]}
+    # Several samples whose optics were drawn have no common angle.
+    if single and drawn:
+        microscope["convergence_angle"] = float(values["semiangle"][samples[0]])
+    elif not drawn:
+        microscope["convergence_angle"] = optics["semiangle_mrad"]
     images = {"segments": values["segment"].tolist(), "dose": material.dose} if kind == "segments" else {}
     identity = {"material": material.name, "zone_axis": material.group.attrs.get("zone_axis"), **images}
     columns = {key: values[key][samples].tolist() for key in (*COORDINATES, *drawn)}

@@ -63,12 +63,14 @@ def corpus_splits(config: Mapping[str, Any], folder: Path = Path()) -> dict[str,
         Split by the name of the material with its zone axis. Materials that are not in the corpus are trained on,
         unless `training.leave_out.materials` names them: those test.
     """
-    _, splits = _crystals_and_splits(config, folder) if "corpus" in config else ([], {})
+    crystals, splits = _crystals_and_splits(config, folder) if "corpus" in config else ([], {})
+    # Two materials may be cut from one file.
+    of_file = {(folder / crystal.cif).resolve(): splits[crystal.name] for crystal in crystals}
     left_out = set(config["training"].get("leave_out", {}).get("materials", []))
     found: dict[str, Split] = {}
     for name in config["materials"]:
         for axis in axis_names(config["materials"], [name]):
-            split = splits.get(name, "train")
+            split = of_file.get((folder / config["materials"][name]["cif"]).resolve(), "train")
             found[axis] = "test" if split == "train" and axis in left_out else split
     return found
 

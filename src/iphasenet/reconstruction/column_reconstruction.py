@@ -52,7 +52,8 @@ def reconstruct_columns(
     -------
     Reconstruction
         Result on the network's pixels. `attributes['estimates']` has the network's estimates of thickness, tilt,
-        defocus and mean potential with their standard errors, `attributes['told']` what it was told.
+        defocus and mean potential with their standard errors, `attributes['told']` what it was told. A rotation that is
+        not given is 0; it has no effect.
 
     Raises
     ------
@@ -92,6 +93,8 @@ def reconstruct_columns(
         project_columns(part[None], column_shift(geometry), network.sampling)[0] for part in (columns, error)
     )
     length = np.float32(10 * float(thickness))
+    # An estimated thickness may be wrong, too; this is the scale of its logarithm's error.
+    length_error = 0.0 if "thickness_nm" in told else float(output.errors[0, 1])
     scanned, calibrated = idpc_potential(prepared)
     found = [*warnings, *setting_warnings(image, trained)]
     if not calibrated:
@@ -104,12 +107,12 @@ def reconstruct_columns(
     return Reconstruction(
         potential=_array(mean) * length,
         mean_potential=_array(mean),
-        spread=_array(mean_error) * length,
+        spread=_array(mean_error + length_error * mean) * length,
         idpc=scanned,
         sampling=round(prepared.sampling, 9),
         thickness_nm=float(thickness),
         tilt_deg=(float(tilt[0]), float(tilt[1])),
-        rotation_deg=float(prepared.metadata[3]),
+        rotation_deg=float(prepared.metadata[3]) if image.rotation_deg is not None else 0.0,
         attributes=attributes_of(image, trained, prepared)
         | {
             "told": sorted(told),

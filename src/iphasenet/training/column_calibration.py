@@ -19,7 +19,7 @@ _BATCH = 8
 @torch.inference_mode()
 def calibrate(network: ColumnNetwork, training: ColumnCrops, unseen: ColumnCrops) -> None:
     """
-    Scale the network's errors so that half of them are below their median, and note what usual images look like.
+    Scale the network's expected errors to those that it makes on unseen crystals, and note what usual images look like.
 
     Parameters
     ----------

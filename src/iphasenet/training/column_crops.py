@@ -53,6 +53,8 @@ class ColumnMaterial:
         Periods along x and y [Å].
     thicknesses : (thickness,) array
         Thicknesses that were simulated [nm].
+    nominal_nm : (thickness,) array
+        The same before they were rounded to slices [nm].
     optics : (tilt, rotation, 4) array
         Defocus [Å], semiangle, inner and outer collection angle [mrad].
     """
@@ -63,6 +65,7 @@ class ColumnMaterial:
     columns: Series
     lengths: tuple[float, float]
     thicknesses: NDArray[np.float64]
+    nominal_nm: NDArray[np.float64]
     optics: NDArray[np.float64]
 
     @property
@@ -164,6 +167,7 @@ def _load(
         columns=Series.visible(columns, lengths, sampling),
         lengths=lengths,
         thicknesses=images[0].depths / 10,
+        nominal_nm=np.array(grid.thickness_nm, np.float64),
         optics=np.array([_optics(configuration, name, tilt) for tilt, _ in kept]),
     )
 

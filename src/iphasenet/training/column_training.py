@@ -1,7 +1,6 @@
 """The network for any crystal with its loss, optimiser and validation, in the form that Lightning needs."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import lightning
@@ -14,7 +13,7 @@ from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column
 from iphasenet.network.column_settings import ColumnModel, ColumnTraining
 from iphasenet.training.column_crops import ColumnCrops, ColumnItem
 from iphasenet.training.crops import EpochSampler
-from iphasenet.training.module import images_of, learning_rate_factor
+from iphasenet.training.module import CropLoader, adamw, clip_gradients, images_of
 
 WEIGHTS = {"pattern": 1.0, "likeness": 1.0, "estimates": 0.25, "spread": 0.1}
 """Weights of the terms of the loss."""
@@ -76,44 +75,13 @@ class ColumnTrainer(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build AdamW with a linear warm-up and a cosine to zero."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=self.steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw(self.parameters(), self.settings.learning_rate, self.settings.weight_decay, self.steps)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, **_algorithm: Any
     ) -> None:
         """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
-        assert gradient_clip_val is not None
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
-
-
-class ColumnLoader(DataLoader[ColumnItem]):
-    """
-    Batches of crops; after a stop within an epoch, it continues at the same place.
-
-    Parameters
-    ----------
-    crops : ColumnCrops
-        Training crops.
-    sampler : EpochSampler
-        Order of the crops.
-    """
-
-    def __init__(self, crops: ColumnCrops, sampler: EpochSampler) -> None:
-        super().__init__(crops, batch_size=sampler.share, sampler=sampler)
-        self.order = sampler
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the state that a checkpoint keeps: the number of batches handed out in the epoch."""
-        return {"batches": self.order.given}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Skip, once, the batches of a checkpoint's epoch."""
-        self.order.skipped = state_dict["batches"] % self.order.batches
+        clip_gradients(optimizer, gradient_clip_val)
 
 
 class ColumnSplits(lightning.LightningDataModule):
@@ -144,7 +112,7 @@ class ColumnSplits(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[ColumnItem]:
         """Crops of the current epoch; the sampler knows which epoch it is."""
-        return ColumnLoader(self.crops, self._order(0 if self.trainer is None else self.trainer.global_rank))
+        return CropLoader(self.crops, self._order(0 if self.trainer is None else self.trainer.global_rank))
 
     def val_dataloader(self) -> DataLoader[ColumnItem]:
         """Share fixed crops among the processes."""

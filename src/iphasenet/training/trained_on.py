@@ -141,6 +141,7 @@ def trained_ranges(
     samplings = [data.sampling for data in train]
     configuration = attributes.get("configuration", {})
     single = dict(configuration.get("optics", {}))
+    drawn = configuration.get("drawn_optics", {})
     if "simulation" in configuration:
         single["temperature_k"] = configuration["simulation"].get("temperature_k", 0)
     return {
@@ -149,6 +150,7 @@ def trained_ranges(
         "dose": list(noise.dose),
         "sampling_angstrom": [min(samplings), max(samplings)],
         **{name: [value, value] for name, value in single.items() if isinstance(value, int | float)},
+        **{name: list(drawn[name]) for name in single if name in drawn},
     }
 
 
