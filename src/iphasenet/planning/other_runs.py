@@ -15,6 +15,12 @@ WEIGHTS = "model/weights.safetensors"
 _FIRST = {"dataset": "dataset.zarr", "trained": WEIGHTS, "compare": "evaluation/summary.json"}
 """File of another run that each key needs first; runs with it are proposed in messages."""
 
+PLAN = "columns/plan.json"
+"""Path of a run's plan of a network for any crystal, which trains on simulations, not on a data set."""
+
+_SIMULATED = ("seed", "grid", "optics", "drawn_optics", "simulation")
+"""Sections that such simulations depend on."""
+
 _LONGEST_HEADER = 100_000_000
 """Largest header that safetensors allows [bytes]."""
 
@@ -49,10 +55,11 @@ def check_other_runs(
     named = [(key, config[key]) for key in ("dataset", "trained") if key in config]
     named += [("compare", name) for name in config.get("compare", []) if name != config["run"]]
     for key, name in named:
-        if not (results / name / _FIRST[key]).exists():
-            there = sorted(path.name for path in results.glob("*") if (path / _FIRST[key]).exists())
+        first = PLAN if key == "dataset" and "column_network" in config else _FIRST[key]
+        if not (results / name / first).exists():
+            there = sorted(path.name for path in results.glob("*") if (path / first).exists())
             raise InputError(
-                f"configuration: {key}: found {name!r}, a run without {results / name / _FIRST[key]}; allowed: runs "
+                f"configuration: {key}: found {name!r}, a run without {results / name / first}; allowed: runs "
                 f"that have theirs, {', '.join(there) or 'of which there are none'}"
             )
         if key == "dataset":
@@ -76,6 +83,10 @@ def _needed(
         yield from ("evaluation/baselines.npz", "dataset.zarr/zarr.json")
     elif key == "compare":
         yield "evaluation/samples.parquet"
+    elif "column_network" in config:
+        for material in materials:
+            yield f"potential/{material}.npz"
+            yield from (f"images/{material}/batch{number}.npz" for number in batches(material))
     else:
         if "storage" in config:
             yield "storage.json"
@@ -116,17 +127,29 @@ def _recorded(run: Path) -> dict[str, Any]:
 
 def _check_settings(config: Mapping[str, Any], materials: Sequence[str], run: Path) -> None:
     """Refuse settings that contradict another run's data set, because they would have no effect."""
-    recorded = _recorded(run)
+    columns = "column_network" in config
+    recorded = one_form(_read_json(run / PLAN, "configuration")) if columns else _recorded(run)
     if not recorded:
         # A damaged store is reported by the job that opens it.
+        return
+    if columns:
+        own, others = (
+            {key: one[key] for key in _SIMULATED if key in one}
+            for one in (recorded_configuration(config, ()), recorded)
+        )
+        _compare(own, others, run)
         return
     if set(materials) != set(recorded.get("materials", materials)):
         raise InputError(
             f"configuration: select: found {', '.join(materials)}; allowed: all crystals of the data set of "
             f"{run.name!r} (dataset), {', '.join(recorded['materials'])}"
         )
-    now = dict(_flat(recorded_configuration(config, materials)))
-    then = dict(_flat(recorded))
+    _compare(recorded_configuration(config, materials), recorded, run)
+
+
+def _compare(settings: Mapping[str, Any], recorded: Mapping[str, Any], run: Path) -> None:
+    """Refuse settings that differ from those that another run recorded."""
+    now, then = dict(_flat(settings)), dict(_flat(recorded))
     differing = [key for key in sorted(now.keys() | then.keys()) if key != "run" and now.get(key) != then.get(key)]
     if differing:
         first = differing[0]

@@ -138,3 +138,20 @@ def test_weights_that_are_not_there_are_one_line(tmp_path: Path) -> None:
     check_weights({"weights": str(tmp_path / "model.safetensors")})
     with pytest.raises(InputError, match=rf"{key} .*, a folder; allowed: .*model\.safetensors, which is in it"):
         check_weights({"weights": str(tmp_path)})
+
+
+def test_networks_for_any_crystal_share_simulations(results: Path) -> None:
+    """By the plan of a run, which has no data set; another network may have other pixels, but not another grid."""
+    plan = results / "tiny/columns/plan.json"
+    plan.parent.mkdir()
+    plan.write_text(json.dumps({"configuration": recorded_configuration(config(run="tiny"), ())}))
+    columns: dict[str, Any] = {"dataset": "tiny", "column_network": {}}
+    check(results, **columns)
+    check(results, **columns, image={"pixels": 64, "sampling_angstrom": 0.3})
+    with pytest.raises(InputError, match=r"grid\.tilts: found 50, which contradicts the data set of 'tiny'"):
+        check(results, **columns, grid={**SHIPPED["grid"], "tilts": 50})
+    with pytest.raises(InputError, match=r"found 'young', a run without .*columns/plan\.json; allowed: .* tiny"):
+        check(results, dataset="young", column_network={})
+    (results / "tiny/images/MoS2/batch1.npz").unlink()
+    with pytest.raises(InputError, match=r"which lacks images/MoS2/batch1\.npz"):
+        check(results, **columns)

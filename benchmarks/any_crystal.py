@@ -1,0 +1,133 @@
+"""The network for any crystal against simple images, with wrong pixels, and as a picture, on a run's test crystals.
+
+python -m benchmarks.any_crystal baselines results/crystals
+python -m benchmarks.any_crystal pixels results/crystals
+python -m benchmarks.any_crystal picture results/crystals --output columns.jpg
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from iphasenet.base.devices import use_threads
+from iphasenet.evaluation.column_scores import TOLD, ColumnTest, score_columns, summarise_columns
+from iphasenet.evaluation.idpc import idpc
+from iphasenet.network.column_network import ColumnNetwork, correlations
+from iphasenet.network.column_prediction import predict_columns
+from iphasenet.network.weights import load_column_weights
+from iphasenet.simulation.grid import generator
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.noise import record_images
+from iphasenet.training.column_crops import ColumnMaterial, rendered
+from iphasenet.training.column_fit import ColumnPlan
+
+DOSE = 1e5
+"""Dose of all measurements [e/Å²]."""
+
+SHOWN = 5
+"""Crystals in the picture."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's network, plan and test crystals."""
+
+    network: ColumnNetwork
+    plan: ColumnPlan
+    materials: Sequence[ColumnMaterial]
+    test: ColumnTest
+
+    @classmethod
+    def load(cls, folder: Path, most: int) -> "Run":
+        """Read a run's folder; of each test crystal at most one image a thickness is used, of `most` crystals."""
+        plan = ColumnPlan.load(folder / "columns/plan.json", folder)
+        network, _ = load_column_weights(folder / "columns/weights.safetensors")
+        materials = plan.materials("test")
+        chosen = generator(0, "", "order").permutation(len(materials))[:most]
+        test = ColumnTest(Image(plan.settings.training.crop_pixels, plan.sampling), plan.acquisition, [DOSE])
+        return cls(network, plan, [materials[number] for number in sorted(chosen)], test)
+
+    def recorded(self, material: ColumnMaterial) -> Iterator[tuple[Tensor, Tensor, list[float]]]:
+        """Noisy segments (4, y, x), columns (y, x) and conditions of a crystal's images."""
+        for number, view in enumerate(self.test.views(material)):
+            segments, columns, known = rendered(material, view, self.test.image)
+            rng = generator(0, material.name, "noise", number)
+            sampling = self.test.image.sampling_angstrom
+            yield record_images(segments[None], [DOSE], sampling, self.test.acquisition, [rng])[0], columns, known
+
+
+def baselines(run: Run) -> pandas.DataFrame:
+    """Compare the columns with the sum of the segments, inverted, and with iDPC."""
+    rows = []
+    for material in run.materials:
+        for segments, columns, known in run.recorded(material):
+            images = {
+                "inverted sum": -segments.sum(dim=0),
+                "iDPC": torch.from_numpy(idpc(segments.double().numpy(), run.plan.sampling)).float(),
+            }
+            scores = {name: float(correlations(image[None], columns[None])) for name, image in images.items()}
+            rows.append({"thickness_nm": round(known[0]), **scores})
+    table = pandas.DataFrame(rows)
+    return table.groupby("thickness_nm").median().assign(images=table.groupby("thickness_nm").size())
+
+
+def pixels(run: Run) -> pandas.DataFrame:
+    """Score images whose pixel is a few per cent larger or smaller than the network is told."""
+    tables = []
+    for share in (-5, -2, 0, 2, 5):
+        image = replace(run.test.image, sampling_angstrom=run.plan.sampling * (1 + share / 100))
+        scores = score_columns(run.network, run.materials, replace(run.test, image=image), seen=False)
+        summary = summarise_columns(scores[scores["told"] == "optics"], ("told",))
+        strange = scores.loc[scores["told"] == "optics", "strangeness"].median()
+        tables.append(summary.assign(pixel_off_percent=share, strangeness=strange))
+    return pandas.concat(tables, ignore_index=True)
+
+
+def picture(run: Run, output: Path) -> None:
+    """Draw recorded images, true and found columns of some crystals, of which nothing is told but the optics."""
+    figure = Figure(figsize=(8, 2 * SHOWN), layout="constrained")
+    for row, material in zip(figure.subplots(SHOWN, 4), run.materials, strict=False):
+        segments, columns, known = list(run.recorded(material))[len(material.thicknesses) // 2]
+        given = torch.where(torch.tensor(TOLD["optics"]), torch.tensor(known), torch.nan)
+        found = predict_columns(run.network, segments[None], given[None].float())
+        limits = {"vmin": 0, "vmax": float(columns.max()), "cmap": "viridis"}
+        name = material.name.split("_")[0]
+        panels = (
+            (f"{name}, {known[0]:.0f} nm", segments.sum(dim=0), {"cmap": "gray"}),
+            ("right minus left", segments[1] + segments[3] - segments[0] - segments[2], {"cmap": "gray"}),
+            (f"columns, mean {columns.mean():.1f} V", columns, limits),
+            (f"found, mean {found.columns.mean():.1f} V", found.columns[0], limits),
+        )
+        for axes, (title, image, style) in zip(row, panels, strict=True):
+            axes.imshow(np.asarray(image), interpolation="nearest", **style)
+            axes.set_title(title, fontsize=7)
+            axes.set_axis_off()
+    figure.savefig(output, dpi=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure or draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("baselines", "pixels", "picture"))
+    parser.add_argument("run", type=Path, help="folder of a finished run with a network for any crystal")
+    parser.add_argument("--crystals", type=int, default=60, help="largest number of zone axes (default: 60)")
+    parser.add_argument("--output", type=Path, default=Path("columns.jpg"), help="picture to be made")
+    options = parser.parse_args(arguments)
+    with use_threads(1):
+        run = Run.load(options.run, options.crystals)
+        if options.what == "picture":
+            picture(run, options.output)
+        else:
+            table = baselines(run) if options.what == "baselines" else pixels(run)
+            print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
