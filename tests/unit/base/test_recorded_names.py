@@ -8,7 +8,7 @@ from iphasenet.base.recorded_names import recorded_text
 from iphasenet.crystal.slab_shape import Shape
 from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images
 from iphasenet.simulation.grid import Orientation, Sample
-from iphasenet.training.trained_on import _checksum
+from iphasenet.training.trained_on import checksum
 
 SAMPLE = Sample(
     "GaN-tilt0003-rotation00-2nm",
@@ -44,4 +44,4 @@ def test_a_trainings_checkpoints_are_found_under_the_name_that_they_had() -> Non
     """Another checksum would begin a training anew that was interrupted before."""
     series = np.arange(9.0).reshape(1, 1, 1, 3, 3) + 0j
     images = PeriodicImages((3.0, 5.0), np.array([20.0]), np.array([12.5]), series)
-    assert f"{_checksum([SAMPLE, images]):08x}" == "d9553fd6"
+    assert f"{checksum([SAMPLE, images]):08x}" == "d9553fd6"

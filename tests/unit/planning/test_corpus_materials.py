@@ -110,6 +110,6 @@ def test_a_network_that_could_not_be_trained_is_refused_at_once(
 
 
 def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) -> None:
-    configuration["column_network"]["training"]["batch_size"] = 5000
-    with pytest.raises(InputError, match=r"batch_size: found 5000; allowed: at most crops_per_epoch, 4000"):
+    configuration["column_network"]["training"]["batch_size"] = 9000
+    with pytest.raises(InputError, match=r"batch_size: found 9000; allowed: at most crops_per_epoch, 8000"):
         check_configuration(configuration, ROOT)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from tests.unit.training.test_training import SETTINGS, newest_checkpoint, optio
 
 @pytest.fixture(autouse=True)
 def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train.logging, "raiseExceptions", True)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
 
 
 def ended(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[Any, str]:
