@@ -24,6 +24,7 @@ rule train_columns:
         plan="<run>/columns/plan.json",
         potential=expand("<data>/potential/{material}.npz", material=MATERIALS),
         images=column_simulations,
+        start=lookup(within=config, dpath="column_network/training/start", default=[]),
     output:
         weights="<run>/columns/weights.safetensors",
         history="<run>/columns/history.csv",

@@ -240,7 +240,9 @@ def column_configuration(wildcards):
         key: config["noise"][key] for key in ("training_dose", "acquisition")
     }
     if "column_network" not in config:
-        sys.exit("configuration: column_network is missing: give it, as config/crystals.yaml does")
+        sys.exit(
+            "configuration: column_network is missing: give it, as config/crystals.yaml does"
+        )
     return {**kept, "column_network": config["column_network"]}
 
 

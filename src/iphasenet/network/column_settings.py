@@ -82,6 +82,12 @@ class ColumnTraining(Settings, section="column_network.training"):
             Quantity("epochs", 0, 1_000_000, whole=True),
         ),
     ] = 0
+    start: Annotated[
+        str | None,
+        Setting(
+            "Weights of the same architecture from which training begins, such as those of an earlier run.", path=True
+        ),
+    ] = None
     precision: Annotated[
         Literal["32-true", "bf16-mixed"], Setting("Precision of the training, by Lightning's names.")
     ] = "32-true"

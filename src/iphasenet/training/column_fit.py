@@ -4,6 +4,7 @@ torchrun --standalone --nproc-per-node=2 -m iphasenet.training.column_fit --help
 """
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,9 @@ from iphasenet.base.marks import HISTORY, WEIGHTS
 from iphasenet.base.outputs import Output, check_outputs
 from iphasenet.base.stage_versions import STAGE_VERSIONS
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.column_settings import ColumnNetworkSettings
-from iphasenet.network.weights import save_column_weights
+from iphasenet.network.weights import load_column_weights, save_column_weights
 from iphasenet.simulation.grid import SPLITS, Split
 from iphasenet.training.callbacks import FiniteLosses
 from iphasenet.training.checkpoints import Provenance
@@ -133,16 +135,19 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
     seen, unseen = plan.materials("train", ("train", "validation")), plan.materials("validation")
     crops = ColumnCrops(seen, training, plan.noise, plan.sampling, training.crops_per_epoch)
     validation = ColumnCrops(unseen, training, plan.noise, plan.sampling, training.validation_crops, told=False)
-    described = _described(plan, seen, unseen)
-    folder = checkpoints / run_identity(described)
-    provenance = Provenance(described)
     splits = ColumnSplits(crops, validation, training, processes)
     module = ColumnTrainer(settings.model, training, plan.sampling, splits.steps)
-    with started(folder, None, provenance) as start:
+    start = None if training.start is None else Path(training.start)
+    if start is not None:
+        _begin_with(module.network, start)
+    described = _described(plan, seen, unseen, start)
+    folder = checkpoints / run_identity(described)
+    provenance = Provenance(described)
+    with started(folder, None, provenance) as checkpoint:
         names = [material.name for material in seen]
         trainer, best = make_trainer(folder, training, accelerator, [provenance, FiniteLosses(names)])
         trainer.strategy.setup_environment()
-        trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(start), weights_only=True)
+        trainer.fit(module, splits, ckpt_path=trainer.strategy.broadcast(checkpoint), weights_only=True)
         if trainer.is_global_zero:
             state, score = best.read()
             module.load_state_dict(state)
@@ -155,7 +160,21 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
             save_column_weights(weights, module.network, {**described, **known})
 
 
-def _described(plan: ColumnPlan, seen: Sequence[ColumnMaterial], unseen: Sequence[ColumnMaterial]) -> dict[str, Any]:
+def _begin_with(network: ColumnNetwork, weights: Path) -> None:
+    """Take the weights of an earlier training; InputError if they are of another architecture or pixel."""
+    earlier, _ = load_column_weights(weights)
+    now, then = ((one.settings, one.sampling) for one in (network, earlier))
+    if now != then:
+        raise InputError(
+            f"column_network.training.start: found {weights} with {then[0]} and pixels of {then[1]:g} Å; allowed: those "
+            f"of this run, {now[0]} and {now[1]:g} Å"
+        )
+    network.load_state_dict(earlier.state_dict())
+
+
+def _described(
+    plan: ColumnPlan, seen: Sequence[ColumnMaterial], unseen: Sequence[ColumnMaterial], start: Path | None
+) -> dict[str, Any]:
     """Describe a run: only one with the same inputs and the same code may be resumed."""
     described = {
         "stage": STAGE_VERSIONS["columns"],
@@ -163,6 +182,7 @@ def _described(plan: ColumnPlan, seen: Sequence[ColumnMaterial], unseen: Sequenc
         "validated_on": [material.name for material in unseen],
         "sampling_angstrom": plan.sampling,
         "data": f"{checksum([seen, unseen]):08x}",
+        **({} if start is None else {"started_from": hashlib.sha256(start.read_bytes()).hexdigest()}),
         "noise": asdict(plan.noise),
         **{name: asdict(part) for name, part in vars(plan.settings).items()},
     }

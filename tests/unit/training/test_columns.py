@@ -1,5 +1,6 @@
 """Training of the network for any crystal, on crystals that are simulated here."""
 
+import copy
 import json
 import math
 import subprocess
@@ -21,7 +22,9 @@ from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import save_images, simulate_images
 from iphasenet.multislice.settings import Numerics
-from iphasenet.network.weights import load_column_weights
+from iphasenet.network.column_network import ColumnNetwork
+from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.weights import load_column_weights, save_column_weights
 from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, orientations
 from iphasenet.simulation.image import Image
@@ -180,6 +183,26 @@ def test_a_training_gives_weights_that_say_what_they_have_seen(plan: ColumnPlan,
     assert told[["pearson", "level_ratio"]].notna().all(axis=None)
     summary = summarise_columns(scores, ("seen", "told"))
     assert len(summary) == 2 * len(TOLD) and (summary["images"] == 2).all()
+
+
+def test_a_training_may_begin_with_earlier_weights(plan: ColumnPlan, tmp_path: Path) -> None:
+    """With a learning rate that changes nothing, the weights stay those from which it began."""
+    torch.manual_seed(7)
+    network = ColumnNetwork(ColumnModel(**CONFIGURATION["column_network"]["model"]), 0.3)
+    save_column_weights(tmp_path / "first.safetensors", network, {})
+    settings = copy.deepcopy(CONFIGURATION)
+    settings["column_network"]["training"] |= {
+        "start": str(tmp_path / "first.safetensors"), "learning_rate": 1e-12, "epochs": 1,
+    }  # fmt: skip
+    done = run(replace(plan, configuration=settings), tmp_path / "next")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, described = load_column_weights(tmp_path / "next/weights.safetensors")
+    assert len(described["started_from"]) == 64
+    for a, b in zip(network.parameters(), found.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    settings["column_network"]["model"] |= {"width": 16}
+    done = run(replace(plan, configuration=settings), tmp_path / "other")
+    assert done.returncode == 1 and "allowed: those of this run" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_split_without_crystals_is_one_line(plan: ColumnPlan, tmp_path: Path) -> None:
