@@ -166,8 +166,8 @@ def _begin_with(network: ColumnNetwork, weights: Path) -> None:
     now, then = ((one.settings, one.sampling) for one in (network, earlier))
     if now != then:
         raise InputError(
-            f"column_network.training.start: found {weights} with {then[0]} and pixels of {then[1]:g} Å; allowed: those "
-            f"of this run, {now[0]} and {now[1]:g} Å"
+            f"column_network.training.start: found {weights} with {then[0]} and pixels of {then[1]:g} Å; allowed: "
+            f"those of this run, {now[0]} and {now[1]:g} Å"
         )
     network.load_state_dict(earlier.state_dict())
 
