@@ -40,6 +40,7 @@ class Made:
     rotation_deg: float = 30.0
     origin: tuple[float, float] = (3.5, -1.25)
     columns: Any = None
+    columns_error: Any = None
     attributes: dict[str, Any] = field(
         default_factory=lambda: {"weights": Path("laptop.safetensors"), "warnings": ("dose in e/Å²",), "n": np.int64(3)}
     )
