@@ -230,8 +230,8 @@ def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Name
           f"{made.mean_potential.mean():.1f} V; {made.attributes['holds']}")  # fmt: skip
 
 
-_NOT_OF_ANY_CRYSTAL = ("check", "no_check", "turns", "tile", "tilt_error", "thickness_error", "columns")
-"""Options that say how the network of a few crystals is used."""
+_NOT_OF_ANY_CRYSTAL = ("check", "no_check", "turns", "tile", "tilt_error", "thickness_error")
+"""Options that say how the network of a few crystals is used. Columns are always written by the one for any crystal."""
 
 
 def _reconstruct_columns(

@@ -60,7 +60,7 @@ def command(tmp_path: Path, weights: Path) -> Callable[..., dict[str, Any]]:
 
 
 def test_a_file_of_which_nothing_is_told_has_estimates(command: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    made = command("--figure", str(tmp_path / "all.png"), **UNTOLD)
+    made = command("--figure", str(tmp_path / "all.png"), "--columns", **UNTOLD)
     attributes = json.loads(str(made["attributes"]))
     assert attributes["told"] == []
     estimates = attributes["estimates"]
@@ -136,7 +136,7 @@ def test_images_unlike_the_training_are_told(trained: Trained) -> None:
     assert [line for line in strange.attributes["warnings"] if "unlike those that it was trained on" in line]
 
 
-@pytest.mark.parametrize("option", [("--turns", "1"), ("--no-check",), ("--columns",), ("--tile", "64")])
+@pytest.mark.parametrize("option", [("--turns", "1"), ("--no-check",), ("--tile", "64")])
 def test_options_without_effect_are_refused(command: Callable[..., Any], option: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit, match=f"{option[0]} has no effect with any.safetensors"):
         command(*option, **UNTOLD)
