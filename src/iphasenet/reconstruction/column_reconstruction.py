@@ -1,13 +1,13 @@
 """Reconstruction by the network for any crystal: what a user does not know is estimated."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.memory import check_memory
@@ -128,7 +128,12 @@ def reconstruct_columns(
 
 
 def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], operations: int) -> ColumnOutput:
-    """Output of the network for an image of any size."""
+    """
+    Output of the network for an image of any size.
+
+    Where a side does not divide by the network's step, windows at both ends are averaged: an image that is continued
+    beyond its rim would have another level.
+    """
     conditions = torch.full((1, len(CONDITIONS)), torch.nan)
     names = list(CONDITIONS)
     if "thickness_nm" in told:
@@ -138,11 +143,25 @@ def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], opera
     for name in ("semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad"):
         conditions[0, names.index(name)] = getattr(prepared.microscope, name)
     device = next(network.parameters()).device
-    segments = torch.from_numpy(prepared.segments)[None].to(device)
-    rows, columns = segments.shape[2:]
-    below, right = -rows % _STEP, -columns % _STEP
-    output = predict_columns(network, pad(segments, (0, right, 0, below), "reflect"), conditions.to(device), operations)
-    return output._replace(columns=output.columns[:, :rows, :columns], spread=output.spread[:, :rows, :columns])
+    segments, conditions = torch.from_numpy(prepared.segments)[None].to(device), conditions.to(device)
+    windows = list(product(*map(_windows, segments.shape[2:])))
+    outputs = [
+        predict_columns(network, segments[:, :, rows, columns], conditions, operations) for rows, columns in windows
+    ]
+    means = [torch.stack(part).mean(dim=0) for part in zip(*(output[2:] for output in outputs), strict=True)]
+    count = torch.zeros_like(segments[:, 0])
+    images = [torch.zeros_like(count) for _ in range(2)]
+    for (rows, columns), output in zip(windows, outputs, strict=True):
+        count[:, rows, columns] += 1
+        for image, part in zip(images, output[:2], strict=True):
+            image[:, rows, columns] += part
+    return ColumnOutput(*(image / count for image in images), *means)
+
+
+def _windows(size: int) -> list[slice]:
+    """Largest windows along a side whose length divides by that of a step: one, or one at each end."""
+    side = size - size % _STEP
+    return [slice(start, start + side) for start in sorted({0, size - side})]
 
 
 def described_estimates(output: ColumnOutput) -> dict[str, dict[str, Any]]:

@@ -119,6 +119,19 @@ def test_sides_need_not_divide(trained: Trained, sides: tuple[int, int]) -> None
     assert made.columns is not None and made.columns.shape == sides
 
 
+def test_an_image_is_not_continued_beyond_its_rim(trained: Trained) -> None:
+    """The first row of 65 is that of the first 64 alone, the last one that of the last 64."""
+    image = recorded(**UNTOLD)
+    whole, first, last = (
+        reconstruct_columns(replace(image, segments=image.segments[:, rows, :64]), trained).columns
+        for rows in (slice(0, 65), slice(0, 64), slice(1, 65))
+    )
+    assert whole is not None and first is not None and last is not None
+    np.testing.assert_allclose(whole[0], first[0], rtol=1e-5)
+    np.testing.assert_allclose(whole[64], last[63], rtol=1e-5)
+    np.testing.assert_allclose(whole[1:64], (first[1:] + last[:-1]) / 2, rtol=1e-5)
+
+
 def test_images_too_small_are_one_line(trained: Trained) -> None:
     image = recorded(**UNTOLD)
     with pytest.raises(InputError, match=r"found 16 x 128 of the network's pixels, 0\.2 Å; allowed: at least 32"):
