@@ -9,6 +9,7 @@ import yaml
 from iphasenet.base.errors import InputError
 from iphasenet.planning.configuration import check_configuration, crystals
 from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
+from iphasenet.planning.other_runs import described_weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -113,3 +114,12 @@ def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) 
     configuration["column_network"]["training"]["batch_size"] = 9000
     with pytest.raises(InputError, match=r"batch_size: found 9000; allowed: at most crops_per_epoch, 8000"):
         check_configuration(configuration, ROOT)
+
+
+def test_the_shipped_network_has_seen_no_relative_of_a_test_crystal(configuration: dict[str, Any]) -> None:
+    """Of the crystals that the weights name, each is one of training, and those that validated it of validation."""
+    described = described_weights(ROOT / "resources/models/crystals.safetensors")
+    splits = corpus_splits(with_corpus(configuration, ROOT), ROOT)
+    assert {splits[name] for name in described["crystals"]} == {"train"}
+    assert {splits[name] for name in described["validated_on"]} == {"validation"}
+    assert len(described["crystals"]) >= 250
