@@ -13,7 +13,7 @@ from benchmarks.gpu.results import caption, step_text, table_text
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_json, whole_file
-from iphasenet.network.weights import load_weights
+from iphasenet.network.weights import load_weights, weights_in
 
 PLACES = {
     "docs/benchmarks.md": ("tests", "engine", "reconstruction"),
@@ -128,7 +128,7 @@ def _against(scores: Mapping[str, Any], checksum: str, models: Path) -> str:
     found = scores.get(TRAINED, {})
     if found.get("sha256") != checksum:
         return "its scores did not come back"
-    for other in sorted(models.glob("*.safetensors")):
+    for other in weights_in(models):
         known = hashlib.sha256(other.read_bytes()).hexdigest()
         shipped = next((one for name, one in scores.items() if name != TRAINED and one["sha256"] == known), None)
         if shipped is None:

@@ -24,7 +24,7 @@ from iphasenet.evaluation.metrics import score
 from iphasenet.evaluation.prediction import predict_images
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
-from iphasenet.network.weights import load_weights, save_weights
+from iphasenet.network.weights import load_weights, save_weights, weights_in
 from iphasenet.simulation.image import Image
 from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.training.crops import Crops
@@ -199,7 +199,7 @@ def _networks(context: Context) -> Iterator[tuple[str, PotentialNetwork, Any, st
     kept = context.facts["weights"]
     network, described = trained_network(context, kept)
     yield TRAINED, network, described["seen"], kept["sha256"]
-    for path in sorted(SHIPPED.glob("*.safetensors")):
+    for path in weights_in(SHIPPED):
         network, described = load_weights(path)
         yield path.stem, network, described.get("seen"), hashlib.sha256(path.read_bytes()).hexdigest()
 

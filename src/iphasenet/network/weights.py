@@ -130,6 +130,11 @@ def holds_columns(path: str | Path) -> bool:
         return False
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """List the files of a folder that `load_weights` reads: not those of networks for any crystal."""
+    return [path for path in sorted(folder.glob("*.safetensors")) if not holds_columns(path)]
+
+
 def _write(
     path: str | Path, state: Mapping[str, Tensor], header: Mapping[str, Any], half: bool, kept: Sequence[str] = ()
 ) -> None:
