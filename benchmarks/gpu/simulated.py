@@ -19,7 +19,8 @@ from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
-from iphasenet.planning.configuration import crystals, selected_materials, temperature
+from iphasenet.planning.configuration import temperature
+from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.simulation.grid import Grid, orientations, random_key
 from iphasenet.training.rendered_frames import load_simulated
 

@@ -23,7 +23,7 @@ rule train_columns:
     input:
         plan="<run>/columns/plan.json",
         potential=expand("<data>/potential/{material}.npz", material=MATERIALS),
-        images=column_simulations,
+        images=every_image,
         start=lookup(within=config, dpath="column_network/training/start", default=[]),
     output:
         weights="<run>/columns/weights.safetensors",
@@ -64,7 +64,7 @@ rule score_columns:
         plan="<run>/columns/plan.json",
         weights="<run>/columns/weights.safetensors",
         potential=expand("<data>/potential/{material}.npz", material=MATERIALS),
-        images=column_simulations,
+        images=every_image,
     output:
         scores="<run>/columns/scores.parquet",
         summary="<run>/columns/summary.csv",

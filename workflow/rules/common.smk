@@ -16,17 +16,16 @@ from iphasenet.planning.checkout import check_path, check_writable
 from iphasenet.planning.configuration import (
     accuracy_settings,
     check_configuration,
-    crystals,
     planned_optics,
     potential_image_sampling,
-    selected_materials,
     temperature,
 )
 from iphasenet.planning.configuration_form import check_keys, one_form
-from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
+from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.base.errors import InputError
 from iphasenet.base.recorded_names import recorded_text
 from iphasenet.base.running_library import job_prelude, own_library
+from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.planning.other_runs import (
     check_other_runs,
     recorded_configuration,
@@ -77,8 +76,8 @@ formed = one_form(config)
 config.clear()
 config.update(formed)
 
-config.update(with_corpus(config))
-SPLITS = corpus_splits(config)
+expanded, SPLITS = with_corpus(config)
+config.update(expanded)
 config["materials"] = crystals(config)
 MATERIALS = selected_materials(config)
 GRID = Grid(**config["grid"])
@@ -219,8 +218,7 @@ def training_simulations(wildcards):
     """Simulations that training renders crops from, where it does."""
     if config["training"]["source"] == "stored":
         return []
-    potentials = of_materials("<data>/potential/{material}.npz")
-    return potentials + [path for name in MATERIALS for path in images_of(name)]
+    return of_materials("<data>/potential/{material}.npz") + every_image(wildcards)
 
 
 def data_folder(wildcards):
@@ -228,8 +226,8 @@ def data_folder(wildcards):
     return DATA
 
 
-def column_simulations(wildcards):
-    """Simulations that the network for any crystal is trained and tested on."""
+def every_image(wildcards):
+    """Periodic images of all materials."""
     return [path for name in MATERIALS for path in images_of(name)]
 
 

@@ -25,7 +25,7 @@ with use_threads(1), stage(f"samples of {material}", snakemake.log[0], snakemake
     images = dict(zip(sorted(set(periodic)), series, strict=True))
     slabs = iter([sample for path in snakemake.input.slabs for sample in load_rendered(path)])
     # Optics that are the same for all samples are the data set's, not the samples'.
-    optics = PlannedOptics.of({**params.optics, "seed": params.seed}) if params.get("optics") else None
+    optics = PlannedOptics.of_job(params.optics, params.seed) if params.get("optics") else None
     rendered = (
         render_sample(
             sample,

@@ -15,8 +15,7 @@ with use_threads(1), stage(f"images of {material}", snakemake.log[0], snakemake.
     device = choose_device(settings["device"])
     numerics = Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"])
     thicknesses = [10 * thickness for thickness in params.thickness_nm]
-    given = params.optics if "drawn_optics" in params.optics else {"optics": params.optics}
-    optics = PlannedOptics.of({**given, "seed": params.seed})
+    optics = PlannedOptics.of_job(params.optics, params.seed)
     images = []
     for orientation in params.orientations:
         tilt, rotations = orientation["tilt"], orientation["rotations_deg"]

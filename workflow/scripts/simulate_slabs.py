@@ -16,11 +16,10 @@ with use_threads(1), stage(f"slab of {material}, tilt {tilt}", snakemake.log[0],
     every = samples(config["seed"], material, Grid(**config["grid"]))
     planned = [sample for sample in every if sample.orientation.index == tilt]
     device = choose_device(settings["device"])
-    given = params.optics if "drawn_optics" in params.optics else {"optics": params.optics}
     rendered = simulate_slabs(
         planned,
         cell,
-        PlannedOptics.of({**given, "seed": params.seed}),
+        PlannedOptics.of_job(params.optics, params.seed),
         Numerics(**params.numerics, memory_mb=settings["multislice"]["memory_mb"]),
         Image(**params.image),
         params.parametrization,

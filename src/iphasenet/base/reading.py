@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 
+_LONGEST_HEADER = 100_000_000
+"""Largest header that safetensors allows [bytes]."""
+
 
 @contextmanager
 def whole_file(path: Path, what: str) -> Iterator[None]:
@@ -49,6 +52,15 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path}: found a {type(found).__name__}; allowed: a JSON object")
     return found
+
+
+def read_safetensors_header(path: str | Path) -> dict[str, str]:
+    """Read the texts in a safetensors file's header alone; OSError, KeyError, TypeError or ValueError for other files."""
+    with Path(path).open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
+    texts: dict[str, str] = header["__metadata__"]
+    return texts
 
 
 def read_arrays(path: str | Path, *names: str, optional: Collection[str] = ()) -> dict[str, NDArray[Any]]:

@@ -74,12 +74,11 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
     images : sequence of PeriodicImages
         Series with equal periods and depths; where their optics differ, some may have fewer coefficients.
     """
-    sizes = np.array([series.coefficients.shape[-2:] for series in images]).max(axis=0)
     arrays: dict[str, Any] = {
         "lengths": images[0].lengths,
         "thicknesses": images[0].depths,
         "rotations": np.stack([series.rotations for series in images]),
-        "coefficients": np.stack([padded(series.coefficients, sizes) for series in images]),
+        "coefficients": stacked(images),
     }
     # Files of atoms at rest are what they were.
     if images[0].noise.size:
@@ -88,10 +87,11 @@ def save_images(path: str | Path, images: Sequence[PeriodicImages]) -> None:
         np.savez(stream, **arrays)
 
 
-def padded(coefficients: ComplexArray, sizes: Sequence[int] | NDArray[np.int64]) -> ComplexArray:
-    """Add zeros around centred coefficients (..., y, x), up to sizes (y, x)."""
-    around = [((size - found) // 2,) * 2 for size, found in zip(sizes, coefficients.shape[-2:], strict=True)]
-    return np.pad(coefficients, [(0, 0)] * (coefficients.ndim - 2) + around)
+def stacked(images: Sequence[PeriodicImages]) -> ComplexArray:
+    """Stack the coefficients of several tilts, with zeros around those whose optics reach to fewer frequencies."""
+    shapes = np.array([series.coefficients.shape[-2:] for series in images])
+    around = [[(0, 0)] * 3 + [(size, size) for size in sizes] for sizes in (shapes.max(axis=0) - shapes) // 2]
+    return np.stack([np.pad(series.coefficients, pad) for series, pad in zip(images, around, strict=True)])
 
 
 def load_images(path: str | Path) -> list[PeriodicImages]:
@@ -163,12 +163,28 @@ def _periodic(simulation: MultislicePass, series: ComplexArray, noise: NDArray[n
     rotations = np.array(simulation.rotations, float)
     microscopes = simulation.optics or [simulation.microscope] * len(rotations)
     sizes = [microscope.source_size_angstrom for microscope in microscopes]
-    blurred = _blurred(series, (a, b), np.array(sizes)[:, None, None, None])
+    seen = blurred(series, (a, b), np.array(sizes)[:, None, None, None])
     precision = np.complex128 if simulation.dtype == torch.float64 else np.complex64
-    return PeriodicImages((a, b), reached, rotations, blurred.astype(precision), noise)
+    return PeriodicImages((a, b), reached, rotations, seen.astype(precision), noise)
 
 
-def _blurred(series: ComplexArray, lengths: tuple[float, float], source_size: FloatArray) -> ComplexArray:
-    """Fourier series of images, blurred incoherently by sources of some size [Å]: a product of Fourier series."""
+def blurred(series: ComplexArray, lengths: tuple[float, ...], deviation: FloatArray | float) -> ComplexArray:
+    """
+    Blur Fourier series by Gaussians: images by the source, incoherently, or a potential to a resolution.
+
+    Parameters
+    ----------
+    series : (..., 2 my + 1, 2 mx + 1) complex array
+        Centred coefficients.
+    lengths : (float, float)
+        Periods along x and y [Å].
+    deviation : float or array
+        Standard deviation [Å]; an array has two more axes of length 1.
+
+    Returns
+    -------
+    complex array
+        Coefficients: a convolution is a product of Fourier series.
+    """
     gx, gy = series_frequencies(series.shape[-2:], lengths)
-    return np.asarray(series * np.exp(-2 * (np.pi * source_size) ** 2 * (gx**2 + gy**2)))
+    return np.asarray(series * np.exp(-2 * (np.pi * deviation) ** 2 * (gx**2 + gy**2)))

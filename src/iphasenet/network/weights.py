@@ -17,15 +17,13 @@ from torch import Tensor
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
+from iphasenet.base.reading import read_safetensors_header
 from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.published import ENDINGS as PICKLES
 from iphasenet.network.published import load_published
 from iphasenet.network.settings import ModelSettings
-
-_LONGEST_HEADER = 100_000_000
-"""Largest header that safetensors allows [bytes]."""
 
 
 def save_weights(path: str | Path, network: PotentialNetwork, described: Mapping[str, Any], half: bool = False) -> None:
@@ -122,10 +120,7 @@ def load_column_weights(path: str | Path) -> tuple[ColumnNetwork, dict[str, Any]
 def holds_columns(path: str | Path) -> bool:
     """Whether a file holds weights of a network for any crystal; false for one that cannot be read."""
     try:
-        with Path(path).open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
-        return "column_model" in header["__metadata__"]
+        return "column_model" in read_safetensors_header(path)
     except (OSError, KeyError, TypeError, ValueError):
         return False
 

@@ -11,11 +11,12 @@ from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNo
 from iphasenet.microscope.optics import Microscope, sampling_limit
 from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.planning.configuration_form import check_form
-from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
+from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.job_resources import training_processes
+from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.planning.settings import Simulation
 from iphasenet.simulation.drawn_optics import PlannedOptics
-from iphasenet.simulation.grid import SPLITS, Grid
+from iphasenet.simulation.grid import SPLITS, Grid, Split
 from iphasenet.training.settings import TrainingSettings
 
 _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
@@ -40,7 +41,7 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     """
     _refuse_three_angles(config.get("reconstruction"))
     check_form(config)
-    config = with_corpus(config, Path(folder))
+    config, splits = with_corpus(config, Path(folder))
     _check_materials(config, Path(folder))
     _check_amount(config)
     noise = config["noise"]
@@ -52,10 +53,10 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     _check_training(config, microscope)
     _check_evaluation(config)
     if "column_network" in config:
-        _check_columns(config, Path(folder))
+        _check_columns(config, splits)
 
 
-def _check_columns(config: Mapping[str, Any], folder: Path) -> None:
+def _check_columns(config: Mapping[str, Any], splits: Mapping[str, Split]) -> None:
     """Refuse a network for any crystal that could not be trained, before anything is simulated."""
     training, key = ColumnNetworkSettings(**config["column_network"]).training, "configuration: column_network"
     if not Grid(**config["grid"]).all_periodic:
@@ -68,7 +69,6 @@ def _check_columns(config: Mapping[str, Any], folder: Path) -> None:
             f"{key}.training.batch_size: found {training.batch_size}; allowed: at most crops_per_epoch, "
             f"{training.crops_per_epoch}"
         )
-    splits = corpus_splits(config, folder)
     found = {splits[name] for name in selected_materials(config)}
     lacking = [split for split in SPLITS if split not in found]
     if lacking:
@@ -194,37 +194,6 @@ def _check_evaluation(config: Mapping[str, Any]) -> None:
             "configuration: evaluation.window_factors: found windows with crystals that have no small cell (any "
             "orientation, edges or wedges); allowed: []"
         )
-
-
-def crystals(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """
-    Name every zone axis of every material.
-
-    Parameters
-    ----------
-    config : mapping
-        Configuration.
-
-    Returns
-    -------
-    dict
-        Entries with one `zone_axis` each; a material with several `zone_axes` becomes GaN_100, GaN_1-10 and so on.
-    """
-    result = {}
-    for name, material in config["materials"].items():
-        single = {key: value for key, value in material.items() if key != "zone_axes"}
-        for axis in material.get("zone_axes", []):
-            result[f"{name}_{''.join(map(str, axis))}"] = {**single, "zone_axis": list(axis)}
-        if "zone_axes" not in material:
-            result[name] = single
-    return result
-
-
-def selected_materials(config: Mapping[str, Any]) -> list[str]:
-    """Materials of a run with all zone axes of each: those in `select`, or all."""
-    names = list(crystals(config))
-    chosen = set(config.get("select", names))
-    return [name for name in names if {name, name.split("_")[0]} & chosen]
 
 
 def temperature(config: Mapping[str, Any]) -> float:

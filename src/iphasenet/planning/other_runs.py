@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iphasenet.base.errors import InputError
+from iphasenet.base.reading import read_safetensors_header
 from iphasenet.planning.configuration import accuracy_settings
 from iphasenet.planning.configuration_form import one_form
 
@@ -20,9 +21,6 @@ PLAN = "columns/plan.json"
 
 _SIMULATED = ("seed", "grid", "optics", "drawn_optics", "simulation")
 """Sections that such simulations depend on."""
-
-_LONGEST_HEADER = 100_000_000
-"""Largest header that safetensors allows [bytes]."""
 
 
 def check_other_runs(
@@ -83,16 +81,15 @@ def _needed(
         yield from ("evaluation/baselines.npz", "dataset.zarr/zarr.json")
     elif key == "compare":
         yield "evaluation/samples.parquet"
-    elif "column_network" in config:
-        for material in materials:
-            yield f"potential/{material}.npz"
-            yield from (f"images/{material}/batch{number}.npz" for number in batches(material))
     else:
-        if "storage" in config:
+        columns = "column_network" in config
+        if "storage" in config and not columns:
             yield "storage.json"
         for material in materials:
-            yield from (f"potential/{material}.npz", f"materials/{material}.zarr/zarr.json")
-            if config["training"]["source"] == "rendered":
+            yield f"potential/{material}.npz"
+            if not columns:
+                yield f"materials/{material}.zarr/zarr.json"
+            if columns or config["training"]["source"] == "rendered":
                 yield from (f"images/{material}/batch{number}.npz" for number in batches(material))
 
 
@@ -203,10 +200,7 @@ def _common(section: Mapping[str, Any], described: Mapping[str, Any]) -> dict[st
 def described_weights(weights: Path) -> dict[str, Any]:
     """Read the description of the training in a file of weights, without torch; empty if there is none."""
     try:
-        with weights.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
-        found = json.loads(header["__metadata__"]["description"])
+        found = json.loads(read_safetensors_header(weights)["description"])
         complete = all(isinstance(found[key], dict) for key in ("model", "training", "noise"))
         return found if complete and found["noise"]["dose"] else {}
     except (OSError, ValueError, KeyError, TypeError):

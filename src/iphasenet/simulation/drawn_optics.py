@@ -131,6 +131,11 @@ class PlannedOptics:
             configuration["seed"],
         )
 
+    @classmethod
+    def of_job(cls, optics: Mapping[str, Any], seed: int) -> Self:
+        """Read the parameter of a job that `iphasenet.planning.configuration.planned_optics` wrote."""
+        return cls.of({**(optics if "drawn_optics" in optics else {"optics": optics}), "seed": seed})
+
     @property
     def widest(self) -> Microscope:
         """Microscope with the largest semiangle and the widest detector of all images, which grids must hold."""

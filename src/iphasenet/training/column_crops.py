@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from iphasenet.base.errors import InputError
-from iphasenet.crystal.potential import CrystalPotential, series_frequencies
+from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.acquisition import TrainingNoise
-from iphasenet.multislice.periodic_images import PeriodicImages, load_images, padded
+from iphasenet.multislice.periodic_images import PeriodicImages, blurred, load_images, stacked
 from iphasenet.network.column_settings import ColumnTraining
 from iphasenet.network.symmetry import OPERATIONS, transformed_images
 from iphasenet.simulation.drawn_optics import PlannedOptics
@@ -96,9 +96,7 @@ def column_series(
     """
     slicing = potential.slicing(slice_thickness)
     coefficients = potential.projected(slicing, slicing.count) / potential.lengths[2]
-    gx, gy = series_frequencies(coefficients.shape, potential.lengths[:2])
-    deviation = resolution / math.sqrt(8 * math.log(2))
-    return np.asarray(coefficients * np.exp(-2 * (math.pi * deviation) ** 2 * (gx**2 + gy**2)))
+    return blurred(coefficients, potential.lengths[:2], resolution / math.sqrt(8 * math.log(2)))
 
 
 def load_materials(
@@ -163,7 +161,7 @@ def _load(
     return ColumnMaterial(
         name=name,
         orientations=[tilt for tilt, _ in kept],
-        segments=_stacked([one for _, one in kept], lengths, sampling),
+        segments=Series.visible(stacked([one for _, one in kept]), lengths, sampling),
         columns=Series.visible(columns, lengths, sampling),
         lengths=lengths,
         thicknesses=images[0].depths / 10,
@@ -180,12 +178,6 @@ def _is_of(images: PeriodicImages, tilt: Orientation, grid: Grid) -> bool:
         and len(images.depths) == len(nominal)
         and bool((abs(images.depths - nominal) < _ROUNDED).all())
     )
-
-
-def _stacked(images: Sequence[PeriodicImages], lengths: tuple[float, float], sampling: float) -> Series:
-    """Series of several tilts, whose optics may reach to different frequencies."""
-    sizes = np.array([one.coefficients.shape[-2:] for one in images]).max(axis=0)
-    return Series.visible(np.stack([padded(one.coefficients, sizes) for one in images]), lengths, sampling)
 
 
 def _optics(configuration: Mapping[str, Any], name: str, tilt: Orientation) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Names that the workflow makes are those that its readers take."""
 
 from iphasenet.dataset.names import check_samples
-from iphasenet.planning.configuration import crystals
+from iphasenet.planning.materials import crystals
 from iphasenet.simulation.grid import Grid, samples
 
 

@@ -20,12 +20,11 @@ from iphasenet.planning import configuration_pages
 from iphasenet.planning.configuration import (
     accuracy_settings,
     check_configuration,
-    crystals,
-    selected_materials,
     temperature,
 )
 from iphasenet.planning.configuration_form import check_form, check_keys, one_form
 from iphasenet.planning.configuration_schema import configuration_schema
+from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.simulation.grid import Grid
 from iphasenet.training.settings import LossWeights, TrainingSettings
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from iphasenet.base.errors import InputError
-from iphasenet.planning.configuration import check_configuration, crystals
-from iphasenet.planning.corpus_materials import corpus_splits, with_corpus
+from iphasenet.planning.configuration import check_configuration
+from iphasenet.planning.corpus_materials import with_corpus
+from iphasenet.planning.materials import crystals
 from iphasenet.planning.other_runs import described_weights
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ def configuration() -> dict[str, Any]:
 
 
 def test_the_corpus_is_added_to_the_materials(configuration: dict[str, Any]) -> None:
-    expanded = with_corpus(configuration, ROOT)
+    expanded, splits = with_corpus(configuration, ROOT)
     materials = expanded["materials"]
     assert len(materials) > 400 and all((ROOT / entry["cif"]).is_file() for entry in materials.values())
     # The published crystals are in the table too, and keep their names and zone axes.
@@ -39,7 +40,6 @@ def test_the_corpus_is_added_to_the_materials(configuration: dict[str, Any]) -> 
     assert len({entry["cif"] for entry in materials.values()}) == len(materials)
     # GaN of another source has another name.
     assert materials["GaN2"]["cif"].startswith("resources/crystals/")
-    splits = corpus_splits(expanded, ROOT)
     assert set(splits) == set(crystals(expanded))
     held = {name for name, split in splits.items() if split != "train"}
     assert held == set(expanded["training"]["leave_out"]["materials"])
@@ -49,7 +49,7 @@ def test_the_corpus_is_added_to_the_materials(configuration: dict[str, Any]) -> 
 def test_published_crystals_can_be_held_out_with_their_relatives(configuration: dict[str, Any]) -> None:
     published = ["GaN", "LiCoO2", "PVSK", "MoS2", "KNbO3"]
     configuration["corpus"]["hold_out"] = published
-    splits = corpus_splits(with_corpus(configuration, ROOT), ROOT)
+    _, splits = with_corpus(configuration, ROOT)
     assert {splits[name] for name in published} == {"test"}
     # Wurtzite of another crystal is a relative of GaN.
     assert {split for name, split in splits.items() if name.startswith("ZnOZincite")} == {"test"}
@@ -57,7 +57,8 @@ def test_published_crystals_can_be_held_out_with_their_relatives(configuration: 
 
 def test_a_configuration_without_a_corpus_stays_as_it_is() -> None:
     plain = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    assert with_corpus(plain) == plain and set(corpus_splits(plain).values()) == {"train"}
+    expanded, splits = with_corpus(plain)
+    assert expanded == plain and set(splits.values()) == {"train"}
 
 
 def test_an_empty_corpus_is_one_line(configuration: dict[str, Any]) -> None:
@@ -73,10 +74,10 @@ def test_detectors_that_may_be_drawn_must_fit_onto_the_grid(configuration: dict[
 
 
 def test_a_selection_keeps_what_is_held_out_of_it(configuration: dict[str, Any]) -> None:
-    splits = corpus_splits(with_corpus(configuration, ROOT), ROOT)
+    _, splits = with_corpus(configuration, ROOT)
     one = {split: next(name for name, found in splits.items() if found == split) for split in set(splits.values())}
     configuration["select"] = list(one.values())
-    expanded = with_corpus(configuration, ROOT)
+    expanded, _ = with_corpus(configuration, ROOT)
     assert set(expanded["training"]["leave_out"]["materials"]) == {one["validation"], one["test"]}
     check_configuration(configuration, ROOT)
     configuration["select"] = [one["train"], one["test"]]
@@ -85,14 +86,14 @@ def test_a_selection_keeps_what_is_held_out_of_it(configuration: dict[str, Any])
 
 
 def test_a_file_is_the_same_however_its_path_is_written(configuration: dict[str, Any]) -> None:
-    plain = with_corpus(configuration, ROOT)["materials"]
+    plain = with_corpus(configuration, ROOT)[0]["materials"]
     configuration["corpus"]["folder"] = "config/../resources"
-    assert with_corpus(configuration, ROOT)["materials"].keys() == plain.keys()
+    assert with_corpus(configuration, ROOT)[0]["materials"].keys() == plain.keys()
 
 
 def test_materials_that_a_user_leaves_out_are_not_trained_on(configuration: dict[str, Any]) -> None:
     configuration["training"]["leave_out"] = {"materials": ["GaN"], "thickness_nm": []}
-    assert corpus_splits(with_corpus(configuration, ROOT), ROOT)["GaN"] == "test"
+    assert with_corpus(configuration, ROOT)[1]["GaN"] == "test"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) 
 def test_the_shipped_network_has_seen_no_relative_of_a_test_crystal(configuration: dict[str, Any]) -> None:
     """Of the crystals that the weights name, each is one of training, and those that validated it of validation."""
     described = described_weights(ROOT / "resources/models/crystals.safetensors")
-    splits = corpus_splits(with_corpus(configuration, ROOT), ROOT)
+    _, splits = with_corpus(configuration, ROOT)
     assert {splits[name] for name in described["crystals"]} == {"train"}
     assert {splits[name] for name in described["validated_on"]} == {"validation"}
     assert len(described["crystals"]) >= 250
