@@ -55,7 +55,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def read_safetensors_header(path: str | Path) -> dict[str, str]:
-    """Read the texts in a safetensors file's header alone; OSError, KeyError, TypeError or ValueError for other files."""
+    """Read the texts in a safetensors file's header alone; OSError, KeyError or ValueError for other files."""
     with Path(path).open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(min(size, _LONGEST_HEADER)))

@@ -1,13 +1,13 @@
 """The network with its loss and optimiser, and the splits that it reads, in the form that Lightning needs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional import pearson_corrcoef
@@ -29,22 +29,63 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def adamw(weights: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, steps: int) -> dict[str, Any]:
-    """Build AdamW with a linear warm-up and a cosine to zero, in Lightning's form."""
-    # On a CPU, fused takes a quarter of the time of `foreach`.
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=steps))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+class FittedModule(lightning.LightningModule):
+    """
+    Optimiser, clipping and validation of a network, whichever it is.
+
+    Parameters
+    ----------
+    learning_rate, weight_decay : float
+        Highest learning rate and constant weight decay of AdamW.
+    steps : int
+        Steps of the whole training, over which the learning rate rises and falls.
+
+    Attributes
+    ----------
+    weight : float
+        Weight of this process's mean loss in the mean over processes (`EpochSampler.weight`).
+    """
+
+    def __init__(self, learning_rate: float, weight_decay: float, steps: int) -> None:
+        super().__init__()
+        self.learning_rate, self.weight_decay, self.steps = learning_rate, weight_decay, steps
+        self.weight, self.validated = 1.0, list[Tensor]()
+
+    def on_validation_epoch_start(self) -> None:
+        """Reset the sums of the last validation."""
+        self.validated = []
+
+    def log_means(self, index: int, images: int, means: Mapping[str, Tensor]) -> None:
+        """Add means over a batch of validation images; the last batch logs those over all images of all processes."""
+        rows = [*means.values(), torch.ones_like(next(iter(means.values())))]
+        self.validated.append(images * torch.stack(rows).double())
+        if index + 1 == self.trainer.num_val_batches[0]:
+            # Lightning's own mean over processes divides by a mean number of images, rounded down to an integer.
+            sums = self.all_gather(torch.stack(self.validated).sum(dim=0))
+            assert isinstance(sums, Tensor)
+            *totals, count = sums.reshape(-1, len(rows)).sum(dim=0)
+            for name, total in zip(means, totals, strict=True):
+                self.log(f"validation_{name}", (total / count).float(), prog_bar=True, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """Build AdamW with a linear warm-up and a cosine to zero."""
+        # On a CPU, fused takes a quarter of the time of `foreach`.
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, **_algorithm: Any
+    ) -> None:
+        """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
+        assert gradient_clip_val is not None
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
 
 
-def clip_gradients(optimizer: Optimizer, largest: float | None) -> None:
-    """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
-    assert largest is not None
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    torch.nn.utils.clip_grad_norm_(weights, largest)
-
-
-class Training(lightning.LightningModule):
+class Training(FittedModule):
     """
     The network with its loss, optimiser and validation metrics.
 
@@ -58,18 +99,12 @@ class Training(lightning.LightningModule):
         Pixel size of the images [Å].
     steps : int
         Steps of the whole training, over which the learning rate rises and falls.
-
-    Attributes
-    ----------
-    weight : float
-        Weight of this process's mean loss in the mean over processes (`EpochSampler.weight`).
     """
 
     def __init__(self, model: ModelSettings, settings: TrainingSettings, sampling: float, steps: int) -> None:
-        super().__init__()
+        super().__init__(settings.learning_rate, settings.weight_decay, steps)
         self.network = PotentialNetwork(model, settings.output_scale_v, sampling)
-        self.settings, self.steps, self.weight = settings, steps, 1.0
-        self.validated: list[Tensor] = []
+        self.settings = settings
 
     def loss(self, outputs: tuple[Tensor, Tensor | None], metadata: Tensor, potential: Tensor) -> Tensor:
         """Loss of the network's outputs; metadata (batch, 4), projected potential (batch, y, x) [V Å]."""
@@ -83,34 +118,12 @@ class Training(lightning.LightningModule):
         segments, metadata, potential, _ = batch
         return self.weight * self.loss(self.network(segments, metadata), metadata, potential)
 
-    def on_validation_epoch_start(self) -> None:
-        """Reset the sums of the last validation."""
-        self.validated = []
-
     def validation_step(self, batch: Item, index: int) -> None:
         """Compute loss and Pearson correlation of whole images; the last batch logs their means over all processes."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
         pearson = image_correlations(outputs[0], potential).mean()
-        loss, one = self.loss(outputs, metadata, potential), torch.ones_like(pearson)
-        self.validated.append(len(segments) * torch.stack([loss, pearson, one]).double())
-        if index + 1 == self.trainer.num_val_batches[0]:
-            # Lightning's own mean over processes divides by a mean number of images, rounded down to an integer.
-            sums = self.all_gather(torch.stack(self.validated).sum(dim=0))
-            assert isinstance(sums, Tensor)
-            loss, pearson, images = sums.reshape(-1, 3).sum(dim=0)
-            self.log("validation_loss", (loss / images).float(), prog_bar=True, batch_size=1)
-            self.log("validation_pearson", (pearson / images).float(), prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """Build AdamW with a linear warm-up and a cosine to zero."""
-        return adamw(self.parameters(), self.settings.learning_rate, self.settings.weight_decay, self.steps)
-
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, **_algorithm: Any
-    ) -> None:
-        """Clip gradients by their norm: Lightning's own refuses a fused optimiser in any mixed precision."""
-        clip_gradients(optimizer, gradient_clip_val)
+        self.log_means(index, len(segments), {"loss": self.loss(outputs, metadata, potential), "pearson": pearson})
 
 
 def image_correlations(prediction: Tensor, potential: Tensor) -> Tensor:
@@ -165,9 +178,49 @@ def images_of(images: int, process: int, processes: int) -> range:
     return range(process, images, processes) if images >= processes else range(images)
 
 
-class Splits(lightning.LightningDataModule):
+class CropSplits(lightning.LightningDataModule):
     """
-    Training crops, new every epoch, and validation images.
+    Training crops, new every epoch, shared among the processes.
+
+    Parameters
+    ----------
+    crops : Dataset
+        Training crops, numbered through all epochs.
+    epochs, batch_size, seed : int
+        Of the training.
+    processes : int
+        Training processes.
+    """
+
+    def __init__(self, crops: Dataset[Any], epochs: int, batch_size: int, seed: int, processes: int) -> None:
+        super().__init__()
+        self.crops, self.epochs, self.batch_size, self.seed, self.processes = crops, epochs, batch_size, seed, processes
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self._order(0).batches
+
+    @property
+    def process(self) -> int:
+        """Index of this process."""
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Crops of the current epoch; the sampler knows which epoch it is."""
+        order = self._order(self.process)
+        if self.trainer is not None and isinstance(module := self.trainer.lightning_module, FittedModule):
+            module.weight = order.weight
+        return CropLoader(self.crops, order)
+
+    def _order(self, process: int) -> EpochSampler:
+        crops = len(self.crops)  # type: ignore[arg-type]
+        return EpochSampler(crops, self.batch_size, self.seed, process, self.processes)
+
+
+class Splits(CropSplits):
+    """
+    Training crops and validation images of a data set.
 
     Parameters
     ----------
@@ -184,33 +237,19 @@ class Splits(lightning.LightningDataModule):
     def __init__(
         self, crops: Crops, validation: Sequence[MaterialData], settings: TrainingSettings, processes: int
     ) -> None:
-        super().__init__()
-        self.crops, self.validation, self.settings, self.processes = crops, validation, settings, processes
+        super().__init__(crops, settings.epochs, settings.batch_size, settings.seed, processes)
+        self.frames, self.validation = crops.frames, validation
 
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.settings.epochs * self._order(0).batches
-
-    def train_dataloader(self) -> DataLoader[Item]:
-        """Crops of the current epoch, drawn on a GPU that trains; the sampler knows which epoch it is."""
-        order = self._order(0)
-        if self.trainer is not None:
-            order, device = self._order(self.trainer.global_rank), self.trainer.strategy.root_device
-            if isinstance(module := self.trainer.lightning_module, Training):
-                module.weight = order.weight
-            # Other accelerators cannot draw Poisson numbers.
-            if device.type == "cuda":
-                self.crops.frames.to(device, room_for_images(device))
-        return CropLoader(self.crops, order)
-
-    def _order(self, process: int) -> EpochSampler:
-        return EpochSampler(len(self.crops), self.settings.batch_size, self.settings.seed, process, self.processes)
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Crops of the current epoch, drawn on a GPU that trains."""
+        # Other accelerators cannot draw Poisson numbers.
+        if self.trainer is not None and (device := self.trainer.strategy.root_device).type == "cuda":
+            self.frames.to(device, room_for_images(device))
+        return super().train_dataloader()
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Whole validation images with their fixed noise, shared among the processes."""
         images = NoisyImages(self.validation)
-        process = 0 if self.trainer is None else self.trainer.global_rank
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        share = images_of(len(images), process, self.processes)
+        share = images_of(len(images), self.process, self.processes)
         return DataLoader(images, batch_size=16 if on_gpu else 4, sampler=share)

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
@@ -30,6 +32,7 @@ from iphasenet.simulation.grid import Grid, orientations
 from iphasenet.simulation.image import Image
 from iphasenet.training.column_crops import ColumnCrops, ColumnView, column_series, rendered
 from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_training import ColumnSplits, ColumnTrainer
 
 ROOT = Path(__file__).parents[3]
 MULTISLICE = {"sampling_angstrom": 0.16, "slice_thickness_angstrom": 2.0, "window_angstrom": 4}
@@ -140,6 +143,20 @@ def test_what_is_told_has_the_shares_of_the_settings(plan: ColumnPlan) -> None:
     assert torch.equal(told[:, 1], told[:, 2])
     nothing = torch.stack([crops(plan, told_share=0)[number][3] for number in range(50)])
     assert not nothing[:, :4].any()
+
+
+def test_a_process_weighs_by_its_share_of_a_batch(plan: ColumnPlan) -> None:
+    """Shares of a batch of seven by two processes are three and four crops; their mean loss must be the batch's."""
+    training = replace(plan.settings.training, batch_size=7)
+    made = crops(plan, 14)
+    splits = ColumnSplits(made, made, training, 2)
+    module = ColumnTrainer(plan.settings.model, training, 0.3, splits.steps)
+    batch = next(iter(DataLoader(made, batch_size=3)))
+    whole = module.training_step(batch, 0).item()
+    splits.trainer = SimpleNamespace(global_rank=0, lightning_module=module)
+    loader = splits.train_dataloader()
+    assert len(next(iter(loader))[0]) == 3 and module.weight == pytest.approx(6 / 7)
+    assert module.training_step(batch, 0).item() == pytest.approx(6 / 7 * whole, rel=1e-4)
 
 
 def run(plan: ColumnPlan, folder: Path) -> subprocess.CompletedProcess[str]:
