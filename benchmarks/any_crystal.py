@@ -19,8 +19,9 @@ from torch import Tensor
 from iphasenet.base.devices import use_threads
 from iphasenet.evaluation.column_scores import TOLD, ColumnTest, score_columns, summarise_columns
 from iphasenet.evaluation.idpc import idpc
-from iphasenet.network.column_network import ColumnNetwork, correlations
+from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.column_prediction import predict_columns
+from iphasenet.network.losses import correlations
 from iphasenet.network.weights import load_column_weights
 from iphasenet.simulation.grid import generator
 from iphasenet.simulation.image import Image

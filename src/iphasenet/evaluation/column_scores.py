@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from iphasenet.microscope.acquisition import Acquisition
-from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, correlations, true_estimates
+from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, relative_errors, true_estimates
 from iphasenet.network.column_prediction import predict_columns
+from iphasenet.network.losses import correlations
 from iphasenet.simulation.grid import generator
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
@@ -160,9 +161,7 @@ def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[b
     off = torch.where(open_ones, output.estimates - true_estimates(columns, known), torch.nan)
     covered = torch.where(open_ones, (off.abs() <= _WITHIN_68 * output.errors).float(), torch.nan).numpy()
     tilt = torch.hypot(known[:, 1], known[:, 2])
-    scale = lambda images: images / images.mean(dim=(1, 2), keepdim=True)  # noqa: E731
-    miss = (scale(output.columns) - scale(columns)).abs().mean(dim=(1, 2))
-    expected = (output.spread / output.columns.mean(dim=(1, 2), keepdim=True)).mean(dim=(1, 2))
+    expected, made = (errors.mean(dim=(1, 2)) for errors in relative_errors(output, columns))
     return {
         "tilt_deg": tilt.numpy(),
         "pearson": correlations(output.columns, columns).numpy(),
@@ -175,7 +174,7 @@ def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[b
         "tilt_covered": covered[:, 2:4].mean(axis=1),
         "defocus_covered": covered[:, 4],
         "level_error": output.errors[:, 0].numpy(),
-        "pixels_ratio": (expected / miss).numpy(),
+        "pixels_ratio": (expected / made).numpy(),
     }
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from iphasenet.base.devices import single_precision
 from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.losses import correlations
 
 CONDITIONS: dict[str, tuple[float, float]] = {
     "thickness_nm": (60.0, 40.0),
@@ -267,23 +268,37 @@ def column_loss(
     true = true_estimates(columns, conditions)
     counted = torch.cat([torch.ones_like(told[:, :1]), ~told[:, :4]], dim=1)
     errors = (found.estimates - true).abs() / found.errors + found.errors.log()
-    relative = found.spread / own.detach()
-    miss = (found.columns / own - truth).detach().abs()
+    expected, miss = relative_errors(found, columns)
     return {
         "pattern": pattern,
         "likeness": likeness,
         "estimates": (errors * counted).sum(dim=1).mean(),
-        "spread": (miss / relative + relative.log()).mean(),
+        "spread": (miss / expected + expected.log()).mean(),
     }
+
+
+def relative_errors(found: ColumnOutput, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Errors of pixels over the mean of the image, beside that of the level.
+
+    Parameters
+    ----------
+    found : ColumnOutput
+        What the network found.
+    columns : (batch, y, x) tensor
+        True columns [V].
+
+    Returns
+    -------
+    expected, made : (batch, y, x) tensor
+        Absolute errors that the network expects, with gradient to them alone, and those that it made.
+    """
+    guess = found.columns.detach()
+    own = guess.mean(dim=(1, 2), keepdim=True)
+    return found.spread / own, (guess / own - columns / columns.mean(dim=(1, 2), keepdim=True)).abs()
 
 
 def true_estimates(columns: Tensor, conditions: Tensor) -> Tensor:
     """Put together the true `ESTIMATED` (batch, 5) of columns (batch, y, x) [V] and `CONDITIONS` (batch, 7)."""
     thickness, alpha, beta, defocus = conditions[:, :4].unbind(dim=1)
     return torch.stack([columns.mean(dim=(1, 2)).log(), thickness.log(), alpha, beta, defocus / 100], dim=1)
-
-
-def correlations(found: Tensor, truth: Tensor) -> Tensor:
-    """Pearson correlation of each image of two batches (batch, y, x)."""
-    a, b = (one.flatten(1) - one.flatten(1).mean(dim=1, keepdim=True) for one in (found, truth))
-    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from iphasenet.network.column_network import ColumnNetwork, ColumnOutput
-from iphasenet.network.symmetry import OPERATIONS, transformed_images
+from iphasenet.network.symmetry import OPERATIONS, transformed_map, transformed_metadata, transformed_segments
 
 
 @torch.inference_mode()
@@ -41,21 +41,22 @@ def predict_columns(
 
 def _operated(network: ColumnNetwork, segments: Tensor, conditions: Tensor, operation: int) -> ColumnOutput:
     """Output for images under an operation, as if it had not been applied."""
-    images, _, tilts = _apply(segments, segments[:, 0], conditions[:, :3], operation)
-    output = network(images, torch.cat([tilts, conditions[:, 3:]], dim=1))
+    images = transformed_segments(segments, [operation] * len(segments))
+    output = network(images, torch.cat([_turned(conditions[:, :3], operation), conditions[:, 3:]], dim=1))
     # A mirror is its own inverse.
     inverse = operation if operation >= OPERATIONS // 2 else -operation % 4
-    blank = output.columns[:, None].expand(-1, 4, -1, -1)
-    _, columns, tilts = _apply(blank, output.columns, output.estimates[:, 1:4], inverse)
-    _, spread, _ = _apply(blank, output.spread, output.estimates[:, 1:4], inverse)
-    estimates = torch.cat([output.estimates[:, :1], tilts, output.estimates[:, 4:]], dim=1)
-    # Errors of alpha and beta change places with them.
-    swapped = output.errors[:, [0, 1, 3, 2, 4]] if operation % 2 else output.errors
-    return ColumnOutput(columns, spread, estimates, swapped, output.features)
+    tilts = _turned(output.estimates[:, 1:4], inverse)
+    return ColumnOutput(
+        columns=transformed_map(output.columns, inverse),
+        spread=transformed_map(output.spread, inverse),
+        estimates=torch.cat([output.estimates[:, :1], tilts, output.estimates[:, 4:]], dim=1),
+        # Errors of alpha and beta change places with them.
+        errors=output.errors[:, [0, 1, 3, 2, 4]] if operation % 2 else output.errors,
+        features=output.features,
+    )
 
 
-def _apply(segments: Tensor, image: Tensor, known: Tensor, operation: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn images; `known` (batch, 3) holds a number that does not turn, alpha and beta [degrees]."""
+def _turned(known: Tensor, operation: int) -> Tensor:
+    """Turn tilts; `known` (batch, 3) holds a number that does not turn, alpha and beta [degrees]."""
     angles = torch.cat([known, torch.zeros_like(known[:, :1])], dim=1)
-    turned, one, angles = transformed_images(segments, image, angles, [operation] * len(segments))
-    return turned, one, angles[:, :3]
+    return transformed_metadata(angles, [operation] * len(known))[:, :3]

@@ -54,3 +54,13 @@ def training_loss(
         relative = spread.float() / scale
         terms.append(weights["spread"] * (difference.detach().abs() / relative + relative.log()).mean())
     return torch.stack(terms).sum()
+
+
+def correlations(found: Tensor, truth: Tensor) -> Tensor:
+    """
+    Pearson correlation of each image of two batches (batch, y, x); 0 for a constant image, which has none.
+
+    Of a constant image torchmetrics gives NaN, of which no gradient is left.
+    """
+    a, b = (one.flatten(1) - one.flatten(1).mean(dim=1, keepdim=True) for one in (found, truth))
+    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)

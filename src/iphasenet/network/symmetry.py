@@ -50,18 +50,33 @@ def transformed_images(
     segments, potential, metadata
         Of the same shapes.
     """
-    quadrants, images, truths = segments.unflatten(1, (2, 2)), [], []
-    for image, truth, operation in zip(quadrants, potential, operations, strict=True):
+    truths = [transformed_map(truth, operation) for truth, operation in zip(potential, operations, strict=True)]
+    turned_segments = transformed_segments(segments, operations)
+    return turned_segments, torch.stack(truths), transformed_metadata(metadata, operations)
+
+
+def transformed_segments(segments: Tensor, operations: Sequence[int]) -> Tensor:
+    """Turn the images of segments (batch, 4, y, x) alone, as in `transformed_images`."""
+    images = []
+    for image, operation in zip(segments.unflatten(1, (2, 2)), operations, strict=True):
         swapped, reversed_axes = _AXES[operation]
-        if swapped:
-            image, truth = image.permute(1, 0, 3, 2), truth.T
         # Segments move like the pixels of their quadrant.
-        images.append(image.flip([axis + shift for axis in reversed_axes for shift in (0, 2)]))
-        truths.append(truth.flip(reversed_axes))
+        turning = image.permute(1, 0, 3, 2) if swapped else image
+        images.append(turning.flip([axis + shift for axis in reversed_axes for shift in (0, 2)]))
+    return torch.stack(images).flatten(1, 2)
+
+
+def transformed_map(images: Tensor, operation: int) -> Tensor:
+    """Turn images (..., y, x) that are not of a segment, like the potential of `transformed_images`."""
+    swapped, reversed_axes = _AXES[operation]
+    return (images.mT if swapped else images).flip([axis - 2 for axis in reversed_axes])
+
+
+def transformed_metadata(metadata: Tensor, operations: Sequence[int]) -> Tensor:
+    """Thickness and angles (batch, 4) of crystals that are turned and mirrored, as in `transformed_images`."""
     number = torch.tensor(operations, device=metadata.device)
     known = torch.where((number >= 4)[:, None], _mirrored(metadata), metadata)
-    known = torch.cat([known[:, :1], quarter_turned(known[:, 1:], number % 4)], dim=1)
-    return torch.stack(images).flatten(1, 2), torch.stack(truths), known
+    return torch.cat([known[:, :1], quarter_turned(known[:, 1:], number % 4)], dim=1)
 
 
 def turned(segments: Tensor, metadata: Tensor, turns: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, true_estimates
+from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, relative_errors, true_estimates
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.training.column_crops import ColumnCrops
 
@@ -45,16 +45,11 @@ def calibrate(network: ColumnNetwork, training: ColumnCrops, unseen: ColumnCrops
     ratios, misses = [], []
     for output, columns, conditions in _outputs(network, unseen):
         ratios.append((output.estimates - true_estimates(columns, conditions)).abs() / output.errors)
-        miss = (output.columns / _mean(output.columns) - columns / _mean(columns)).abs()
-        misses.append((miss.mean(dim=(1, 2)), (output.spread / _mean(output.columns)).mean(dim=(1, 2))))
+        misses.append([errors.mean(dim=(1, 2)) for errors in relative_errors(output, columns)])
     # The median of a Laplace distribution's absolute error is ln 2 of its scale.
     network.error_factors.copy_(torch.cat(ratios).median(dim=0).values / math.log(2))
-    found, told = (torch.cat(part) for part in zip(*misses, strict=True))
-    network.spread_factor.copy_(found.mean() / told.mean())
-
-
-def _mean(images: Tensor) -> Tensor:
-    return images.mean(dim=(1, 2), keepdim=True)
+    expected, made = (torch.cat(part).mean() for part in zip(*misses, strict=True))
+    network.spread_factor.copy_(made / expected)
 
 
 def _outputs(network: ColumnNetwork, crops: ColumnCrops) -> "list[tuple[ColumnOutput, Tensor, Tensor]]":

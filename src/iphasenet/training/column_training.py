@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column_loss, correlations
+from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column_loss
 from iphasenet.network.column_settings import ColumnModel, ColumnTraining
+from iphasenet.network.losses import correlations
 from iphasenet.training.column_crops import ColumnCrops, ColumnItem
 from iphasenet.training.module import CropSplits, FittedModule, images_of
 

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics.functional import pearson_corrcoef
 
 from iphasenet.base.devices import room_for_images
 from iphasenet.dataset.material_data import MaterialData
-from iphasenet.network.losses import contrast, training_loss
+from iphasenet.network.losses import contrast, correlations, training_loss
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
 from iphasenet.training.crops import Crops, EpochSampler, Item, NoisyImages
@@ -122,14 +121,8 @@ class Training(FittedModule):
         """Compute loss and Pearson correlation of whole images; the last batch logs their means over all processes."""
         segments, metadata, potential, _ = batch
         outputs = self.network(segments, metadata)
-        pearson = image_correlations(outputs[0], potential).mean()
+        pearson = correlations(outputs[0], potential).mean()
         self.log_means(index, len(segments), {"loss": self.loss(outputs, metadata, potential), "pearson": pearson})
-
-
-def image_correlations(prediction: Tensor, potential: Tensor) -> Tensor:
-    """Pearson correlation of each image (batch,); 0 for a constant image, which has none."""
-    columns = prediction.flatten(1).T.squeeze(-1), potential.flatten(1).T.squeeze(-1)
-    return torch.atleast_1d(pearson_corrcoef(*columns)).nan_to_num(0.0)
 
 
 def validation_score(module: Training, validation: Sequence[MaterialData], device: torch.device) -> float:
@@ -137,7 +130,7 @@ def validation_score(module: Training, validation: Sequence[MaterialData], devic
     module.to(device).eval()
     with torch.inference_mode():
         found = [
-            image_correlations(module.network(segments.to(device), metadata.to(device))[0], potential.to(device))
+            correlations(module.network(segments.to(device), metadata.to(device))[0], potential.to(device))
             for segments, metadata, potential, _ in DataLoader(NoisyImages(validation), batch_size=4)
         ]
     return float(torch.cat(found).mean())

@@ -11,12 +11,12 @@ from iphasenet.network.column_network import (
     ColumnNetwork,
     ColumnOutput,
     column_loss,
-    correlations,
     describe_images,
     true_estimates,
 )
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.losses import correlations
 from iphasenet.network.weights import holds_columns, load_column_weights, load_weights, save_column_weights
 
 KNOWN = torch.tensor([[40.0, 0.2, -0.1, 50.0, 20.0, 10.0, 50.0]])
