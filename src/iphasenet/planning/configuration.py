@@ -9,7 +9,6 @@ import numpy as np
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.microscope.optics import Microscope, sampling_limit
-from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.planning.configuration_form import check_form
 from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.job_resources import training_processes
@@ -17,6 +16,7 @@ from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.planning.settings import Simulation
 from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import SPLITS, Grid, Split
+from iphasenet.training.column_settings import ColumnNetworkSettings
 from iphasenet.training.settings import TrainingSettings
 
 _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000

@@ -11,13 +11,13 @@ from iphasenet.corpus.selection import Corpus
 from iphasenet.microscope.acquisition import EvaluationDoses, Imperfections, TrainingDose
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
-from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.image_settings import ImageSettings
 from iphasenet.simulation.drawn_optics import DrawnOptics
 from iphasenet.simulation.grid import Grid
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.truth import Truth
+from iphasenet.training.column_settings import ColumnNetworkSettings
 from iphasenet.training.settings import TrainingSettings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"

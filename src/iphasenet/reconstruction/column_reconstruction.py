@@ -1,5 +1,7 @@
 """Reconstruction by the network for any crystal: what a user does not know is estimated."""
 
+import math
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -15,7 +17,7 @@ from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_projection import column_shift, project_columns
-from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare
+from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare
 from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
 
 _STEP = 16
@@ -63,55 +65,26 @@ def reconstruct_columns(
     network = trained.network
     assert isinstance(network, ColumnNetwork)
     told = {name for name in ("thickness_nm", "tilt_deg") if getattr(image, name) is not None}
-    known = replace(
-        image,
-        thickness_nm=image.thickness_nm or 50.0,
-        tilt_deg=image.tilt_deg or (0.0, 0.0),
-        rotation_deg=image.rotation_deg or 0.0,
-    )
-    prepared = prepare(known, network.sampling)
-    rows, width = prepared.segments.shape[1:]
-    if min(rows, width) < SMALLEST:
-        raise InputError(
-            f"{image.source}: found {rows} x {width} of the network's pixels, {network.sampling:g} Å; allowed: at "
-            f"least {SMALLEST} along each side"
-        )
-    check_memory(_BYTES * rows * width, f"the network on {rows:,} x {width:,} pixels")
+    prepared = _prepared(image, network.sampling)
     output = _predicted(network, prepared, told, operations)
-    strangeness = float(network.strangeness(output.features)[0])
-    estimates = described_estimates(output)
-    guessed = {name: estimates[name]["value"] for name in ("thickness_nm", "alpha_deg", "beta_deg")}
-    thickness = prepared.metadata[0] if "thickness_nm" in told else guessed["thickness_nm"]
-    tilt = prepared.metadata[1:3] if "tilt_deg" in told else (guessed["alpha_deg"], guessed["beta_deg"])
-    # What is told is not estimated.
-    given = {*({"thickness_nm"} & told), *({"alpha_deg", "beta_deg"} if "tilt_deg" in told else ())}
-    estimates = {name: estimate for name, estimate in estimates.items() if name not in given}
+    thickness, tilt = _geometry(prepared, output, told)
     columns, spread = output.columns[0].cpu(), output.spread[0].cpu()
     error = spread + columns * output.errors[0, 0].cpu()
-    geometry = torch.tensor([[float(thickness), float(tilt[0]), float(tilt[1]), 0.0]])
-    mean, mean_error = (
-        project_columns(part[None], column_shift(geometry), network.sampling)[0] for part in (columns, error)
-    )
-    length = np.float32(10 * float(thickness))
+    shift = column_shift(torch.tensor([[thickness, *tilt, 0.0]]))
+    mean, mean_error = (project_columns(part[None], shift, network.sampling)[0] for part in (columns, error))
+    length = np.float32(10 * thickness)
     # An estimated thickness may be wrong, too; this is the scale of its logarithm's error.
     length_error = 0.0 if "thickness_nm" in told else float(output.errors[0, 1])
     scanned, calibrated = idpc_potential(prepared)
-    found = [*warnings, *setting_warnings(image, trained)]
-    if not calibrated:
-        found.append("idpc: the edge of the bright-field disc falls on no segment; its scale is arbitrary")
-    if strangeness > STRANGE:
-        found.append(
-            f"network: these images are unlike those that it was trained on (strangeness {strangeness:.1f}, usual ones "
-            "1): its errors may be larger than it says"
-        )
+    estimates, strangeness = described_estimates(output, told), float(network.strangeness(output.features)[0])
     return Reconstruction(
         potential=_array(mean) * length,
         mean_potential=_array(mean),
         spread=_array(mean_error + length_error * mean) * length,
         idpc=scanned,
         sampling=round(prepared.sampling, 9),
-        thickness_nm=float(thickness),
-        tilt_deg=(float(tilt[0]), float(tilt[1])),
+        thickness_nm=thickness,
+        tilt_deg=tilt,
         rotation_deg=float(prepared.metadata[3]) if image.rotation_deg is not None else 0.0,
         attributes=attributes_of(image, trained, prepared)
         | {
@@ -119,12 +92,51 @@ def reconstruct_columns(
             "estimates": estimates,
             "strangeness": strangeness,
             "holds": _holds(estimates),
-            "warnings": found,
+            "warnings": [*warnings, *setting_warnings(image, trained), *_warnings(calibrated, strangeness)],
         },
         origin=prepared.origin,
         columns=_array(columns),
         columns_error=_array(error),
     )
+
+
+def _prepared(image: SegmentedImage, sampling: float) -> Prepared:
+    """Images on the network's pixels; InputError if they are too small, or too large for the memory."""
+    known = replace(
+        image,
+        thickness_nm=image.thickness_nm or 50.0,
+        tilt_deg=image.tilt_deg or (0.0, 0.0),
+        rotation_deg=image.rotation_deg or 0.0,
+    )
+    prepared = prepare(known, sampling)
+    rows, width = prepared.segments.shape[1:]
+    if min(rows, width) < SMALLEST:
+        raise InputError(
+            f"{image.source}: found {rows} x {width} of the network's pixels, {sampling:g} Å; allowed: at "
+            f"least {SMALLEST} along each side"
+        )
+    check_memory(_BYTES * rows * width, f"the network on {rows:,} x {width:,} pixels")
+    return prepared
+
+
+def _geometry(prepared: Prepared, output: ColumnOutput, told: set[str]) -> tuple[float, tuple[float, float]]:
+    """Thickness [nm] and tilt [degrees]: what was told, else what was estimated."""
+    thickness, alpha, beta = output.estimates[0, 1:4].tolist()
+    given, *tilt = prepared.metadata[:3].tolist()
+    return (
+        given if "thickness_nm" in told else math.exp(thickness),
+        (tilt[0], tilt[1]) if "tilt_deg" in told else (alpha, beta),
+    )
+
+
+def _warnings(calibrated: bool, strangeness: float) -> list[str]:
+    found = [] if calibrated else [UNCALIBRATED]
+    if strangeness > STRANGE:
+        found.append(
+            f"network: these images are unlike those that it was trained on (strangeness {strangeness:.1f}, usual ones "
+            "1): its errors may be larger than it says"
+        )
+    return found
 
 
 def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], operations: int) -> ColumnOutput:
@@ -164,19 +176,31 @@ def _windows(size: int) -> list[slice]:
     return [slice(start, start + side) for start in sorted({0, size - side})]
 
 
-def described_estimates(output: ColumnOutput) -> dict[str, dict[str, Any]]:
-    """Estimates of the first image with standard errors (of a Laplace distribution) and units."""
+def described_estimates(output: ColumnOutput, told: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """
+    Estimates of the first image with standard errors (of a Laplace distribution) and units.
+
+    Parameters
+    ----------
+    output : ColumnOutput
+        What the network found.
+    told : collection of str
+        `thickness_nm`, `tilt_deg`: what is told is not estimated.
+
+    Returns
+    -------
+    dict
+        `value`, `error` and `unit` of each.
+    """
     thickness, alpha, beta, defocus = map(float, output.estimates[0, 1:])
     deviations = [float(np.sqrt(2) * error) for error in output.errors[0]]
-    mean = float(output.columns[0].mean())
-    length = float(np.exp(thickness))
-    found = {
-        "mean_potential_v": (mean, mean * deviations[0], "V"),
-        "thickness_nm": (length, length * deviations[1], "nm"),
-        "alpha_deg": (alpha, deviations[2], "degrees"),
-        "beta_deg": (beta, deviations[3], "degrees"),
-        "defocus_angstrom": (100 * defocus, 100 * deviations[4], "Å"),
-    }
+    mean, length = float(output.columns[0].mean()), math.exp(thickness)
+    found = {"mean_potential_v": (mean, mean * deviations[0], "V")}
+    if "thickness_nm" not in told:
+        found["thickness_nm"] = (length, length * deviations[1], "nm")
+    if "tilt_deg" not in told:
+        found |= {"alpha_deg": (alpha, deviations[2], "degrees"), "beta_deg": (beta, deviations[3], "degrees")}
+    found["defocus_angstrom"] = (100 * defocus, 100 * deviations[4], "Å")
     return {name: {"value": value, "error": error, "unit": unit} for name, (value, error, unit) in found.items()}
 
 

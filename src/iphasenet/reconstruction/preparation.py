@@ -37,6 +37,9 @@ ALIGNED = 0.5
 
 _UNITS = {"energy_kev": "keV", "thickness_nm": "nm", "dose": "e/Å²", "tilt_deg": "°"}
 
+UNCALIBRATED = "idpc: the edge of the bright-field disc falls on no segment; its scale is arbitrary"
+"""Warning of an `idpc_potential` without a scale."""
+
 FloatImage = NDArray[np.float32]
 Order = tuple[int, int, int, int]
 Known = TypeVar("Known")

@@ -16,7 +16,7 @@ from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.weights import holds_columns, load_column_weights, load_weights
 from iphasenet.reconstruction import told_errors
-from iphasenet.reconstruction.preparation import Prepared, idpc_potential, prepare, range_warnings
+from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare, range_warnings
 from iphasenet.reconstruction.tiled_prediction import (
     DEFAULT,
     Progress,
@@ -257,7 +257,7 @@ def reconstruct(
     scanned, calibrated = idpc_potential(prepared)
     found = [*warnings, *setting_warnings(image, trained)]
     if not calibrated:
-        found.append("idpc: the edge of the bright-field disc falls on no segment; its scale is arbitrary")
+        found.append(UNCALIBRATED)
     thickness, alpha, beta, gamma = map(float, prepared.metadata)
     return Reconstruction(
         potential=potential,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.acquisition import TrainingNoise
 from iphasenet.multislice.periodic_images import PeriodicImages, blurred, load_images, stacked
-from iphasenet.network.column_settings import ColumnTraining
 from iphasenet.network.symmetry import OPERATIONS, transformed_images
 from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, Orientation, Split, generator, orientations
@@ -26,6 +25,7 @@ from iphasenet.simulation.noise import record_images
 from iphasenet.simulation.rendering import Field, Series
 from iphasenet.simulation.tilts import lab_tilt
 from iphasenet.simulation.truth import configured_truth, truth_potential
+from iphasenet.training.column_settings import ColumnTraining
 
 _ROUNDED = 10.0
 """Largest difference of a thickness from its nominal value [Å]: half of a thick slice."""
@@ -127,50 +127,50 @@ def load_materials(
     list of ColumnMaterial
         Materials that have such tilts, in the order of their names; InputError if files are missing or of another grid.
     """
-    found = [_load(data, name, batches[name], configuration, sampling, splits) for name in sorted(batches)]
-    return [material for material in found if material is not None]
-
-
-def _load(
-    data: Path,
-    name: str,
-    batches: Mapping[str, Sequence[int]],
-    configuration: Mapping[str, Any],
-    sampling: float,
-    splits: Sequence[Split],
-) -> ColumnMaterial | None:
-    """Read one material's tilts of some splits; None where there are none."""
-    grid = Grid(**configuration["grid"])
-    planned = {tilt.index: tilt for tilt in orientations(configuration["seed"], name, grid)}
-    tilts = [planned.get(tilt) for number in batches for tilt in batches[number]]
-    images = [one for number in batches for one in load_images(data / "images" / name / f"batch{number}.npz")]
-    if len(images) != len(tilts) or not all(
-        tilt is not None and _is_of(one, tilt, grid) for one, tilt in zip(images, tilts, strict=True)
-    ):
-        raise InputError(
-            f"simulations of {name}: found other tilts or thicknesses; allowed: those of the configuration's grid"
+    grid, optics = Grid(**configuration["grid"]), PlannedOptics.of(configuration)
+    found = []
+    for name in sorted(batches):
+        images = _tilts(data / "images" / name, batches[name], orientations(configuration["seed"], name, grid), grid)
+        kept = [(tilt, one) for tilt, one in images if tilt.split in splits]
+        if not kept:
+            continue
+        potential = CrystalPotential.load(data / "potential" / f"{name}.npz")
+        crystal = truth_potential(potential, configured_truth(configuration))
+        lengths = (float(crystal.lengths[0]), float(crystal.lengths[1]))
+        thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
+        columns = column_series(crystal, thickness, configuration["column_network"]["model"]["resolution_angstrom"])
+        found.append(
+            ColumnMaterial(
+                name=name,
+                orientations=[tilt for tilt, _ in kept],
+                segments=Series.visible(stacked([one for _, one in kept]), lengths, sampling),
+                columns=Series.visible(columns, lengths, sampling),
+                lengths=lengths,
+                thicknesses=kept[0][1].depths / 10,
+                nominal_nm=np.array(grid.thickness_nm, np.float64),
+                optics=np.array([_optics(optics, name, tilt) for tilt, _ in kept]),
+            )
         )
-    kept = [(tilt, one) for tilt, one in zip(tilts, images, strict=True) if tilt is not None and tilt.split in splits]
-    if not kept:
-        return None
-    potential = data / "potential" / f"{name}.npz"
-    crystal = truth_potential(CrystalPotential.load(potential), configured_truth(configuration))
-    lengths = (float(crystal.lengths[0]), float(crystal.lengths[1]))
-    thickness = configuration["simulation"]["multislice"]["slice_thickness_angstrom"]
-    columns = column_series(crystal, thickness, configuration["column_network"]["model"]["resolution_angstrom"])
-    return ColumnMaterial(
-        name=name,
-        orientations=[tilt for tilt, _ in kept],
-        segments=Series.visible(stacked([one for _, one in kept]), lengths, sampling),
-        columns=Series.visible(columns, lengths, sampling),
-        lengths=lengths,
-        thicknesses=images[0].depths / 10,
-        nominal_nm=np.array(grid.thickness_nm, np.float64),
-        optics=np.array([_optics(configuration, name, tilt) for tilt, _ in kept]),
-    )
+    return found
 
 
-def _is_of(images: PeriodicImages, tilt: Orientation, grid: Grid) -> bool:
+def _tilts(
+    folder: Path, batches: Mapping[str, Sequence[int]], planned: Sequence[Orientation], grid: Grid
+) -> list[tuple[Orientation, PeriodicImages]]:
+    """Read all tilts of one material, with their images; InputError if they are not those of the grid."""
+    of_index = {tilt.index: tilt for tilt in planned}
+    tilts = [of_index[tilt] for number in batches for tilt in batches[number] if tilt in of_index]
+    images = [one for number in batches for one in load_images(folder / f"batch{number}.npz")]
+    named = sum(map(len, batches.values()))
+    if not (len(images) == len(tilts) == named and all(map(partial(_is_of, grid), images, tilts))):
+        raise InputError(
+            f"simulations of {folder.name}: found other tilts or thicknesses; allowed: those of the configuration's "
+            "grid"
+        )
+    return list(zip(tilts, images, strict=True))
+
+
+def _is_of(grid: Grid, images: PeriodicImages, tilt: Orientation) -> bool:
     """Whether images are those of a tilt of the grid; thicknesses are rounded to slices."""
     nominal = 10 * np.array(grid.thickness_nm)
     return (
@@ -180,9 +180,8 @@ def _is_of(images: PeriodicImages, tilt: Orientation, grid: Grid) -> bool:
     )
 
 
-def _optics(configuration: Mapping[str, Any], name: str, tilt: Orientation) -> NDArray[np.float64]:
+def _optics(planned: PlannedOptics, name: str, tilt: Orientation) -> NDArray[np.float64]:
     """Optics (rotation, 4) of a tilt's rotations."""
-    planned = PlannedOptics.of(configuration)
     found = [planned.one(name, tilt.index, rotation) for rotation in range(len(tilt.rotations_deg))]
     return np.array(
         [[one.defocus_angstrom, one.semiangle_mrad, one.detector_inner_mrad, one.detector_outer_mrad] for one in found]

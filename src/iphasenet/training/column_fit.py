@@ -20,16 +20,17 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.files import write_table
 from iphasenet.base.marks import HISTORY, WEIGHTS
 from iphasenet.base.outputs import Output, check_outputs
+from iphasenet.base.reading import read_json
 from iphasenet.base.stage_versions import STAGE_VERSIONS
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
 from iphasenet.network.column_network import ColumnNetwork
-from iphasenet.network.column_settings import ColumnNetworkSettings
 from iphasenet.network.weights import load_column_weights, save_column_weights
 from iphasenet.simulation.grid import SPLITS, Split
 from iphasenet.training.callbacks import FiniteLosses
 from iphasenet.training.checkpoints import Provenance
 from iphasenet.training.column_calibration import calibrate
 from iphasenet.training.column_crops import ColumnCrops, ColumnMaterial, load_materials
+from iphasenet.training.column_settings import ColumnNetworkSettings
 from iphasenet.training.column_training import ColumnSplits, ColumnTrainer
 from iphasenet.training.fit import started
 from iphasenet.training.history import read_history
@@ -66,14 +67,11 @@ class ColumnPlan:
     @classmethod
     def load(cls, path: Path, data: Path) -> "ColumnPlan":
         """Read the file that the workflow wrote; InputError for what is none."""
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return cls(dict(found["configuration"]), dict(found["splits"]), dict(found["batches"]), data)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: found no plan of a training ({type(error).__name__}); allowed: the file that the workflow "
-                "makes"
-            ) from error
+        found = read_json(path)
+        lacking = [name for name in ("configuration", "splits", "batches") if not isinstance(found.get(name), dict)]
+        if lacking:
+            raise InputError(f"{path}: found no plan of a training, without {lacking[0]}; allowed: the workflow's own")
+        return cls(found["configuration"], found["splits"], found["batches"], data)
 
     @property
     def settings(self) -> ColumnNetworkSettings:

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column_loss
-from iphasenet.network.column_settings import ColumnModel, ColumnTraining
+from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.losses import correlations
 from iphasenet.training.column_crops import ColumnCrops, ColumnItem
+from iphasenet.training.column_settings import ColumnTraining
 from iphasenet.training.module import CropSplits, FittedModule, images_of
 
 WEIGHTS = {"pattern": 1.0, "likeness": 1.0, "estimates": 0.25, "spread": 0.1}

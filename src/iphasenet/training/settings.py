@@ -15,6 +15,33 @@ _COUNT = Quantity("", 1, 1_000_000, whole=True)
 _WEIGHT = Quantity("", 0, 1e6)
 
 
+LearningRate = Annotated[
+    float,
+    Setting(
+        "Highest learning rate of AdamW, reached after a twentieth of the steps; then it falls as a cosine.",
+        Quantity("", 0, 1, above=True),
+    ),
+]
+WeightDecay = Annotated[float, Setting("Weight decay of AdamW, constant.", Quantity("", 0, 10))]
+EmaDecay = Annotated[
+    float,
+    Setting(
+        "Decay in each step of the moving average of the weights; the averaged weights are validated and kept. "
+        "After n steps the decay is at most (1 + n) / (10 + n). 0: no average.",
+        Quantity("", 0, 1, below=True),
+    ),
+]
+Patience = Annotated[
+    int,
+    Setting(
+        "Number of epochs without a better validation after which training stops; 0: it never stops early.",
+        Quantity("epochs", 0, 1_000_000, whole=True),
+    ),
+]
+Precision = Annotated[Literal["32-true", "bf16-mixed"], Setting("Precision of the training, by Lightning's names.")]
+"""Settings that every network's training has."""
+
+
 @dataclass(frozen=True)
 class LossWeights(Settings, section="training.loss"):
     """Weights of the terms of the loss (`iphasenet.network.losses.training_loss`)."""
@@ -60,14 +87,8 @@ class TrainingSettings(Settings, section="training"):
         ),
     ]
     batch_size: Annotated[int, Setting("Number of crops in a step, over all processes.", _COUNT)]
-    learning_rate: Annotated[
-        float,
-        Setting(
-            "Highest learning rate of AdamW, reached after a twentieth of the steps; then it falls as a cosine.",
-            Quantity("", 0, 1, above=True),
-        ),
-    ]
-    weight_decay: Annotated[float, Setting("Weight decay of AdamW, constant.", Quantity("", 0, 10))]
+    learning_rate: LearningRate
+    weight_decay: WeightDecay
     loss: Annotated[LossWeights, Setting("Weights of the terms of the loss; published: 1, 0, 0.1, 0.1.")]
     relative_loss: Annotated[
         bool,
@@ -88,21 +109,8 @@ class TrainingSettings(Settings, section="training"):
             "`none`: neither. The results are exact images of the turned or mirrored crystal."
         ),
     ]
-    ema_decay: Annotated[
-        float,
-        Setting(
-            "Decay in each step of the moving average of the weights; the averaged weights are validated and kept. "
-            "After n steps the decay is at most (1 + n) / (10 + n). 0: no average.",
-            Quantity("", 0, 1, below=True),
-        ),
-    ]
-    patience: Annotated[
-        int,
-        Setting(
-            "Number of epochs without a better validation after which training stops; 0: it never stops early.",
-            Quantity("epochs", 0, 1_000_000, whole=True),
-        ),
-    ]
+    ema_decay: EmaDecay
+    patience: Patience
     source: Annotated[
         Literal["stored", "rendered"],
         Setting(
@@ -110,7 +118,7 @@ class TrainingSettings(Settings, section="training"):
             "of its tilt, at a new place of the crystal and with any of the simulated rotations."
         ),
     ]
-    precision: Annotated[Literal["32-true", "bf16-mixed"], Setting("Precision of the training, by Lightning's names.")]
+    precision: Precision
     leave_out: Annotated[
         LeftOut,
         Setting(

@@ -9,9 +9,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from iphasenet.network.column_settings import ColumnTraining
 from iphasenet.training.callbacks import AveragedWeights, ProgressBar, StopBySignal
 from iphasenet.training.checkpoints import NEWEST, AtomicCheckpoints, BestCheckpoint
+from iphasenet.training.column_settings import ColumnTraining
 from iphasenet.training.history import EpochLoss, next_log
 from iphasenet.training.settings import TrainingSettings
 
