@@ -9,7 +9,7 @@ STAGE_VERSIONS = {
     "card": 1,
     "model": 5,
     "model_card": 1,
-    "columns": 1,
+    "columns": 2,
     "column_scores": 1,
     "predictions": 7,
     "evaluation": 6,

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from iphasenet.base.devices import single_precision
 from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.column_spectra import FourierFilters, Spectra
 from iphasenet.network.losses import correlations
 
 CONDITIONS: dict[str, tuple[float, float]] = {
@@ -27,8 +28,8 @@ CONDITIONS: dict[str, tuple[float, float]] = {
 ESTIMATED = ("log_level", "log_thickness", "alpha_deg", "beta_deg", "defocus")
 """What the network estimates: logarithms of the level [V] and of the thickness [nm], tilt, defocus [100 Å]."""
 
-_CONTRAST = 20.0
-"""Scale of beam fractions: images of crystals of 10 to 150 nm deviate from their mean by a few hundredths."""
+_LEAST_DEVIATION = 1e-5
+"""Standard deviation of beam fractions below which images are not scaled up further."""
 
 _LARGEST_LOG_SPREAD = 6.0
 """Bound of the logarithm of a spread."""
@@ -41,6 +42,22 @@ _FEATURES = 128
 
 _USUAL_LEVEL, _USUAL_THICKNESS = 12.0, 50.0
 """Level [V] and thickness [nm] at which training begins."""
+
+
+class Estimates(NamedTuple):
+    """
+    What the network estimates of a batch of images.
+
+    Attributes
+    ----------
+    values : (batch, 5) tensor
+        `ESTIMATED`.
+    errors : (batch, 5) tensor
+        Expected absolute error of each, the scale of a Laplace distribution.
+    """
+
+    values: Tensor
+    errors: Tensor
 
 
 class ColumnOutput(NamedTuple):
@@ -82,13 +99,51 @@ def describe_images(segments: Tensor, conditions: Tensor) -> Tensor:
     Returns
     -------
     (batch, 22) tensor
-        Scaled conditions, 0 where unknown; whether each is known; mean and standard deviation of each segment.
+        Scaled conditions, 0 where unknown; whether each is known; mean of each segment, and the logarithm of its
+        standard deviation, for which the contrast of thin and light crystals is a hundredth of that of others.
     """
     middle, scale = (conditions.new_tensor(one) for one in zip(*CONDITIONS.values(), strict=True))
     known = conditions.isfinite()
     scaled = torch.where(known, (conditions - middle) / scale, 0.0)
     spread, mean = torch.std_mean(segments, dim=(2, 3))
-    return torch.cat([scaled, known.float(), 10 * mean, 20 * spread], dim=1)
+    contrast = spread.clamp_min(_LEAST_DEVIATION).log() + 4
+    return torch.cat([scaled, known.float(), 10 * mean, contrast], dim=1)
+
+
+def _scaled(segments: Tensor) -> Tensor:
+    """Subtract each segment's mean and divide by the root mean square of all deviations."""
+    away = segments - segments.mean(dim=(2, 3), keepdim=True)
+    return away / away.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(_LEAST_DEVIATION)
+
+
+class _First(nn.Module):
+    """First estimates, from spectra, and the filtered images that they allow to make."""
+
+    def __init__(self, described: int, filters: int, sampling: float) -> None:
+        super().__init__()
+        self.spectra = Spectra(described, _FEATURES, sampling)
+        self.estimate = nn.Linear(described + _FEATURES, 2 * len(ESTIMATED))
+        self.filters = FourierFilters(described + _FEATURES + len(ESTIMATED), filters, sampling)
+
+    def forward(self, segments: Tensor, conditions: Tensor, description: Tensor) -> tuple[Tensor, Tensor, Estimates]:
+        """Filtered images (batch, count, y, x), a longer description, and estimates."""
+        description = torch.cat([description, self.spectra(segments, description)], dim=1)
+        values, logs = self.estimate(description).chunk(2, dim=1)
+        usual = _usual(values)
+        thickness, alpha, beta, defocus = conditions[:, :4].unbind(dim=1)
+        told = torch.stack([thickness.log(), alpha, beta, defocus / 100], dim=1) - usual[1:]
+        filled = torch.cat([values[:, :1], torch.where(told.isfinite(), told, values[:, 1:])], dim=1)
+        description = torch.cat([description, filled], dim=1)
+        middle = sum(CONDITIONS[name][0] for name in ("semiangle_mrad", "detector_inner_mrad"))
+        angles = conditions[:, 4] + conditions[:, 5]
+        angles = torch.where(angles.isfinite(), angles, middle)
+        filtered = self.filters(segments, description, 100 * filled[:, 4], angles)
+        return filtered, description, Estimates(values + usual, _bounded_exp(logs))
+
+
+def _usual(like: Tensor) -> Tensor:
+    """`ESTIMATED` with which training begins."""
+    return like.new_tensor([math.log(_USUAL_LEVEL), math.log(_USUAL_THICKNESS), 0.0, 0.0, 0.0])
 
 
 class _Block(nn.Module):
@@ -115,6 +170,9 @@ class ColumnNetwork(nn.Module):
     """
     U-Net at half of the image's resolution; its lowest level describes the whole image.
 
+    Before it, spectra of the segments give first estimates of what is not known; these modulate all of its blocks and
+    make the filtered images that it sees beside the segments.
+
     Parameters
     ----------
     settings : ColumnModel
@@ -137,12 +195,15 @@ class ColumnNetwork(nn.Module):
         def blocks(channels: int, size: int) -> nn.ModuleList:
             return nn.ModuleList([_Block(channels, size) for _ in range(settings.blocks)])
 
+        self.first = _First(described, settings.filters, sampling) if settings.filters else None
+        if settings.filters:
+            described += _FEATURES + len(ESTIMATED)
         # What was measured after training, on crystals that it has not seen (`training.column_calibration`).
         self.register_buffer("error_factors", torch.ones(len(ESTIMATED)))
         self.register_buffer("spread_factor", torch.ones(()))
         self.register_buffer("usual_features", torch.zeros(_FEATURES))
         self.register_buffer("feature_precision", torch.zeros(_FEATURES, _FEATURES))
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, widths[0], 3, padding=1))
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * (4 + settings.filters), widths[0], 3, padding=1))
         self.encoders = nn.ModuleList([blocks(width, described) for width in widths])
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths)])
         self.whole = nn.Sequential(
@@ -165,7 +226,7 @@ class ColumnNetwork(nn.Module):
         Parameters
         ----------
         segments : (batch, 4, y, x) tensor
-            Fractions of the beam current; sides divide by 16.
+            Fractions of the beam current; sides divide by 16, and are of at least 64 pixels.
         conditions : (batch, 7) tensor
             `CONDITIONS`; NaN where one is not known.
 
@@ -174,8 +235,16 @@ class ColumnNetwork(nn.Module):
         ColumnOutput
             Columns, estimates and their errors.
         """
-        description = describe_images(segments, conditions)
-        features = self.stem(_CONTRAST * (segments - segments.mean(dim=(1, 2, 3), keepdim=True)))
+        return self.find(segments, conditions)[0]
+
+    def find(self, segments: Tensor, conditions: Tensor) -> tuple[ColumnOutput, Estimates | None]:
+        """As `forward`; also the first estimates, of a network with filters."""
+        description, images, first = describe_images(segments, conditions), _scaled(segments), None
+        if self.first is not None:
+            with single_precision(segments.device):
+                filtered, description, first = self.first(images, conditions, description)
+            images = torch.cat([images, filtered], dim=1)
+        features = self.stem(images)
         passed = []
         for stage, encoder in enumerate(self.encoders):
             features = _through(encoder, features, description)
@@ -191,8 +260,7 @@ class ColumnNetwork(nn.Module):
         with single_precision(features.device):
             estimates, logs = self.estimate(whole.float()).chunk(2, dim=1)
             pattern, spread = self.out(features.float()).unbind(dim=1)
-        usual = [math.log(_USUAL_LEVEL), math.log(_USUAL_THICKNESS), 0.0, 0.0, 0.0]
-        estimates = estimates + estimates.new_tensor(usual)
+        estimates = estimates + _usual(estimates)
         level = estimates[:, :1, None].exp()
         columns = softplus(pattern)
         if self.settings.held == "level":
@@ -202,7 +270,8 @@ class ColumnNetwork(nn.Module):
             level = columns.mean(dim=(1, 2), keepdim=True)
             estimates = torch.cat([level[:, :, 0].log(), estimates[:, 1:]], dim=1)
         errors = self.error_factors * _bounded_exp(logs)
-        return ColumnOutput(columns, self.spread_factor * level * _bounded_exp(spread), estimates, errors, whole)
+        spread = self.spread_factor * level * _bounded_exp(spread)
+        return ColumnOutput(columns, spread, estimates, errors, whole), first
 
     def strangeness(self, features: Tensor) -> Tensor:
         """
@@ -234,7 +303,12 @@ def _bounded_exp(logarithm: Tensor) -> Tensor:
 
 
 def column_loss(
-    found: ColumnOutput, columns: Tensor, conditions: Tensor, told: Tensor, absolute: bool = False
+    found: ColumnOutput,
+    first: Estimates | None,
+    columns: Tensor,
+    conditions: Tensor,
+    told: Tensor,
+    absolute: bool = False,
 ) -> Mapping[str, Tensor]:
     """
     Terms of the loss.
@@ -243,6 +317,8 @@ def column_loss(
     ----------
     found : ColumnOutput
         What the network found.
+    first : Estimates or None
+        Its first estimates.
     columns : (batch, y, x) tensor
         True columns [V].
     conditions : (batch, 7) tensor
@@ -256,8 +332,8 @@ def column_loss(
     -------
     mapping
         `pattern`: mean absolute error over the contrast; `likeness`: 1 minus the Pearson
-        correlation; `estimates`: negative logarithms of the Laplace distributions' densities; `spread`: the same of
-        pixels, which does not change the columns.
+        correlation; `estimates`: negative logarithms of the Laplace distributions' densities, the first estimates' and
+        the last ones'; `spread`: the same of pixels, which does not change the columns.
     """
     mean = columns.mean(dim=(1, 2), keepdim=True)
     truth, own = columns / mean, found.columns.mean(dim=(1, 2), keepdim=True)
@@ -267,12 +343,13 @@ def column_loss(
     likeness = (1 - correlations(found.columns, columns)).mean()
     true = true_estimates(columns, conditions)
     counted = torch.cat([torch.ones_like(told[:, :1]), ~told[:, :4]], dim=1)
-    errors = (found.estimates - true).abs() / found.errors + found.errors.log()
+    made = [Estimates(found.estimates, found.errors), *([] if first is None else [first])]
+    unlikely = [(one.values - true).abs() / one.errors + one.errors.log() for one in made]
     expected, miss = relative_errors(found, columns)
     return {
         "pattern": pattern,
         "likeness": likeness,
-        "estimates": (errors * counted).sum(dim=1).mean(),
+        "estimates": (torch.stack(unlikely) * counted).sum(dim=(0, 2)).mean(),
         "spread": (miss / expected + expected.log()).mean(),
     }
 

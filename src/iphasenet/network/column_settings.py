@@ -20,6 +20,14 @@ class ColumnModel(Settings, section="column_network.model"):
         ),
     ] = 40
     blocks: Annotated[int, Setting("Residual blocks of each resolution.", Quantity("", 1, 8, whole=True))] = 1
+    filters: Annotated[
+        int,
+        Setting(
+            "Fourier filters of the segments, made for each image from what its spectra say; 0 for neither filters nor "
+            "spectra.",
+            Quantity("", 0, 64, whole=True),
+        ),
+    ] = 8
     resolution_angstrom: Annotated[
         float,
         Setting(

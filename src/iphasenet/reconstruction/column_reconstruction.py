@@ -17,14 +17,12 @@ from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_projection import column_shift, project_columns
+from iphasenet.network.column_spectra import TILE
 from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare
 from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
 
 _STEP = 16
 """Sides of the network's images are multiples of this."""
-
-SMALLEST = 32
-"""Smallest side of an image [pixels]."""
 
 _BYTES = 600.0
 """Memory that the network needs for each pixel [bytes]."""
@@ -110,10 +108,10 @@ def _prepared(image: SegmentedImage, sampling: float) -> Prepared:
     )
     prepared = prepare(known, sampling)
     rows, width = prepared.segments.shape[1:]
-    if min(rows, width) < SMALLEST:
+    if min(rows, width) < TILE:
         raise InputError(
             f"{image.source}: found {rows} x {width} of the network's pixels, {sampling:g} Å; allowed: at "
-            f"least {SMALLEST} along each side"
+            f"least {TILE} along each side"
         )
     check_memory(_BYTES * rows * width, f"the network on {rows:,} x {width:,} pixels")
     return prepared

@@ -26,6 +26,13 @@ class ColumnTraining(Settings, section="column_network.training"):
     batch_size: Annotated[int, Setting("Number of crops in a step, over all processes.", _COUNT)]
     learning_rate: LearningRate
     weight_decay: WeightDecay
+    kernel_learning_rate: Annotated[
+        float,
+        Setting(
+            "Highest learning rate of convolution kernels, which Muon trains; 0: AdamW trains them, too.",
+            Quantity("", 0, 1),
+        ),
+    ] = 0.02
     told_share: Annotated[
         float,
         Setting(

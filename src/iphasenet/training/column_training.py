@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column_loss
@@ -10,6 +11,7 @@ from iphasenet.network.losses import correlations
 from iphasenet.training.column_crops import ColumnCrops, ColumnItem
 from iphasenet.training.column_settings import ColumnTraining
 from iphasenet.training.module import CropSplits, FittedModule, images_of
+from iphasenet.training.orthogonal import OrthogonalAdamW
 
 WEIGHTS = {"pattern": 1.0, "likeness": 1.0, "estimates": 0.25, "spread": 0.1}
 """Weights of the terms of the loss."""
@@ -33,15 +35,22 @@ class ColumnTrainer(FittedModule):
 
     def __init__(self, model: ColumnModel, settings: ColumnTraining, sampling: float, steps: int) -> None:
         super().__init__(settings.learning_rate, settings.weight_decay, steps)
+        self.kernel_learning_rate = settings.kernel_learning_rate
         self.network = ColumnNetwork(model, sampling).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def optimizer(self) -> Optimizer:
+        """Build AdamW, with Muon for kernels if they have a learning rate of their own."""
+        if not self.kernel_learning_rate:
+            return super().optimizer()
+        return OrthogonalAdamW(self.parameters(), self.learning_rate, self.kernel_learning_rate, self.weight_decay)
 
     def found(self, batch: ColumnItem) -> tuple[ColumnOutput, Tensor]:
         """Output of the network for a batch, and its loss."""
         segments, columns, conditions, told, _ = batch
         known = torch.where(told, conditions, torch.nan)
-        output = self.network(segments.contiguous(memory_format=torch.channels_last), known)
+        output, first = self.network.find(segments.contiguous(memory_format=torch.channels_last), known)
         absolute = self.network.settings.held == "direct"
-        terms = column_loss(output, columns, conditions, told, absolute)
+        terms = column_loss(output, first, columns, conditions, told, absolute)
         return output, torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()
 
     def training_step(self, batch: ColumnItem, _index: int) -> Tensor:

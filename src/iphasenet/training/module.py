@@ -66,12 +66,16 @@ class FittedModule(lightning.LightningModule):
             for name, total in zip(means, totals, strict=True):
                 self.log(f"validation_{name}", (total / count).float(), prog_bar=True, batch_size=1)
 
-    def configure_optimizers(self) -> Any:
-        """Build AdamW with a linear warm-up and a cosine to zero."""
+    def optimizer(self) -> Optimizer:
+        """Build the optimiser of all weights."""
         # On a CPU, fused takes a quarter of the time of `foreach`.
-        optimizer = torch.optim.AdamW(
+        return torch.optim.AdamW(
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser with a linear warm-up and a cosine to zero."""
+        optimizer = self.optimizer()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate_factor, steps=self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

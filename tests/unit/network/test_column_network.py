@@ -22,10 +22,10 @@ from iphasenet.network.weights import holds_columns, load_column_weights, load_w
 KNOWN = torch.tensor([[40.0, 0.2, -0.1, 50.0, 20.0, 10.0, 50.0]])
 
 
-def network(held: str = "level", seed: int = 1) -> ColumnNetwork:
+def network(held: str = "level", seed: int = 1, filters: int = 2) -> ColumnNetwork:
     """A small network with weights of which every one acts."""
     torch.manual_seed(seed)
-    made = ColumnNetwork(ColumnModel(width=8, held=held))
+    made = ColumnNetwork(ColumnModel(width=8, held=held, filters=filters))
     for weights in made.parameters():
         torch.nn.init.normal_(weights, std=0.15)
     return made.eval()
@@ -66,8 +66,8 @@ def test_a_mean_over_symmetries_turns_with_the_image() -> None:
     second = predict_columns(network(), turned, _turned_tilt(KNOWN))
     torch.testing.assert_close(second.columns, first.columns.rot90(1, (1, 2)), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(second.spread, first.spread.rot90(1, (1, 2)), rtol=1e-4, atol=1e-4)
-    # alpha comes before beta, which matters by 1e-4.
-    torch.testing.assert_close(_turned_tilt(first.estimates), second.estimates, rtol=1e-3, atol=1e-3)
+    # alpha comes before beta, which matters by 1e-4, and more after random layers.
+    torch.testing.assert_close(_turned_tilt(first.estimates), second.estimates, rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(second.errors, first.errors[:, [0, 1, 3, 2, 4]], rtol=1e-4, atol=1e-4)
 
 
@@ -94,7 +94,7 @@ def output(columns: torch.Tensor, known: torch.Tensor, error: float = 0.1) -> Co
 
 def test_the_truth_has_no_loss_but_that_of_the_errors_it_told() -> None:
     columns = 1 + 20 * torch.rand(1, 64, 64)
-    terms = column_loss(output(columns, KNOWN), columns, KNOWN, torch.zeros(1, 7, dtype=torch.bool))
+    terms = column_loss(output(columns, KNOWN), None, columns, KNOWN, torch.zeros(1, 7, dtype=torch.bool))
     assert terms["pattern"].item() == pytest.approx(0, abs=1e-5)
     assert terms["likeness"].item() == pytest.approx(0, abs=1e-5)
     assert terms["estimates"].item() == pytest.approx(5 * math.log(0.1), rel=1e-4)
@@ -106,19 +106,19 @@ def test_what_is_told_is_not_learnt_from() -> None:
     right = output(columns, KNOWN)
     wrong = right._replace(estimates=right.estimates + torch.tensor([[0.0, 1.0, 0.3, 0.0, 0.0]]))
     told = torch.tensor([[True, True, True, False, False, False, False]])
-    losses = [column_loss(found, columns, KNOWN, told)["estimates"].item() for found in (right, wrong)]
+    losses = [column_loss(found, None, columns, KNOWN, told)["estimates"].item() for found in (right, wrong)]
     assert losses[0] == losses[1]
     untold = torch.zeros_like(told)
     assert (
-        column_loss(wrong, columns, KNOWN, untold)["estimates"]
-        > column_loss(right, columns, KNOWN, untold)["estimates"]
+        column_loss(wrong, None, columns, KNOWN, untold)["estimates"]
+        > column_loss(right, None, columns, KNOWN, untold)["estimates"]
     )
 
 
 def test_a_wrong_level_leaves_the_pattern_right() -> None:
     columns = 1 + 20 * torch.rand(1, 64, 64)
     found = output(columns, KNOWN)._replace(columns=2 * columns)
-    assert column_loss(found, columns, KNOWN, torch.ones(1, 7, dtype=torch.bool))["pattern"].item() < 1e-5
+    assert column_loss(found, None, columns, KNOWN, torch.ones(1, 7, dtype=torch.bool))["pattern"].item() < 1e-5
     assert correlations(2 * columns + 1, columns).item() == pytest.approx(1)
     assert correlations(-columns, columns).item() == pytest.approx(-1)
 
@@ -128,7 +128,7 @@ def test_a_network_of_pixels_learns_the_level_from_them() -> None:
     columns = 1 + 20 * torch.rand(1, 64, 64)
     found, told = output(columns, KNOWN), torch.ones(1, 7, dtype=torch.bool)
     twice = found._replace(columns=2 * columns)
-    losses = [column_loss(one, columns, KNOWN, told, absolute=True)["pattern"].item() for one in (found, twice)]
+    losses = [column_loss(one, None, columns, KNOWN, told, absolute=True)["pattern"].item() for one in (found, twice)]
     assert losses[0] < 1e-5 and losses[1] > 0.5
     with torch.inference_mode():
         made = network("direct")(images(), KNOWN)

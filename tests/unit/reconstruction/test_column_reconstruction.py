@@ -134,7 +134,7 @@ def test_an_image_is_not_continued_beyond_its_rim(trained: Trained) -> None:
 
 def test_images_too_small_are_one_line(trained: Trained) -> None:
     image = recorded(**UNTOLD)
-    with pytest.raises(InputError, match=r"found 16 x 128 of the network's pixels, 0\.2 Å; allowed: at least 32"):
+    with pytest.raises(InputError, match=r"found 16 x 128 of the network's pixels, 0\.2 Å; allowed: at least 64"):
         reconstruct_columns(replace(image, segments=image.segments[:, :16]), trained)
 
 

@@ -1,0 +1,205 @@
+"""What the spectra of four segments say of an image before its pattern is known, and filters made from it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, silu
+
+TILE = 64
+"""Side of the tiles of which spectra are taken [pixels]; images are at least this large."""
+
+_HIGHEST_FREQUENCY = 1.2
+"""Highest spatial frequency that counts [1/Å]; columns are blurred, and images hold nothing beyond 2 of it."""
+
+_WAVELENGTH = 0.0251
+"""Wavelength at 200 kV [Å], by which the defocus enters the phases of the filters."""
+
+_DETECTED = 0.4
+"""Mean angle of a segment's part of the bright field along x, over the sum of semiangle and inner angle."""
+
+_SEGMENTS = 4
+_WIDTH = 64
+
+
+class Frequencies(nn.Module):
+    """
+    Spatial frequencies of a tile that count: half of the plane, up to 1.2 1/Å.
+
+    Parameters
+    ----------
+    sampling : float
+        Pixel size [Å].
+    """
+
+    counted: Tensor
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, sampling: float) -> None:
+        super().__init__()
+        y, x = torch.meshgrid(torch.fft.fftfreq(TILE, sampling), torch.fft.rfftfreq(TILE, sampling), indexing="ij")
+        counted = torch.hypot(x, y) < _HIGHEST_FREQUENCY
+        for name, values in (("counted", counted), ("x", x[counted]), ("y", y[counted])):
+            self.register_buffer(name, values, persistent=False)
+
+
+class Spectra(nn.Module):
+    """
+    Description of whole images by the spectra of their segments.
+
+    The ratios of the segments' Fourier coefficients hold defocus, tilt and thickness whatever the crystal: for a weak
+    object, all four are the same coefficient of its potential times the segments' transfer functions. Each frequency is
+    described by the products of the four coefficients, over their total power; a small network of it and of what is
+    known is averaged over all frequencies, weighted with the amplitude, and as it is.
+
+    Parameters
+    ----------
+    described : int
+        Numbers that are known of an image.
+    features : int
+        Numbers that describe it.
+    sampling : float
+        Pixel size [Å].
+    """
+
+    def __init__(self, described: int, features: int, sampling: float) -> None:
+        super().__init__()
+        self.frequencies = Frequencies(sampling)
+        self.first = nn.Linear(_SEGMENTS**2 + 5, _WIDTH)
+        self.modulation = _unmodulated(described, 2 * _WIDTH)
+        self.second, self.third = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 2 * _WIDTH)
+        self.last = nn.Linear(4 * _WIDTH, features)
+
+    def forward(self, segments: Tensor, description: Tensor) -> Tensor:
+        """
+        Describe images.
+
+        Parameters
+        ----------
+        segments : (batch, 4, y, x) tensor
+            Fractions of the beam current, in any scale; sides of at least 64 pixels.
+        description : (batch, described) tensor
+            What is known.
+
+        Returns
+        -------
+        (batch, features) tensor
+            Description.
+        """
+        frequencies = self.frequencies
+        products = _products(segments, frequencies.counted)
+        power = products[:, :_SEGMENTS].sum(dim=1, keepdim=True)
+        mean = power.mean(dim=2, keepdim=True) + 1e-12
+        amplitude = power.sqrt()
+        x, y = frequencies.x, frequencies.y
+        place = torch.stack([x, y, torch.hypot(x, y)]).expand(len(segments), -1, -1)
+        strength = [(power / mean + 1e-4).log() / 4, (amplitude / amplitude.mean(dim=2, keepdim=True)).clamp(max=10) / 3]
+        each = torch.cat([2 * products / (power + 1e-3 * mean), place, *strength], dim=1).transpose(1, 2)
+        scale, shift = self.modulation(description)[:, None].chunk(2, dim=2)
+        each = silu(self.third(silu(self.second(silu(self.first(each) * (1 + scale) + shift)))))
+        weight = (amplitude / amplitude.sum(dim=2, keepdim=True)).transpose(1, 2)
+        found: Tensor = silu(self.last(torch.cat([(weight * each).sum(dim=1), each.mean(dim=1)], dim=1)))
+        return found
+
+
+class FourierFilters(nn.Module):
+    """
+    Linear filters of the four segments, made for each image from what is known and estimated of it.
+
+    A defocus of 15 nm moves what a segment shows by up to 3 Å. Convolutions of three pixels would have to learn to
+    undo it at every defocus; here, a small network of frequency, phases due to the defocus and description gives the
+    transfer functions.
+
+    Parameters
+    ----------
+    described : int
+        Numbers that are known or estimated of an image.
+    count : int
+        Number of filtered images.
+    sampling : float
+        Pixel size [Å].
+    """
+
+    def __init__(self, described: int, count: int, sampling: float) -> None:
+        super().__init__()
+        self.count, self.frequencies = count, Frequencies(sampling)
+        self.first, self.second = nn.Linear(15, _WIDTH), nn.Linear(_WIDTH, _WIDTH)
+        self.modulation = _unmodulated(described, 4 * _WIDTH)
+        self.last = nn.Linear(_WIDTH, 2 * _SEGMENTS * count)
+
+    def forward(self, segments: Tensor, description: Tensor, defocus: Tensor, angles: Tensor) -> Tensor:
+        """
+        Filter images.
+
+        Parameters
+        ----------
+        segments : (batch, 4, y, x) tensor
+            Fractions of the beam current, in any scale; sides of at least 64 pixels.
+        description : (batch, described) tensor
+            What is known or estimated.
+        defocus : (batch,) tensor
+            Known or estimated defocus [Å].
+        angles : (batch,) tensor
+            Sum of semiangle and inner collection angle [mrad].
+
+        Returns
+        -------
+        (batch, count, y, x) tensor
+            Filtered images.
+        """
+        filters = self._filters(description, defocus, angles)
+        height, width = segments.shape[-2:]
+        half = filters.new_zeros(*filters.shape[:3], *self.frequencies.counted.shape)
+        half[..., self.frequencies.counted] = filters
+        if (height, width) != (TILE, TILE):
+            kernels = torch.fft.fftshift(torch.fft.irfft2(half, s=(TILE, TILE)), dim=(-2, -1))
+            kernels = pad(kernels, (0, width - TILE, 0, height - TILE))
+            half = torch.fft.rfft2(kernels.roll((-TILE // 2, -TILE // 2), dims=(-2, -1)))
+        filtered = (half * torch.fft.rfft2(segments)[:, None]).sum(dim=2)
+        return torch.fft.irfft2(filtered, s=(height, width))
+
+    def _filters(self, description: Tensor, defocus: Tensor, angles: Tensor) -> Tensor:
+        """Transfer functions (batch, count, segment, frequency)."""
+        x, y = self.frequencies.x, self.frequencies.y
+        squared = x**2 + y**2
+        moved = 2 * math.pi * _DETECTED * 1e-3 * (angles * defocus)[:, None]
+        phases = [
+            math.pi * _WAVELENGTH * squared * defocus[:, None],
+            *(moved * along for along in (x, y, (x + y) / math.sqrt(2))),
+        ]
+        waves = [wave for phase in phases for wave in (phase.cos(), phase.sin())]
+        place = torch.stack([x, y, squared.sqrt(), squared, x**2 - y**2, x * y, (-squared).exp()], dim=1)
+        each = torch.cat([torch.stack(waves, dim=2), place.expand(len(defocus), -1, -1)], dim=2)
+        a, b, c, d = self.modulation(description)[:, None].chunk(4, dim=2)
+        each = silu(self.first(each) * (1 + a) + b)
+        each = silu(self.second(each) * (1 + c) + d)
+        parts = self.last(each).transpose(1, 2).unflatten(1, (self.count, _SEGMENTS, 2))
+        return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
+
+
+def _products(segments: Tensor, counted: Tensor) -> Tensor:
+    """
+    Products of the segments' Fourier coefficients, averaged over tiles that overlap by one half (Welch).
+
+    Returns
+    -------
+    (batch, 16, frequency) tensor
+        Power of each segment, real and imaginary parts of the products of two.
+    """
+    tiles = segments.unfold(2, TILE, TILE // 2).unfold(3, TILE, TILE // 2).flatten(2, 3)
+    window = torch.hann_window(TILE, periodic=False, device=segments.device)
+    tiles = (tiles - tiles.mean(dim=(3, 4), keepdim=True)) * window[:, None] * window
+    transformed = torch.fft.rfft2(tiles, norm="ortho")[..., counted]
+    powers = [(transformed[:, one].abs() ** 2).mean(dim=1) for one in range(_SEGMENTS)]
+    pairs = [(one, other) for one in range(_SEGMENTS) for other in range(one + 1, _SEGMENTS)]
+    mixed = [(transformed[:, one] * transformed[:, other].conj()).mean(dim=1) for one, other in pairs]
+    return torch.stack([*powers, *(each.real for each in mixed), *(each.imag for each in mixed)], dim=1)
+
+
+def _unmodulated(described: int, numbers: int) -> nn.Linear:
+    """Layer of scales and shifts that are zero when training begins."""
+    layer = nn.Linear(described, numbers)
+    for weights in layer.parameters():
+        nn.init.zeros_(weights)
+    return layer
