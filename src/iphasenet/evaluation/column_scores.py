@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from iphasenet.microscope.acquisition import Acquisition
-from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, relative_errors, true_estimates
+from iphasenet.network.column_network import (
+    ColumnNetwork,
+    ColumnOutput,
+    expected_correlation,
+    relative_errors,
+    true_estimates,
+)
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.losses import correlations
 from iphasenet.simulation.grid import generator
@@ -93,8 +99,8 @@ def score_columns(
     Returns
     -------
     DataFrame
-        One row for each image, dose and entry of `TOLD`: material, seen, told, dose [e/Å²], thickness_nm, tilt_deg;
-        pearson; found over true level and thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees]
+        One row for each image, dose and entry of `TOLD`: material, seen, told, dose [e/Å²], thickness_nm, tilt_deg,
+        defocus_nm; pearson, and the one that the network expects (`expected_pearson`); found over true level and thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees]
         and defocus [Å]; whether the error of level, thickness, tilt and defocus is within the interval that should hold
         68 % (`..._covered`), NaN for what was told; `level_error`, the expected error of the level's logarithm;
         `pixels_ratio`, expected over true mean error of the pixels; `strangeness`.
@@ -164,6 +170,8 @@ def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[b
     expected, made = (errors.mean(dim=(1, 2)) for errors in relative_errors(output, columns))
     return {
         "tilt_deg": tilt.numpy(),
+        "defocus_nm": (known[:, 3] / 10).numpy(),
+        "expected_pearson": expected_correlation(output).numpy(),
         "pearson": correlations(output.columns, columns).numpy(),
         "level_ratio": (output.columns.mean(dim=(1, 2)) / columns.mean(dim=(1, 2))).numpy(),
         "thickness_ratio": off[:, 1].exp().numpy(),

@@ -354,6 +354,28 @@ def column_loss(
     }
 
 
+def expected_correlation(found: ColumnOutput) -> Tensor:
+    """
+    Pearson correlation with the true columns that the network expects, by its own expected errors.
+
+    Errors of pixels have the variance of their Laplace distributions, and do not depend on the columns that were found:
+    these deviate less from their mean than the true ones.
+
+    Parameters
+    ----------
+    found : ColumnOutput
+        What the network found.
+
+    Returns
+    -------
+    (batch,) tensor
+        0 to 1.
+    """
+    explained = found.columns.var(dim=(1, 2))
+    missed = 2 * found.spread.square().mean(dim=(1, 2))
+    return (explained / (explained + missed).clamp_min(1e-12)).sqrt()
+
+
 def relative_errors(found: ColumnOutput, columns: Tensor) -> tuple[Tensor, Tensor]:
     """
     Errors of pixels over the mean of the image, beside that of the level.

@@ -14,7 +14,7 @@ from torch import Tensor
 from iphasenet.base.errors import InputError
 from iphasenet.base.memory import check_memory
 from iphasenet.microscope_files.segmented_image import SegmentedImage
-from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput
+from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOutput, expected_correlation
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.network.column_spectra import TILE
@@ -29,6 +29,9 @@ _BYTES = 600.0
 
 STRANGE = 2.0
 """Strangeness above which an image is unlike those that the network was trained on."""
+
+DOUBTFUL = 0.7
+"""Expected correlation with the true columns below which a user is warned."""
 
 
 def reconstruct_columns(
@@ -52,7 +55,8 @@ def reconstruct_columns(
     -------
     Reconstruction
         Result on the network's pixels. `attributes['estimates']` has the network's estimates of thickness, tilt,
-        defocus and mean potential with their standard errors, `attributes['told']` what it was told. A rotation that is
+        defocus and mean potential with their standard errors, `attributes['told']` what it was told,
+        `attributes['expected_pearson']` the correlation with the true columns that it expects. A rotation that is
         not given is 0; it has no effect.
 
     Raises
@@ -75,6 +79,7 @@ def reconstruct_columns(
     length_error = 0.0 if "thickness_nm" in told else float(output.errors[0, 1])
     scanned, calibrated = idpc_potential(prepared)
     estimates, strangeness = described_estimates(output, told), float(network.strangeness(output.features)[0])
+    expected = float(expected_correlation(output)[0])
     return Reconstruction(
         potential=_array(mean) * length,
         mean_potential=_array(mean),
@@ -89,8 +94,9 @@ def reconstruct_columns(
             "told": sorted(told),
             "estimates": estimates,
             "strangeness": strangeness,
+            "expected_pearson": expected,
             "holds": _holds(estimates),
-            "warnings": [*warnings, *setting_warnings(image, trained), *_warnings(calibrated, strangeness)],
+            "warnings": [*warnings, *setting_warnings(image, trained), *_warnings(calibrated, strangeness, expected)],
         },
         origin=prepared.origin,
         columns=_array(columns),
@@ -127,8 +133,13 @@ def _geometry(prepared: Prepared, output: ColumnOutput, told: set[str]) -> tuple
     )
 
 
-def _warnings(calibrated: bool, strangeness: float) -> list[str]:
+def _warnings(calibrated: bool, strangeness: float, expected: float) -> list[str]:
     found = [] if calibrated else [UNCALIBRATED]
+    if expected < DOUBTFUL:
+        found.append(
+            f"network: it expects a correlation of {expected:.2f} with the true columns, and at least {DOUBTFUL:g} where "
+            "columns can be told from one another: do not rely on single columns"
+        )
     if strangeness > STRANGE:
         found.append(
             f"network: these images are unlike those that it was trained on (strangeness {strangeness:.1f}, usual ones "

@@ -10,8 +10,10 @@ from iphasenet.base.errors import InputError
 from iphasenet.network.column_network import (
     ColumnNetwork,
     ColumnOutput,
+    Estimates,
     column_loss,
     describe_images,
+    expected_correlation,
     true_estimates,
 )
 from iphasenet.network.column_prediction import predict_columns
@@ -168,6 +170,46 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cut\.safetensors: found no usable weights"):
         load_column_weights(tmp_path / "cut.safetensors")
     assert not holds_columns(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.0, 6.0])
+def test_the_expected_correlation_is_that_of_errors_as_large_as_expected(scale: float) -> None:
+    """Columns with Laplace errors that do not depend on what was found, of the scale that the network told."""
+    torch.manual_seed(3)
+    guess = 10 + 3 * torch.randn(4, 128, 128)
+    truth = guess + torch.distributions.Laplace(0.0, scale).sample(guess.shape)
+    found = output(guess, KNOWN.expand(4, -1))._replace(spread=torch.full_like(guess, scale))
+    torch.testing.assert_close(expected_correlation(found), correlations(guess, truth), rtol=0.02, atol=0.03)
+    assert expected_correlation(found._replace(columns=torch.ones_like(guess))).max() < 1e-3
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_first_estimates_are_trained_as_the_last_ones(told: bool) -> None:
+    columns = 1 + 20 * torch.rand(1, 64, 64)
+    last = output(columns, KNOWN)
+    values = last.estimates + torch.tensor([[0.0, 0.5, 0.0, 0.0, 0.0]])
+    known = torch.tensor([[told, False, False, False, False, False, False]])
+    alone, both = (
+        column_loss(last, first, columns, KNOWN, known)["estimates"].item()
+        for first in (None, Estimates(values, last.errors))
+    )
+    # Its share of the right ones, and 0.5 of an error of 0.1 where the thickness is not told.
+    assert both == pytest.approx(2 * alone + (0 if told else 5), rel=1e-4)
+
+
+@torch.inference_mode()
+def test_weak_images_are_scaled_and_their_contrast_is_told_apart() -> None:
+    """A hundredth of the contrast changes the description, and what the convolutions see not at all."""
+    strong = images()
+    weak = strong.mean(dim=(2, 3), keepdim=True) + 0.01 * (strong - strong.mean(dim=(2, 3), keepdim=True))
+    first, second = (describe_images(one, KNOWN) for one in (strong, weak))
+    torch.testing.assert_close(first[:, :18], second[:, :18])
+    torch.testing.assert_close(first[:, 18:] - second[:, 18:], torch.full((1, 4), math.log(100.0)), rtol=1e-3, atol=1e-3)
+    made = network(filters=0)
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight.zero_()
+    torch.testing.assert_close(made(strong, KNOWN).columns, made(weak, KNOWN).columns, rtol=1e-3, atol=1e-3)
 
 
 def test_strangeness_is_a_distance_from_usual_features() -> None:

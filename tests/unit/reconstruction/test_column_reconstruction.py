@@ -112,7 +112,7 @@ def test_an_estimated_thickness_widens_the_uncertainty_of_the_potential(trained:
     assert relative[0] - relative[1] == pytest.approx(scale, rel=0.2)
 
 
-@pytest.mark.parametrize("sides", [(64, 64), (65, 64), (79, 33)])
+@pytest.mark.parametrize("sides", [(64, 64), (65, 64), (79, 97)])
 def test_sides_need_not_divide(trained: Trained, sides: tuple[int, int]) -> None:
     image = recorded(**UNTOLD)
     made = reconstruct_columns(replace(image, segments=image.segments[:, : sides[0], : sides[1]]), trained)

@@ -209,7 +209,8 @@ def test_a_training_may_begin_with_earlier_weights(plan: ColumnPlan, tmp_path: P
     save_column_weights(tmp_path / "first.safetensors", network, {})
     settings = copy.deepcopy(CONFIGURATION)
     settings["column_network"]["training"] |= {
-        "start": str(tmp_path / "first.safetensors"), "learning_rate": 1e-12, "epochs": 1,
+        "start": str(tmp_path / "first.safetensors"), "learning_rate": 1e-12,
+        "kernel_learning_rate": 1e-12, "epochs": 1,
     }  # fmt: skip
     done = run(replace(plan, configuration=settings), tmp_path / "next")
     assert done.returncode == 0, done.stderr[-2000:]
