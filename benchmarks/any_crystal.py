@@ -1,12 +1,14 @@
-"""The network for any crystal against simple images, with wrong pixels, and as a picture, on a run's test crystals.
+"""The network for any crystal on a run's test crystals: against simple images, wrongly calibrated, and as a picture.
 
 python -m benchmarks.any_crystal baselines results/crystals
 python -m benchmarks.any_crystal pixels results/crystals
+python -m benchmarks.any_crystal rotation results/crystals
+python -m benchmarks.any_crystal crystals results/crystals
 python -m benchmarks.any_crystal picture results/crystals --output columns.jpg
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.losses import correlations
 from iphasenet.network.weights import load_column_weights
-from iphasenet.simulation.grid import generator
+from iphasenet.simulation.grid import Orientation, generator
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
 from iphasenet.training.column_crops import ColumnMaterial, rendered
@@ -84,11 +86,45 @@ def pixels(run: Run) -> pandas.DataFrame:
     tables = []
     for share in (-5, -2, 0, 2, 5):
         image = replace(run.test.image, sampling_angstrom=run.plan.sampling * (1 + share / 100))
-        scores = score_columns(run.network, run.materials, replace(run.test, image=image), seen=False)
-        summary = summarise_columns(scores[scores["told"] == "optics"], ("told",))
-        strange = scores.loc[scores["told"] == "optics", "strangeness"].median()
-        tables.append(summary.assign(pixel_off_percent=share, strangeness=strange))
+        tables.append(_summary(run, run.materials, image).assign(pixel_off_percent=share))
     return pandas.concat(tables, ignore_index=True)
+
+
+def rotation(run: Run) -> pandas.DataFrame:
+    """Score images whose scan is turned against the detector, which the network is not told."""
+    tables = []
+    for turn in (0.0, 2.0, 5.0, 10.0, 20.0, 45.0):
+        turned = [
+            replace(one, orientations=[_turned(tilt, turn) for tilt in one.orientations]) for one in run.materials
+        ]
+        tables.append(_summary(run, turned, run.test.image).assign(turned_deg=turn))
+    return pandas.concat(tables, ignore_index=True)
+
+
+def _turned(tilt: Orientation, turn: float) -> Orientation:
+    """Turn the images of a tilt further than they were simulated: the detector stays behind."""
+    return replace(tilt, rotations_deg=tuple(rotation + turn for rotation in tilt.rotations_deg))
+
+
+def _summary(run: Run, materials: Sequence[ColumnMaterial], image: Image) -> pandas.DataFrame:
+    """Scores of images of which the network is told the optics, with what it says of itself."""
+    scores = score_columns(run.network, materials, replace(run.test, image=image), seen=False)
+    scores = scores[scores["told"] == "optics"]
+    medians = {name: scores[name].median() for name in ("strangeness", "expected_pearson")}
+    return summarise_columns(scores, ("told",)).assign(**medians)
+
+
+def crystals(run: Run) -> pandas.DataFrame:
+    """Score each zone axis at all thicknesses, the worst first, with the mean and the contrast of its columns."""
+    scores = score_columns(run.network, run.materials, run.test, seen=False)
+    scores = scores[scores["told"] == "optics"].assign(level_percent=lambda rows: 100 * (rows["level_ratio"] - 1))
+    names = ["pearson", "expected_pearson", "level_percent", "thickness_ratio", "tilt_error_deg"]
+    table = scores.groupby("material")[names].median()
+    table["mean_v"] = pandas.Series({one.name: one.mean_potential for one in run.materials})
+    # Of all terms but the first, which is the mean, a series holds twice the coefficients.
+    deviations = {one.name: float(one.columns.terms[1:].abs().square().sum() / 2) ** 0.5 for one in run.materials}
+    table["contrast"] = pandas.Series(deviations) / table["mean_v"]
+    return table.sort_values("pearson")
 
 
 def picture(run: Run, output: Path) -> None:
@@ -113,10 +149,18 @@ def picture(run: Run, output: Path) -> None:
     figure.savefig(output, dpi=110)
 
 
+TABLES: Mapping[str, Callable[[Run], pandas.DataFrame]] = {
+    "baselines": baselines,
+    "pixels": pixels,
+    "rotation": rotation,
+    "crystals": crystals,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure or draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("baselines", "pixels", "picture"))
+    parser.add_argument("what", choices=(*TABLES, "picture"))
     parser.add_argument("run", type=Path, help="folder of a finished run with a network for any crystal")
     parser.add_argument("--crystals", type=int, default=60, help="largest number of zone axes (default: 60)")
     parser.add_argument("--output", type=Path, default=Path("columns.jpg"), help="picture to be made")
@@ -126,8 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.what == "picture":
             picture(run, options.output)
         else:
-            table = baselines(run) if options.what == "baselines" else pixels(run)
-            print(table.round(3).to_string())
+            print(TABLES[options.what](run).round(3).to_string())
 
 
 if __name__ == "__main__":

@@ -100,8 +100,9 @@ def score_columns(
     -------
     DataFrame
         One row for each image, dose and entry of `TOLD`: material, seen, told, dose [e/Å²], thickness_nm, tilt_deg,
-        defocus_nm; pearson, and the one that the network expects (`expected_pearson`); found over true level and thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees]
-        and defocus [Å]; whether the error of level, thickness, tilt and defocus is within the interval that should hold
+        defocus_nm; pearson, and the one that the network expects (`expected_pearson`); found over true level and
+        thickness (`level_ratio`, `thickness_ratio`); errors of tilt [degrees] and defocus [Å]; whether the error of
+        level, thickness, tilt and defocus is within the interval that should hold
         68 % (`..._covered`), NaN for what was told; `level_error`, the expected error of the level's logarithm;
         `pixels_ratio`, expected over true mean error of the pixels; `strangeness`.
     """

@@ -126,7 +126,7 @@ class _First(nn.Module):
         self.filters = FourierFilters(described + _FEATURES + len(ESTIMATED), filters, sampling)
 
     def forward(self, segments: Tensor, conditions: Tensor, description: Tensor) -> tuple[Tensor, Tensor, Estimates]:
-        """Filtered images (batch, count, y, x), a longer description, and estimates."""
+        """Make filtered images (batch, count, y, x), a longer description, and estimates."""
         description = torch.cat([description, self.spectra(segments, description)], dim=1)
         values, logs = self.estimate(description).chunk(2, dim=1)
         usual = _usual(values)

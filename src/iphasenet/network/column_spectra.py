@@ -94,7 +94,11 @@ class Spectra(nn.Module):
         amplitude = power.sqrt()
         x, y = frequencies.x, frequencies.y
         place = torch.stack([x, y, torch.hypot(x, y)]).expand(len(segments), -1, -1)
-        strength = [(power / mean + 1e-4).log() / 4, (amplitude / amplitude.mean(dim=2, keepdim=True)).clamp(max=10) / 3]
+        relative = amplitude / amplitude.mean(dim=2, keepdim=True)
+        strength = [
+            (power / mean + 1e-4).log() / 4,
+            relative.clamp(max=10) / 3,
+        ]
         each = torch.cat([2 * products / (power + 1e-3 * mean), place, *strength], dim=1).transpose(1, 2)
         scale, shift = self.modulation(description)[:, None].chunk(2, dim=2)
         each = silu(self.third(silu(self.second(silu(self.first(each) * (1 + scale) + shift)))))

@@ -137,8 +137,8 @@ def _warnings(calibrated: bool, strangeness: float, expected: float) -> list[str
     found = [] if calibrated else [UNCALIBRATED]
     if expected < DOUBTFUL:
         found.append(
-            f"network: it expects a correlation of {expected:.2f} with the true columns, and at least {DOUBTFUL:g} where "
-            "columns can be told from one another: do not rely on single columns"
+            f"network: it expects a correlation of only {expected:.2f} with the true columns (warned of below "
+            f"{DOUBTFUL:g}): do not rely on single columns"
         )
     if strangeness > STRANGE:
         found.append(

@@ -69,9 +69,7 @@ class FittedModule(lightning.LightningModule):
     def optimizer(self) -> Optimizer:
         """Build the optimiser of all weights."""
         # On a CPU, fused takes a quarter of the time of `foreach`.
-        return torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser with a linear warm-up and a cosine to zero."""

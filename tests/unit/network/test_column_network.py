@@ -204,7 +204,7 @@ def test_weak_images_are_scaled_and_their_contrast_is_told_apart() -> None:
     weak = strong.mean(dim=(2, 3), keepdim=True) + 0.01 * (strong - strong.mean(dim=(2, 3), keepdim=True))
     first, second = (describe_images(one, KNOWN) for one in (strong, weak))
     torch.testing.assert_close(first[:, :18], second[:, :18])
-    torch.testing.assert_close(first[:, 18:] - second[:, 18:], torch.full((1, 4), math.log(100.0)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(first[:, 18:] - second[:, 18:], torch.full((1, 4), math.log(100)), rtol=1e-3, atol=1e-3)
     made = network(filters=0)
     for layer in made.modules():
         if isinstance(layer, torch.nn.Linear):
