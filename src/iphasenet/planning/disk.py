@@ -24,6 +24,9 @@ _CHECKPOINT_BYTES = PARAMETERS * 4 * 3
 _SMALL_BYTES = 50_000_000
 """Size of potentials, logs, figures, tables and the report together [bytes]."""
 
+_POTENTIAL_BYTES = 500_000
+"""Size of a crystal's potential, on average [bytes]."""
+
 USUAL_CELL = (12.0, 12.0)
 """Periods of a cell, assumed if unknown [Å]: larger than most; images need only a hundredth of the samples' disk."""
 
@@ -125,6 +128,11 @@ def run_parts(
         Parts for each material, then the common ones; without those that `dataset` and `trained` take from other runs.
     """
     grid = Grid(**config["grid"])
+    if "column_network" in config:
+        model = 5 * 4 * 3 * _column_parameters(config["column_network"]["model"])
+        network = Part("model", ("columns", "checkpoints"), model)
+        rest = Part("rest", ("potential", "logs"), _SMALL_BYTES + _POTENTIAL_BYTES * len(materials))
+        return [*([] if "dataset" in config else _images(config, materials, lengths or {})), network, rest]
     predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
     # Predictions: the potential and its spread.
     parts = [
@@ -136,6 +144,23 @@ def run_parts(
         model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
         parts.insert(0, Part("model", ("model", "checkpoints"), model))
     return parts if "dataset" in config else [*_data_parts(config, materials, lengths or {}), *parts]
+
+
+def _column_parameters(model: Mapping[str, Any]) -> int:
+    """Bound of the number of parameters of the network for any crystal: 5 to 20 % above it."""
+    width, blocks = model["width"], model.get("blocks", 1)
+    return (792 * blocks + 160) * width**2 + 5000 * blocks * width + 600_000
+
+
+def _images(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]]
+) -> list[Part]:
+    """List the simulated images of crystals."""
+    tilts = Grid(**config["grid"]).tilts
+    return [
+        Part("images", (f"images/{name}",), tilts * image_bytes(lengths.get(name, USUAL_CELL), config), passing=True)
+        for name in materials
+    ]
 
 
 def _data_parts(

@@ -18,11 +18,14 @@ from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
 from iphasenet.planning.tilt_cost import TiltCost, estimate_tilt
 from iphasenet.simulation.drawn_optics import PlannedOptics
-from iphasenet.simulation.grid import Grid, Split, orientations, samples
+from iphasenet.simulation.grid import Grid, Split, generator, orientations, samples
 from iphasenet.simulation.truth import configured_truth, truth_potential
 
 if TYPE_CHECKING:
     from iphasenet.planning.training_cost import TrainingCost
+
+_MEASURED = 30
+"""Largest number of materials that are measured; of a larger corpus, as many are drawn at random."""
 
 _LAUNCHER_BYTES = 300_000_000
 """Memory of the process that starts and watches the training processes [bytes]."""
@@ -43,8 +46,10 @@ class MaterialPlan:
         Numbers of simulation jobs: of periodic images, and of slabs of atoms, whose time is not estimated.
     tilt : TiltCost, optional
         Cost of one tilt of periodic images, if there are any.
-    longest_job, simulation, rendering : float
-        Estimated times of one core [s]: of a full simulation job, of all simulations, and of rendering all samples.
+    longest_job, simulation : float
+        Estimated times of one core [s]: of a full simulation job, and of all simulations.
+    rendering : float, optional
+        The same of rendering all samples [s]; None if the run renders none.
     """
 
     name: str
@@ -54,7 +59,7 @@ class MaterialPlan:
     tilt: TiltCost | None
     longest_job: float
     simulation: float
-    rendering: float
+    rendering: float | None
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,11 @@ class RunPlan:
     device : str
         Torch device of the simulations.
     samples : dict of int
-        Samples of all materials in each split.
+        Samples of all materials in each split; empty if the run makes none.
     crystals : int
         Materials of the run.
     materials : tuple of MaterialPlan
-        Work of the simulation; empty if the data set comes from another run.
+        Work of the simulation, of some materials if there are many; empty if the data set comes from another run.
     training : TrainingCost, optional
         Work of the training; None if the network comes from another run.
     parts : tuple of Part
@@ -118,11 +123,17 @@ class RunPlan:
     @property
     def rendering(self) -> tuple[float, float]:
         """Time of rendering all samples: of one core, and on all cores of the run [s]."""
-        times = [m.rendering for m in self.materials]
+        times = [m.rendering or 0.0 for m in self.materials]
         return self._shared(times, times)
 
+    @property
+    def renders(self) -> bool:
+        """Whether samples are rendered."""
+        return any(m.rendering is not None for m in self.materials)
+
     def _shared(self, times: Sequence[float], jobs: Sequence[float]) -> tuple[float, float]:
-        return sum(times), max([sum(times) / self.cores, *jobs])
+        every = sum(times) * self.crystals / max(1, len(self.materials))
+        return every, max([every / self.cores, *jobs])
 
 
 def make_plan(
@@ -157,21 +168,19 @@ def make_plan(
     device = choose_device(config["simulation"]["device"])
     # As in the workflow's simulation jobs.
     with use_threads(1):
-        simulated = () if "dataset" in config else materials
+        simulated = () if "dataset" in config else _some(materials)
         plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
     parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
     training, jobs = None, config["jobs"]
     if "trained" not in config:
-        # Loading the network's libraries takes seconds, and no simulation job does.
-        from iphasenet.planning.training_cost import estimate_training
-
-        training = estimate_training(config, len(materials), cores)
+        training = _training(config, materials, parts, cores)
     free, place = free_bytes(results)
+    counts = {} if "column_network" in config else material_samples(Grid(**config["grid"]))
     return RunPlan(
         run=config["run"],
         cores=cores,
         device=device,
-        samples={split: count * len(materials) for split, count in material_samples(Grid(**config["grid"])).items()},
+        samples={split: count * len(materials) for split, count in counts.items()},
         crystals=len(materials),
         materials=plans,
         training=training,
@@ -185,6 +194,24 @@ def make_plan(
         training_gpus=jobs["training_gpus"],
         jobs={rule: len(names) for rule, names in run_jobs(config, materials).items()},
     )
+
+
+def _some(materials: Sequence[str]) -> Sequence[str]:
+    """Materials that are measured, in their order."""
+    chosen = generator(0, "", "order").permutation(len(materials))[:_MEASURED]
+    return [materials[number] for number in sorted(chosen)]
+
+
+def _training(config: Mapping[str, Any], materials: Sequence[str], parts: Sequence[Part], cores: int) -> "TrainingCost":
+    """Estimate the training of the run's network."""
+    # Loading the network's libraries takes seconds, and no simulation job does.
+    if "column_network" not in config:
+        from iphasenet.planning.training_cost import estimate_training
+
+        return estimate_training(config, len(materials), cores)
+    from iphasenet.planning.column_cost import estimate_column_training
+
+    return estimate_column_training(config, sum(part.size for part in parts if part.name == "images"), cores)
 
 
 def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:
@@ -212,6 +239,9 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
         first, microscope = periodic[0], PlannedOptics.of(config).widest
         with _named(f"images of {name}"):
             tilt = estimate_tilt(potential, microscope, numerics, depths, first.lean, first.rotations_deg, device)
+    rendering = None
+    if "column_network" not in config:
+        rendering = startup + estimate_rendering(config, name, samples(config["seed"], name, grid), truth)
     jobs, each = len({one.index // size for one in periodic}), 0.0 if tilt is None else tilt.seconds
     return MaterialPlan(
         name,
@@ -221,7 +251,7 @@ def _material_plan(config: Mapping[str, Any], name: str, device: str, startup: f
         tilt,
         longest_job=startup + min(size, len(periodic)) * each,
         simulation=jobs * startup + len(periodic) * each,
-        rendering=startup + estimate_rendering(config, name, samples(config["seed"], name, grid), truth),
+        rendering=rendering,
     )
 
 

@@ -52,10 +52,11 @@ def _heading(plan: RunPlan) -> list[str]:
     jobs = [f"{count:,} {rule}" for rule, count in plan.jobs.items()]
     lines = [", ".join(jobs[start : start + 4]) for start in range(0, len(jobs), 4)]
     splits = ", ".join(f"{count:,} {split}" for split, count in plan.samples.items())
+    counted_samples = [f"samples  {sum(plan.samples.values()):,}: {splits}"] if plan.samples else []
     return [
         f"Plan of the whole run {plan.run!r}, whatever is there already",
         "",
-        f"samples  {sum(plan.samples.values()):,}: {splits}",
+        *counted_samples,
         f"jobs     {sum(plan.jobs.values()):,}: " + ",\n         ".join(lines),
     ]
 
@@ -70,10 +71,15 @@ def _simulations(plan: RunPlan) -> list[str]:
         if cost is not None:
             tilt = f"{cost.seconds:,.{0 if cost.seconds > 99.5 else 1}f}"
             counts = (f"{cost.waves:,}", f"{cost.slices:,}", cost.method, tilt)
-        rows.append(
-            (material.name, f"{material.jobs:,}", *counts, duration(material.simulation), duration(material.rendering))
-        )
+        rendering = "-" if material.rendering is None else duration(material.rendering)
+        rows.append((material.name, f"{material.jobs:,}", *counts, duration(material.simulation), rendering))
     lines = _table(rows)
+    if plan.crystals > len(plan.materials):
+        lines += wrap(
+            f"{len(plan.materials)} of the {plan.crystals:,} materials, drawn at random, were measured; times of all "
+            "are scaled from theirs.",
+            _WIDTH,
+        )
     passes = {material.tilt.passes for material in plan.materials if material.tilt is not None} - {0}
     if passes:
         lines += wrap(
@@ -93,8 +99,11 @@ def _times(plan: RunPlan) -> list[str]:
     rows: list[tuple[str, ...]] = [("time", "one core", f"{plan.cores} core{'s' if plan.cores > 1 else ''}")]
     measured = []
     if plan.materials:
-        rows += [("simulation", *map(duration, plan.simulation)), ("rendering", *map(duration, plan.rendering))]
-        measured += [f"a few slices or products of each crystal ({plan.device})", "some samples"]
+        rows.append(("simulation", *map(duration, plan.simulation)))
+        measured.append(f"a few slices or products of each crystal ({plan.device})")
+    if plan.renders:
+        rows.append(("rendering", *map(duration, plan.rendering)))
+        measured.append("some samples")
     if training is not None:
         rows.append((f"training, {training.epochs} epochs", "", duration(training.seconds)))
         measured.append(f"a step of the network on few pixels ({training.device})")

@@ -27,6 +27,8 @@ def run_jobs(
         Names of the jobs by rule; they are those of their benchmark files, without the ending. Rules without jobs, and
         jobs whose results come from another run, are left out.
     """
+    if "column_network" in config:
+        return {rule: list(names) for rule, names in _column_jobs(config, materials, images).items() if names}
     makes_data, trains = "dataset" not in config, "trained" not in config
     windows = materials if config["evaluation"]["window_factors"] else ()
     jobs: dict[str, Iterable[str]] = {
@@ -45,6 +47,14 @@ def run_jobs(
         "reconstruct_image": images,
     }
     return {rule: list(names) for rule, names in jobs.items() if names}
+
+
+def _column_jobs(
+    config: Mapping[str, Any], materials: Collection[str], images: Collection[str]
+) -> dict[str, Iterable[str]]:
+    """Jobs of a run that trains the network for any crystal: it renders no samples."""
+    made = {} if "dataset" in config else {"compute_potential": materials, **_simulations(config, materials)}
+    return {**made, **_single(("train_columns", "score_columns"), True), "reconstruct_image": images}
 
 
 def _single(rules: Iterable[str], is_there: bool) -> dict[str, Iterable[str]]:

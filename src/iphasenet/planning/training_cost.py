@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iphasenet.base.devices import use_threads
 from iphasenet.base.errors import InputError
@@ -34,7 +34,7 @@ _GPU_CROPS = 4
 _QUICK = 1.0
 """Time of a step below which a larger one is measured [s]."""
 
-_WORKING_SHARE = 1.3
+WORKING_SHARE = 1.3
 """Memory of a step over the memory that the network keeps for its gradients: 1.2 to 1.3 were measured."""
 
 
@@ -114,7 +114,7 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         settings["epochs"] * epoch * turns,
         PROCESS_BYTES + data,
         # Weights, gradients and two moments, all in single precision.
-        16 * network.parameters + _WORKING_SHARE * sampler.share * crop * network.kept,
+        16 * network.parameters + WORKING_SHARE * sampler.share * crop * network.kept,
         images_bytes if settings["source"] == "stored" else 0,
     )
 
@@ -171,7 +171,7 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
     ).to(device)
     parameters = sum(weight.numel() for weight in network.parameters())
     mixed = torch.autocast(device, torch.bfloat16, enabled=settings["precision"] == "bf16-mixed")
-    clock = _clock(device)
+    clock = wall_clock(device)
     cost: _NetworkCost | None = None
     for batch, side in _measured(settings["crop_pixels"], share, device):
         pixels = batch * side**2
@@ -182,7 +182,7 @@ def _measure(config: Mapping[str, Any], share: int, device: str) -> _NetworkCost
         predict = partial(_predict, network, inputs)
         with mixed:
             times = (timed(step, clock) / pixels, timed(predict, clock) / pixels)
-        cost = _NetworkCost(*times, _kept_bytes(network, inputs) / pixels, parameters)
+        cost = _NetworkCost(*times, kept_bytes(network, partial(network, *inputs)) / pixels, parameters)
     assert cost is not None
     return cost
 
@@ -196,8 +196,8 @@ def _measured(crop: int, share: int, device: str) -> list[tuple[int, int]]:
     return [(1, small), (min(share, _GPU_CROPS), crop)]
 
 
-def _clock(device: str) -> Clock:
-    """Clock of wall time, because processor time adds up over threads."""
+def wall_clock(device: str) -> Clock:
+    """Choose the clock of wall time, because processor time adds up over threads."""
     return device_clock(device) if torch.get_num_threads() == 1 or device != "cpu" else time.perf_counter
 
 
@@ -206,8 +206,22 @@ def _step(network: PotentialNetwork, inputs: tuple[Tensor, Tensor], loss: Mappin
     training_loss(prediction, spread, torch.zeros_like(prediction), 1.0, loss).backward()
 
 
-def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int:
-    """Memory kept for the gradients of some crops, in single precision [bytes]; mixed precision keeps less."""
+def kept_bytes(network: nn.Module, run: Callable[[], Any]) -> int:
+    """
+    Measure the memory that is kept for the gradients; mixed precision keeps less than single precision.
+
+    Parameters
+    ----------
+    network : Module
+        Network, whose own weights do not count.
+    run : callable
+        Runs the network on some crops, in single precision.
+
+    Returns
+    -------
+    int
+        Memory [bytes].
+    """
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -215,11 +229,11 @@ def _kept_bytes(network: PotentialNetwork, inputs: tuple[Tensor, Tensor]) -> int
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        prediction = network(*inputs)
+        result = run()
     own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
     size = sum(size for pointer, size in kept.items() if pointer not in own)
     # All tensors are kept alive until here, because the address of a freed one would be used again.
-    del prediction
+    del result
     return size
 
 
@@ -235,4 +249,4 @@ def _record_seconds(config: Mapping[str, Any], device: str) -> float:
     dose = math.sqrt(math.prod(config["noise"]["training_dose"]))
     acquisition, window = Acquisition(**config["noise"]["acquisition"]), (slice(crop), slice(crop))
     sampling, rng = config["image"]["sampling_angstrom"], np.random.default_rng(0)
-    return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), _clock(device))
+    return timed(lambda: record(segments, dose, sampling, acquisition, rng, window), wall_clock(device))

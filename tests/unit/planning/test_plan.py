@@ -6,6 +6,7 @@ import sys
 import time
 from collections import namedtuple
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ from iphasenet.multislice.detection import image_grid
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.periodic_images import simulate_images
 from iphasenet.multislice.settings import Numerics
+from iphasenet.network.column_network import ColumnNetwork
+from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
 from iphasenet.planning.disk import check_disk, image_bytes, image_orders, run_parts, store_bytes
 from iphasenet.planning.plan import RunPlan, make_plan
 from iphasenet.planning.plan_table import duration, plan_text
 from iphasenet.planning.tilt_cost import estimate_tilt
-from iphasenet.planning.training_cost import _kept_bytes, estimate_training
+from iphasenet.planning.training_cost import estimate_training, kept_bytes
 from iphasenet.simulation.grid import Grid, samples
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Rendered, sample_metadata
@@ -269,6 +272,52 @@ def test_what_another_run_made_is_not_planned(config: dict[str, Any], tmp_path: 
     assert "nothing is simulated" in plan_text(simulated) and "training, 2 epochs" in plan_text(simulated)
 
 
+COLUMNS = {
+    "model": {"width": 8, "resolution_angstrom": 0.6},
+    "training": {
+        "seed": 1, "epochs": 3, "crops_per_epoch": 16, "validation_crops": 8, "crop_pixels": 64, "batch_size": 8,
+        "learning_rate": 1e-3, "weight_decay": 0,
+    },
+}  # fmt: skip
+
+
+def test_a_network_for_any_crystal_is_planned_without_samples(config: dict[str, Any], tmp_path: Path) -> None:
+    made = make_plan(config | {"column_network": COLUMNS}, ["GaN", "KNbO3"], 2, 5.0, tmp_path)
+    assert set(made.jobs) == {"compute_potential", "simulate_images", "train_columns", "score_columns"}
+    assert {part.name for part in made.parts} == {"images", "model", "rest"}
+    assert made.training is not None and (made.training.crops, made.training.epochs) == (16, 3)
+    text = plan_text(made)
+    assert "training, 3 epochs" in text and "samples" not in text and "rendering  " not in text
+
+
+def test_of_a_corpus_some_crystals_are_measured(config: dict[str, Any], tmp_path: Path) -> None:
+    """Forty cells of the same crystal: thirty are measured, and all are added up."""
+    names = [f"crystal{number}" for number in range(40)]
+    config["materials"] = dict.fromkeys(names, config["materials"]["KNbO3"])
+    config["grid"]["thickness_nm"] = [1.0]
+    made = make_plan(config | {"column_network": COLUMNS}, names, 2, 5.0, tmp_path)
+    assert len(made.materials) == 30 and made.jobs["compute_potential"] == 40
+    measured = sum(material.simulation for material in made.materials)
+    assert made.simulation[0] == pytest.approx(40 / 30 * measured)
+    assert "30 of the 40 materials" in plan_text(made)
+    assert sum(part.name == "images" for part in made.parts) == 40
+
+
+@pytest.mark.parametrize(("width", "blocks", "filters"), [(8, 1, 8), (32, 2, 8), (48, 1, 0), (64, 4, 16)])
+def test_disk_of_a_network_for_any_crystal_is_a_bound(
+    config: dict[str, Any], width: int, blocks: int, filters: int
+) -> None:
+    model = {"width": width, "blocks": blocks, "filters": filters, "resolution_angstrom": 0.6}
+    parameters = sum(weight.numel() for weight in ColumnNetwork(ColumnModel(**model)).parameters())
+    (part,) = (
+        part
+        for part in run_parts(config | {"column_network": {**COLUMNS, "model": model}}, ["GaN"])
+        if part.name == "model"
+    )
+    # Two checkpoints, each twice while it is replaced, with two moments; and the weights.
+    assert 1 < part.size / (5 * 4 * 3 * parameters) < 3
+
+
 def test_a_plan_adds_up(plan: RunPlan) -> None:
     for material in plan.materials:
         assert material.tilt is not None and material.tilt.seconds > 0
@@ -332,7 +381,7 @@ def test_training_is_scaled_by_what_it_does(config: dict[str, Any]) -> None:
 def test_memory_of_a_step_grows_with_its_crops() -> None:
     """Were the weights counted, four crops would take less than three times as much."""
     network = PotentialNetwork(ModelSettings(12))
-    one, four = (_kept_bytes(network, (torch.rand(n, 4, 64, 64), torch.ones(n, 4))) for n in (1, 4))
+    one, four = (kept_bytes(network, partial(network, torch.rand(n, 4, 64, 64), torch.ones(n, 4))) for n in (1, 4))
     assert 3.5 < four / one < 4.1
 
 

@@ -1,0 +1,106 @@
+"""Time and memory of training the network for any crystal, estimated from one step of it."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iphasenet.base.devices import use_threads
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.network.column_network import ColumnNetwork, column_loss
+from iphasenet.planning.job_resources import PROCESS_BYTES, training_processes
+from iphasenet.planning.tilt_cost import timed
+from iphasenet.planning.training_cost import WORKING_SHARE, TrainingCost, kept_bytes, wall_clock
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.noise import record_images
+from iphasenet.simulation.rendering import Field, Series
+from iphasenet.training.column_settings import ColumnNetworkSettings, ColumnTraining
+
+_TERMS = 300
+"""Fourier coefficients of an image of a cell of usual size."""
+
+_MOST = 16
+"""Largest number of crops that are measured together."""
+
+
+def estimate_column_training(config: Mapping[str, Any], images_bytes: float, cores: int) -> TrainingCost:
+    """
+    Estimate a training of the network for any crystal on this machine.
+
+    Parameters
+    ----------
+    config : mapping
+        Checked configuration with `column_network`.
+    images_bytes : float
+        Size of the simulated images, which each process keeps in memory [bytes].
+    cores : int
+        Cores that the training may use.
+
+    Returns
+    -------
+    TrainingCost
+        Cost on a GPU if there is one, as training chooses, else on the processor. Crops are drawn on the processor.
+    """
+    settings, jobs = ColumnNetworkSettings(**config["column_network"]), config["jobs"]
+    training = settings.training
+    device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
+    processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
+    every = training_processes(config)
+    sampling = config["image"]["sampling_angstrom"]
+    with use_threads(max(1, threads // processes)):
+        network = ColumnNetwork(settings.model, sampling).to(device)
+        share = min(_MOST, math.ceil(training.batch_size / every))
+        step, predict, kept = _measured(network, training, share, device)
+        drawn = timed(partial(_draw, config, training), wall_clock("cpu"))
+    turns = max(1.0, processes / threads) if device == "cpu" else 1.0
+    crops, images = (math.ceil(count / every) for count in (training.crops_per_epoch, training.validation_crops))
+    epoch = crops * (step + drawn) + images * (predict + drawn)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    return TrainingCost(
+        device,
+        training.crops_per_epoch,
+        training.validation_crops,
+        training.epochs,
+        training.epochs * epoch * turns,
+        # Half of the coefficients of a real image tell the others.
+        PROCESS_BYTES + images_bytes / 2,
+        # Weights, gradients and two moments, all in single precision.
+        16 * parameters + WORKING_SHARE * math.ceil(training.batch_size / every) * kept,
+        0,
+    )
+
+
+def _measured(network: ColumnNetwork, settings: ColumnTraining, share: int, device: str) -> tuple[float, float, float]:
+    """Measure times of training and of validating one crop [s], and memory kept for its gradients [bytes]."""
+    side = settings.crop_pixels
+    segments = 0.1 + 0.01 * torch.rand(share, 4, side, side, device=device)
+    conditions = torch.tensor([50.0, 0.2, -0.1, 50.0, 20.0, 10.0, 50.0], device=device).expand(share, -1)
+    columns, told = segments[:, 0], torch.zeros_like(conditions, dtype=torch.bool)
+
+    def loss() -> Tensor:
+        output, first = network.find(segments, torch.full_like(conditions, torch.nan))
+        return torch.stack(list(column_loss(output, first, columns, conditions, told).values())).sum()
+
+    def predict() -> None:
+        with torch.inference_mode():
+            network(segments, conditions)
+
+    with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16-mixed"):
+        clock = wall_clock(device)
+        times = [timed(run, clock) / share for run in (lambda: loss().backward(), predict)]
+    return times[0], times[1], kept_bytes(network, loss) / share
+
+
+def _draw(config: Mapping[str, Any], settings: ColumnTraining) -> None:
+    """Render and record one crop."""
+    image = Image(settings.crop_pixels, config["image"]["sampling_angstrom"])
+    frequencies = torch.linspace(0, 0.5 / image.sampling_angstrom, _TERMS, dtype=torch.float64)
+    series = Series(torch.full((4, _TERMS), 1e-3, dtype=torch.complex64), frequencies, frequencies.flip(0))
+    segments = 0.2 + series.on_pixels(Field(image, 30.0))
+    acquisition, rng = Acquisition(**config["noise"]["acquisition"]), np.random.default_rng(0)
+    dose = math.sqrt(math.prod(config["noise"]["training_dose"]))
+    record_images(segments[None], [dose], image.sampling_angstrom, acquisition, [rng])
