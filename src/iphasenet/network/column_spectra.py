@@ -18,6 +18,9 @@ _WAVELENGTH = 0.0251
 _DETECTED = 0.4
 """Mean angle of a segment's part of the bright field along x, over the sum of semiangle and inner angle."""
 
+_LEAST = 1e-12
+"""Power and amplitude that an image without contrast is taken to have."""
+
 _SEGMENTS = 4
 _WIDTH = 64
 
@@ -90,11 +93,11 @@ class Spectra(nn.Module):
         frequencies = self.frequencies
         products = _products(segments, frequencies.counted)
         power = products[:, :_SEGMENTS].sum(dim=1, keepdim=True)
-        mean = power.mean(dim=2, keepdim=True) + 1e-12
+        mean = power.mean(dim=2, keepdim=True) + _LEAST
         amplitude = power.sqrt()
         x, y = frequencies.x, frequencies.y
         place = torch.stack([x, y, torch.hypot(x, y)]).expand(len(segments), -1, -1)
-        relative = amplitude / amplitude.mean(dim=2, keepdim=True)
+        relative = amplitude / amplitude.mean(dim=2, keepdim=True).clamp_min(_LEAST)
         strength = [
             (power / mean + 1e-4).log() / 4,
             relative.clamp(max=10) / 3,
@@ -102,7 +105,7 @@ class Spectra(nn.Module):
         each = torch.cat([2 * products / (power + 1e-3 * mean), place, *strength], dim=1).transpose(1, 2)
         scale, shift = self.modulation(description)[:, None].chunk(2, dim=2)
         each = silu(self.third(silu(self.second(silu(self.first(each) * (1 + scale) + shift)))))
-        weight = (amplitude / amplitude.sum(dim=2, keepdim=True)).transpose(1, 2)
+        weight = (amplitude / amplitude.sum(dim=2, keepdim=True).clamp_min(_LEAST)).transpose(1, 2)
         found: Tensor = silu(self.last(torch.cat([(weight * each).sum(dim=1), each.mean(dim=1)], dim=1)))
         return found
 

@@ -111,6 +111,8 @@ def load_column_weights(path: str | Path) -> tuple[ColumnNetwork, dict[str, Any]
         sampling = header["sampling_angstrom"]
         if not 0 < sampling < math.inf:
             raise ValueError(f"a pixel of {sampling}")
+        if "filters" not in header["column_model"]:
+            raise ValueError("their network is of an earlier version")
         network = ColumnNetwork(ColumnModel(**header["column_model"]), sampling)
         network.load_state_dict(state)
         described: dict[str, Any] = header["description"]

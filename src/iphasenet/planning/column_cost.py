@@ -19,6 +19,7 @@ from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
 from iphasenet.simulation.rendering import Field, Series
 from iphasenet.training.column_settings import ColumnNetworkSettings, ColumnTraining
+from iphasenet.training.orthogonal import OrthogonalAdamW
 
 _TERMS = 300
 """Fourier coefficients of an image of a cell of usual size."""
@@ -55,10 +56,12 @@ def estimate_column_training(config: Mapping[str, Any], images_bytes: float, cor
         network = ColumnNetwork(settings.model, sampling).to(device)
         share = min(_MOST, math.ceil(training.batch_size / every))
         step, predict, kept = _measured(network, training, share, device)
+        update = _update_seconds(network, training, device)
         drawn = timed(partial(_draw, config, training), wall_clock("cpu"))
     turns = max(1.0, processes / threads) if device == "cpu" else 1.0
+    steps = math.ceil(training.crops_per_epoch / training.batch_size)
     crops, images = (math.ceil(count / every) for count in (training.crops_per_epoch, training.validation_crops))
-    epoch = crops * (step + drawn) + images * (predict + drawn)
+    epoch = crops * (step + drawn) + steps * update + images * (predict + drawn)
     parameters = sum(weight.numel() for weight in network.parameters())
     return TrainingCost(
         device,
@@ -93,6 +96,19 @@ def _measured(network: ColumnNetwork, settings: ColumnTraining, share: int, devi
         clock = wall_clock(device)
         times = [timed(run, clock) / share for run in (lambda: loss().backward(), predict)]
     return times[0], times[1], kept_bytes(network, loss) / share
+
+
+def _update_seconds(network: ColumnNetwork, settings: ColumnTraining, device: str) -> float:
+    """Measure the time in which all weights are updated once [s]; the orthogonalised ones take most of it."""
+    rates = (settings.learning_rate, settings.kernel_learning_rate, settings.weight_decay)
+    optimizer = OrthogonalAdamW(network.parameters(), *rates)
+
+    def update() -> None:
+        for weights in network.parameters():
+            weights.grad = torch.full_like(weights, 1e-3)
+        optimizer.step()
+
+    return timed(update, wall_clock(device))
 
 
 def _draw(config: Mapping[str, Any], settings: ColumnTraining) -> None:

@@ -24,8 +24,8 @@ from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attrib
 _STEP = 16
 """Sides of the network's images are multiples of this."""
 
-_BYTES = 600.0
-"""Memory that the network needs for each pixel [bytes]."""
+_BYTES, _FILTER_BYTES = 600.0, 55.0
+"""Memory for each pixel of the network's images: of the layers, or of each filter if these need more [bytes]."""
 
 STRANGE = 2.0
 """Strangeness above which an image is unlike those that the network was trained on."""
@@ -67,7 +67,7 @@ def reconstruct_columns(
     network = trained.network
     assert isinstance(network, ColumnNetwork)
     told = {name for name in ("thickness_nm", "tilt_deg") if getattr(image, name) is not None}
-    prepared = _prepared(image, network.sampling)
+    prepared = _prepared(image, network)
     output = _predicted(network, prepared, told, operations)
     thickness, tilt = _geometry(prepared, output, told)
     columns, spread = output.columns[0].cpu(), output.spread[0].cpu()
@@ -104,7 +104,7 @@ def reconstruct_columns(
     )
 
 
-def _prepared(image: SegmentedImage, sampling: float) -> Prepared:
+def _prepared(image: SegmentedImage, network: ColumnNetwork) -> Prepared:
     """Images on the network's pixels; InputError if they are too small, or too large for the memory."""
     known = replace(
         image,
@@ -112,6 +112,7 @@ def _prepared(image: SegmentedImage, sampling: float) -> Prepared:
         tilt_deg=image.tilt_deg or (0.0, 0.0),
         rotation_deg=image.rotation_deg or 0.0,
     )
+    sampling = network.sampling
     prepared = prepare(known, sampling)
     rows, width = prepared.segments.shape[1:]
     if min(rows, width) < TILE:
@@ -119,7 +120,8 @@ def _prepared(image: SegmentedImage, sampling: float) -> Prepared:
             f"{image.source}: found {rows} x {width} of the network's pixels, {sampling:g} Å; allowed: at "
             f"least {TILE} along each side"
         )
-    check_memory(_BYTES * rows * width, f"the network on {rows:,} x {width:,} pixels")
+    each = max(_BYTES, _FILTER_BYTES * network.settings.filters)
+    check_memory(each * rows * width, f"the network on {rows:,} x {width:,} pixels")
     return prepared
 
 

@@ -45,6 +45,14 @@ def test_columns_have_the_level_that_is_told() -> None:
     torch.testing.assert_close(found.columns.mean(dim=(1, 2)).log(), found.estimates[:, 0])
 
 
+@pytest.mark.parametrize("filters", [0, 2])
+@pytest.mark.parametrize("fraction", [0.0, 0.1])
+@torch.inference_mode()
+def test_an_image_without_contrast_has_finite_columns(filters: int, fraction: float) -> None:
+    found = network(filters=filters)(torch.full((1, 4, 64, 64), fraction), KNOWN)
+    assert all(part.isfinite().all() for part in found)
+
+
 @torch.inference_mode()
 def test_images_may_have_any_sides_that_divide_by_16() -> None:
     assert network()(images(1, (80, 112)), KNOWN).columns.shape == (1, 80, 112)
@@ -160,6 +168,13 @@ def test_half_precision_keeps_what_was_measured(tmp_path: Path) -> None:
     with torch.inference_mode():
         first, second = made(images(), KNOWN).columns, read(images(), KNOWN).columns
     assert float((first - second).abs().max() / first.mean()) < 0.05
+
+
+def test_weights_of_an_earlier_version_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iphasenet.network.weights.asdict", lambda _: {"width": 8, "blocks": 1})
+    save_column_weights(tmp_path / "w.safetensors", network(), {})
+    with pytest.raises(InputError, match=r"found no usable weights \(their network is of an earlier version\)"):
+        load_column_weights(tmp_path / "w.safetensors")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from iphasenet.base.errors import InputError
+from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.weights import load_column_weights
 from iphasenet.planning.configuration import check_configuration
 from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.materials import crystals
-from iphasenet.planning.other_runs import described_weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,7 +120,8 @@ def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) 
 
 def test_the_shipped_network_has_seen_no_relative_of_a_test_crystal(configuration: dict[str, Any]) -> None:
     """Of the crystals that the weights name, each is one of training, and those that validated it of validation."""
-    described = described_weights(ROOT / "resources/models/crystals.safetensors")
+    network, described = load_column_weights(ROOT / "resources/models/crystals.safetensors")
+    assert network.settings == ColumnModel(**configuration["column_network"]["model"])
     _, splits = with_corpus(configuration, ROOT)
     assert {splits[name] for name in described["crystals"]} == {"train"}
     assert {splits[name] for name in described["validated_on"]} == {"validation"}
