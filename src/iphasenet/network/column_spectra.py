@@ -159,6 +159,7 @@ class FourierFilters(nn.Module):
         height, width = segments.shape[-2:]
         half = filters.new_zeros(*filters.shape[:3], *self.frequencies.counted.shape)
         half[..., self.frequencies.counted] = filters
+        half = _hermitian(half)
         if (height, width) != (TILE, TILE):
             kernels = torch.fft.fftshift(torch.fft.irfft2(half, s=(TILE, TILE)), dim=(-2, -1))
             kernels = pad(kernels, (0, width - TILE, 0, height - TILE))
@@ -183,6 +184,16 @@ class FourierFilters(nn.Module):
         each = silu(self.second(each) * (1 + c) + d)
         parts = self.last(each).transpose(1, 2).unflatten(1, (self.count, _SEGMENTS, 2))
         return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
+
+
+def _hermitian(half: Tensor) -> Tensor:
+    """Make the columns that lie in both halves of the plane those of a real image: not every FFT sees to it."""
+    kept = half.clone()
+    for column in (0, -1):
+        line = half[..., column]
+        mirrored = torch.cat([line[..., :1], line[..., 1:].flip(-1)], dim=-1).conj()
+        kept[..., column] = (line + mirrored) / 2
+    return kept
 
 
 def _products(segments: Tensor, counted: Tensor) -> Tensor:

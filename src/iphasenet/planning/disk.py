@@ -129,10 +129,11 @@ def run_parts(
     """
     grid = Grid(**config["grid"])
     if "column_network" in config:
-        model = 5 * 4 * 3 * _column_parameters(config["column_network"]["model"])
+        # The best and the newest checkpoint, each twice while it is replaced, with average and two moments; weights.
+        model = (2 * 2 * 4 + 1) * 4 * _column_parameters(config["column_network"]["model"])
         network = Part("model", ("columns", "checkpoints"), model)
         rest = Part("rest", ("potential", "logs"), _SMALL_BYTES + _POTENTIAL_BYTES * len(materials))
-        return [*([] if "dataset" in config else _images(config, materials, lengths or {})), network, rest]
+        return [*([] if "dataset" in config else image_parts(config, materials, lengths)), network, rest]
     predicted = material_samples(grid)["test"] * len(config["noise"]["evaluation_doses"])
     # Predictions: the potential and its spread.
     parts = [
@@ -147,18 +148,30 @@ def run_parts(
 
 
 def _column_parameters(model: Mapping[str, Any]) -> int:
-    """Bound of the number of parameters of the network for any crystal: 5 to 20 % above it."""
-    width, blocks = model["width"], model.get("blocks", 1)
-    return (792 * blocks + 160) * width**2 + 5000 * blocks * width + 600_000
+    """Bound of the number of parameters of the network for any crystal, 10 % above it for networks of usual size."""
+    width, blocks, filters = model["width"], model.get("blocks", 1), model.get("filters", 8)
+    return (792 * blocks + 160) * width**2 + 5000 * blocks * width + (520 + 36 * width) * filters + 600_000
 
 
-def _images(
-    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]]
+def image_parts(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]] | None = None
 ) -> list[Part]:
-    """List the simulated images of crystals."""
-    tilts = Grid(**config["grid"]).tilts
+    """
+    List the simulated images of crystals without edges.
+
+    Parameters
+    ----------
+    config, materials, lengths
+        Arguments as in `run_parts`.
+
+    Returns
+    -------
+    list of Part
+        One for each material.
+    """
+    tilts, known = Grid(**config["grid"]).tilts, lengths or {}
     return [
-        Part("images", (f"images/{name}",), tilts * image_bytes(lengths.get(name, USUAL_CELL), config), passing=True)
+        Part("images", (f"images/{name}",), tilts * image_bytes(known.get(name, USUAL_CELL), config), passing=True)
         for name in materials
     ]
 

@@ -12,7 +12,7 @@ from iphasenet.crystal.structure import crystal_cell
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import potential_image_sampling, temperature
-from iphasenet.planning.disk import Part, free_bytes, material_samples, remaining_bytes, run_parts
+from iphasenet.planning.disk import Part, free_bytes, image_parts, material_samples, remaining_bytes, run_parts
 from iphasenet.planning.job_resources import PROCESS_BYTES
 from iphasenet.planning.rendering_cost import estimate_rendering
 from iphasenet.planning.run_jobs import run_jobs
@@ -170,10 +170,11 @@ def make_plan(
     with use_threads(1):
         simulated = () if "dataset" in config else _some(materials)
         plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
-    parts = run_parts(config, materials, {plan.name: plan.lengths for plan in plans})
+    lengths = {plan.name: plan.lengths for plan in plans}
+    parts = run_parts(config, materials, lengths)
     training, jobs = None, config["jobs"]
     if "trained" not in config:
-        training = _training(config, materials, parts, cores)
+        training = _training(config, materials, lengths, cores)
     free, place = free_bytes(results)
     counts = {} if "column_network" in config else material_samples(Grid(**config["grid"]))
     return RunPlan(
@@ -202,7 +203,9 @@ def _some(materials: Sequence[str]) -> Sequence[str]:
     return [materials[number] for number in sorted(chosen)]
 
 
-def _training(config: Mapping[str, Any], materials: Sequence[str], parts: Sequence[Part], cores: int) -> "TrainingCost":
+def _training(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]], cores: int
+) -> "TrainingCost":
     """Estimate the training of the run's network."""
     # Loading the network's libraries takes seconds, and no simulation job does.
     if "column_network" not in config:
@@ -211,7 +214,7 @@ def _training(config: Mapping[str, Any], materials: Sequence[str], parts: Sequen
         return estimate_training(config, len(materials), cores)
     from iphasenet.planning.column_cost import estimate_column_training
 
-    return estimate_column_training(config, sum(part.size for part in parts if part.name == "images"), cores)
+    return estimate_column_training(config, sum(part.size for part in image_parts(config, materials, lengths)), cores)
 
 
 def _training_bytes(training: "TrainingCost", jobs: Mapping[str, Any]) -> float:

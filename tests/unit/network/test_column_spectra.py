@@ -59,6 +59,20 @@ def test_filters_of_a_large_image_are_those_of_a_tile() -> None:
 
 
 @torch.inference_mode()
+def test_filters_are_those_of_a_real_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frequencies that lie in both halves of the plane have conjugate values: a GPU's FFT may not see to it."""
+    torch.manual_seed(4)
+    filters, seen = FourierFilters(3, 2, SAMPLING), []
+    inverse = torch.fft.irfft2
+    monkeypatch.setattr(torch.fft, "irfft2", lambda half, **options: (seen.append(half), inverse(half, **options))[1])
+    filters(torch.randn(1, 4, 96, 96), torch.randn(1, 3), torch.tensor([60.0]), torch.tensor([30.0]))
+    kernels = seen[0]
+    assert kernels.shape[-2:] == (TILE, TILE // 2 + 1) and kernels.abs().max() > 0
+    again = torch.fft.rfft2(inverse(kernels, s=(TILE, TILE)))
+    torch.testing.assert_close(again, kernels, rtol=1e-4, atol=1e-6)
+
+
+@torch.inference_mode()
 def test_what_is_known_and_the_defocus_change_the_filters() -> None:
     torch.manual_seed(4)
     filters = FourierFilters(3, 2, SAMPLING)
