@@ -1,4 +1,4 @@
-"""Variants of the network for any crystal, each trained for the same time on the same simulations.
+"""Variants of the network for any crystal, each trained on as many pixels of the same simulations.
 
 python -m benchmarks.column_ablation results/crystals --output results/ablation --crops 20000
 
@@ -55,7 +55,7 @@ VARIANTS: Mapping[str, Variant] = {
     "as shipped": Variant(),
     "no spectra, no filters": Variant(model={"filters": 0}),
     "AdamW for all weights": Variant(training={"kernel_learning_rate": 0.0}),
-    "one block of 1.4 times the width": Variant(model={"blocks": 1, "width": 48}),
+    "one block of 1.5 times the width": Variant(model={"blocks": 1, "width": 48}),
     "half the width": Variant(model={"width": 16}),
     "held: direct": Variant(model={"held": "direct"}),
     "never told": Variant(training={"told_share": 0.0, "optics_told_share": 0.0}),
@@ -135,19 +135,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train and judge all variants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run with simulations and columns/plan.json")
-    parser.add_argument("--output", type=Path, required=True, help="folder of trainings, and of table.csv")
+    parser.add_argument("--output", type=Path, required=True, help="folder of trainings, and of their table.csv")
     parser.add_argument("--crops", type=int, default=20000, help="crops of each training (default: 20000)")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="variants (default: all)")
     options = parser.parse_args(arguments)
     plan = ColumnPlan.load(options.run / "columns/plan.json", options.run)
     rows = []
     for name in options.only or VARIANTS:
-        folder = options.output / name.replace(":", "").replace(",", "").replace(" ", "_")
+        folder = options.output / str(options.crops) / name.replace(":", "").replace(",", "").replace(" ", "_")
         weights = trained(varied(plan, VARIANTS[name], options.crops), folder)
         with use_threads(1):
             rows.append(judged(plan, weights).assign(variant=name))
         table = pandas.concat(rows, ignore_index=True)
-        table.to_csv(options.output / "table.csv", index=False)
+        table.to_csv(options.output / str(options.crops) / "table.csv", index=False)
         print(table.round(3).to_string(), flush=True)
 
 

@@ -270,7 +270,7 @@ class ColumnNetwork(nn.Module):
             level = columns.mean(dim=(1, 2), keepdim=True)
             estimates = torch.cat([level[:, :, 0].log(), estimates[:, 1:]], dim=1)
         errors = self.error_factors * _bounded_exp(logs)
-        spread = self.spread_factor * level * _bounded_exp(spread)
+        spread = self.spread_factor * level.detach() * _bounded_exp(spread)
         return ColumnOutput(columns, spread, estimates, errors, whole), first
 
     def strangeness(self, features: Tensor) -> Tensor:

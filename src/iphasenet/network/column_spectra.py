@@ -198,14 +198,15 @@ def _hermitian(half: Tensor) -> Tensor:
 
 def _products(segments: Tensor, counted: Tensor) -> Tensor:
     """
-    Products of the segments' Fourier coefficients, averaged over tiles that overlap by one half (Welch).
+    Products of the segments' Fourier coefficients, averaged over tiles that overlap by one half or more (Welch).
 
     Returns
     -------
     (batch, 16, frequency) tensor
         Power of each segment, real and imaginary parts of the products of two.
     """
-    tiles = segments.unfold(2, TILE, TILE // 2).unfold(3, TILE, TILE // 2).flatten(2, 3)
+    rows, columns = map(_tiles, segments.shape[2:])
+    tiles = torch.stack([segments[:, :, row, column] for row in rows for column in columns], dim=2)
     window = torch.hann_window(TILE, periodic=False, device=segments.device)
     tiles = (tiles - tiles.mean(dim=(3, 4), keepdim=True)) * window[:, None] * window
     transformed = torch.fft.rfft2(tiles, norm="ortho")[..., counted]
@@ -213,6 +214,11 @@ def _products(segments: Tensor, counted: Tensor) -> Tensor:
     pairs = [(one, other) for one in range(_SEGMENTS) for other in range(one + 1, _SEGMENTS)]
     mixed = [(transformed[:, one] * transformed[:, other].conj()).mean(dim=1) for one, other in pairs]
     return torch.stack([*powers, *(each.real for each in mixed), *(each.imag for each in mixed)], dim=1)
+
+
+def _tiles(size: int) -> list[slice]:
+    """Tiles along a side, the last at its end."""
+    return [slice(start, start + TILE) for start in sorted({*range(0, size - TILE + 1, TILE // 2), size - TILE})]
 
 
 def _unmodulated(described: int, numbers: int) -> nn.Linear:

@@ -62,6 +62,11 @@ def _check_columns(config: Mapping[str, Any], splits: Mapping[str, Split]) -> No
     if not Grid(**config["grid"]).all_periodic:
         raise InputError(f"{key}: found crystals without periodic images (any orientation, edges or wedges); "
                          "allowed: grid.orientation 'tilt', without them")  # fmt: skip
+    if "trained" in config:
+        raise InputError(
+            f"{key}: found trained {config['trained']!r}, which has no effect here; allowed: "
+            "column_network.training.start to begin with earlier weights"
+        )
     if config["training"].get("leave_out", {}).get("thickness_nm"):
         raise InputError(f"{key}: found training.leave_out.thickness_nm, which has no effect here; allowed: []")
     if training.batch_size > training.crops_per_epoch:

@@ -1,5 +1,6 @@
 """Estimate of what a run will cost on this machine."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,14 +164,14 @@ def make_plan(
     -------
     RunPlan
         Plan of the whole run, including what exists already, without what `dataset` and `trained` take from others;
-        InputError if a job would raise one.
+        InputError if a job of a measured material would raise one.
     """
     device = choose_device(config["simulation"]["device"])
     # As in the workflow's simulation jobs.
     with use_threads(1):
         simulated = () if "dataset" in config else _some(materials)
         plans = tuple(_material_plan(config, name, device, startup) for name in simulated)
-    lengths = {plan.name: plan.lengths for plan in plans}
+    lengths = _lengths(materials, plans)
     parts = run_parts(config, materials, lengths)
     training, jobs = None, config["jobs"]
     if "trained" not in config:
@@ -201,6 +202,14 @@ def _some(materials: Sequence[str]) -> Sequence[str]:
     """Materials that are measured, in their order."""
     chosen = generator(0, "", "order").permutation(len(materials))[:_MEASURED]
     return [materials[number] for number in sorted(chosen)]
+
+
+def _lengths(materials: Sequence[str], plans: Sequence[MaterialPlan]) -> dict[str, tuple[float, float]]:
+    """Periods of the materials' cells [Å]: of those that were not measured, of a square of the others' mean area."""
+    if not plans:
+        return {}
+    side = math.sqrt(sum(math.prod(plan.lengths) for plan in plans) / len(plans))
+    return {**dict.fromkeys(materials, (side, side)), **{plan.name: plan.lengths for plan in plans}}
 
 
 def _training(

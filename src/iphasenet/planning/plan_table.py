@@ -140,5 +140,5 @@ def _memory(plan: RunPlan) -> list[str]:
             rows.append(("training, each GPU", *each))
     lines = _table(rows)
     if plan.training_bytes > plan.reserved_bytes:
-        lines.append("Training needs more than is reserved: raise jobs.training_mem_mb or lower training.batch_size")
+        lines.append("Training needs more than is reserved: raise jobs.training_mem_mb or lower the batch size")
     return lines

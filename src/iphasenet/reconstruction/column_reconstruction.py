@@ -137,7 +137,7 @@ def _geometry(prepared: Prepared, output: ColumnOutput, told: set[str]) -> tuple
 
 def _warnings(calibrated: bool, strangeness: float, expected: float) -> list[str]:
     found = [] if calibrated else [UNCALIBRATED]
-    if expected < DOUBTFUL:
+    if not expected >= DOUBTFUL:
         found.append(
             f"network: it expects a correlation of only {expected:.2f} with the true columns (warned of below "
             f"{DOUBTFUL:g}): do not rely on single columns"

@@ -34,6 +34,15 @@ def test_a_larger_image_of_the_same_crystal_has_the_same_description() -> None:
 
 
 @torch.inference_mode()
+def test_every_pixel_of_an_image_is_described() -> None:
+    """An image of 80 by 112 pixels has tiles at its end, too."""
+    known, image = torch.randn(1, 3), torch.randn(1, 4, 80, 112)
+    other = image.clone()
+    other[:, :, 64:, 96:] *= 30
+    assert (spectra()(image, known) - spectra()(other, known)).abs().max() > 1e-4
+
+
+@torch.inference_mode()
 def test_brightness_and_scale_of_an_image_do_not_act() -> None:
     known, image = torch.randn(1, 3), periodic(TILE)
     torch.testing.assert_close(spectra()(image, known), spectra()(7 * image + 3, known), rtol=1e-3, atol=1e-3)

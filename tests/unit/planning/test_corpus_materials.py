@@ -118,6 +118,14 @@ def test_a_batch_larger_than_an_epoch_is_refused(configuration: dict[str, Any]) 
         check_configuration(configuration, ROOT)
 
 
+def test_a_network_for_any_crystal_takes_no_other_runs_network(configuration: dict[str, Any]) -> None:
+    configuration["trained"] = "other"
+    with pytest.raises(
+        InputError, match=r"column_network: found trained 'other'.*allowed: column_network.training.start"
+    ):
+        check_configuration(configuration, ROOT)
+
+
 def test_the_shipped_network_has_seen_no_relative_of_a_test_crystal(configuration: dict[str, Any]) -> None:
     """Of the crystals that the weights name, each is one of training, and those that validated it of validation."""
     network, described = load_column_weights(ROOT / "resources/models/crystals.safetensors")
