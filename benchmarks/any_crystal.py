@@ -107,17 +107,22 @@ def _turned(tilt: Orientation, turn: float) -> Orientation:
 
 
 def _summary(run: Run, materials: Sequence[ColumnMaterial], image: Image) -> pandas.DataFrame:
-    """Scores of images of which the network is told the optics, with what it says of itself."""
-    scores = score_columns(run.network, materials, replace(run.test, image=image), seen=False)
-    scores = scores[scores["told"] == "optics"]
+    """Summarise scores, with what the network says of itself."""
+    scores = _scores(run, materials, image)
     medians = {name: scores[name].median() for name in ("strangeness", "expected_pearson")}
     return summarise_columns(scores, ("told",)).assign(**medians)
 
 
+def _scores(run: Run, materials: Sequence[ColumnMaterial], image: Image) -> pandas.DataFrame:
+    """Score images of which the network is told the optics."""
+    scores = score_columns(run.network, materials, replace(run.test, image=image), seen=False)
+    return scores[scores["told"] == "optics"]
+
+
 def crystals(run: Run) -> pandas.DataFrame:
     """Score each zone axis at all thicknesses, the worst first, with the mean and the contrast of its columns."""
-    scores = score_columns(run.network, run.materials, run.test, seen=False)
-    scores = scores[scores["told"] == "optics"].assign(level_percent=lambda rows: 100 * (rows["level_ratio"] - 1))
+    scores = _scores(run, run.materials, run.test.image)
+    scores = scores.assign(level_percent=100 * (scores["level_ratio"] - 1))
     names = ["pearson", "expected_pearson", "level_percent", "thickness_ratio", "tilt_error_deg"]
     table = scores.groupby("material")[names].median()
     table["mean_v"] = pandas.Series({one.name: one.mean_potential for one in run.materials})

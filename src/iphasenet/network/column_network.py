@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from iphasenet.base.devices import single_precision
 from iphasenet.network.column_settings import ColumnModel
-from iphasenet.network.column_spectra import FourierFilters, Spectra
+from iphasenet.network.column_spectra import FourierFilters, Spectra, zeroed
 from iphasenet.network.losses import correlations
 
 CONDITIONS: dict[str, tuple[float, float]] = {
@@ -130,8 +130,7 @@ class _First(nn.Module):
         description = torch.cat([description, self.spectra(segments, description)], dim=1)
         values, logs = self.estimate(description).chunk(2, dim=1)
         usual = _usual(values)
-        thickness, alpha, beta, defocus = conditions[:, :4].unbind(dim=1)
-        told = torch.stack([thickness.log(), alpha, beta, defocus / 100], dim=1) - usual[1:]
+        told = _as_estimates(conditions) - usual[1:]
         filled = torch.cat([values[:, :1], torch.where(told.isfinite(), told, values[:, 1:])], dim=1)
         description = torch.cat([description, filled], dim=1)
         middle = sum(CONDITIONS[name][0] for name in ("semiangle_mrad", "detector_inner_mrad"))
@@ -153,10 +152,9 @@ class _Block(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList([nn.GroupNorm(8, channels) for _ in range(2)])
         self.first, self.last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        self.modulation = nn.Linear(described, 2 * channels)
-        # Scale 1 and shift 0, and no change by the block, when training begins.
-        for weights in (*self.modulation.parameters(), *self.last.parameters()):
-            nn.init.zeros_(weights)
+        self.modulation = zeroed(nn.Linear(described, 2 * channels))
+        # No change by the block when training begins.
+        zeroed(self.last)
 
     def forward(self, features: Tensor, description: Tensor) -> Tensor:
         scale, shift = self.modulation(description)[:, :, None, None].chunk(2, dim=1)
@@ -399,5 +397,10 @@ def relative_errors(found: ColumnOutput, columns: Tensor) -> tuple[Tensor, Tenso
 
 def true_estimates(columns: Tensor, conditions: Tensor) -> Tensor:
     """Put together the true `ESTIMATED` (batch, 5) of columns (batch, y, x) [V] and `CONDITIONS` (batch, 7)."""
+    return torch.cat([columns.mean(dim=(1, 2))[:, None].log(), _as_estimates(conditions)], dim=1)
+
+
+def _as_estimates(conditions: Tensor) -> Tensor:
+    """`ESTIMATED` but the level (batch, 4), of `CONDITIONS` (batch, 7)."""
     thickness, alpha, beta, defocus = conditions[:, :4].unbind(dim=1)
-    return torch.stack([columns.mean(dim=(1, 2)).log(), thickness.log(), alpha, beta, defocus / 100], dim=1)
+    return torch.stack([thickness.log(), alpha, beta, defocus / 100], dim=1)

@@ -1,6 +1,7 @@
 """What the spectra of four segments say of an image before its pattern is known, and filters made from it."""
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,28 @@ _LEAST = 1e-12
 
 _SEGMENTS = 4
 _WIDTH = 64
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """
+    Set all weights of a layer to zero: scales and shifts, say, that change nothing when training begins.
+
+    Parameters
+    ----------
+    layer : Module
+        Layer, which changes.
+
+    Returns
+    -------
+    Module
+        The same layer.
+    """
+    for weights in layer.parameters():
+        nn.init.zeros_(weights)
+    return layer
 
 
 class Frequencies(nn.Module):
@@ -70,7 +93,7 @@ class Spectra(nn.Module):
         super().__init__()
         self.frequencies = Frequencies(sampling)
         self.first = nn.Linear(_SEGMENTS**2 + 5, _WIDTH)
-        self.modulation = _unmodulated(described, 2 * _WIDTH)
+        self.modulation = zeroed(nn.Linear(described, 2 * _WIDTH))
         self.second, self.third = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 2 * _WIDTH)
         self.last = nn.Linear(4 * _WIDTH, features)
 
@@ -104,7 +127,7 @@ class Spectra(nn.Module):
         ]
         each = torch.cat([2 * products / (power + 1e-3 * mean), place, *strength], dim=1).transpose(1, 2)
         scale, shift = self.modulation(description)[:, None].chunk(2, dim=2)
-        each = silu(self.third(silu(self.second(silu(self.first(each) * (1 + scale) + shift)))))
+        each = silu(self.third(silu(self.second(_modulated(self.first, each, scale, shift)))))
         weight = (amplitude / amplitude.sum(dim=2, keepdim=True).clamp_min(_LEAST)).transpose(1, 2)
         found: Tensor = silu(self.last(torch.cat([(weight * each).sum(dim=1), each.mean(dim=1)], dim=1)))
         return found
@@ -132,7 +155,7 @@ class FourierFilters(nn.Module):
         super().__init__()
         self.count, self.frequencies = count, Frequencies(sampling)
         self.first, self.second = nn.Linear(15, _WIDTH), nn.Linear(_WIDTH, _WIDTH)
-        self.modulation = _unmodulated(described, 4 * _WIDTH)
+        self.modulation = zeroed(nn.Linear(described, 4 * _WIDTH))
         self.last = nn.Linear(_WIDTH, 2 * _SEGMENTS * count)
 
     def forward(self, segments: Tensor, description: Tensor, defocus: Tensor, angles: Tensor) -> Tensor:
@@ -180,8 +203,7 @@ class FourierFilters(nn.Module):
         place = torch.stack([x, y, squared.sqrt(), squared, x**2 - y**2, x * y, (-squared).exp()], dim=1)
         each = torch.cat([torch.stack(waves, dim=2), place.expand(len(defocus), -1, -1)], dim=2)
         a, b, c, d = self.modulation(description)[:, None].chunk(4, dim=2)
-        each = silu(self.first(each) * (1 + a) + b)
-        each = silu(self.second(each) * (1 + c) + d)
+        each = _modulated(self.second, _modulated(self.first, each, a, b), c, d)
         parts = self.last(each).transpose(1, 2).unflatten(1, (self.count, _SEGMENTS, 2))
         return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
 
@@ -221,9 +243,6 @@ def _tiles(size: int) -> list[slice]:
     return [slice(start, start + TILE) for start in sorted({*range(0, size - TILE + 1, TILE // 2), size - TILE})]
 
 
-def _unmodulated(described: int, numbers: int) -> nn.Linear:
-    """Layer of scales and shifts that are zero when training begins."""
-    layer = nn.Linear(described, numbers)
-    for weights in layer.parameters():
-        nn.init.zeros_(weights)
-    return layer
+def _modulated(layer: nn.Module, each: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Apply a layer whose outputs are scaled and shifted by what is known of the image."""
+    return silu(layer(each) * (1 + scale) + shift)

@@ -14,7 +14,7 @@ from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.network.column_network import ColumnNetwork, column_loss
 from iphasenet.planning.job_resources import PROCESS_BYTES, training_processes
 from iphasenet.planning.tilt_cost import timed
-from iphasenet.planning.training_cost import WORKING_SHARE, TrainingCost, kept_bytes, wall_clock
+from iphasenet.planning.training_cost import TrainingCost, TrainingMachine, kept_bytes, step_bytes, wall_clock
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
 from iphasenet.simulation.rendering import Field, Series
@@ -48,31 +48,26 @@ def estimate_column_training(config: Mapping[str, Any], images_bytes: float, cor
     """
     settings, jobs = ColumnNetworkSettings(**config["column_network"]), config["jobs"]
     training = settings.training
-    device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
-    processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
-    every = training_processes(config)
-    sampling = config["image"]["sampling_angstrom"]
-    with use_threads(max(1, threads // processes)):
-        network = ColumnNetwork(settings.model, sampling).to(device)
-        share = min(_MOST, math.ceil(training.batch_size / every))
-        step, predict, kept = _measured(network, training, share, device)
-        update = _update_seconds(network, training, device)
+    machine, every = TrainingMachine.of(jobs, cores), training_processes(config)
+    share = math.ceil(training.batch_size / every)
+    with use_threads(machine.threads_each):
+        network = ColumnNetwork(settings.model, config["image"]["sampling_angstrom"]).to(machine.device)
+        step, predict, kept = _measured(network, training, min(_MOST, share), machine.device)
+        update = _update_seconds(network, training, machine.device)
         drawn = timed(partial(_draw, config, training), wall_clock("cpu"))
-    turns = max(1.0, processes / threads) if device == "cpu" else 1.0
     steps = math.ceil(training.crops_per_epoch / training.batch_size)
     crops, images = (math.ceil(count / every) for count in (training.crops_per_epoch, training.validation_crops))
     epoch = crops * (step + drawn) + steps * update + images * (predict + drawn)
     parameters = sum(weight.numel() for weight in network.parameters())
     return TrainingCost(
-        device,
+        machine.device,
         training.crops_per_epoch,
         training.validation_crops,
         training.epochs,
-        training.epochs * epoch * turns,
+        training.epochs * epoch * machine.turns,
         # Half of the coefficients of a real image tell the others.
         PROCESS_BYTES + images_bytes / 2,
-        # Weights, gradients and two moments, all in single precision.
-        16 * parameters + WORKING_SHARE * math.ceil(training.batch_size / every) * kept,
+        step_bytes(parameters, share * kept),
         0,
     )
 

@@ -144,7 +144,7 @@ def run_parts(
         # The best and the newest checkpoint, each twice while it is replaced; the weights are smaller than these.
         model = 5 * _CHECKPOINT_BYTES * config["model"]["feature_size"] ** 2
         parts.insert(0, Part("model", ("model", "checkpoints"), model))
-    return parts if "dataset" in config else [*_data_parts(config, materials, lengths or {}), *parts]
+    return parts if "dataset" in config else [*_data_parts(config, materials, lengths), *parts]
 
 
 def _column_parameters(model: Mapping[str, Any]) -> int:
@@ -157,7 +157,7 @@ def image_parts(
     config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]] | None = None
 ) -> list[Part]:
     """
-    List the simulated images of crystals without edges.
+    List the simulated images of crystals.
 
     Parameters
     ----------
@@ -169,27 +169,28 @@ def image_parts(
     list of Part
         One for each material.
     """
-    tilts, known = Grid(**config["grid"]).tilts, lengths or {}
-    return [
-        Part("images", (f"images/{name}",), tilts * image_bytes(known.get(name, USUAL_CELL), config), passing=True)
-        for name in materials
-    ]
-
-
-def _data_parts(
-    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]]
-) -> list[Part]:
-    """List simulations, samples and data set."""
-    parts, grid = [], Grid(**config["grid"])
-    store, samples = store_bytes(config), grid.rotations * len(grid.thickness_nm)
+    grid, known, parts = Grid(**config["grid"]), lengths or {}, []
+    samples = grid.rotations * len(grid.thickness_nm)
     for name in materials:
         every = orientations(config["seed"], name, grid)
         periodic = sum(orientation.is_periodic for orientation in every)
-        images = periodic * image_bytes(lengths.get(name, USUAL_CELL), config)
+        images = periodic * image_bytes(known.get(name, USUAL_CELL), config)
         slabs = (len(every) - periodic) * samples * sample_bytes(config, 0)
         parts.append(Part("images", (f"images/{name}", f"slabs/{name}"), images + slabs, passing=True))
-        parts.append(Part("materials", (f"materials/{name}.zarr",), store, passing=True))
-    return [*parts, Part("data set", ("dataset.zarr",), store * len(materials))]
+    return parts
+
+
+def _data_parts(
+    config: Mapping[str, Any], materials: Sequence[str], lengths: Mapping[str, tuple[float, float]] | None
+) -> list[Part]:
+    """List simulations, samples and data set."""
+    store = store_bytes(config)
+    stores = [Part("materials", (f"materials/{name}.zarr",), store, passing=True) for name in materials]
+    return [
+        *image_parts(config, materials, lengths),
+        *stores,
+        Part("data set", ("dataset.zarr",), store * len(materials)),
+    ]
 
 
 def free_bytes(folder: str | Path) -> tuple[int, Path]:

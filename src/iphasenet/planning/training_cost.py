@@ -34,7 +34,7 @@ _GPU_CROPS = 4
 _QUICK = 1.0
 """Time of a step below which a larger one is measured [s]."""
 
-WORKING_SHARE = 1.3
+_WORKING_SHARE = 1.3
 """Memory of a step over the memory that the network keeps for its gradients: 1.2 to 1.3 were measured."""
 
 
@@ -69,6 +69,46 @@ class TrainingCost:
     gpu_images_bytes: float
 
 
+@dataclass(frozen=True)
+class TrainingMachine:
+    """
+    What this machine gives a training.
+
+    Attributes
+    ----------
+    device : str
+        Torch device: a GPU if there is one and the training asks for it, else the processor.
+    processes, threads : int
+        Training processes on this machine, and the threads of all of them.
+    """
+
+    device: str
+    processes: int
+    threads: int
+
+    @classmethod
+    def of(cls, jobs: Mapping[str, Any], cores: int) -> "TrainingMachine":
+        """Read the section `jobs` of a configuration; `cores` may be used."""
+        device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
+        return cls(device, jobs["training_processes"], min(jobs["training_threads"], cores))
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of a process."""
+        return max(1, self.threads // self.processes)
+
+    @property
+    def turns(self) -> float:
+        """Time of a step over that of a process alone: if there are more processes than cores, they take turns."""
+        return max(1.0, self.processes / self.threads) if self.device == "cpu" else 1.0
+
+
+def step_bytes(parameters: int, kept: float) -> float:
+    """Memory of a network and one step [bytes]; `kept` is what its crops keep for their gradients [bytes]."""
+    # Weights, gradients and two moments, all in single precision.
+    return 16 * parameters + _WORKING_SHARE * kept
+
+
 def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> TrainingCost:
     """
     Estimate a training on this machine.
@@ -88,33 +128,29 @@ def estimate_training(config: Mapping[str, Any], materials: int, cores: int) -> 
         Cost on a GPU if there is one, as training chooses, else on the processor.
     """
     settings, jobs, doses = config["training"], config["jobs"], len(config["noise"]["evaluation_doses"])
-    device = "cuda" if jobs["training_gpus"] and torch.cuda.is_available() else "cpu"
-    processes, threads = jobs["training_processes"], min(jobs["training_threads"], cores)
+    machine = TrainingMachine.of(jobs, cores)
     samples = {split: count * materials for split, count in material_samples(Grid(**config["grid"])).items()}
     every = training_processes(config)
     sampler = EpochSampler(samples["train"] * settings["crops_per_sample"], settings["batch_size"], 0, 0, every)
-    with use_threads(max(1, threads // processes)):
-        network = _measure(config, sampler.share, device)
-        noise = _record_seconds(config, device)
+    with use_threads(machine.threads_each):
+        network = _measure(config, sampler.share, machine.device)
+        noise = _record_seconds(config, machine.device)
     crop, image = settings["crop_pixels"] ** 2, config["image"]["pixels"] ** 2
     images = samples["validation"] * doses
     validation = math.ceil(images / every) * image * network.validation
     epoch = len(sampler) * (crop * network.step + noise) + validation
-    # If there are more processes than cores, they take turns.
-    turns = max(1.0, processes / threads) if device == "cpu" else 1.0
     images_bytes = samples["train"] * sample_bytes(config, 0)
     data = images_bytes + samples["validation"] * sample_bytes(config, doses)
     if jobs["training_stream"]:
         images_bytes = data = 0
     return TrainingCost(
-        device,
+        machine.device,
         sampler.batches * sampler.batch,
         images,
         settings["epochs"],
-        settings["epochs"] * epoch * turns,
+        settings["epochs"] * epoch * machine.turns,
         PROCESS_BYTES + data,
-        # Weights, gradients and two moments, all in single precision.
-        16 * network.parameters + WORKING_SHARE * sampler.share * crop * network.kept,
+        step_bytes(network.parameters, sampler.share * crop * network.kept),
         images_bytes if settings["source"] == "stored" else 0,
     )
 
