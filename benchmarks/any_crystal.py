@@ -29,7 +29,7 @@ from iphasenet.simulation.grid import Orientation, generator
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
 from iphasenet.training.column_crops import ColumnMaterial, rendered
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 DOSE = 1e5
 """Dose of all measurements [e/Å²]."""

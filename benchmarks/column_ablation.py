@@ -21,7 +21,7 @@ from iphasenet.evaluation.column_scores import ColumnTest, score_columns, summar
 from iphasenet.network.weights import load_column_weights
 from iphasenet.simulation.grid import generator
 from iphasenet.simulation.image import Image
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 DOSE = 1e5
 """Dose of the judged images [e/Å²]."""

@@ -22,7 +22,7 @@ from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.rendering import Field, Series
 from iphasenet.training.column_crops import column_series
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 _NETWORKS, _EPOCHS, _BATCH = 8, 400, 64
 """Networks of which the mean is taken, and their training."""

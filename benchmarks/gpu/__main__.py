@@ -21,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--unpack", type=Path, metavar="RESULTS", help="put the results of a GPU machine into docs and resources"
     )
     parser.add_argument("--run", type=Path, help="with --pack: results/NAME, a finished run whose images are packed")
+    parser.add_argument(
+        "--corpus", type=Path, help="with --pack: results/NAME, a run with column_network whose potentials are packed"
+    )
+    parser.add_argument("--only-corpus", action="store_true", help="with --corpus: pack nothing else")
     published = ROOT / "config" / "published.yaml"
     parser.add_argument(
         "--config", type=Path, default=published, help="with --pack, without --run: configuration that is simulated"
@@ -41,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return rehearse(options.folder)
         else:
             from benchmarks.gpu.pack import pack
-            from benchmarks.gpu.simulated import from_run, on_the_spot, shipped
+            from benchmarks.gpu.simulated import corpus_of_run, from_run, on_the_spot, shipped
 
             make = partial(from_run, options.run) if options.run else partial(on_the_spot, shipped(options.config))
-            print(f"{options.pack}: {format_bytes(pack(options.pack, make, options.wheels))}")
+            corpus = corpus_of_run(options.corpus) if options.corpus else None
+            made = None if options.only_corpus and corpus else make
+            print(f"{options.pack}: {format_bytes(pack(options.pack, made, options.wheels, corpus))}")
     except Exception as error:
         if not is_foreseen(error):
             raise

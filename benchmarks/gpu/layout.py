@@ -14,8 +14,8 @@ PIECE = 15_000_000
 
 RESULTS, TABLE, LOG = "results.json", "table.md", "log.txt"
 
-WEIGHTS = "weights.safetensors"
-"""File of the trained weights, which are returned in pieces."""
+WEIGHTS, COLUMN_WEIGHTS = "weights.safetensors", "crystals.safetensors"
+"""Files of the trained weights, of known crystals and of any, which are returned in pieces."""
 
 TRAINED = "trained"
 """Name of the trained network among the scores; shipped networks have the names of their files."""
@@ -75,6 +75,8 @@ class Sizes:
         Points of the validation curve.
     reconstructed : int
         Side of the reconstructed image [pixels].
+    most_tilts : int
+        Largest number of tilts of a corpus that are simulated.
     """
 
     copied: int
@@ -95,6 +97,7 @@ class Sizes:
     most_steps: int
     curve: int
     reconstructed: int
+    most_tilts: int
 
 
 FULL = Sizes(
@@ -112,10 +115,12 @@ FULL = Sizes(
     enough=40_000,
     trained_pixels=128,
     trained_sampling=0.2,
-    trained_batch=32,
+    # Its host limits a GPU: 32 crops take the time of 128.
+    trained_batch=128,
     most_steps=10**9,
     curve=12,
     reconstructed=2048,
+    most_tilts=10**9,
 )
 
 TOY = Sizes(
@@ -137,5 +142,6 @@ TOY = Sizes(
     most_steps=8,
     curve=2,
     reconstructed=128,
+    most_tilts=8,
 )
 """What a rehearsal on a CPU does in under three minutes."""

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.gpu.corpus import FOLDER, Corpus, write_corpus
 from benchmarks.gpu.data import Packed, write_data
 from benchmarks.gpu.layout import CARRIED, LIMIT, ROOT
 from benchmarks.gpu.wheels import write_wheels
@@ -14,7 +15,7 @@ _CODE = ("src/iphasenet", "benchmarks/gpu", "tests/gpu", "resources/models")
 _FILES = ("benchmarks/__init__.py", "tests/__init__.py")
 
 
-def pack(folder: Path, make: Callable[[Path], Packed], wheels: bool) -> int:
+def pack(folder: Path, make: Callable[[Path], Packed] | None, wheels: bool, corpus: Corpus | None = None) -> int:
     """
     Write a folder for a GPU machine.
 
@@ -23,9 +24,11 @@ def pack(folder: Path, make: Callable[[Path], Packed], wheels: bool) -> int:
     folder : path
         Folder to be made, new or empty; it appears whole or not at all.
     make : callable
-        Makes the data for a folder (`benchmarks.gpu.simulated`).
+        Makes the data for a folder (`benchmarks.gpu.simulated`); None: nothing but the corpus.
     wheels : bool
         Add wheels of packages that the machine may lack.
+    corpus : Corpus, optional
+        Crystals for a network for any crystal.
 
     Returns
     -------
@@ -35,7 +38,10 @@ def pack(folder: Path, make: Callable[[Path], Packed], wheels: bool) -> int:
     with atomic_directory(folder) as temporary:
         data = temporary / "data"
         data.mkdir(parents=True)
-        write_data(make(data))
+        if make is not None:
+            write_data(make(data))
+        if corpus is not None:
+            write_corpus(corpus, data / FOLDER)
         for name in _CODE:
             ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "py.typed")
             shutil.copytree(ROOT / name, temporary / name, ignore=ignored)

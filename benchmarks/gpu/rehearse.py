@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.gpu.clean import clean_interpreter
 from benchmarks.gpu.layout import PRESENT
 from benchmarks.gpu.pack import pack
-from benchmarks.gpu.simulated import TOY, on_the_spot, shipped
+from benchmarks.gpu.simulated import TOY, on_the_spot, shipped, toy_corpus
 
 _MINUTES = 20.0
 """Time for the steps, of which they need a tenth on two idle cores."""
@@ -34,7 +34,7 @@ def rehearse(folder: Path | None = None, minutes: float = _MINUTES) -> int:
     if folder is None:
         with tempfile.TemporaryDirectory() as name:
             return rehearse(Path(name), minutes)
-    pack(folder / "pack", partial(on_the_spot, shipped(TOY)), wheels=True)
+    pack(folder / "pack", partial(on_the_spot, shipped(TOY)), wheels=True, corpus=toy_corpus())
     python = clean_interpreter(PRESENT, folder / "python")
     # Nothing of this interpreter's surroundings.
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "OMP_NUM_THREADS") if name in os.environ}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.gpu.check import missing, unpack_wheels
-from benchmarks.gpu.layout import GO, LOG, RESULTS, ROOT, TABLE, WEIGHTS
+from benchmarks.gpu.layout import COLUMN_WEIGHTS, GO, LOG, RESULTS, ROOT, TABLE, WEIGHTS
 from benchmarks.gpu.results import (
     NOT_MEASURED,
     NOT_RUN,
@@ -34,7 +34,9 @@ from benchmarks.gpu.results import (
     write_whole,
 )
 
-SHARES = {"tests": 0.125, "engine": 0.2, "throughput": 0.22, "training": 1.0, "reconstruction": 0.07}
+SHARES = {
+    **{"tests": 0.125, "engine": 0.2, "throughput": 0.22, "columns": 0.3, "training": 1.0, "reconstruction": 0.07}
+}
 """Steps in their order, and the largest share of all the time that each may take; training takes what is left."""
 
 MOST = {"tests": 60.0}
@@ -71,6 +73,8 @@ class Run:
         Whether it was told to end.
     until : float
         When the step that runs should end [s].
+    several : bool
+        Whether there are several steps.
     steps : dict
         What each has shown.
     """
@@ -82,6 +86,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     stopped: bool = False
     until: float = 0.0
+    several: bool = True
     steps: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -105,6 +110,7 @@ class Run:
 
     def all_steps(self, names: Sequence[str]) -> None:
         """Do the steps, as far as there is time; each one's libraries are imported while the one before is at work."""
+        self.several = len(names) > 1
         with tempfile.TemporaryDirectory() as folder, (self.output / LOG).open("wb") as log:
             waiting: subprocess.Popen[bytes] | None = self._start(names[0], Path(folder), log)
             for number, name in enumerate(names):
@@ -122,7 +128,8 @@ class Run:
 
     def _most(self, name: str) -> float:
         """Longest time of a step [s]."""
-        share = SHARES[name] * 60 * self.minutes
+        # A step alone takes all.
+        share = (SHARES[name] if self.several else 1.0) * 60 * self.minutes
         return share if self.rehearsal or name not in MOST else min(share, MOST[name] - self.grace)
 
     def _step(self, name: str, process: "subprocess.Popen[bytes]", folder: Path, seconds: float) -> None:
@@ -190,7 +197,7 @@ def _pieces(step: Mapping[str, Any]) -> set[str]:
 def set_aside(output: Path) -> str:
     """Move what an earlier run left in the folder of results into a folder of its own there; its name, if any."""
     found = [output / name for name in (RESULTS, TABLE, LOG) if (output / name).exists()]
-    found += output.glob(f"{WEIGHTS}*.*-of-*")
+    found += [path for name in (WEIGHTS, COLUMN_WEIGHTS) for path in output.glob(f"{name}*.*-of-*")]
     if not found:
         return ""
     folder = next(path for number in count(1) if not (path := output / f"earlier-{number}").exists())

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
+from benchmarks.gpu.corpus import Corpus
 from benchmarks.gpu.data import PHONONS, Material, Packed
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
@@ -21,7 +22,8 @@ from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import temperature
 from iphasenet.planning.materials import crystals, selected_materials
-from iphasenet.simulation.grid import Grid, orientations, random_key
+from iphasenet.simulation.grid import Grid, Split, orientations, random_key
+from iphasenet.training.column_data import ColumnPlan
 from iphasenet.training.rendered_frames import load_simulated
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -34,6 +36,15 @@ TOY: dict[str, Any] = {
     "simulation": {"multislice": {"sampling_angstrom": 0.16, "window_angstrom": 9}},
 }
 """Simulated in seconds, for a rehearsal."""
+
+_TOY_CORPUS: dict[str, Any] = {
+    "grid": {"tilts": 4, "rendered_rotations": 1, "thickness_nm": [4, 8]},
+    "simulation": {"temperature_k": 0, "multislice": {"window_angstrom": 4}},
+    "column_network": {
+        "model": {"width": 8},
+        "training": {"crops_per_epoch": 16, "validation_crops": 8, "batch_size": 4},
+    },
+}
 
 _THICKNESS, _DISPLACEMENT, _SIDE = 100.0, 0.07, 25.6
 """Of the slab with frozen phonons: thickness, displacement of each element along an axis, side [Å]."""
@@ -54,7 +65,8 @@ def from_run(run: Path, folder: Path) -> Packed:
     Parameters
     ----------
     run : path
-        results/NAME: its data set says the configuration, `images` holds the series of all tilts.
+        results/NAME: its data set, or config/NAME.yaml where it has none yet, says the configuration; `images` holds
+        the series of all tilts.
     folder : path
         Where the data will lie.
 
@@ -63,7 +75,8 @@ def from_run(run: Path, folder: Path) -> Packed:
     Packed
         InputError where a file is missing, damaged or of another grid.
     """
-    found = configuration(open_dataset(run / "dataset.zarr"))
+    store = run / "dataset.zarr"
+    found = configuration(open_dataset(store)) if store.is_dir() else shipped(CONFIG / f"{run.name}.yaml")
     files = [*run.glob("potential/*.npz"), *run.glob("images/*/batch*.npz")]
     # Keys of materials that were not selected are in the configuration, but not in the run.
     known = {**found, "materials": {name: crystals(found)[name] for name in selected_materials(found)}}
@@ -91,6 +104,23 @@ def on_the_spot(config: Mapping[str, Any], folder: Path) -> Packed:
             print(f"{name}: {len(images)} of {grid.tilts} tilts", flush=True)
         series[name] = images
     return _packed(config, series, folder)
+
+
+def corpus_of_run(run: Path) -> Corpus:
+    """Read the potentials of a run's training and validation; InputError where one is missing."""
+    plan = ColumnPlan.load(run / "columns" / "plan.json", run)
+    splits = {name: split for name, split in plan.splits.items() if split != "test"}
+    potentials = {name: CrystalPotential.load(run / "potential" / f"{name}.npz") for name in splits}
+    return Corpus(plan.configuration, splits, potentials)
+
+
+def toy_corpus() -> Corpus:
+    """Three of the shipped crystals, small and at rest, for a rehearsal."""
+    config = shipped(CONFIG / "crystals.yaml")
+    update_config(config, _TOY_CORPUS)
+    numerics = Numerics(**config["simulation"]["multislice"])
+    splits: dict[str, Split] = {"GaN": "train", "KNbO3": "train", "MoS2": "validation"}
+    return Corpus(config, splits, {name: _potential(config, name, numerics) for name in splits})
 
 
 def _packed(config: Mapping[str, Any], series: Mapping[str, Mapping[int, PeriodicImages]], folder: Path) -> Packed:

@@ -3,13 +3,13 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.layout import RESULTS, TRAINED, WEIGHTS
+from benchmarks.gpu.layout import COLUMN_WEIGHTS, RESULTS, TRAINED, WEIGHTS
 from benchmarks.gpu.pieces import joined
-from benchmarks.gpu.results import caption, step_text, table_text
+from benchmarks.gpu.results import Row, caption, step_text, table_text
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_json, whole_file
@@ -18,6 +18,7 @@ from iphasenet.network.weights import load_weights, weights_in
 PLACES = {
     "docs/benchmarks.md": ("tests", "engine", "reconstruction"),
     "docs/training.md": ("throughput", "training"),
+    "docs/crystals.md": ("columns",),
 }
 """Steps whose tables stand in a page, between `<!-- gpu:NAME -->` and `<!-- /gpu:NAME -->`."""
 
@@ -85,6 +86,10 @@ def unpack(folder: Path, root: Path) -> list[str]:
             kept, line = _weights(folder, steps["training"], root / "resources" / "models")
             files |= kept
             told.append(line)
+        if "weights" in steps.get("columns", {}).get("facts", {}):
+            # Its scores are those of a run's test crystals, which did not travel.
+            files[folder / COLUMN_WEIGHTS] = joined(folder, steps["columns"]["facts"]["weights"])
+            told.append(f"{folder / COLUMN_WEIGHTS}: to be judged by a run's score_columns")
     # All was read and judged before anything is written.
     for path, content in files.items():
         with atomic_file(path) as temporary:
@@ -107,10 +112,11 @@ def _weights(folder: Path, step: Mapping[str, Any], models: Path) -> tuple[dict[
     with tempfile.TemporaryDirectory() as temporary:
         (Path(temporary) / WEIGHTS).write_bytes(content)
         network, described = load_weights(Path(temporary) / WEIGHTS)
-    reason = _against(scores, kept["sha256"], models)
+    tables = [rows for title, rows in step["tables"].items() if title.startswith("Held-out")]
+    reason = _against(scores, kept["sha256"], models) or _in_most_crystals([row for rows in tables for row in rows])
     if reason:
         return {}, f"{path.name}: left out, for {reason}"
-    held_out = [table_text(rows) for title, rows in step["tables"].items() if title.startswith("Held-out")]
+    held_out = [table_text(rows) for rows in tables]
     card = _CARD.format(
         parameters=sum(weight.numel() for weight in network.parameters()),
         where=caption(step),
@@ -136,6 +142,20 @@ def _against(scores: Mapping[str, Any], checksum: str, models: Path) -> str:
         # NaN is no better than anything.
         if not (found["pearson"] > shipped["pearson"] and found["mae"] < shipped["mae"]):
             return f"its {_shown(found)} on held-out tilts do not both beat {_shown(shipped)} of {other.name}"
+    return ""
+
+
+def _in_most_crystals(rows: Sequence[Row]) -> str:
+    """Say where a mean hides that another network is better for most crystals."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["crystal"] != "mean" and "Pearson" in row:
+            found.setdefault(row["network"], {})[row["crystal"]] = row["Pearson"]
+    trained = found.pop(TRAINED, {})
+    for name, scores in found.items():
+        better = sum(trained.get(crystal, -1.0) > score for crystal, score in scores.items())
+        if 2 * better <= len(scores):
+            return f"it is better than {name} for {better} of {len(scores)} crystals alone"
     return ""
 
 

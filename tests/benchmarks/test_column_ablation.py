@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from benchmarks.column_ablation import VARIANTS, Variant, varied
 
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 SPLITS = {f"crystal{number}_{axis}": "train" for number in range(120) for axis in ("001", "110")}
 

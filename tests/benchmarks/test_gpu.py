@@ -18,6 +18,8 @@ import zarr
 from benchmarks.gpu import simulated
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.context import Context, OutOfTimeError
+from benchmarks.gpu.corpus import read_corpus, write_corpus
+from benchmarks.gpu.corpus_simulation import planned_tasks
 from benchmarks.gpu.data import Material, Packed, read_data, write_data
 from benchmarks.gpu.layout import LIMIT, PIECE, RESULTS, ROOT, TABLE
 from benchmarks.gpu.pieces import joined, split
@@ -50,6 +52,24 @@ def series(seed: int) -> PeriodicImages:
 def packed(folder: Path) -> Packed:
     images = {3: series(3), 5: series(5)}
     return Packed({"seed": 1}, {}, {}, {}, (Material("Made", potential(), images, images[3]),), folder)
+
+
+def test_a_corpus_keeps_its_potentials(tmp_path: Path) -> None:
+    """Form factors are even along both axes: a quarter is packed; single precision rounds by 6e-8."""
+    corpus = simulated.toy_corpus()
+    write_corpus(corpus, tmp_path / "corpus")
+    found = read_corpus(tmp_path / "corpus")
+    assert found.splits == corpus.splits and found.configuration["seed"] == corpus.configuration["seed"]
+    for name, expected in corpus.potentials.items():
+        potential = found.potentials[name]
+        assert potential.lengths == expected.lengths and np.array_equal(potential.positions, expected.positions)
+        assert list(potential.translations) == list(expected.translations)
+        largest = np.abs(expected.form_factors).max()
+        np.testing.assert_allclose(potential.form_factors, expected.form_factors, rtol=0, atol=1e-7 * largest)
+    # Each material's first tilt comes before any second one, and the crystals that validate come first.
+    tasks = planned_tasks(corpus)
+    assert [task.material for task in tasks[:3]] == ["MoS2", "GaN", "KNbO3"]
+    assert {task.tilt.split for task in tasks if task.material == "GaN"} <= {"train", "validation"}
 
 
 def test_images_keep_three_digits_of_every_coefficient(tmp_path: Path) -> None:

@@ -11,11 +11,17 @@ import torch
 
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
+from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
+from iphasenet.simulation.grid import Orientation
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import displaced, record
+from iphasenet.simulation.rendering import Series
 from iphasenet.training.checkpoints import NEWEST
+from iphasenet.training.column_crops import ColumnCrops, ColumnDraw, ColumnMaterial, ColumnRenderer, collated
+from iphasenet.training.column_settings import ColumnTraining
+from iphasenet.training.column_training import ColumnTrainer
 from iphasenet.training.crops import Crops
 from iphasenet.training.module import Splits, Training
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
@@ -111,6 +117,70 @@ def test_a_step_does_not_wait_for_the_gpu(made: SimulatedMaterial) -> None:
         with torch.autocast("cuda", torch.bfloat16):
             prediction, _ = network(segments, metadata)
         prediction.sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def any_crystals() -> list[ColumnMaterial]:
+    """Three crystals with a few terms each, at two tilts, thicknesses and rotations."""
+    rng, found = np.random.default_rng(3), []
+    optics = np.tile([50.0, 21.0, 10.0, 50.0], (2, 2, 1))
+    tilts = [Orientation(number, (0.01 * number, -0.005), (20.0, 250.0), "train") for number in range(2)]
+    for number, (rows, columns) in enumerate(((7, 5), (11, 9), (5, 17))):
+        numbers = 0.002 * (
+            rng.normal(size=(2, 2, 2, 4, rows, columns)) + 1j * rng.normal(size=(2, 2, 2, 4, rows, columns))
+        )
+        numbers = (numbers + numbers[..., ::-1, ::-1].conj()) / 2
+        numbers[..., rows // 2, columns // 2] = 0.2
+        lengths = (4.0 + number, 5.0)
+        segments = Series.visible(numbers, lengths, 0.3)
+        columns_ = Series.visible(100 * numbers[0, 0, 0, 0], lengths, 0.3)
+        depths = np.array([20.0, 50.0])
+        found.append(ColumnMaterial(f"Made{number}", tilts, segments, columns_, lengths, depths, depths, optics))
+    return found
+
+
+def drawn_columns(materials: list[ColumnMaterial]) -> ColumnDraw:
+    training = ColumnTraining(1, 1, 24, 8, 64, 24, 1e-3, 1e-4)
+    made = ColumnCrops(materials, training, NOISE, 24)
+    return collated([made[number] for number in range(24)])
+
+
+def renderer(materials: list[ColumnMaterial], device: torch.device) -> ColumnRenderer:
+    made = ColumnRenderer(materials, Image(64, 0.3), NOISE.acquisition.readout_electrons)
+    made.to(device)
+    return made
+
+
+def test_crops_of_any_crystal_are_those_of_a_cpu() -> None:
+    materials = any_crystals()
+    drawn = drawn_columns(materials)
+    found, expected = (renderer(materials, device).crops(drawn) for device in (DEVICE, torch.device("cpu")))
+    torch.testing.assert_close(found[1].cpu(), expected[1], rtol=0, atol=1e-4)
+    for a, b in zip(found[2:], expected[2:], strict=True):
+        torch.testing.assert_close(a.cpu(), b, equal_nan=True)
+    torch.testing.assert_close(found[0].mean((2, 3)).cpu(), expected[0].mean((2, 3)), rtol=5e-3, atol=0)
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="no GPU that the host could wait for")
+def test_a_step_for_any_crystal_does_not_wait_for_the_gpu() -> None:
+    materials = any_crystals()
+    drawn, rendered = drawn_columns(materials), renderer(materials, DEVICE)
+    model = ColumnModel(width=8, blocks=1, filters=2)
+    module = ColumnTrainer(model, ColumnTraining(1, 1, 24, 8, 64, 24, 1e-3, 1e-4), 0.3, 10).to(DEVICE)
+    optimizer = module.optimizer()
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            _, loss = module.found(rendered.crops(drawn))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -6,7 +6,7 @@ from iphasenet.base.job_log import stage
 from iphasenet.evaluation.column_scores import ColumnTest, score_plan, summarise_columns
 from iphasenet.network.weights import load_column_weights
 from iphasenet.simulation.image import Image
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 params, output = snakemake.params, snakemake.output
 

@@ -39,6 +39,9 @@ SHIPPED = ROOT / "resources" / "models"
 _KEPT = 0.15
 """Share of the time for scores and weights."""
 
+_AS_MANY = 0.8
+"""Share of the most crops with which a larger network is taken, if no network sees enough."""
+
 
 class _Curve(Callback):
     """
@@ -98,6 +101,7 @@ def _settings(context: Context) -> TrainingSettings:
 def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tuple[ModelSettings, float]:
     """Largest network that sees enough crops in the time that is left, and how long its step takes [s]."""
     settings, sizes = _settings(context), context.sizes
+    found: list[tuple[int, ModelSettings, float]] = []
     for size in sizes.feature_sizes:
         model = ModelSettings(**{**context.packed.full["model"], "feature_size": size})
         module = Training(model, settings, image.sampling_angstrom, 1000)
@@ -118,9 +122,12 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
             {"feature size": size, "seconds a step": second, "crops": seen, "enough": seen >= sizes.enough}
         )
         context.write()
+        found.append((seen, model, second))
         if seen >= sizes.enough:
             break
-    return model, second
+    # Where the host limits the steps, a larger network sees as many crops as a small one.
+    most = max(seen for seen, *_ in found)
+    return next((model, second) for seen, model, second in found if seen >= min(sizes.enough, _AS_MANY * most))
 
 
 def _agreed(context: Context, value: float) -> float:

@@ -9,7 +9,7 @@ STAGE_VERSIONS = {
     "card": 1,
     "model": 5,
     "model_card": 1,
-    "columns": 2,
+    "columns": 3,
     "column_scores": 2,
     "predictions": 7,
     "evaluation": 6,

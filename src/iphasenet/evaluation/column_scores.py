@@ -22,7 +22,7 @@ from iphasenet.simulation.grid import generator
 from iphasenet.simulation.image import Image
 from iphasenet.simulation.noise import record_images
 from iphasenet.training.column_crops import ColumnMaterial, ColumnView, rendered
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.training.column_data import ColumnPlan
 
 TOLD: Mapping[str, tuple[bool, ...]] = {
     "nothing": (False,) * 7,

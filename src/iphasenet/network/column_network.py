@@ -1,7 +1,7 @@
 """The network for any crystal: four segments and what is known in; columns, their level and what was not known out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def describe_images(segments: Tensor, conditions: Tensor) -> Tensor:
         Scaled conditions, 0 where unknown; whether each is known; mean of each segment, and the logarithm of its
         standard deviation, for which the contrast of thin and light crystals is a hundredth of that of others.
     """
-    middle, scale = (conditions.new_tensor(one) for one in zip(*CONDITIONS.values(), strict=True))
+    middle, scale = (_filled(one, conditions) for one in zip(*CONDITIONS.values(), strict=True))
     known = conditions.isfinite()
     scaled = torch.where(known, (conditions - middle) / scale, 0.0)
     spread, mean = torch.std_mean(segments, dim=(2, 3))
@@ -142,7 +142,12 @@ class _First(nn.Module):
 
 def _usual(like: Tensor) -> Tensor:
     """`ESTIMATED` with which training begins."""
-    return like.new_tensor([math.log(_USUAL_LEVEL), math.log(_USUAL_THICKNESS), 0.0, 0.0, 0.0])
+    return _filled([math.log(_USUAL_LEVEL), math.log(_USUAL_THICKNESS), 0.0, 0.0, 0.0], like)
+
+
+def _filled(values: Sequence[float], like: Tensor) -> Tensor:
+    """Make a tensor of a few numbers on another one's device, filled there: a copy would have the host wait for it."""
+    return torch.stack([like.new_full((), value) for value in values])
 
 
 class _Block(nn.Module):

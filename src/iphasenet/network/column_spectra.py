@@ -16,8 +16,11 @@ _HIGHEST_FREQUENCY = 1.2
 _WAVELENGTH = 0.0251
 """Wavelength at 200 kV [Å], by which the defocus enters the phases of the filters."""
 
-_DETECTED = 0.4
-"""Mean angle of a segment's part of the bright field along x, over the sum of semiangle and inner angle."""
+_DETECTED = 0.33
+"""Mean angle of a segment's part of the bright field along x and y, over the sum of semiangle and inner angle."""
+
+_BORDER = 16
+"""Zeros around a filtered image [pixels]: what leaves it at one side must not come in at the other."""
 
 _LEAST = 1e-12
 """Power and amplitude that an image without contrast is taken to have."""
@@ -58,15 +61,17 @@ class Frequencies(nn.Module):
         Pixel size [Å].
     """
 
-    counted: Tensor
     x: Tensor
     y: Tensor
+    place: Tensor
 
     def __init__(self, sampling: float) -> None:
         super().__init__()
         y, x = torch.meshgrid(torch.fft.fftfreq(TILE, sampling), torch.fft.rfftfreq(TILE, sampling), indexing="ij")
         counted = torch.hypot(x, y) < _HIGHEST_FREQUENCY
-        for name, values in (("counted", counted), ("x", x[counted]), ("y", y[counted])):
+        # Where they are among all, flattened: a GPU would have to tell its host how many a mask counts.
+        place = counted.flatten().nonzero()[:, 0]
+        for name, values in (("place", place), ("x", x[counted]), ("y", y[counted])):
             self.register_buffer(name, values, persistent=False)
 
 
@@ -114,7 +119,7 @@ class Spectra(nn.Module):
             Description.
         """
         frequencies = self.frequencies
-        products = _products(segments, frequencies.counted)
+        products = _products(segments, frequencies.place)
         power = products[:, :_SEGMENTS].sum(dim=1, keepdim=True)
         mean = power.mean(dim=2, keepdim=True) + _LEAST
         amplitude = power.sqrt()
@@ -154,7 +159,7 @@ class FourierFilters(nn.Module):
     def __init__(self, described: int, count: int, sampling: float) -> None:
         super().__init__()
         self.count, self.frequencies = count, Frequencies(sampling)
-        self.first, self.second = nn.Linear(15, _WIDTH), nn.Linear(_WIDTH, _WIDTH)
+        self.first, self.second = nn.Linear(13, _WIDTH), nn.Linear(_WIDTH, _WIDTH)
         self.modulation = zeroed(nn.Linear(described, 4 * _WIDTH))
         self.last = nn.Linear(_WIDTH, 2 * _SEGMENTS * count)
 
@@ -179,16 +184,15 @@ class FourierFilters(nn.Module):
             Filtered images.
         """
         filters = self._filters(description, defocus, angles)
-        height, width = segments.shape[-2:]
-        half = filters.new_zeros(*filters.shape[:3], *self.frequencies.counted.shape)
-        half[..., self.frequencies.counted] = filters
-        half = _hermitian(half)
-        if (height, width) != (TILE, TILE):
-            kernels = torch.fft.fftshift(torch.fft.irfft2(half, s=(TILE, TILE)), dim=(-2, -1))
-            kernels = pad(kernels, (0, width - TILE, 0, height - TILE))
-            half = torch.fft.rfft2(kernels.roll((-TILE // 2, -TILE // 2), dims=(-2, -1)))
-        filtered = (half * torch.fft.rfft2(segments)[:, None]).sum(dim=2)
-        return torch.fft.irfft2(filtered, s=(height, width))
+        height, width = (side + 2 * _BORDER for side in segments.shape[-2:])
+        half = filters.new_zeros(*filters.shape[:3], TILE * (TILE // 2 + 1))
+        half = half.index_copy(3, self.frequencies.place, filters).unflatten(3, (TILE, TILE // 2 + 1))
+        kernels = torch.fft.fftshift(torch.fft.irfft2(_hermitian(half), s=(TILE, TILE)), dim=(-2, -1))
+        kernels = pad(kernels, (0, width - TILE, 0, height - TILE)).roll((-TILE // 2, -TILE // 2), dims=(-2, -1))
+        images = pad(segments, (_BORDER,) * 4)
+        filtered = (torch.fft.rfft2(kernels) * torch.fft.rfft2(images)[:, None]).sum(dim=2)
+        found = torch.fft.irfft2(filtered, s=(height, width))
+        return found[..., _BORDER:-_BORDER, _BORDER:-_BORDER]
 
     def _filters(self, description: Tensor, defocus: Tensor, angles: Tensor) -> Tensor:
         """Transfer functions (batch, count, segment, frequency)."""
@@ -197,7 +201,8 @@ class FourierFilters(nn.Module):
         moved = 2 * math.pi * _DETECTED * 1e-3 * (angles * defocus)[:, None]
         phases = [
             math.pi * _WAVELENGTH * squared * defocus[:, None],
-            *(moved * along for along in (x, y, (x + y) / math.sqrt(2))),
+            # Segments are quadrants: the defocus shifts what they show along the diagonals.
+            *(moved * along for along in (x + y, x - y)),
         ]
         waves = [wave for phase in phases for wave in (phase.cos(), phase.sin())]
         place = torch.stack([x, y, squared.sqrt(), squared, x**2 - y**2, x * y, (-squared).exp()], dim=1)
@@ -218,7 +223,7 @@ def _hermitian(half: Tensor) -> Tensor:
     return kept
 
 
-def _products(segments: Tensor, counted: Tensor) -> Tensor:
+def _products(segments: Tensor, place: Tensor) -> Tensor:
     """
     Products of the segments' Fourier coefficients, averaged over tiles that overlap by one half or more (Welch).
 
@@ -231,7 +236,7 @@ def _products(segments: Tensor, counted: Tensor) -> Tensor:
     tiles = torch.stack([segments[:, :, row, column] for row in rows for column in columns], dim=2)
     window = torch.hann_window(TILE, periodic=False, device=segments.device)
     tiles = (tiles - tiles.mean(dim=(3, 4), keepdim=True)) * window[:, None] * window
-    transformed = torch.fft.rfft2(tiles, norm="ortho")[..., counted]
+    transformed = torch.fft.rfft2(tiles, norm="ortho").flatten(-2).index_select(-1, place)
     powers = [(transformed[:, one].abs() ** 2).mean(dim=1) for one in range(_SEGMENTS)]
     pairs = [(one, other) for one in range(_SEGMENTS) for other in range(one + 1, _SEGMENTS)]
     mixed = [(transformed[:, one] * transformed[:, other].conj()).mean(dim=1) for one, other in pairs]

@@ -1,11 +1,11 @@
 """Imperfections that a microscope adds to an image: scan distortion, shot noise, gains and read-out noise."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import i0
 from torch import Tensor
 from torch.nn import functional
 
@@ -68,27 +68,115 @@ def record_images(
     (image, segment, y, x) float32 tensor
         Noisy images, fractions of the beam current.
     """
+    lines = segments.shape[2]
+    drawn = [
+        draw_imperfections(dose, lines, segments.shape[1], acquisition, rng)
+        for dose, rng in zip(doses, rngs, strict=True)
+    ]
+    return recorded(segments, together(drawn), sampling, acquisition.readout_electrons, window)
+
+
+class Imperfections(NamedTuple):
+    """
+    What is drawn for one image; of several images, every part has a further first axis.
+
+    Attributes
+    ----------
+    dose : () array
+        Dose [e/Å²].
+    displacements : (line, 2) array
+        Displacement (y, x) of each scan line [Å]; no lines for a perfect scan.
+    gains : (segment,) array
+        Gain of each segment.
+    seed : () integer array
+        Seed of the random numbers of each pixel.
+    """
+
+    dose: NDArray[np.float64]
+    displacements: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    seed: NDArray[np.int64]
+
+
+def draw_imperfections(
+    dose: float, lines: int, segments: int, acquisition: Acquisition, rng: np.random.Generator
+) -> Imperfections:
+    """
+    Draw all that does not depend on the image.
+
+    Parameters
+    ----------
+    dose : float
+        Dose [e/Å²].
+    lines, segments : int
+        Numbers of scan lines and of segments.
+    acquisition : Acquisition
+        Scan and detector.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Imperfections
+        Of one image.
+    """
+    displacements = acquisition.displacements(lines, rng) if acquisition.distorts else np.zeros((0, 2))
+    gains = 1 + rng.normal(0.0, acquisition.gain_mismatch, segments)
+    return Imperfections(np.array(dose), displacements, gains, np.array(rng.integers(2**63)))
+
+
+def together(drawn: Sequence[Imperfections]) -> Imperfections:
+    """Stack what was drawn for several images."""
+    return Imperfections(*map(np.stack, zip(*drawn, strict=True)))
+
+
+def recorded(
+    segments: Tensor,
+    drawn: Imperfections,
+    sampling: float,
+    readout_electrons: float,
+    window: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Tensor:
+    """
+    Images with given imperfections, like `record_images`.
+
+    Parameters
+    ----------
+    segments : (image, segment, y, x) float32 tensor
+        Noise-free images of the whole frame, fractions of the beam current.
+    drawn : Imperfections
+        Of all images.
+    sampling : float
+        Pixel size [Å].
+    readout_electrons : float
+        Standard deviation of the read-out noise [electrons].
+    window : (slice, slice)
+        Rows and columns of the crop.
+
+    Returns
+    -------
+    (image, segment, y, x) float32 tensor
+        Noisy images, fractions of the beam current.
+    """
     scanned = segments[..., *window]
-    if acquisition.distorts:
-        lines = [acquisition.displacements(segments.shape[2], rng) for rng in rngs]
-        scanned = displaced(segments, np.stack(lines) / sampling, window)
-    gains = [1 + rng.normal(0.0, acquisition.gain_mismatch, (segments.shape[1], 1, 1)) for rng in rngs]
-    electrons = np.array(doses).reshape(-1, 1, 1, 1) * sampling**2
-    gain, arrived = (send(np.asarray(one, np.float32), segments.device) for one in (np.stack(gains), electrons))
+    if drawn.displacements.shape[1]:
+        scanned = displaced(segments, drawn.displacements / sampling, window)
+    scales = np.stack([drawn.gains, np.broadcast_to(drawn.dose[:, None] * sampling**2, drawn.gains.shape)])
+    gain, arrived = send(scales[..., None, None].astype(np.float32), segments.device)
     # A Fourier series may be slightly below zero where no electrons arrive. Random numbers are drawn in memory order,
     # which for an image must not depend on the images beside it.
     expected = (scanned.clamp_min(0) * arrived).contiguous()
     counts, readout = torch.empty_like(expected), torch.zeros_like(expected[:1])
-    if acquisition.readout_electrons:
+    if readout_electrons:
         readout = torch.empty_like(expected)
-    for number, rng in enumerate(rngs):
-        pixels = torch.Generator(segments.device).manual_seed(int(rng.integers(2**63)))
+    for number, seed in enumerate(drawn.seed):
+        pixels = torch.Generator(segments.device).manual_seed(int(seed))
         # Drawn before the electrons: on a GPU a Poisson number may use more random numbers than torch reserves, and the
         # next draw would depend on that.
-        if acquisition.readout_electrons:
+        if readout_electrons:
             readout[number].normal_(0.0, 1.0, generator=pixels)
         counts[number] = torch.poisson(expected[number], pixels)
-    return (gain * counts + acquisition.readout_electrons * readout) / arrived
+    return (gain * counts + readout_electrons * readout) / arrived
 
 
 def fixed_noise(
@@ -158,18 +246,18 @@ def _displaced_within(reach: int, segments: Tensor, lines: NDArray[np.float64], 
     """Interpolate with kernels of half-width `reach` [pixels]."""
     device = segments.device
     rows, columns = (np.arange(size)[part] for size, part in zip(segments.shape[2:], window, strict=True))
-    steps = np.arange(-reach, reach + 1)
+    steps = torch.arange(-reach, reach + 1, device=device)
     near = [
         send(_mirrored(np.arange(part[0] - reach, part[-1] + reach + 1), size), device)
         for part, size in zip((rows, columns), segments.shape[2:], strict=True)
     ]
     part = segments.index_select(2, near[0]).index_select(3, near[1]).transpose(0, 1)
     # All pixels of a scan line have the same displacement: whole lines are interpolated first, then each line's pixels.
-    kernels = _kernel(np.moveaxis(lines[:, rows], -1, 0)[..., None] - steps).astype(np.float32)
-    by_line, by_pixel = send(kernels, device)
+    moved = send(np.ascontiguousarray(np.moveaxis(lines[:, rows], -1, 0)), device)
+    by_line, by_pixel = _kernel(moved[..., None] - steps).float()
     mixing = torch.zeros(len(segments), len(rows), len(near[0]), device=device)
     line = torch.arange(len(rows), device=device)[:, None]
-    mixing[:, line, line + torch.arange(len(steps), device=device)] = by_line
+    mixing[:, line, line + steps + reach] = by_line
     by_pixel = by_pixel.flatten(0, 1)[:, None]
     with exact_float32(device):
         mixed = functional.conv1d((mixing @ part).flatten(1, 2), by_pixel, groups=len(by_pixel))
@@ -182,8 +270,8 @@ def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     return np.asarray(size - 1 - np.abs(np.mod(index, period) - (size - 1)))
 
 
-def _kernel(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _kernel(distance: Tensor) -> Tensor:
     """Sinc under a Kaiser window; weights sum to 1 along the last axis."""
-    window = i0(KAISER_BETA * np.sqrt(np.clip(1 - (distance / HALF_WIDTH) ** 2, 0, None))) / i0(KAISER_BETA)
-    weights = np.sinc(distance) * np.where(np.abs(distance) < HALF_WIDTH, window, 0.0)
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+    window = torch.special.i0(KAISER_BETA * (1 - (distance / HALF_WIDTH) ** 2).clamp_min(0).sqrt())
+    weights = torch.where(distance.abs() < HALF_WIDTH, torch.sinc(distance) * window, 0.0)
+    return weights / weights.sum(dim=-1, keepdim=True)

@@ -22,6 +22,9 @@ from iphasenet.simulation.tilts import lab_angles
 _TOGETHER = 2**24
 """Largest number of products of a pixel row and a term in memory at once, 8 bytes each."""
 
+_OCCURRING = 1e-6
+"""Share of the largest term below which one does not occur: single precision has rounded it."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -87,6 +90,13 @@ class Series:
         terms[..., 0] /= 2
         arrays = np.ascontiguousarray(terms, np.complex64), gx[keep], gy[keep]
         return cls(*map(torch.from_numpy, arrays))
+
+    def occurring(self) -> "Series":
+        """Leave out terms that no series has, as in a centred lattice's rectangular cell: below 1e-6 of the largest."""
+        largest = self.terms.abs().flatten(0, -2).amax(dim=0) if self.terms.ndim > 1 else self.terms.abs()
+        keep = largest >= _OCCURRING * largest.max()
+        keep[0] = True
+        return Series(self.terms[..., keep], self.gx[keep], self.gy[keep])
 
     @property
     def nbytes(self) -> int:
@@ -179,6 +189,75 @@ class Series:
         lab_x, lab_y = self.gx * cos - self.gy * sin, self.gx * sin + self.gy * cos
         sampling = fields[0].image.sampling_angstrom
         return lab_x, lab_y, _nyquist_weight(lab_x * sampling) * _nyquist_weight(lab_y * sampling)
+
+
+class SeriesTable:
+    """
+    Series of several crystals on one device, of which any are evaluated together.
+
+    Parameters
+    ----------
+    series : sequence of Series
+        (..., channel, term) each, with the same number of channels.
+    device : torch.device
+        Where they are kept.
+    """
+
+    def __init__(self, series: Sequence[Series], device: torch.device) -> None:
+        self.channels = int(series[0].terms.shape[-2])
+        self.sizes = np.array([len(one.gx) for one in series])
+        self.first_terms = _starts([one.terms.numel() for one in series])
+        self.first_frequencies = _starts(self.sizes)
+        self.terms = torch.cat([one.terms.flatten() for one in series]).to(device)
+        self.gx, self.gy = (torch.cat([getattr(one, axis) for one in series]).to(device) for axis in ("gx", "gy"))
+
+    def on_fields(self, crystals: NDArray[np.int64], rows: NDArray[np.int64], fields: Sequence[Field]) -> Tensor:
+        """
+        Evaluate one series of a crystal for each field.
+
+        Parameters
+        ----------
+        crystals, rows : (field,) integer arrays
+            Index of the crystal, and of its series among all, channels not counted.
+        fields : sequence of Field
+            Fields with the same pixels.
+
+        Returns
+        -------
+        (field, channel, y, x) float32 tensor
+            Values at the pixel centres.
+        """
+        # Those with as many terms together: shorter ones are filled up with zeros.
+        order = np.argsort(self.sizes[crystals], kind="stable")
+        images, start = [], 0
+        while start < len(order):
+            room = _TOGETHER // (self.channels * fields[0].image.pixels)
+            # Sizes rise: the last of the part is the largest.
+            fitting = self.sizes[crystals[order[start:]]] * np.arange(1, len(order) - start + 1) <= room
+            count = max(1, int(fitting.argmin()) if not fitting.all() else len(fitting))
+            part = order[start : start + count]
+            chosen = [fields[number] for number in part]
+            series = self._series(crystals[part], rows[part])
+            images.append(series._sum(chosen, *series._seen(chosen)))
+            start += count
+        return torch.cat(images).index_select(0, send(np.argsort(order), self.gx.device))
+
+    def _series(self, crystals: NDArray[np.int64], rows: NDArray[np.int64]) -> Series:
+        """Terms (field, channel, term) and frequencies (field, term) of one series each."""
+        sizes = self.sizes[crystals]
+        starts = self.first_terms[crystals] + rows * self.channels * sizes
+        where = np.stack([sizes, starts, self.first_frequencies[crystals]])[:, :, None]
+        size, start, first = send(where, self.gx.device)
+        term = torch.arange(int(sizes.max()), device=self.gx.device)
+        there = term < size
+        place = torch.where(there, term, 0)
+        channel = torch.arange(self.channels, device=self.gx.device)[:, None]
+        terms = self.terms[start[..., None] + channel * size[..., None] + place[:, None]]
+        return Series(terms * there[:, None], self.gx[first + place], self.gy[first + place])
+
+
+def _starts(sizes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
 
 def _nyquist_weight(cycles: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The network for any crystal with its loss, optimiser and validation, in the form that Lightning needs."""
 
+import os
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -8,9 +10,10 @@ from torch.utils.data import DataLoader
 from iphasenet.network.column_network import ColumnNetwork, ColumnOutput, column_loss
 from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.losses import correlations
-from iphasenet.training.column_crops import ColumnCrops, ColumnItem
+from iphasenet.training.column_crops import ColumnCrops, ColumnDraw, ColumnItem, ColumnRenderer, collated
 from iphasenet.training.column_settings import ColumnTraining
-from iphasenet.training.module import CropSplits, FittedModule, images_of
+from iphasenet.training.crops import EpochSampler
+from iphasenet.training.module import CropLoader, CropSplits, FittedModule, images_of
 from iphasenet.training.orthogonal import OrthogonalAdamW
 
 WEIGHTS = {"pattern": 1.0, "likeness": 1.0, "estimates": 0.25, "spread": 0.1}
@@ -73,17 +76,42 @@ class ColumnSplits(CropSplits):
     ----------
     crops, validation : ColumnCrops
         Crops for training and validation.
+    renderer : ColumnRenderer
+        Renders both.
     settings : ColumnTraining
         How to train.
     processes : int
         Training processes.
     """
 
-    def __init__(self, crops: ColumnCrops, validation: ColumnCrops, settings: ColumnTraining, processes: int) -> None:
+    def __init__(
+        self,
+        crops: ColumnCrops,
+        validation: ColumnCrops,
+        renderer: ColumnRenderer,
+        settings: ColumnTraining,
+        processes: int,
+    ) -> None:
         super().__init__(crops, settings.epochs, settings.batch_size, settings.seed, processes)
-        self.validation = validation
+        self.validation, self.renderer = validation, renderer
 
-    def val_dataloader(self) -> DataLoader[ColumnItem]:
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU trains."""
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def _loader(self, order: EpochSampler) -> CropLoader:
+        """Loader whose crops are drawn by other processes for a GPU, which would wait for one alone."""
+        workers = max(1, len(os.sched_getaffinity(0)) // self.processes - 2) if self.on_gpu else 0
+        return CropLoader(self.crops, order, workers, collated)
+
+    def val_dataloader(self) -> DataLoader[ColumnDraw]:
         """Share fixed crops among the processes."""
         share = images_of(len(self.validation), self.process, self.processes)
-        return DataLoader(self.validation, batch_size=8, sampler=share)
+        size = 128 if self.on_gpu else 8
+        return DataLoader(self.validation, batch_size=size, sampler=share, collate_fn=collated)
+
+    def transfer_batch_to_device(self, batch: ColumnDraw, device: torch.device, _dataloader_idx: int) -> ColumnItem:
+        """Render the crops of a batch on the device."""
+        self.renderer.to(device)
+        return self.renderer.crops(batch)

@@ -142,7 +142,6 @@ class EpochSampler(Sampler[int]):
         order = generator(self.seed, "", "order", self.epoch).permutation(self.crops)
         first, self.skipped = self.skipped, 0
         for batch in range(first, self.batches):
-            self.given = batch + 1
             start = batch * self.batch + self.first
             yield from (self.epoch * self.crops + order[start : start + self.share]).tolist()
 

@@ -140,7 +140,7 @@ def validation_score(module: Training, validation: Sequence[MaterialData], devic
 
 class CropLoader(DataLoader[Any]):
     """
-    Batches of crops, drawn in the training process; after a stop within an epoch, it continues at the same place.
+    Batches of crops; after a stop within an epoch, it continues at the same place.
 
     Parameters
     ----------
@@ -148,11 +148,23 @@ class CropLoader(DataLoader[Any]):
         Training crops.
     sampler : EpochSampler
         Order of the crops.
+    workers : int
+        Processes that draw crops ahead; 0: the training process draws them.
+    collate : callable, optional
+        Puts crops together to a batch.
     """
 
-    def __init__(self, crops: Dataset[Any], sampler: EpochSampler) -> None:
-        super().__init__(crops, batch_size=sampler.share, sampler=sampler)
+    def __init__(self, crops: Dataset[Any], sampler: EpochSampler, workers: int = 0, collate: Any = None) -> None:
+        kept = {"num_workers": workers, "persistent_workers": workers > 0, "collate_fn": collate}
+        super().__init__(crops, batch_size=sampler.share, sampler=sampler, **kept)
         self.order = sampler
+
+    def __iter__(self) -> Any:
+        """Hand out batches, and count them: with workers, the sampler is ahead of them."""
+        first = self.order.skipped
+        for number, batch in enumerate(super().__iter__(), first + 1):
+            self.order.given = number
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Return the state that a checkpoint keeps: the number of batches handed out in the epoch."""
@@ -206,6 +218,10 @@ class CropSplits(lightning.LightningDataModule):
         order = self._order(self.process)
         if self.trainer is not None and isinstance(module := self.trainer.lightning_module, FittedModule):
             module.weight = order.weight
+        return self._loader(order)
+
+    def _loader(self, order: EpochSampler) -> CropLoader:
+        """Loader of an epoch's crops."""
         return CropLoader(self.crops, order)
 
     def _order(self, process: int) -> EpochSampler:

@@ -53,45 +53,55 @@ class OrthogonalAdamW(torch.optim.AdamW):
                 loss = closure()
         for group in self.param_groups:
             if group["orthogonal"]:
+                of_shape: dict[torch.Size, list[Tensor]] = {}
                 for kernel in group["params"]:
-                    self._update(kernel, group["lr"], group["weight_decay"])
+                    if kernel.grad is not None:
+                        of_shape.setdefault(kernel.shape, []).append(kernel)
+                for kernels in of_shape.values():
+                    self._update(kernels, group["lr"], group["weight_decay"])
         super().step()
         return loss
 
-    def _update(self, kernel: Parameter, rate: float, decay: float) -> None:
+    def _update(self, kernels: list[Tensor], rate: float, decay: float) -> None:
+        """Update kernels of one shape together: a GPU's host needs as long for one as for all."""
+        updates = torch.stack([self._followed(kernel) for kernel in kernels])
+        updates = orthogonalised(updates.flatten(2)).reshape(updates.shape)
+        wide = max(1.0, updates.shape[1] / updates[0, 0].numel()) ** 0.5
+        torch._foreach_mul_(kernels, 1 - rate * decay)
+        torch._foreach_add_(kernels, list(updates.unbind()), alpha=-rate * wide)
+
+    def _followed(self, kernel: Tensor) -> Tensor:
+        """Nesterov momentum of a kernel, whose gradient is used up."""
         gradient = kernel.grad
-        if gradient is None:
-            return
+        assert gradient is not None
         # AdamW passes over weights without a gradient, but expects a count of steps in each state.
         kernel.grad = None
         state = self.state[kernel]
         if not state:
             state.update(step=torch.zeros(()), momentum=torch.zeros_like(gradient))
-        momentum = state["momentum"]
+        momentum: Tensor = state["momentum"]
         momentum.lerp_(gradient, 1 - _MOMENTUM)
-        update = orthogonalised(gradient.lerp(momentum, _MOMENTUM).flatten(1))
-        wide = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-        kernel.mul_(1 - rate * decay).add_(update.reshape(kernel.shape), alpha=-rate * wide)
+        return gradient.lerp(momentum, _MOMENTUM)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
+def orthogonalised(matrices: Tensor) -> Tensor:
     """
-    Nearly the orthogonal matrix closest to a matrix, by five Newton-Schulz iterations.
+    Nearly the orthogonal matrices closest to given ones, by five Newton-Schulz iterations.
 
     Parameters
     ----------
-    matrix : (row, column) tensor
-        Any matrix; zero stays zero.
+    matrices : (..., row, column) tensor
+        Any matrices; zero stays zero.
 
     Returns
     -------
-    (row, column) tensor
-        Matrix of the same singular vectors; singular values of 0.7 to 1.2.
+    (..., row, column) tensor
+        Matrices of the same singular vectors; singular values of 0.7 to 1.2.
     """
     a, b, c = _COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    found = (matrix.T if tall else matrix) / matrix.norm().clamp_min(1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    found = (matrices.mT if tall else matrices) / matrices.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
     for _ in range(_STEPS):
-        gram = found @ found.T
+        gram = found @ found.mT
         found = a * found + (b * gram + c * gram @ gram) @ found
-    return found.T if tall else found
+    return found.mT if tall else found

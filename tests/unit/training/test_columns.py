@@ -14,7 +14,6 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
@@ -30,8 +29,17 @@ from iphasenet.network.weights import load_column_weights, save_column_weights
 from iphasenet.simulation.drawn_optics import PlannedOptics
 from iphasenet.simulation.grid import Grid, orientations
 from iphasenet.simulation.image import Image
-from iphasenet.training.column_crops import ColumnCrops, ColumnView, column_series, rendered
-from iphasenet.training.column_fit import ColumnPlan
+from iphasenet.simulation.rendering import Field, Series, SeriesTable
+from iphasenet.training.column_crops import (
+    ColumnCrops,
+    ColumnItem,
+    ColumnRenderer,
+    ColumnView,
+    collated,
+    column_series,
+    rendered,
+)
+from iphasenet.training.column_data import ColumnPlan
 from iphasenet.training.column_training import ColumnSplits, ColumnTrainer
 
 ROOT = Path(__file__).parents[3]
@@ -127,21 +135,70 @@ def test_a_crop_shows_what_it_says(plan: ColumnPlan) -> None:
 
 def crops(plan: ColumnPlan, count: int = 40, **settings: Any) -> ColumnCrops:
     training = replace(plan.settings.training, **settings)
-    return ColumnCrops(plan.materials("train"), training, plan.noise, 0.3, count)
+    return ColumnCrops(plan.materials("train"), training, plan.noise, count)
+
+
+def renderer(plan: ColumnPlan) -> ColumnRenderer:
+    return ColumnRenderer(plan.materials("train"), Image(64, 0.3), plan.acquisition.readout_electrons)
+
+
+def images(plan: ColumnPlan, *numbers: int) -> ColumnItem:
+    made = crops(plan)
+    return renderer(plan).crops(collated([made[number] for number in numbers]))
 
 
 def test_crops_are_the_same_again_and_new_in_every_epoch(plan: ColumnPlan) -> None:
-    first, second = crops(plan)[3], crops(plan)[3]
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not torch.equal(first[0], crops(plan)[43][0])
+    first, second, other = images(plan, 3), images(plan, 1, 3), images(plan, 43)
+    assert all(torch.equal(a[0], b[1]) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_crops_rendered_together_are_those_rendered_alone(plan: ColumnPlan) -> None:
+    """As a GPU does, from one table of all crystals: lattices, places, symmetry and noise are the same."""
+    every = [*plan.materials("train"), *plan.materials("validation")]
+    draws = [
+        ColumnCrops(every[first : first + 1], plan.settings.training, plan.noise, 40, first=first)[number]
+        for first in (0, 1)
+        for number in range(9)
+    ]
+    alone, table = (ColumnRenderer(every, Image(64, 0.3), 0.3) for _ in range(2))
+    table.tables = (
+        SeriesTable([one.segments for one in every], torch.device("cpu")),
+        SeriesTable([one.columns[None] for one in every], torch.device("cpu")),
+    )
+    drawn = collated(draws)
+    clean = [one._clean(drawn.view, drawn.place) for one in (alone, table)]
+    for a, b in zip(*clean, strict=True):
+        assert float((a - b).abs().max() / a.abs().max()) < 1e-5
+    noisy = [one.crops(drawn) for one in (alone, table)]
+    for a, b in zip(*noisy, strict=True):
+        assert a.shape == b.shape
+    # A Poisson number changes where the last digit of its mean decides.
+    assert float((noisy[0][0] - noisy[1][0]).abs().mean() / noisy[0][0].mean()) < 1e-4
+
+
+def test_terms_that_do_not_occur_are_left_out(plan: ColumnPlan, data: Path) -> None:
+    """KNbO3's cell is primitive; doubled along x, it has every second term."""
+    (material,) = plan.materials("train")
+    potential = CrystalPotential.load(data / "potential/KNbO3.npz")
+    coefficients = column_series(potential, 2.0, 0.6)
+    doubled = np.zeros((coefficients.shape[0], 2 * coefficients.shape[1] - 1), complex)
+    doubled[:, ::2] = coefficients
+    lengths = (2 * potential.lengths[0], potential.lengths[1])
+    series = Series.visible(doubled, lengths, 0.3)
+    assert len(series.gx) > 1.8 * len(series.occurring().gx)
+    field = Field(Image(64, 0.3), 20.0, (1.0, 2.0))
+    torch.testing.assert_close(
+        series.occurring().on_pixels(field), material.columns.on_pixels(field), atol=2e-3, rtol=0
+    )
 
 
 def test_what_is_told_has_the_shares_of_the_settings(plan: ColumnPlan) -> None:
-    told = torch.stack([crops(plan, told_share=0.5, optics_told_share=0.75)[number][3] for number in range(300)])
-    shares = told.float().mean(dim=0).tolist()
+    told = np.stack([crops(plan, told_share=0.5, optics_told_share=0.75)[number].told for number in range(300)])
+    shares = told.mean(axis=0).tolist()
     assert shares[:4] == pytest.approx([0.25] * 4, abs=0.08) and shares[4:] == pytest.approx([0.75] * 3, abs=0.08)
-    assert torch.equal(told[:, 1], told[:, 2])
-    nothing = torch.stack([crops(plan, told_share=0)[number][3] for number in range(50)])
+    assert np.array_equal(told[:, 1], told[:, 2])
+    nothing = np.stack([crops(plan, told_share=0)[number].told for number in range(50)])
     assert not nothing[:, :4].any()
 
 
@@ -149,13 +206,14 @@ def test_a_process_weighs_by_its_share_of_a_batch(plan: ColumnPlan) -> None:
     """Shares of a batch of seven by two processes are three and four crops; their mean loss must be the batch's."""
     training = replace(plan.settings.training, batch_size=7)
     made = crops(plan, 14)
-    splits = ColumnSplits(made, made, training, 2)
+    splits = ColumnSplits(made, made, renderer(plan), training, 2)
     module = ColumnTrainer(plan.settings.model, training, 0.3, splits.steps)
-    batch = next(iter(DataLoader(made, batch_size=3)))
+    batch = images(plan, 0, 1, 2)
     whole = module.training_step(batch, 0).item()
-    splits.trainer = SimpleNamespace(global_rank=0, lightning_module=module)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    splits.trainer = SimpleNamespace(global_rank=0, lightning_module=module, strategy=strategy)
     loader = splits.train_dataloader()
-    assert len(next(iter(loader))[0]) == 3 and module.weight == pytest.approx(6 / 7)
+    assert len(next(iter(loader)).view) == 3 and module.weight == pytest.approx(6 / 7)
     assert module.training_step(batch, 0).item() == pytest.approx(6 / 7 * whole, rel=1e-4)
 
 
