@@ -1,4 +1,4 @@
-"""Potentials of a corpus in a packed folder, from which a network for any crystal is simulated and trained there."""
+"""A corpus in a packed folder: potentials and images, from which a network for any crystal is trained there."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gpu.data import HALF, half_arrays, whole_images
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_json
 from iphasenet.crystal.potential import CrystalPotential
-from iphasenet.simulation.grid import Split
+from iphasenet.multislice.periodic_images import PeriodicImages
+from iphasenet.simulation.grid import Grid, Orientation, Split, orientations
 
-FOLDER, PLAN, POTENTIALS = "corpus", "plan.json", "potentials.npz"
+FOLDER, PLAN, ARRAYS = "corpus", "plan.json", "arrays.npz"
 
 _PARTS = ("lengths", "positions", "elements", "translations", "displacements", "occupancies")
 _FORM_FACTORS, _SCATTERING = "quarter", "tables"
@@ -33,11 +35,20 @@ class Corpus:
         Split of each material: those of training and validation.
     potentials : mapping
         Potential of each material.
+    images : mapping
+        Series of the tilts that were simulated, by material and index.
     """
 
     configuration: Mapping[str, Any]
     splits: Mapping[str, Split]
     potentials: Mapping[str, CrystalPotential]
+    images: Mapping[str, Mapping[int, PeriodicImages]]
+
+
+def planned_tilts(configuration: Mapping[str, Any], name: str, split: Split) -> list[Orientation]:
+    """Tilts of a material that train or validate: of crystals that are trained on, those of the test split test."""
+    tilts = orientations(configuration["seed"], name, Grid(**configuration["grid"]))
+    return [tilt for tilt in tilts if tilt.split != "test"] if split == "train" else tilts[:2]
 
 
 def write_corpus(corpus: Corpus, folder: Path) -> None:
@@ -64,7 +75,9 @@ def write_corpus(corpus: Corpus, folder: Path) -> None:
             parts[_SCATTERING] = np.array([elements.setdefault(one.tobytes(), len(elements)) for one in tables])
             arrays |= {f"{elements[one.tobytes()]}": one for one in tables}
         arrays |= {f"{name}/{part}": value for part, value in parts.items() if value is not None}
-    with atomic_file(folder / POTENTIALS) as temporary, temporary.open("wb") as stream:
+    for name, images in corpus.images.items():
+        arrays |= {f"{name}/images/{part}": value for part, value in half_arrays(images).items()}
+    with atomic_file(folder / ARRAYS) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
     known = {"configuration": corpus.configuration, "splits": corpus.splits}
     with atomic_file(folder / PLAN) as temporary:
@@ -74,9 +87,11 @@ def write_corpus(corpus: Corpus, folder: Path) -> None:
 def read_corpus(folder: Path) -> Corpus:
     """Read what `write_corpus` wrote."""
     known = read_json(folder / PLAN)
-    with np.load(folder / POTENTIALS, allow_pickle=False) as file:
+    with np.load(folder / ARRAYS, allow_pickle=False) as file:
         potentials = {name: _potential(file, name) for name in known["splits"]}
-    return Corpus(known["configuration"], known["splits"], potentials)
+        there = {name.removesuffix("/images/parts") for name in file if name.endswith("/images/parts")}
+        images = {name: whole_images({part: file[f"{name}/images/{part}"] for part in HALF}) for name in sorted(there)}
+    return Corpus(known["configuration"], known["splits"], potentials, images)
 
 
 def _potential(file: Mapping[str, NDArray[Any]], name: str) -> CrystalPotential:

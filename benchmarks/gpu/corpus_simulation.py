@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.context import one_line
-from benchmarks.gpu.corpus import FOLDER, Corpus, read_corpus
+from benchmarks.gpu.corpus import FOLDER, Corpus, planned_tilts, read_corpus
 from benchmarks.gpu.layout import ROOT
 from iphasenet.multislice.periodic_images import save_images, simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.drawn_optics import PlannedOptics
-from iphasenet.simulation.grid import Grid, Orientation, orientations, random_key
+from iphasenet.simulation.grid import Orientation, random_key
 
 Done = tuple[str, int, str, float]
 """Material, index of the tilt, device or what failed, time [s]."""
@@ -78,15 +78,12 @@ class Simulator:
 
 
 def planned_tasks(corpus: Corpus) -> list[Task]:
-    """All tilts that train or validate: first one of each material, and of these the ones that validate."""
+    """All tilts that train or validate and are not there: one more of each material, those that validate first."""
     config, found = corpus.configuration, list[tuple[int, bool, Task]]()
-    grid = Grid(**config["grid"])
-    for name, split_of in corpus.splits.items():
-        # Of crystals that are trained on, the tilts of the test split test the network.
-        kept = ("train", "validation") if split_of == "train" else ("train", "validation", "test")
-        tilts = [tilt for tilt in orientations(config["seed"], name, grid) if tilt.split in kept]
-        tilts = tilts if split_of == "train" else tilts[:2]
-        found += [(order, split_of == "train", Task(name, tilt)) for order, tilt in enumerate(tilts)]
+    for name, split in corpus.splits.items():
+        there = corpus.images.get(name, {})
+        tilts = [tilt for tilt in planned_tilts(config, name, split) if tilt.index not in there]
+        found += [(order, split == "train", Task(name, tilt)) for order, tilt in enumerate(tilts)]
     return [task for *_, task in sorted(found, key=lambda one: one[:2])]
 
 

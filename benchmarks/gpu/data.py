@@ -19,7 +19,7 @@ from iphasenet.base.reading import read_arrays, read_json
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.dataset.names import file_name
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images
+from iphasenet.multislice.periodic_images import PeriodicImages, load_images, save_images, stacked
 from iphasenet.multislice.settings import Numerics
 from iphasenet.simulation.grid import Grid, Sample, samples
 
@@ -143,35 +143,68 @@ def read_data(folder: Path) -> Packed:
 
 
 def _write_half(path: Path, images: Mapping[int, PeriodicImages]) -> None:
-    first, series = next(iter(images.values())), np.stack([one.coefficients for one in images.values()])
-    rows, columns = series.shape[-2:]
-    half = series.reshape(*series.shape[:-2], -1)[..., rows * columns // 2 :]
-    scales = np.maximum(np.abs(half).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny).astype(np.float32)
-    parts = np.stack([half.real / scales, half.imag / scales], axis=-1).astype(np.float16)
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            lengths=first.lengths,
-            thicknesses=first.depths,
-            tilts=np.array(list(images)),
-            rotations=np.stack([one.rotations for one in images.values()]),
-            shape=np.array([rows, columns]),
-            scales=scales,
-            parts=parts,
-        )
+        np.savez(stream, **half_arrays(images))
 
 
 def _read_half(path: Path) -> dict[int, PeriodicImages]:
-    names = ("lengths", "thicknesses", "tilts", "rotations", "shape", "scales", "parts")
-    data: dict[str, NDArray[Any]] = read_arrays(path, *names)
+    return whole_images(read_arrays(path, *HALF))
+
+
+HALF = ("lengths", "thicknesses", "tilts", "rotations", "shape", "places", "scales", "parts")
+"""Arrays of `half_arrays`."""
+
+_OCCURRING = 1e-6
+"""Share of the largest coefficient below which one does not occur, as those that a centred lattice does not have."""
+
+
+def half_arrays(images: Mapping[int, PeriodicImages]) -> dict[str, NDArray[Any]]:
+    """
+    Series of a crystal's tilts in half precision: terms of half of the plane, without those that do not occur.
+
+    Parameters
+    ----------
+    images : mapping of int to PeriodicImages
+        Series of each tilt, of one grid; where their optics differ, some may have fewer coefficients.
+
+    Returns
+    -------
+    dict
+        Arrays `HALF`.
+    """
+    first, series = next(iter(images.values())), stacked(list(images.values()))
+    rows, columns = series.shape[-2:]
+    half = series.reshape(*series.shape[:-2], -1)[..., rows * columns // 2 :]
+    largest = np.abs(half).max(axis=tuple(range(half.ndim - 1)))
+    # The constant term is the first.
+    places = np.union1d([0], np.flatnonzero(largest >= _OCCURRING * largest.max()))
+    half = half[..., places]
+    scales = np.maximum(np.abs(half).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny).astype(np.float32)
+    return {
+        "lengths": np.array(first.lengths),
+        "thicknesses": first.depths,
+        "tilts": np.array(list(images)),
+        "rotations": np.stack([one.rotations for one in images.values()]),
+        "shape": np.array([rows, columns]),
+        "places": places,
+        "scales": scales,
+        "parts": np.stack([half.real / scales, half.imag / scales], axis=-1).astype(np.float16),
+    }
+
+
+def whole_images(data: Mapping[str, NDArray[Any]]) -> dict[int, PeriodicImages]:
+    """Series of each tilt, from the arrays that `half_arrays` made."""
     lengths = (float(data["lengths"][0]), float(data["lengths"][1]))
+    rows, columns = map(int, data["shape"])
     found = {}
     for tilt, rotations, scales, parts in zip(
         data["tilts"], data["rotations"], data["scales"], data["parts"], strict=True
     ):
-        numbers = scales * parts.astype(np.float32).view(np.complex64)[..., 0]
+        terms = scales * parts.astype(np.float32).view(np.complex64)[..., 0]
+        numbers = np.zeros((*terms.shape[:-1], rows * columns // 2 + 1), np.complex64)
+        numbers[..., data["places"]] = terms
         # The other half-plane is the first one's conjugate, seen from the centre.
         whole = np.concatenate([numbers[..., :0:-1].conj(), numbers], axis=-1)
-        series = whole.reshape(*whole.shape[:-1], *data["shape"])
+        series = whole.reshape(*whole.shape[:-1], rows, columns)
         found[int(tilt)] = PeriodicImages(lengths, data["thicknesses"], rotations, series)
     return found

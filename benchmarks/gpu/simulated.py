@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
-from benchmarks.gpu.corpus import Corpus
+from benchmarks.gpu.corpus import Corpus, planned_tilts
 from benchmarks.gpu.data import PHONONS, Material, Packed
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.potential import CrystalPotential
@@ -18,7 +18,7 @@ from iphasenet.crystal.structure import crystal_cell
 from iphasenet.dataset.reader import configuration, open_dataset
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential
-from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.periodic_images import PeriodicImages, load_images, simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.configuration import temperature
 from iphasenet.planning.materials import crystals, selected_materials
@@ -107,11 +107,19 @@ def on_the_spot(config: Mapping[str, Any], folder: Path) -> Packed:
 
 
 def corpus_of_run(run: Path) -> Corpus:
-    """Read the potentials of a run's training and validation; InputError where one is missing."""
+    """Read what trains and validates in a run: all potentials, and the images that were simulated."""
     plan = ColumnPlan.load(run / "columns" / "plan.json", run)
     splits = {name: split for name, split in plan.splits.items() if split != "test"}
     potentials = {name: CrystalPotential.load(run / "potential" / f"{name}.npz") for name in splits}
-    return Corpus(plan.configuration, splits, potentials)
+    images: dict[str, dict[int, PeriodicImages]] = {}
+    for name, batches in plan.batches.items():
+        if name in splits:
+            series = [one for number in batches for one in load_images(run / "images" / name / f"batch{number}.npz")]
+            tilts = [tilt for number in batches for tilt in batches[number]]
+            planned = planned_tilts(plan.configuration, name, splits[name])
+            kept = {tilt.index for tilt in planned}
+            images[name] = {tilt: one for tilt, one in zip(tilts, series, strict=True) if tilt in kept}
+    return Corpus(plan.configuration, splits, potentials, images)
 
 
 def toy_corpus() -> Corpus:
@@ -120,7 +128,7 @@ def toy_corpus() -> Corpus:
     update_config(config, _TOY_CORPUS)
     numerics = Numerics(**config["simulation"]["multislice"])
     splits: dict[str, Split] = {"GaN": "train", "KNbO3": "train", "MoS2": "validation"}
-    return Corpus(config, splits, {name: _potential(config, name, numerics) for name in splits})
+    return Corpus(config, splits, {name: _potential(config, name, numerics) for name in splits}, {})
 
 
 def _packed(config: Mapping[str, Any], series: Mapping[str, Mapping[int, PeriodicImages]], folder: Path) -> Packed:

@@ -82,14 +82,14 @@ def unpack(folder: Path, root: Path) -> list[str]:
                     texts[page] = _between(texts[page], name, step_text(steps[name]), page)
                     told.append(f"{page}: {name}, {caption(steps[name])}")
         files = {root / page: text.encode() for page, text in texts.items()}
-        if "weights" in steps.get("training", {}).get("facts", {}):
-            kept, line = _weights(folder, steps["training"], root / "resources" / "models")
-            files |= kept
-            told.append(line)
         if "weights" in steps.get("columns", {}).get("facts", {}):
             # Its scores are those of a run's test crystals, which did not travel.
             files[folder / COLUMN_WEIGHTS] = joined(folder, steps["columns"]["facts"]["weights"])
             told.append(f"{folder / COLUMN_WEIGHTS}: to be judged by a run's score_columns")
+        if "weights" in steps.get("training", {}).get("facts", {}):
+            kept, line = _weights(folder, steps["training"], root / "resources" / "models")
+            files |= kept
+            told.append(line)
     # All was read and judged before anything is written.
     for path, content in files.items():
         with atomic_file(path) as temporary:

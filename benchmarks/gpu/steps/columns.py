@@ -19,6 +19,7 @@ from benchmarks.gpu.layout import COLUMN_WEIGHTS, ROOT
 from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
 from benchmarks.gpu.pieces import split
 from benchmarks.gpu.results import NOT_MEASURED
+from iphasenet.multislice.periodic_images import save_images
 from iphasenet.network.weights import save_column_weights
 from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.training.column_data import ColumnData, ColumnPlan
@@ -53,7 +54,7 @@ def _simulated(context: Context, corpus: Corpus, folder: Path, until: float) -> 
     tasks = planned_tasks(corpus)[: context.sizes.most_tilts]
     started = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(_write_potentials, corpus, folder / "potential")
+        written = pool.submit(_write, corpus, folder)
         done = simulated(tasks, context.device.type, folder, until)
         written.result()
     done, failed = ([one for one in done if (one[2] in ("cpu", "cuda")) == right] for right in (True, False))
@@ -63,16 +64,21 @@ def _simulated(context: Context, corpus: Corpus, folder: Path, until: float) -> 
         taken = [one[3] for one in done if one[2] == device]
         row = {"device": device, "tilts": len(taken), "seconds a tilt and process": sum(taken) / len(taken)}
         context.keep("Simulated tilts of a corpus", row | {"seconds": time.monotonic() - started})
-    batches: dict[str, dict[str, list[int]]] = {}
+    batches = {name: {str(tilt): [tilt] for tilt in images} for name, images in corpus.images.items()}
     for name, tilt, *_ in done:
         batches.setdefault(name, {})[str(tilt)] = [tilt]
     return batches
 
 
-def _write_potentials(corpus: Corpus, folder: Path) -> None:
-    folder.mkdir()
+def _write(corpus: Corpus, folder: Path) -> None:
+    """Write what the corpus holds, as the workflow's jobs do."""
+    (folder / "potential").mkdir()
     for name, potential in corpus.potentials.items():
-        potential.save(folder / f"{name}.npz")
+        potential.save(folder / "potential" / f"{name}.npz")
+    for name, images in corpus.images.items():
+        (folder / "images" / name).mkdir(parents=True, exist_ok=True)
+        for tilt, one in images.items():
+            save_images(folder / "images" / name / f"batch{tilt}.npz", [one])
 
 
 class _Curve(Callback):
@@ -98,14 +104,14 @@ def _train(context: Context, data: ColumnData, ended: float) -> None:
     settings, accelerator = plan.settings, "cpu" if context.device.type == "cpu" else "auto"
     names = data.names
     lightning.seed_everything(settings.training.seed, verbose=False)
-    trial = ColumnTrainer(settings.model, settings.training, plan.sampling, 1000)
+    trial = ColumnTrainer(settings.model, settings.training, plan.sampling, 1000, plan.energy_kev)
     timed = Steps(context.sizes.warm_up, context.sizes.steps)
     second, waiting = looped(trial, data.splits(1), settings.training, names, timed, accelerator)
     steps = min(context.sizes.most_steps, max(1, int(0.95 * (ended - time.monotonic()) / second)))
     size = settings.training.batch_size
     row = {"width": settings.model.width, "crops a step": size, "seconds a step": second, "crops/s": size / second}
     context.keep("Training of the network for any crystal", row | {"waiting [%]": 100 * waiting / second})
-    module = ColumnTrainer(settings.model, settings.training, plan.sampling, steps)
+    module = ColumnTrainer(settings.model, settings.training, plan.sampling, steps, plan.energy_kev)
     curve, averages = _Curve(context), AveragedWeights(settings.training.ema_decay)
     chosen = [FiniteLosses(names), curve, averages, Until(lambda: min(ended - time.monotonic(), context.left()))]
     splits = data.splits(1)

@@ -14,6 +14,7 @@ from iphasenet.microscope_files.image_files import read_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.microscope_files.virtual_segments import VirtualDetector
 from iphasenet.network.column_network import ColumnNetwork
+from iphasenet.network.weights import holds_columns
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.column_reconstruction import reconstruct_columns
 from iphasenet.reconstruction.figure import draw_reconstruction
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     thicknesses = [None] if options.thickness is None else parse_thicknesses(options.thickness)
     several = len(thicknesses) > 1
+    if options.weights is not None and options.weights.is_file() and holds_columns(options.weights):
+        _check_any_crystal(options, several)
     _check_choices(options, several)
     check_outputs(_outputs(options, several), [*options.input, options.weights])
     image = _read(options, thicknesses[0])
@@ -49,7 +52,7 @@ def _run(options: argparse.Namespace) -> None:
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
     if isinstance(trained.network, ColumnNetwork):
-        _reconstruct_columns(image, trained, options, warnings, several)
+        _reconstruct_columns(image, trained, options, warnings)
     elif options.check:
         _print_check(image, trained)
     elif several:
@@ -234,17 +237,23 @@ _NOT_OF_ANY_CRYSTAL = ("check", "no_check", "turns", "tile", "tilt_error", "thic
 """Options that say how the network of a few crystals is used. Columns are always written by the one for any crystal."""
 
 
-def _reconstruct_columns(
-    image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str], several: bool
-) -> None:
-    """Reconstruct by the network for any crystal."""
+def _check_any_crystal(options: argparse.Namespace, several: bool) -> None:
+    """Refuse options that have no effect on the network for any crystal."""
     for name in _NOT_OF_ANY_CRYSTAL:
         if getattr(options, name) not in (None, False):
             option = name.replace("_", "-")
-            raise InputError(f"--{option} has no effect with {trained.path.name}, a network for any crystal: remove it")
+            raise InputError(
+                f"--{option} has no effect with {options.weights.name}, a network for any crystal: remove it"
+            )
     if several:
         raise InputError(f"--thickness: found {options.thickness} with a network for any crystal; allowed: one "
                          "thickness, or none: it is estimated")  # fmt: skip
+
+
+def _reconstruct_columns(
+    image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str]
+) -> None:
+    """Reconstruct by the network for any crystal."""
     made = reconstruct_columns(image, trained, warnings=tuple(warnings))
     _tell(made.attributes["warnings"])
     write_reconstruction(made, options.output)

@@ -22,6 +22,9 @@ Split = Literal["train", "validation", "test"]
 
 _NEEDED = ("name", "file", "reading", "atoms", "family", "zone_axes")
 
+READINGS = ("read", "warned", "refused")
+"""How a file of a corpus was read."""
+
 _ALLOWED = "a table that `iphasenet corpus` wrote"
 
 _FAMILIES = Quantity("families", 1, 1000, whole=True)
@@ -128,7 +131,7 @@ class Corpus(Settings, section="corpus"):
         readings = ("read", "warned") if self.warned else ("read",)
         if row["reading"] not in readings or not all(row[name] for name in ("atoms", "family", "zone_axes")):
             return ()
-        paths = [BeamPath.of(text) for text in row["zone_axes"].split("; ")]
+        paths = _all_paths(row)
         if int(float(row["atoms"])) > self.most_atoms:
             return ()
         small = [path for path in paths if path.area <= self.largest_area_angstrom2]
@@ -179,20 +182,36 @@ class Corpus(Settings, section="corpus"):
 def _rows(table: Path) -> list[dict[str, str]]:
     """Read the table; InputError if it is none of a corpus."""
     try:
-        with table.open(encoding="utf-8", newline="") as stream:
+        # Spreadsheets put a byte order mark before the first name.
+        with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            rows = list(reader)
+            columns, rows = reader.fieldnames or (), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"{table}: found no table that can be read ({type(error).__name__}); allowed: {_ALLOWED}"
         ) from error
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    missing = [name for name in _NEEDED if name not in columns]
     if missing:
         raise InputError(f"{table}: found no column '{missing[0]}'; allowed: {_ALLOWED}")
     for number, row in enumerate(rows):
         if None in row or None in row.values() or not all(map(_is_count, (row["atoms"], row["family"]))):
             raise InputError(f"{table}: found a row {number + 1} with other columns or numbers; allowed: {_ALLOWED}")
+        if row["reading"] not in READINGS:
+            raise InputError(
+                f"{table}: row {number + 1}: reading: found '{row['reading']}'; allowed: {', '.join(READINGS)}"
+            )
+        try:
+            _all_paths(row)
+        except InputError as error:
+            raise InputError(f"{table}: row {number + 1}: {error}") from error
+    file, count = Counter(row["file"] for row in rows).most_common(1)[0] if rows else ("", 0)
+    if count > 1:
+        raise InputError(f"{table}: found {file} in {count} rows; allowed: each file once")
     return rows
+
+
+def _all_paths(row: Mapping[str, str]) -> list[BeamPath]:
+    return [BeamPath.of(text) for text in row["zone_axes"].split("; ")] if row["zone_axes"] else []
 
 
 def _is_count(text: str) -> bool:

@@ -162,7 +162,7 @@ def check_fields(known: Mapping[str, Any], source: str) -> None:
         )
     if tilt is not None and len(tilt) != 2:
         raise InputError(f"{source}: tilt_deg: found {tilt}; allowed: alpha and beta [degrees]")
-    for angle in tilt or ():
+    for angle in () if tilt is None else tilt:
         quantities.ANGLE.check(angle, f"{source}: tilt_deg")
     origin = known.get("origin")
     if origin is not None and (len(origin) != 2 or not all(map(math.isfinite, origin))):

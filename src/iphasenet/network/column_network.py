@@ -119,11 +119,11 @@ def _scaled(segments: Tensor) -> Tensor:
 class _First(nn.Module):
     """First estimates, from spectra, and the filtered images that they allow to make."""
 
-    def __init__(self, described: int, filters: int, sampling: float) -> None:
+    def __init__(self, described: int, filters: int, sampling: float, energy_kev: float) -> None:
         super().__init__()
         self.spectra = Spectra(described, _FEATURES, sampling)
         self.estimate = nn.Linear(described + _FEATURES, 2 * len(ESTIMATED))
-        self.filters = FourierFilters(described + _FEATURES + len(ESTIMATED), filters, sampling)
+        self.filters = FourierFilters(described + _FEATURES + len(ESTIMATED), filters, sampling, energy_kev)
 
     def forward(self, segments: Tensor, conditions: Tensor, description: Tensor) -> tuple[Tensor, Tensor, Estimates]:
         """Make filtered images (batch, count, y, x), a longer description, and estimates."""
@@ -182,6 +182,8 @@ class ColumnNetwork(nn.Module):
         Architecture.
     sampling : float
         Pixel size of the images [Å].
+    energy_kev : float
+        Beam energy of the images [keV].
     """
 
     error_factors: Tensor
@@ -189,16 +191,16 @@ class ColumnNetwork(nn.Module):
     usual_features: Tensor
     feature_precision: Tensor
 
-    def __init__(self, settings: ColumnModel, sampling: float = 0.25) -> None:
+    def __init__(self, settings: ColumnModel, sampling: float = 0.25, energy_kev: float = 200.0) -> None:
         super().__init__()
-        self.settings, self.sampling = settings, sampling
+        self.settings, self.sampling, self.energy_kev = settings, sampling, energy_kev
         widths = [settings.width * factor for factor in (1, 2, 3, 4)]
         described = 2 * len(CONDITIONS) + 8
 
         def blocks(channels: int, size: int) -> nn.ModuleList:
             return nn.ModuleList([_Block(channels, size) for _ in range(settings.blocks)])
 
-        self.first = _First(described, settings.filters, sampling) if settings.filters else None
+        self.first = _First(described, settings.filters, sampling, energy_kev) if settings.filters else None
         if settings.filters:
             described += _FEATURES + len(ESTIMATED)
         # What was measured after training, on crystals that it has not seen (`training.column_calibration`).

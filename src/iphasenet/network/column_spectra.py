@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
+from iphasenet.microscope.electron import wavelength
+
 TILE = 64
 """Side of the tiles of which spectra are taken [pixels]; images are at least this large."""
 
 _HIGHEST_FREQUENCY = 1.2
 """Highest spatial frequency that counts [1/Å]; columns are blurred, and images hold nothing beyond 2 of it."""
-
-_WAVELENGTH = 0.0251
-"""Wavelength at 200 kV [Å], by which the defocus enters the phases of the filters."""
 
 _DETECTED = 0.33
 """Mean angle of a segment's part of the bright field along x and y, over the sum of semiangle and inner angle."""
@@ -154,11 +153,13 @@ class FourierFilters(nn.Module):
         Number of filtered images.
     sampling : float
         Pixel size [Å].
+    energy_kev : float
+        Beam energy, whose wavelength turns a defocus into phases [keV].
     """
 
-    def __init__(self, described: int, count: int, sampling: float) -> None:
+    def __init__(self, described: int, count: int, sampling: float, energy_kev: float = 200.0) -> None:
         super().__init__()
-        self.count, self.frequencies = count, Frequencies(sampling)
+        self.count, self.frequencies, self.wavelength = count, Frequencies(sampling), wavelength(energy_kev)
         self.first, self.second = nn.Linear(13, _WIDTH), nn.Linear(_WIDTH, _WIDTH)
         self.modulation = zeroed(nn.Linear(described, 4 * _WIDTH))
         self.last = nn.Linear(_WIDTH, 2 * _SEGMENTS * count)
@@ -200,7 +201,7 @@ class FourierFilters(nn.Module):
         squared = x**2 + y**2
         moved = 2 * math.pi * _DETECTED * 1e-3 * (angles * defocus)[:, None]
         phases = [
-            math.pi * _WAVELENGTH * squared * defocus[:, None],
+            math.pi * self.wavelength * squared * defocus[:, None],
             # Segments are quadrants: the defocus shifts what they show along the diagonals.
             *(moved * along for along in (x + y, x - y)),
         ]

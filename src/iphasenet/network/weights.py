@@ -58,6 +58,7 @@ def save_column_weights(
     header = {
         "column_model": asdict(network.settings),
         "sampling_angstrom": network.sampling,
+        "energy_kev": network.energy_kev,
         "description": described,
     }
     # What was measured after training holds numbers that half precision does not.
@@ -113,7 +114,9 @@ def load_column_weights(path: str | Path) -> tuple[ColumnNetwork, dict[str, Any]
             raise ValueError(f"a pixel of {sampling}")
         if "filters" not in header["column_model"]:
             raise ValueError("their network is of an earlier version")
-        network = ColumnNetwork(ColumnModel(**header["column_model"]), sampling)
+        # The first ones did not say it.
+        energy = float(header.get("energy_kev", 200))
+        network = ColumnNetwork(ColumnModel(**header["column_model"]), sampling, energy)
         network.load_state_dict(state)
         described: dict[str, Any] = header["description"]
     return network.eval(), described

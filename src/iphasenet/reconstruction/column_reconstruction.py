@@ -1,7 +1,7 @@
 """Reconstruction by the network for any crystal: what a user does not know is estimated."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -21,6 +21,8 @@ from iphasenet.network.column_spectra import TILE
 from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare
 from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
 
+_UNITS = {"thickness_nm": "nm", "tilt_deg": "degrees"}
+
 _STEP = 16
 """Sides of the network's images are multiples of this."""
 
@@ -30,13 +32,17 @@ _BYTES, _FILTER_BYTES = 600.0, 55.0
 STRANGE = 2.0
 """Strangeness above which an image is unlike those that the network was trained on."""
 
+_REFUSED = 10.0
+"""Strangeness above which nothing that the network finds has a meaning."""
+
+_FAR = 2.0
+"""What is told may exceed the largest of the training by this factor; the network is warned of before."""
+
 DOUBTFUL = 0.7
 """Expected correlation with the true columns below which a user is warned."""
 
 
-def reconstruct_columns(
-    image: SegmentedImage, trained: Trained, operations: int = 8, warnings: tuple[str, ...] = ()
-) -> Reconstruction:
+def reconstruct_columns(image: SegmentedImage, trained: Trained, warnings: tuple[str, ...] = ()) -> Reconstruction:
     """
     Find the columns of one image, and project them along the told or estimated tilt.
 
@@ -46,8 +52,6 @@ def reconstruct_columns(
         Images of the four segments; thickness, tilt and rotation may be unknown.
     trained : Trained
         Network for any crystal.
-    operations : int
-        Symmetry operations over which the prediction is averaged, 1 to 8.
     warnings : tuple of str
         Warnings to be recorded in addition to those of this function.
 
@@ -62,13 +66,21 @@ def reconstruct_columns(
     Raises
     ------
     InputError
-        If a calibration of the microscope is missing, or the field is too small or too large.
+        If a calibration of the microscope is missing, the field is too small or too large, what is told is far from
+        all that the network was trained on, or the images are no fractions of a beam or nothing that it knows.
     """
     network = trained.network
     assert isinstance(network, ColumnNetwork)
     told = {name for name in ("thickness_nm", "tilt_deg") if getattr(image, name) is not None}
+    _check_told(image, trained.described.get("ranges", {}))
     prepared = _prepared(image, network)
-    output = _predicted(network, prepared, told, operations)
+    output = _predicted(network, prepared, told)
+    strangeness = float(network.strangeness(output.features)[0])
+    if not strangeness <= _REFUSED:
+        raise InputError(
+            f"{image.source}: found images that are nothing that the network knows (strangeness {strangeness:.0f}, "
+            f"usual ones 1); allowed: at most {_REFUSED:g}; check segments, beam intensity, pixel size and detector"
+        )
     thickness, tilt = _geometry(prepared, output, told)
     columns, spread = output.columns[0].cpu(), output.spread[0].cpu()
     error = spread + columns * output.errors[0, 0].cpu()
@@ -78,7 +90,7 @@ def reconstruct_columns(
     # An estimated thickness may be wrong, too; this is the scale of its logarithm's error.
     length_error = 0.0 if "thickness_nm" in told else float(output.errors[0, 1])
     scanned, calibrated = idpc_potential(prepared)
-    estimates, strangeness = described_estimates(output, told), float(network.strangeness(output.features)[0])
+    estimates = described_estimates(output, told)
     expected = float(expected_correlation(output)[0])
     return Reconstruction(
         potential=_array(mean) * length,
@@ -109,7 +121,7 @@ def _prepared(image: SegmentedImage, network: ColumnNetwork) -> Prepared:
     known = replace(
         image,
         thickness_nm=image.thickness_nm or 50.0,
-        tilt_deg=image.tilt_deg or (0.0, 0.0),
+        tilt_deg=(0.0, 0.0) if image.tilt_deg is None else image.tilt_deg,
         rotation_deg=image.rotation_deg or 0.0,
     )
     sampling = network.sampling
@@ -120,9 +132,27 @@ def _prepared(image: SegmentedImage, network: ColumnNetwork) -> Prepared:
             f"{image.source}: found {rows} x {width} of the network's pixels, {sampling:g} Å; allowed: at "
             f"least {TILE} along each side"
         )
+    shares = prepared.segments.mean(axis=(1, 2))
+    if not (shares.min() >= 0 and 0 < shares.sum() <= 1):
+        raise InputError(
+            f"{image.source}: found segments that hold {', '.join(f'{100 * share:.3g}' for share in shares)} % of the "
+            "beam; allowed: none below 0, all together at most 100 %; check --beam-intensity and --dark-intensity"
+        )
     each = max(_BYTES, _FILTER_BYTES * network.settings.filters)
     check_memory(each * rows * width, f"the network on {rows:,} x {width:,} pixels")
     return prepared
+
+
+def _check_told(image: SegmentedImage, ranges: Mapping[str, Sequence[float]]) -> None:
+    """Refuse a thickness or a tilt that is far from all that the network has seen."""
+    tilt = None if image.tilt_deg is None else math.hypot(*image.tilt_deg)
+    for name, value, option in (("thickness_nm", image.thickness_nm, "thickness"), ("tilt_deg", tilt, "tilt")):
+        most = _FAR * ranges[name][1] if name in ranges else math.inf
+        if value is not None and value > most:
+            raise InputError(
+                f"{image.source}: {option}: found {value:g} {_UNITS[name]}; allowed with this network: at most "
+                f"{most:.3g}"
+            )
 
 
 def _geometry(prepared: Prepared, output: ColumnOutput, told: set[str]) -> tuple[float, tuple[float, float]]:
@@ -150,7 +180,7 @@ def _warnings(calibrated: bool, strangeness: float, expected: float) -> list[str
     return found
 
 
-def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], operations: int) -> ColumnOutput:
+def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str]) -> ColumnOutput:
     """
     Output of the network for an image of any size.
 
@@ -168,9 +198,8 @@ def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str], opera
     device = next(network.parameters()).device
     segments, conditions = torch.from_numpy(prepared.segments)[None].to(device), conditions.to(device)
     windows = list(product(*map(_windows, segments.shape[2:])))
-    outputs = [
-        predict_columns(network, segments[:, :, rows, columns], conditions, operations) for rows, columns in windows
-    ]
+    # With fewer symmetry operations, features have more noise than those by which unusual images are known.
+    outputs = [predict_columns(network, segments[:, :, rows, columns], conditions) for rows, columns in windows]
     means = [torch.stack(part).mean(dim=0) for part in zip(*(output[2:] for output in outputs), strict=True)]
     count = torch.zeros_like(segments[:, 0])
     images = [torch.zeros_like(count) for _ in range(2)]

@@ -68,6 +68,11 @@ class ColumnPlan:
         """Pixel size [Å]."""
         return float(self.configuration["image"]["sampling_angstrom"])
 
+    @property
+    def energy_kev(self) -> float:
+        """Beam energy [keV]."""
+        return float(self.configuration["optics"]["energy_kev"])
+
     @cached_property
     def acquisition(self) -> Acquisition:
         """Imperfections of scan and detector."""
@@ -170,7 +175,6 @@ class ColumnData:
         tilts = [np.degrees(np.hypot(*tilt.lean)) for material in seen for tilt in material.orientations]
         optics = np.concatenate([material.optics.reshape(-1, 4) for material in seen])
         names = ("defocus_angstrom", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")
-        energy = float(plan.configuration["optics"]["energy_kev"])
         temperature = float(plan.configuration["simulation"].get("temperature_k", 0))
         return {
             "thickness_nm": [float(thicknesses.min()), float(thicknesses.max())],
@@ -178,7 +182,7 @@ class ColumnData:
             "dose": list(plan.noise.dose),
             "sampling_angstrom": [plan.sampling, plan.sampling],
             "temperature_k": [temperature, temperature],
-            "energy_kev": [energy, energy],
+            "energy_kev": [plan.energy_kev, plan.energy_kev],
             **{
                 name: [float(low), float(high)]
                 for name, low, high in zip(names, optics.min(0), optics.max(0), strict=True)

@@ -46,7 +46,7 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     data = ColumnData.of(plan)
     splits = data.splits(processes)
-    module = ColumnTrainer(settings.model, training, plan.sampling, splits.steps)
+    module = ColumnTrainer(settings.model, training, plan.sampling, splits.steps, plan.energy_kev)
     start = None if training.start is None else Path(training.start)
     if start is not None:
         _begin_with(module.network, start)
@@ -67,13 +67,13 @@ def fit_columns(plan: ColumnPlan, weights: Path, history: Path, checkpoints: Pat
 
 
 def _begin_with(network: ColumnNetwork, weights: Path) -> None:
-    """Take the weights of an earlier training; InputError if they are of another architecture or pixel."""
+    """Take the weights of an earlier training; InputError if they are of another architecture, pixel or energy."""
     earlier, _ = load_column_weights(weights)
-    now, then = ((one.settings, one.sampling) for one in (network, earlier))
+    now, then = ((one.settings, one.sampling, one.energy_kev) for one in (network, earlier))
     if now != then:
         raise InputError(
-            f"column_network.training.start: found {weights} with {then[0]} and pixels of {then[1]:g} Å; allowed: "
-            f"those of this run, {now[0]} and {now[1]:g} Å"
+            f"column_network.training.start: found {weights} with {then[0]}, {then[1]:g} Å per pixel, {then[2]:g} keV; "
+            f"allowed: those of this run, {now[0]}, {now[1]:g} Å per pixel, {now[2]:g} keV"
         )
     network.load_state_dict(earlier.state_dict())
 

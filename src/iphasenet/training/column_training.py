@@ -34,12 +34,17 @@ class ColumnTrainer(FittedModule):
         Pixel size of the images [Å].
     steps : int
         Steps of the whole training, over which the learning rate rises and falls.
+    energy_kev : float
+        Beam energy of the images [keV].
     """
 
-    def __init__(self, model: ColumnModel, settings: ColumnTraining, sampling: float, steps: int) -> None:
+    def __init__(
+        self, model: ColumnModel, settings: ColumnTraining, sampling: float, steps: int, energy_kev: float = 200.0
+    ) -> None:
         super().__init__(settings.learning_rate, settings.weight_decay, steps)
         self.kernel_learning_rate = settings.kernel_learning_rate
-        self.network = ColumnNetwork(model, sampling).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = ColumnNetwork(model, sampling, energy_kev)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def optimizer(self) -> Optimizer:
         """Build AdamW, with Muon for kernels if they have a learning rate of their own."""

@@ -288,7 +288,7 @@ def edited(folder: Path, column: str, value: str) -> Corpus:
 
 @pytest.mark.parametrize("text", ["7", "[0 0 1] 1.2.3", "[0 0 0] 12.0", "[1 0 0] 12.0;[1 1 0] 3.0"])
 def test_zone_axes_that_are_none_are_told(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError, match=r"zone_axes: found .* allowed: an axis and its area"):
+    with pytest.raises(InputError, match=r"edited\.csv: row \d+: zone_axes: found .* allowed: an axis and its area"):
         edited(tmp_path, "zone_axes", text).crystals()
 
 
@@ -296,6 +296,25 @@ def test_zone_axes_that_are_none_are_told(tmp_path: Path, text: str) -> None:
 def test_numbers_that_are_none_are_told(tmp_path: Path, column: str, value: str) -> None:
     with pytest.raises(InputError, match=r"edited\.csv: found a row \d+ with other columns or numbers"):
         edited(tmp_path, column, value).crystals()
+
+
+def test_a_reading_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"edited\.csv: row \d+: reading: found 'maybe'; allowed: read, war"):
+        edited(tmp_path, "reading", "maybe").crystals()
+
+
+def test_a_file_stands_in_one_row_and_the_table_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    text = (ROOT / "resources/crystals.csv").read_text(encoding="utf-8")
+    table = tmp_path / "sheet.csv"
+    table.write_text(text, encoding="utf-8-sig")
+    taken = Corpus(table=str(table), folder="resources").crystals()
+    assert taken == Corpus(table=str(ROOT / "resources/crystals.csv"), folder="resources").crystals()
+    table.write_text(text + text.splitlines()[1] + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"sheet\.csv: found .*\.cif in 2 rows; allowed: each file once"):
+        Corpus(table=str(table), folder="resources").crystals()
+    table.write_text("")
+    with pytest.raises(InputError, match=r"sheet\.csv: found no column 'name'"):
+        Corpus(table=str(table), folder="resources").crystals()
 
 
 def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path) -> None:

@@ -138,12 +138,59 @@ def test_images_too_small_are_one_line(trained: Trained) -> None:
         reconstruct_columns(replace(image, segments=image.segments[:, :16]), trained)
 
 
+@pytest.mark.parametrize("factor", [-1.0, 100.0])
+def test_images_that_are_no_fractions_of_a_beam_are_refused(trained: Trained, factor: float) -> None:
+    image = recorded(**UNTOLD)
+    with pytest.raises(InputError, match="% of the beam; allowed: none below 0, all together at most 100 %"):
+        reconstruct_columns(replace(image, segments=factor * image.segments), trained)
+
+
+def test_images_that_the_network_does_not_know_are_refused(trained: Trained) -> None:
+    """No estimate of them means anything: a thickness of 0.1 ± 0.0004 nm was found in noise."""
+    network = trained.network
+    assert isinstance(network, ColumnNetwork)
+    before = network.feature_precision.clone()
+    try:
+        network.feature_precision.copy_(1e6 * torch.eye(len(before)))
+        with pytest.raises(InputError, match="nothing that the network knows"):
+            reconstruct_columns(recorded(**UNTOLD), trained)
+    finally:
+        network.feature_precision.copy_(before)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"thickness_nm": 5000.0}, "thickness: found 5000 nm; allowed with this network: at most"),
+        ({"tilt_deg": (89.0, 0.0)}, "tilt: found 89 degrees; allowed with this network: at most"),
+    ],
+)
+def test_what_is_told_may_not_be_far_from_the_training(trained: Trained, told: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        reconstruct_columns(recorded(**UNTOLD | told), trained)
+
+
+def test_a_tilt_may_be_an_array(trained: Trained) -> None:
+    told: Any = np.array([0.3, -0.2])
+    made = reconstruct_columns(recorded(**UNTOLD | {"tilt_deg": told}), trained)
+    assert made.tilt_deg == pytest.approx((0.3, -0.2))
+
+
+def test_a_range_of_thicknesses_is_refused_at_once(weights: Path, tmp_path: Path) -> None:
+    """Before the ending of the output, which would have to be another one."""
+    write_image(recorded(), tmp_path / "in.npz")
+    with pytest.raises(SystemExit, match="with a network for any crystal; allowed: one thickness"):
+        main(["reconstruct", str(tmp_path / "in.npz"), "--weights", str(weights), "--thickness", "10:30:10",
+              "--output", str(tmp_path / "out.npz")])  # fmt: skip
+
+
 def test_images_unlike_the_training_are_told(trained: Trained) -> None:
     network = trained.network
     assert isinstance(network, ColumnNetwork)
     usual = reconstruct_columns(recorded(**UNTOLD), trained)
     assert not [line for line in usual.attributes["warnings"] if "unlike" in line]
-    network.feature_precision.copy_(1e4 * torch.eye(128))
+    # 22 with 1e4.
+    network.feature_precision.copy_(1e3 * torch.eye(128))
     strange = reconstruct_columns(recorded(**UNTOLD), trained)
     network.feature_precision.zero_()
     assert [line for line in strange.attributes["warnings"] if "unlike those that it was trained on" in line]
