@@ -14,7 +14,7 @@ from iphasenet.microscope_files.image_files import read_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.microscope_files.virtual_segments import VirtualDetector
 from iphasenet.network.column_network import ColumnNetwork
-from iphasenet.network.weights import holds_columns
+from iphasenet.network.column_settings import holds_columns
 from iphasenet.reconstruction.agreement import MEANINGLESS
 from iphasenet.reconstruction.column_reconstruction import reconstruct_columns
 from iphasenet.reconstruction.figure import draw_reconstruction

@@ -200,6 +200,11 @@ def _rows(table: Path) -> list[dict[str, str]]:
             raise InputError(
                 f"{table}: row {number + 1}: reading: found '{row['reading']}'; allowed: {', '.join(READINGS)}"
             )
+        cif = Path(row["file"])
+        if cif.is_absolute() or ".." in cif.parts or cif.suffix.lower() != ".cif":
+            raise InputError(
+                f"{table}: row {number + 1}: file: found '{row['file']}'; allowed: a .cif below the corpus's folder"
+            )
         try:
             _all_paths(row)
         except InputError as error:

@@ -251,8 +251,15 @@ def image_text(facts: Mapping[str, Any]) -> str:
         lines.append(f"counter: {counted(facts['counter_bits'], 'bit')}")
     lines += [f"{name}: {text}" for name, text in facts.get("header", {}).items()]
     options = [option_of(name) for name in facts["missing"]]
-    lines.append(f"missing: {' '.join(options) or 'nothing'}")
+    crystal = [option for option in options if option in _OF_CRYSTAL]
+    others = [option for option in options if option not in _OF_CRYSTAL]
+    also = f"; for a network of known crystals also {' '.join(crystal)}" if crystal else ""
+    lines.append(f"missing: {' '.join(others) or 'nothing'}{also}")
     return "\n".join(lines)
+
+
+_OF_CRYSTAL = ("--thickness", "--tilt", "--rotation")
+"""Options that a network for any crystal does not need."""
 
 
 def _first_line(facts: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """Architecture of the network for any crystal; this module needs no torch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from iphasenet.base.quantities import Quantity
+from iphasenet.base.reading import read_safetensors_header
 from iphasenet.base.settings import Setting, Settings
 
 
@@ -44,3 +46,11 @@ class ColumnModel(Settings, section="column_network.model"):
             "of mean 1. `direct`: the potential of each pixel."
         ),
     ] = "level"
+
+
+def holds_columns(path: str | Path) -> bool:
+    """Whether a file holds weights of a network for any crystal; false for one that cannot be read."""
+    try:
+        return "column_model" in read_safetensors_header(path)
+    except (OSError, KeyError, TypeError, ValueError):
+        return False

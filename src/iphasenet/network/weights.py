@@ -17,9 +17,8 @@ from torch import Tensor
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
-from iphasenet.base.reading import read_safetensors_header
 from iphasenet.network.column_network import ColumnNetwork
-from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.column_settings import ColumnModel, holds_columns
 from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.published import ENDINGS as PICKLES
 from iphasenet.network.published import load_published
@@ -94,6 +93,8 @@ def load_weights(path: str | Path, allow_pickle: bool = False) -> tuple[Potentia
             raise InputError(f"{path}: found a pickle, which can run code when it is loaded; allowed: a safetensors "
                              "file, or --allow-pickle for a state dict that you trust")  # fmt: skip
         return load_published(path), {}
+    if holds_columns(path):
+        raise InputError(f"{path}: found a network for any crystal; allowed here: one of known crystals")
     with _usable(path):
         state, header = _read(path)
         numbers = [header[name] for name in ("output_scale_v", "sampling_angstrom")]
@@ -120,14 +121,6 @@ def load_column_weights(path: str | Path) -> tuple[ColumnNetwork, dict[str, Any]
         network.load_state_dict(state)
         described: dict[str, Any] = header["description"]
     return network.eval(), described
-
-
-def holds_columns(path: str | Path) -> bool:
-    """Whether a file holds weights of a network for any crystal; false for one that cannot be read."""
-    try:
-        return "column_model" in read_safetensors_header(path)
-    except (OSError, KeyError, TypeError, ValueError):
-        return False
 
 
 def weights_in(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Check of the configuration before anything runs, with rules that the schema cannot express."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from iphasenet.base.errors import InputError
 from iphasenet.microscope.acquisition import Acquisition, FixedNoise, TrainingNoise
 from iphasenet.microscope.optics import Microscope, sampling_limit
+from iphasenet.network.column_settings import holds_columns
 from iphasenet.planning.configuration_form import check_form
 from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.job_resources import training_processes
@@ -20,6 +22,9 @@ from iphasenet.training.column_settings import ColumnNetworkSettings
 from iphasenet.training.settings import TrainingSettings
 
 _MOST_TILTS, _MOST_IMAGES = 50_000, 10_000_000
+
+_NAMED = 10
+"""Number of materials that a message names."""
 """Largest numbers of tilts and of simulated images of a run, over all materials."""
 
 
@@ -67,6 +72,10 @@ def _check_columns(config: Mapping[str, Any], splits: Mapping[str, Split]) -> No
             f"{key}: found trained {config['trained']!r}, which has no effect here; allowed: "
             "column_network.training.start to begin with earlier weights"
         )
+    if training.start is not None and not holds_columns(training.start):
+        raise InputError(
+            f"{key}.training.start: found {training.start!r}; allowed: weights of a network for any crystal"
+        )
     if config["training"].get("leave_out", {}).get("thickness_nm"):
         raise InputError(f"{key}: found training.leave_out.thickness_nm, which has no effect here; allowed: []")
     if training.batch_size > training.crops_per_epoch:
@@ -112,8 +121,12 @@ def _check_materials(config: Mapping[str, Any], folder: Path) -> None:
             raise InputError(f"configuration: materials.{name}.zone_axis: found [0, 0, 0]; allowed: a direction")
     unknown = sorted(set(config.get("select", [])) - set(config["materials"]) - set(crystals(config)))
     if unknown:
-        allowed = ", ".join(dict.fromkeys([*config["materials"], *crystals(config)]))
-        raise InputError(f"configuration: select: found {unknown[0]!r}; allowed: {allowed}")
+        allowed = list(dict.fromkeys([*config["materials"], *crystals(config)]))
+        close = get_close_matches(unknown[0], allowed, 3)
+        hint = f" (perhaps {' or '.join(close)})" if close else ""
+        more = f" and {len(allowed) - _NAMED} more" if len(allowed) > _NAMED else ""
+        named = ", ".join(allowed[:_NAMED])
+        raise InputError(f"configuration: select: found {unknown[0]!r}{hint}; allowed: {named}{more}")
 
 
 def _check_amount(config: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOu
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.network.column_spectra import TILE
-from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare
+from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare, turned_angles
 from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
 
 _UNITS = {"thickness_nm": "nm", "tilt_deg": "degrees"}
@@ -34,6 +34,9 @@ STRANGE = 2.0
 
 _REFUSED = 10.0
 """Strangeness above which nothing that the network finds has a meaning."""
+
+_LEAST_SHARE = 0.01
+"""Share of the beam that the segments hold at least: images of thick and heavy crystals hold ten times as much."""
 
 _FAR = 2.0
 """What is told may exceed the largest of the training by this factor; the network is warned of before."""
@@ -60,8 +63,9 @@ def reconstruct_columns(image: SegmentedImage, trained: Trained, warnings: tuple
     Reconstruction
         Result on the network's pixels. `attributes['estimates']` has the network's estimates of thickness, tilt,
         defocus and mean potential with their standard errors, `attributes['told']` what it was told,
-        `attributes['expected_pearson']` the correlation with the true columns that it expects. A rotation that is
-        not given is 0; it has no effect.
+        `attributes['expected_pearson']` the correlation with the true columns that it expects. Estimates of alpha and
+        beta are those in the file's image, as they would be told; `tilt_deg` is that of the result's frame, which is
+        turned where the detector is. A rotation that is not given is 0; it has no effect.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def reconstruct_columns(image: SegmentedImage, trained: Trained, warnings: tuple
     # An estimated thickness may be wrong, too; this is the scale of its logarithm's error.
     length_error = 0.0 if "thickness_nm" in told else float(output.errors[0, 1])
     scanned, calibrated = idpc_potential(prepared)
-    estimates = described_estimates(output, told)
+    estimates = described_estimates(output, told, prepared.turned_deg)
     expected = float(expected_correlation(output)[0])
     return Reconstruction(
         potential=_array(mean) * length,
@@ -133,10 +137,11 @@ def _prepared(image: SegmentedImage, network: ColumnNetwork) -> Prepared:
             f"least {TILE} along each side"
         )
     shares = prepared.segments.mean(axis=(1, 2))
-    if not (shares.min() >= 0 and 0 < shares.sum() <= 1):
+    if not (shares.min() >= 0 and _LEAST_SHARE <= shares.sum() <= 1):
         raise InputError(
             f"{image.source}: found segments that hold {', '.join(f'{100 * share:.3g}' for share in shares)} % of the "
-            "beam; allowed: none below 0, all together at most 100 %; check --beam-intensity and --dark-intensity"
+            f"beam; allowed: none below 0, all together {100 * _LEAST_SHARE:g} to 100 %; check --beam-intensity and "
+            "--dark-intensity"
         )
     each = max(_BYTES, _FILTER_BYTES * network.settings.filters)
     check_memory(each * rows * width, f"the network on {rows:,} x {width:,} pixels")
@@ -184,8 +189,8 @@ def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str]) -> Co
     """
     Output of the network for an image of any size.
 
-    Where a side does not divide by the network's step, windows at both ends are averaged: an image that is continued
-    beyond its rim would have another level.
+    Where a side does not divide by the network's step, windows at both ends are used, and one fades into the other: an
+    image that is continued beyond its rim would have another level.
     """
     conditions = torch.full((1, len(CONDITIONS)), torch.nan)
     names = list(CONDITIONS)
@@ -204,9 +209,11 @@ def _predicted(network: ColumnNetwork, prepared: Prepared, told: set[str]) -> Co
     count = torch.zeros_like(segments[:, 0])
     images = [torch.zeros_like(count) for _ in range(2)]
     for (rows, columns), output in zip(windows, outputs, strict=True):
-        count[:, rows, columns] += 1
+        weight = torch.outer(*(_share(part, size) for part, size in zip((rows, columns), count.shape[1:], strict=True)))
+        weight = weight.to(device)
+        count[:, rows, columns] += weight
         for image, part in zip(images, output[:2], strict=True):
-            image[:, rows, columns] += part
+            image[:, rows, columns] += weight * part
     return ColumnOutput(*(image / count for image in images), *means)
 
 
@@ -216,7 +223,19 @@ def _windows(size: int) -> list[slice]:
     return [slice(start, start + side) for start in sorted({0, size - side})]
 
 
-def described_estimates(output: ColumnOutput, told: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+def _share(window: slice, size: int) -> Tensor:
+    """Share of a window along a side of `size` pixels: it fades to nothing where the other one begins."""
+    both = (size - (window.stop - window.start), window.stop - window.start)
+    place = torch.arange(window.start, window.stop, dtype=torch.float32)
+    if both[0] == 0:
+        return torch.ones_like(place)
+    rising = ((place - both[0] + 0.5) / (both[1] - both[0])).clamp(0, 1)
+    return rising if window.start else 1 - rising
+
+
+def described_estimates(
+    output: ColumnOutput, told: Collection[str] = (), turned_deg: float = 0.0
+) -> dict[str, dict[str, Any]]:
     """
     Estimates of the first image with standard errors (of a Laplace distribution) and units.
 
@@ -226,14 +245,20 @@ def described_estimates(output: ColumnOutput, told: Collection[str] = ()) -> dic
         What the network found.
     told : collection of str
         `thickness_nm`, `tilt_deg`: what is told is not estimated.
+    turned_deg : float
+        Rotation of the network's images in the file's image, from x to y (down) [degrees].
 
     Returns
     -------
     dict
-        `value`, `error` and `unit` of each.
+        `value`, `error` and `unit` of each; alpha and beta in the file's image, as a user tells them.
     """
-    thickness, alpha, beta, defocus = map(float, output.estimates[0, 1:])
+    thickness, *tilt, defocus = map(float, output.estimates[0, 1:])
     deviations = [float(np.sqrt(2) * error) for error in output.errors[0]]
+    alpha, beta, _ = turned_angles((tilt[0], tilt[1]), 0.0, -turned_deg)
+    cos, sin = math.cos(math.radians(turned_deg)), math.sin(math.radians(turned_deg))
+    deviations[2:4] = (math.hypot(cos * deviations[2], sin * deviations[3]),
+                       math.hypot(sin * deviations[2], cos * deviations[3]))  # fmt: skip
     mean, length = float(output.columns[0].mean()), math.exp(thickness)
     found = {"mean_potential_v": (mean, mean * deviations[0], "V")}
     if "thickness_nm" not in told:

@@ -13,8 +13,9 @@ from iphasenet import __version__
 from iphasenet.base.errors import InputError
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import ColumnNetwork
+from iphasenet.network.column_settings import holds_columns
 from iphasenet.network.potential_network import PotentialNetwork
-from iphasenet.network.weights import holds_columns, load_column_weights, load_weights
+from iphasenet.network.weights import load_column_weights, load_weights
 from iphasenet.reconstruction import told_errors
 from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare, range_warnings
 from iphasenet.reconstruction.tiled_prediction import (

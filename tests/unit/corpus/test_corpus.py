@@ -303,6 +303,12 @@ def test_a_reading_that_is_none_is_told(tmp_path: Path) -> None:
         edited(tmp_path, "reading", "maybe").crystals()
 
 
+@pytest.mark.parametrize("file", ["/etc/passwd", "../other/a.cif", "crystals.csv"])
+def test_files_of_a_table_lie_in_its_folder(tmp_path: Path, file: str) -> None:
+    with pytest.raises(InputError, match=r"row \d+: file: found .*; allowed: a \.cif below the corpus's folder"):
+        edited(tmp_path, "file", file).crystals()
+
+
 def test_a_file_stands_in_one_row_and_the_table_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
     text = (ROOT / "resources/crystals.csv").read_text(encoding="utf-8")
     table = tmp_path / "sheet.csv"

@@ -17,9 +17,9 @@ from iphasenet.network.column_network import (
     true_estimates,
 )
 from iphasenet.network.column_prediction import predict_columns
-from iphasenet.network.column_settings import ColumnModel
+from iphasenet.network.column_settings import ColumnModel, holds_columns
 from iphasenet.network.losses import correlations
-from iphasenet.network.weights import holds_columns, load_column_weights, load_weights, save_column_weights
+from iphasenet.network.weights import load_column_weights, load_weights, save_column_weights
 
 KNOWN = torch.tensor([[40.0, 0.2, -0.1, 50.0, 20.0, 10.0, 50.0]])
 
@@ -179,7 +179,7 @@ def test_weights_of_an_earlier_version_are_one_line(tmp_path: Path, monkeypatch:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_column_weights(tmp_path / "w.safetensors", network(), {})
-    with pytest.raises(InputError, match=r"w\.safetensors: found no usable weights"):
+    with pytest.raises(InputError, match=r"w\.safetensors: found a network for any crystal; allowed here: one of"):
         load_weights(tmp_path / "w.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-100])
     with pytest.raises(InputError, match=r"cut\.safetensors: found no usable weights"):

@@ -7,11 +7,16 @@ import pytest
 import yaml
 
 from iphasenet.base.errors import InputError
+from iphasenet.crystal.structure import crystal_cell
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
 from iphasenet.network.column_settings import ColumnModel
 from iphasenet.network.weights import load_column_weights
 from iphasenet.planning.configuration import check_configuration
 from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.planning.materials import crystals
+from iphasenet.simulation.drawn_optics import PlannedOptics
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,6 +50,35 @@ def test_the_corpus_is_added_to_the_materials(configuration: dict[str, Any]) -> 
     held = {name for name, split in splits.items() if split != "train"}
     assert held == set(expanded["training"]["leave_out"]["materials"])
     check_configuration(configuration, ROOT)
+
+
+@pytest.mark.parametrize("name", ["energy_80kev.yaml", "energy_300kev.yaml", "crystals_gpu.yaml"])
+def test_changes_of_it_hold_all_angles_that_are_drawn(configuration: dict[str, Any], name: str) -> None:
+    """A grid that is too coarse for the widest detector would be refused."""
+    changed = merged(configuration, yaml.safe_load((ROOT / "config" / name).read_text()))
+    check_configuration(changed, ROOT)
+    numerics = Numerics(**changed["simulation"]["multislice"])
+    cell = crystal_cell(changed["materials"]["GaN"], ROOT, 0.0)
+    potential = sampled_potential(cell, numerics.sampling_angstrom, 0.3, "lobato")
+    made = simulate_images(potential, PlannedOptics.of(changed).widest, numerics, [20.0])
+    mean = made.coefficients[0, 0, :, made.coefficients.shape[-2] // 2, made.coefficients.shape[-1] // 2].real
+    assert 0 < mean.sum() < 1
+
+
+@pytest.mark.parametrize("start", ["README.md", "resources/models/laptop.safetensors", "none.safetensors"])
+def test_weights_to_begin_with_are_checked_before_anything_is_simulated(
+    configuration: dict[str, Any], start: str
+) -> None:
+    configuration["column_network"]["training"]["start"] = str(ROOT / start)
+    with pytest.raises(InputError, match=r"training\.start: found .*; allowed: weights of a network for any crystal"):
+        check_configuration(configuration, ROOT)
+
+
+def test_a_crystal_that_is_not_there_is_told_with_those_of_like_names(configuration: dict[str, Any]) -> None:
+    configuration["select"] = ["LiCoO"]
+    with pytest.raises(InputError, match=r"found 'LiCoO' .perhaps LiCoO2.*; allowed: .* and \d+ more") as told:
+        check_configuration(configuration, ROOT)
+    assert len(str(told.value)) < 400
 
 
 def test_published_crystals_can_be_held_out_with_their_relatives(configuration: dict[str, Any]) -> None:
@@ -129,7 +163,8 @@ def test_a_network_for_any_crystal_takes_no_other_runs_network(configuration: di
 def test_the_shipped_network_has_seen_no_relative_of_a_test_crystal(configuration: dict[str, Any]) -> None:
     """Of the crystals that the weights name, each is one of training, and those that validated it of validation."""
     network, described = load_column_weights(ROOT / "resources/models/crystals.safetensors")
-    assert network.settings == ColumnModel(**configuration["column_network"]["model"])
+    changed = yaml.safe_load((ROOT / "config/crystals_gpu.yaml").read_text())["column_network"]["model"]
+    assert network.settings == ColumnModel(**{**configuration["column_network"]["model"], **changed})
     _, splits = with_corpus(configuration, ROOT)
     assert {splits[name] for name in described["crystals"]} == {"train"}
     assert {splits[name] for name in described["validated_on"]} == {"validation"}

@@ -19,6 +19,7 @@ import pandas
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import Dataset
 
 from iphasenet.base.devices import room_for_images
 from iphasenet.base.errors import InputError
@@ -141,20 +142,37 @@ def test_every_sample_comes_as_often_as_asked() -> None:
         assert sorted(float(data[item][1][0]) for item in items) == [0, 0, 1, 1, 2, 2]
 
 
-def test_an_epoch_goes_on_where_it_was_stopped() -> None:
+class Numbers(Dataset[int]):
+    """Items that are their own numbers."""
+
+    def __len__(self) -> int:
+        return 21
+
+    def __getitem__(self, item: int) -> int:
+        return item
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_goes_on_where_it_was_stopped(workers: int) -> None:
     whole = epoch_of(EpochSampler(21, batch_size=6, seed=1, process=1, processes=3), 2)
     order = EpochSampler(21, 6, 1, 1, 3)
     order.set_epoch(2)
-    started = list(itertools.islice(order, 2 * order.share))
-    kept = CropLoader(crops(), order).state_dict()
+    loader = CropLoader(Numbers(), order, workers)
+    started = [number for batch in itertools.islice(loader, 2) for number in batch.tolist()]
+    kept = loader.state_dict()
+    # The one that processes have drawn ahead is not among them.
+    assert kept == {"batches": 2}
     again = EpochSampler(21, 6, 1, 1, 3)
-    CropLoader(crops(), again).load_state_dict(kept)
-    assert started + epoch_of(again, 2) == whole and len(again) == len(whole)
+    resumed = CropLoader(Numbers(), again, workers)
+    resumed.load_state_dict(kept)
+    again.set_epoch(2)
+    rest = [number for batch in resumed for number in batch.tolist()]
+    assert started + rest == whole and len(again) == len(whole)
+    assert resumed.state_dict() == {"batches": 3}
     # The next epoch is whole, and one that was given whole is followed by a whole one.
     assert epoch_of(again, 3) == epoch_of(EpochSampler(21, 6, 1, 1, 3), 3)
-    assert CropLoader(crops(), again).state_dict() == {"batches": 3}
-    CropLoader(crops(), order).load_state_dict({"batches": 3})
-    assert epoch_of(order, 3) == epoch_of(again, 3)
+    resumed.load_state_dict({"batches": 3})
+    assert epoch_of(again, 3) == epoch_of(EpochSampler(21, 6, 1, 1, 3), 3)
 
 
 def test_a_global_batch_is_the_same_on_any_number_of_processes() -> None:
