@@ -84,12 +84,12 @@ def write_corpus(corpus: Corpus, folder: Path) -> None:
         temporary.write_text(json.dumps(known), encoding="utf-8")
 
 
-def read_corpus(folder: Path) -> Corpus:
-    """Read what `write_corpus` wrote."""
+def read_corpus(folder: Path, with_images: bool = True) -> Corpus:
+    """Read what `write_corpus` wrote; without images, for a process that simulates others."""
     known = read_json(folder / PLAN)
     with np.load(folder / ARRAYS, allow_pickle=False) as file:
         potentials = {name: _potential(file, name) for name in known["splits"]}
-        there = {name.removesuffix("/images/parts") for name in file if name.endswith("/images/parts")}
+        there = {name.removesuffix("/images/parts") for name in file if with_images and name.endswith("/images/parts")}
         images = {name: whole_images({part: file[f"{name}/images/{part}"] for part in HALF}) for name in sorted(there)}
     return Corpus(known["configuration"], known["splits"], potentials, images)
 

@@ -45,7 +45,7 @@ class Simulator:
         """Take a device, and read the corpus."""
         torch.set_num_threads(1)
         cls.device, cls.folder, cls.until = devices.get(), folder, until
-        cls.corpus = read_corpus(ROOT / "data" / FOLDER)
+        cls.corpus = read_corpus(ROOT / "data" / FOLDER, with_images=False)
 
     @classmethod
     def simulate(cls, task: Task) -> Done | None:

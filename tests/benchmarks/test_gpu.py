@@ -72,6 +72,7 @@ def test_a_corpus_keeps_its_potentials(tmp_path: Path) -> None:
     assert [task.material for task in tasks[:3]] == ["MoS2", "GaN", "KNbO3"]
     # What was packed is not simulated again.
     assert tilt not in {task.tilt.index for task in tasks if task.material == "GaN"}
+    assert not read_corpus(tmp_path / "corpus", with_images=False).images
     (there,) = found.images["GaN"].values()
     largest = np.abs(series(3).coefficients).max()
     np.testing.assert_allclose(there.coefficients, series(3).coefficients, rtol=1e-3, atol=1e-6 * largest)
