@@ -1,6 +1,7 @@
 """`iphasenet export`: the data set in other formats, or a network in the form that a model hub needs."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +13,7 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.microscope_files.dataset_image import read_sample
 from iphasenet.microscope_files.export import export_hyperspy, export_npz
 from iphasenet.microscope_files.foreign_files import ENDINGS as IMAGE_ENDINGS
-from iphasenet.microscope_files.foreign_files import write_image
+from iphasenet.microscope_files.foreign_files import WITHOUT_BEAM, write_image
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.microscope_files.simulated_image import is_simulation, read_simulation
 from iphasenet.network.published import ENDINGS, SCRIPTS_ANGLES
@@ -73,8 +74,12 @@ def _option(name: str) -> str:
 
 def _export_image(options: argparse.Namespace, read: Callable[[], SegmentedImage]) -> None:
     check_outputs([Output("--output", options.output, IMAGE, IMAGE_ENDINGS)], [options.input])
-    write_image(read(), options.output)
+    image = read()
+    write_image(image, options.output)
     print(options.output)
+    if image.beam_intensity is not None and options.output.suffix.lower() in WITHOUT_BEAM:
+        hint = f"reconstruct it with --beam-intensity {image.beam_intensity:g}"
+        print(f"{options.output}: it cannot hold the beam intensity: {hint}", file=sys.stderr)
 
 
 def _export_npz(options: argparse.Namespace) -> None:

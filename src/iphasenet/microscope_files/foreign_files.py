@@ -25,6 +25,9 @@ from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.microscope_files.signals import Signal
 from iphasenet.microscope_files.velox_files import LETTERS, VELOX_ORDER
 
+WITHOUT_BEAM = (".emd", ".tif", ".npy")
+"""Endings of files that cannot hold the intensity of the whole beam."""
+
 _UNORDERED = (".tif", ".npy")
 """Endings of files that do not say which of their images is which segment."""
 

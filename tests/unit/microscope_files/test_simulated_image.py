@@ -58,12 +58,17 @@ def test_a_dose_adds_the_noise_of_its_electrons(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".emd", ".hspy", ".zspy", ".tif", ".npz", ".npy"])
-def test_a_simulation_is_exported_as_a_microscopes_file(ending: str, tmp_path: Path) -> None:
+def test_a_simulation_is_exported_as_a_microscopes_file(
+    ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, output = simulated(tmp_path), tmp_path / f"image{ending}"
     main(["export", str(path), "--thickness", "20", "--output", str(output)])
     image = read_image(output)
     expected = read_simulation(path, 20.0).fractions
     np.testing.assert_allclose(image.arranged if image.order else image.segments, expected, rtol=1e-6)
+    # A file that does not say what a fraction is of is said to be one.
+    told = "reconstruct it with --beam-intensity 1" in capsys.readouterr().err
+    assert told == (image.beam_intensity is None)
 
 
 def in_quarters(segments: int, turn: float, images: np.ndarray) -> np.ndarray:
