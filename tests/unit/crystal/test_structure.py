@@ -15,6 +15,7 @@ from ase.neighborlist import neighbor_list
 from iphasenet.base.errors import InputError, InputWarning
 from iphasenet.crystal.structure import crystal_cell, orthogonal_cell, read_structure
 from iphasenet.crystal.translations import lateral_translations
+from iphasenet.multislice.lattice_grid import primitive_vectors
 from iphasenet.planning.configuration_schema import configuration_schema
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -516,3 +517,12 @@ def test_a_centred_cell_has_its_lateral_translations(temperature: float) -> None
     assert translations("GaN", (0, 0, 1)) == [(1, 1, 2)]
     assert translations("MoS2", (0, 0, 1)) == [(1, 1, 2)]
     assert translations("PVSK", (0, 0, 1)) == translations("KNbO3", (0, 0, 1)) == []
+
+
+def test_translations_of_rounded_coordinates_are_a_lattice() -> None:
+    """Along [1 0 0] of Ni3S2, a third of the cell's diagonal was found, but not two thirds: its simulation failed."""
+    crystal = {"cif": "resources/crystals/prototypes/Ni3S2_A3B2_hR5_155_e_c.cif", "zone_axis": [1, 0, 0]}
+    cell = crystal_cell(crystal, ROOT)
+    found = lateral_translations(cell)
+    assert found == [(1, 1, 3), (2, 2, 3)]
+    assert abs(np.linalg.det(primitive_vectors(cell.cell.lengths()[:2], found))) == pytest.approx(1 / 3)
