@@ -18,7 +18,14 @@ from iphasenet.network.column_network import CONDITIONS, ColumnNetwork, ColumnOu
 from iphasenet.network.column_prediction import predict_columns
 from iphasenet.network.column_projection import column_shift, project_columns
 from iphasenet.network.column_spectra import TILE
-from iphasenet.reconstruction.preparation import UNCALIBRATED, Prepared, idpc_potential, prepare, turned_angles
+from iphasenet.reconstruction.preparation import (
+    UNCALIBRATED,
+    Prepared,
+    idpc_potential,
+    prepare,
+    tilt_angle,
+    turned_angles,
+)
 from iphasenet.reconstruction.reconstruct import Reconstruction, Trained, attributes_of, setting_warnings
 
 _UNITS = {"thickness_nm": "nm", "tilt_deg": "degrees"}
@@ -150,8 +157,8 @@ def _prepared(image: SegmentedImage, network: ColumnNetwork) -> Prepared:
 
 def _check_told(image: SegmentedImage, ranges: Mapping[str, Sequence[float]]) -> None:
     """Refuse a thickness or a tilt that is far from all that the network has seen."""
-    tilt = None if image.tilt_deg is None else math.hypot(*image.tilt_deg)
-    for name, value, option in (("thickness_nm", image.thickness_nm, "thickness"), ("tilt_deg", tilt, "tilt")):
+    told = (("thickness_nm", image.thickness_nm, "thickness"), ("tilt_deg", tilt_angle(image), "tilt"))
+    for name, value, option in told:
         most = _FAR * ranges[name][1] if name in ranges else math.inf
         if value is not None and value > most:
             raise InputError(
@@ -225,11 +232,13 @@ def _windows(size: int) -> list[slice]:
 
 def _share(window: slice, size: int) -> Tensor:
     """Share of a window along a side of `size` pixels: it fades to nothing where the other one begins."""
-    both = (size - (window.stop - window.start), window.stop - window.start)
+    side = window.stop - window.start
+    if side == size:
+        return torch.ones(size)
+    # The second window begins at the first number, the first one ends at the second.
+    begin, end = size - side, side
     place = torch.arange(window.start, window.stop, dtype=torch.float32)
-    if both[0] == 0:
-        return torch.ones_like(place)
-    rising = ((place - both[0] + 0.5) / (both[1] - both[0])).clamp(0, 1)
+    rising = ((place - begin + 0.5) / (end - begin)).clamp(0, 1)
     return rising if window.start else 1 - rising
 
 

@@ -234,6 +234,11 @@ def automatic_beam_intensity(image: SegmentedImage, trained: Mapping[str, Any]) 
     return image.dark_intensity + signal / expected
 
 
+def tilt_angle(image: SegmentedImage) -> float | None:
+    """Angle between beam and zone axis [degrees], if the tilt is known."""
+    return None if image.tilt_deg is None else float(zone_axis_angle(*np.array(image.tilt_deg)))
+
+
 def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[str]:
     """
     Compare an image's settings with those that the network was trained on.
@@ -254,10 +259,8 @@ def range_warnings(image: SegmentedImage, trained: Mapping[str, Any]) -> list[st
     if not ranges:
         return ["weights: the file does not say what the network was trained on; no setting was compared",
                 *_sampling_warning(image)]  # fmt: skip
-    found = {name: getattr(image, name) for name in ("thickness_nm", "dose", "energy_kev", "semiangle_mrad")}
-    found |= {name: getattr(image, name) for name in ("detector_inner_mrad", "detector_outer_mrad")}
-    if image.tilt_deg is not None:
-        found["tilt_deg"] = float(zone_axis_angle(*np.array(image.tilt_deg)))
+    names = ("thickness_nm", "dose", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")
+    found = {**{name: getattr(image, name) for name in names}, "tilt_deg": tilt_angle(image)}
     warnings = []
     for name, value in found.items():
         low, high = ranges.get(name, (-math.inf, math.inf))

@@ -140,6 +140,7 @@ def load_materials(
     grid, optics = Grid(**configuration["grid"]), PlannedOptics.of(configuration)
 
     def read(name: str) -> ColumnMaterial | None:
+        """Material, or None if it has no such tilts."""
         images = _tilts(data / "images" / name, batches[name], orientations(configuration["seed"], name, grid), grid)
         kept = [(tilt, one) for tilt, one in images if tilt.split in splits]
         if not kept:
@@ -264,9 +265,14 @@ def rendered(material: ColumnMaterial, view: ColumnView, image: Image) -> tuple[
     conditions : list of float
         `CONDITIONS`.
     """
+    return *_clean(material, view, image), _Known.of(material).conditions(view)
+
+
+def _clean(material: ColumnMaterial, view: ColumnView, image: Image) -> tuple[Tensor, Tensor]:
+    """Segments (4, y, x) and columns (y, x) of one view."""
     field = material.field(view, image)
     segments = material.segments[view.tilt, view.thickness, view.rotation].on_pixels(field)
-    return segments, material.columns.on_pixels(field), _Known.of(material).conditions(view)
+    return segments, material.columns.on_pixels(field)
 
 
 class ColumnDraw(NamedTuple):
@@ -427,8 +433,9 @@ class ColumnRenderer:
         numbered = zip(views.tolist(), places.tolist(), strict=True)
         drawn = [ColumnView(m, t, z, r, (x, y)) for (m, t, z, r), (x, y) in numbered]
         if self.tables is None:
-            shown = [rendered(self.materials[view.material], view, self.image) for view in drawn]
-            return torch.stack([one[0] for one in shown]), torch.stack([one[1] for one in shown])
+            shown = [_clean(self.materials[view.material], view, self.image) for view in drawn]
+            images, truths = map(torch.stack, zip(*shown, strict=True))
+            return images, truths
         fields = [self.materials[view.material].field(view, self.image) for view in drawn]
         shapes = np.array([self.materials[view.material].segments.terms.shape[1:3] for view in drawn])
         material, tilt, thickness, rotation = views.T
