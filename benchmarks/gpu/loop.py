@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.gpu.context import OutOfTimeError
 from iphasenet.planning.tilt_cost import device_clock
 from iphasenet.training.callbacks import FiniteLosses, ask_nobody_of_signals
+from iphasenet.training.column_settings import ColumnTraining
 from iphasenet.training.crops import Item
 from iphasenet.training.module import Splits, Training
 from iphasenet.training.settings import TrainingSettings
@@ -155,7 +156,11 @@ def bare(module: Training, batch: list[torch.Tensor], settings: TrainingSettings
 
 
 def bare_trainer(
-    settings: TrainingSettings, folder: str, accelerator: str, callbacks: Sequence[Callback], **options: Any
+    settings: TrainingSettings | ColumnTraining,
+    folder: str,
+    accelerator: str,
+    callbacks: Sequence[Callback],
+    **options: Any,
 ) -> lightning.Trainer:
     """Lightning's trainer with this loop's settings, on as many processes as there are, and nothing it does besides."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -178,7 +183,7 @@ def bare_trainer(
 def looped(
     module: Training,
     source: Source,
-    settings: TrainingSettings,
+    settings: TrainingSettings | ColumnTraining,
     names: Sequence[str],
     steps: Steps,
     accelerator: str = "auto",

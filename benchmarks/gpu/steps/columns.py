@@ -2,26 +2,21 @@
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import Callback
 
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.corpus import FOLDER, Corpus, read_corpus
 from benchmarks.gpu.corpus_simulation import planned_tasks, simulated
+from benchmarks.gpu.fitting import Kept, accelerator, fit_until, read_kept
 from benchmarks.gpu.layout import COLUMN_WEIGHTS, ROOT
-from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
-from benchmarks.gpu.pieces import split
+from benchmarks.gpu.loop import Steps, looped
 from benchmarks.gpu.results import NOT_MEASURED
 from iphasenet.multislice.periodic_images import save_images
-from iphasenet.network.weights import save_column_weights
-from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
+from iphasenet.network.weights import load_column_weights, save_column_weights
 from iphasenet.training.column_data import ColumnData, ColumnPlan
 from iphasenet.training.column_training import ColumnTrainer
 
@@ -81,72 +76,29 @@ def _write(corpus: Corpus, folder: Path) -> None:
             save_images(folder / "images" / name / f"batch{tilt}.npz", [one])
 
 
-class _Curve(Callback):
-    """Keeps each validation, and the state of the best one; it comes before `AveragedWeights`."""
-
-    def __init__(self, context: Context) -> None:
-        self.context, self.best, self.started = context, -1.0, time.monotonic()
-        self.state: dict[str, torch.Tensor] = {}
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add a row; keep the weights where they are better than all before."""
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        pearson = found["validation_pearson"]
-        if pearson > self.best:
-            self.best = pearson
-            self.state = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
-        row = {"step": trainer.global_step, "seconds": time.monotonic() - self.started, "validation Pearson": pearson}
-        self.context.keep("Validation", row | {"error of the level": found["validation_level_error"]})
-
-
 def _train(context: Context, data: ColumnData, ended: float) -> None:
     plan = data.plan
-    settings, accelerator = plan.settings, "cpu" if context.device.type == "cpu" else "auto"
-    names = data.names
+    settings, names = plan.settings, data.names
     lightning.seed_everything(settings.training.seed, verbose=False)
     trial = ColumnTrainer(settings.model, settings.training, plan.sampling, 1000, plan.energy_kev)
     timed = Steps(context.sizes.warm_up, context.sizes.steps)
-    second, waiting = looped(trial, data.splits(1), settings.training, names, timed, accelerator)
+    second, waiting = looped(trial, data.splits(1), settings.training, names, timed, accelerator(context))
     steps = min(context.sizes.most_steps, max(1, int(0.95 * (ended - time.monotonic()) / second)))
     size = settings.training.batch_size
     row = {"width": settings.model.width, "crops a step": size, "seconds a step": second, "crops/s": size / second}
     context.keep("Training of the network for any crystal", row | {"waiting [%]": 100 * waiting / second})
     module = ColumnTrainer(settings.model, settings.training, plan.sampling, steps, plan.energy_kev)
-    curve, averages = _Curve(context), AveragedWeights(settings.training.ema_decay)
-    chosen = [FiniteLosses(names), curve, averages, Until(lambda: min(ended - time.monotonic(), context.left()))]
-    splits = data.splits(1)
-    with tempfile.TemporaryDirectory() as folder:
-        options: dict[str, Any] = {"max_steps": steps, "max_epochs": -1, "num_sanity_val_steps": 0}
-        every = max(1, steps // context.sizes.curve)
-        trainer = bare_trainer(
-            settings.training,  # type: ignore[arg-type]
-            folder,
-            accelerator,
-            chosen,
-            val_check_interval=every,
-            check_val_every_n_epoch=None,
-            **options,
-        )
-        trainer.fit(module, splits)
-        # The averages after the last step, which no validation may have followed.
-        trainer.validate(module, splits, verbose=False)
-    module.load_state_dict(curve.state)
-    module.to(context.device)
-    found = {"steps": trainer.global_step, "ranges": data.ranges(), "validation_pearson": curve.best}
-    _keep(context, data, module, {**data.described(), **found})
+    known = {**data.described(), "ranges": data.ranges()}
 
+    def save(path: Path, pearson: float, step: int) -> None:
+        described = {**known, "steps": step, "validation_pearson": pearson}
+        save_column_weights(path, module.network, described, half=True)
 
-def _keep(context: Context, data: ColumnData, module: ColumnTrainer, described: Mapping[str, Any]) -> None:
-    """Write the weights in pieces, before their errors are measured and after it."""
-    for measured in (False, True):
-        if measured:
-            data.calibrate(module.network)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / COLUMN_WEIGHTS
-            save_column_weights(path, module.network, described, half=True)
-            before: Sequence[str] = context.facts.get("weights", {}).get("pieces", ())
-            kept = split(path.read_bytes(), context.output, COLUMN_WEIGHTS)
-        context.facts["weights"] = {**kept, "model": asdict(module.network.settings), "errors measured": measured}
-        context.write()
-        for piece in set(before) - set(kept["pieces"]):
-            (context.output / piece).unlink(missing_ok=True)
+    kept = Kept(COLUMN_WEIGHTS, save, {"model": asdict(settings.model), "errors measured": False})
+    shown = {"error of the level": "validation_level_error"}
+    best = fit_until(context, module, data.splits(1), settings.training, names, ended, kept, shown)
+    network, _ = read_kept(context, context.facts["weights"], load_column_weights)
+    module.network = network.to(context.device)
+    data.calibrate(network)
+    replace(kept, facts={**kept.facts, "errors measured": True}).write(context, *best)
+    context.write()

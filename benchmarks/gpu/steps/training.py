@@ -1,8 +1,6 @@
 """Fourth step: train the largest network for which the time suffices, on crops rendered on the training device."""
 
 import hashlib
-import math
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,12 +10,11 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from benchmarks.gpu.context import Context
+from benchmarks.gpu.fitting import Kept, accelerator, fit_until, read_kept
 from benchmarks.gpu.layout import ROOT, TRAINED, WEIGHTS
-from benchmarks.gpu.loop import Steps, Until, bare_trainer, looped
-from benchmarks.gpu.pieces import joined, split
+from benchmarks.gpu.loop import Steps, Until, looped
 from benchmarks.gpu.samples import DOSE, crop_frames, planned_split, rendered_split, training_noise
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.evaluation.metrics import score
@@ -26,7 +23,6 @@ from iphasenet.network.potential_network import PotentialNetwork
 from iphasenet.network.settings import ModelSettings
 from iphasenet.network.weights import load_weights, save_weights, weights_in
 from iphasenet.simulation.image import Image
-from iphasenet.training.callbacks import AveragedWeights, FiniteLosses
 from iphasenet.training.crops import Crops
 from iphasenet.training.module import Splits, Training
 from iphasenet.training.seen import SEEN, describe_seen, what_is_new
@@ -41,37 +37,6 @@ _KEPT = 0.15
 
 _AS_MANY = 0.8
 """Share of the most crops with which a larger network is taken, if no network sees enough."""
-
-
-class _Curve(Callback):
-    """
-    Keeps each validation, and the weights of the best one: what ends a training leaves what it had reached.
-
-    It comes before `AveragedWeights`, which takes the averages out again after a validation.
-
-    Parameters
-    ----------
-    context : Context
-        Step.
-    described : mapping
-        What is kept with the weights.
-    """
-
-    def __init__(self, context: Context, described: Mapping[str, Any]) -> None:
-        self.context, self.described, self.best, self.started = context, described, -math.inf, time.monotonic()
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add a row; keep the weights where they are better than all before."""
-        assert isinstance(pl_module, Training)
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        pearson, step = found["validation_pearson"], trainer.global_step
-        if self.context.is_first and pearson > self.best:
-            self.best = pearson
-            described = {**self.described, "validation_pearson": pearson}
-            self.context.facts["weights"] = _write_weights(pl_module.network, described, self.context.output)
-        row = {"step": step, "crops": pl_module.settings.batch_size * step}
-        row |= {"seconds": time.monotonic() - self.started, "validation Pearson": pearson}
-        self.context.keep("Validation", row | {"validation loss": found["validation_loss"]})
 
 
 def measure(context: Context) -> None:
@@ -113,7 +78,7 @@ def _largest(context: Context, crops: Crops, image: Image, ended: float) -> tupl
             settings,
             names,
             Steps(sizes.warm_up, max(1, sizes.steps // 2)),
-            _accelerator(context),
+            accelerator(context),
             ending,
         )
         second = _agreed(context, second)
@@ -139,10 +104,6 @@ def _agreed(context: Context, value: float) -> float:
     return float(found)
 
 
-def _accelerator(context: Context) -> str:
-    return "cpu" if context.device.type == "cpu" else "auto"
-
-
 def _train(
     context: Context,
     model: ModelSettings,
@@ -156,20 +117,13 @@ def _train(
     lightning.seed_everything(settings.seed, verbose=False)
     module = Training(model, settings, crops.frames.sampling, steps)
     splits = Splits(crops, validation, settings, context.processes)
-    left = lambda: min(ended - time.monotonic(), context.left())  # noqa: E731
-    chosen = [
-        FiniteLosses(crops.frames.sample_names),
-        _Curve(context, described),
-        AveragedWeights(settings.ema_decay),
-        Until(left),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"max_steps": steps, "max_epochs": -1, "num_sanity_val_steps": 0, "check_val_every_n_epoch": None}
-        every = max(1, steps // context.sizes.curve)
-        trainer = bare_trainer(settings, folder, _accelerator(context), chosen, val_check_interval=every, **options)
-        trainer.fit(module, splits)
-        # The averages after the last step, which no validation may have followed.
-        trainer.validate(module, splits, verbose=False)
+
+    def save(path: Path, pearson: float, _step: int) -> None:
+        save_weights(path, module.network, {**described, "validation_pearson": pearson}, half=True)
+
+    kept = Kept(WEIGHTS, save, {"model": asdict(model)})
+    names, shown = crops.frames.sample_names, {"validation loss": "validation_loss"}
+    fit_until(context, module, splits, settings, names, ended, kept, shown)
 
 
 def _described(
@@ -186,19 +140,9 @@ def _described(
     return {**described, "seen": seen, "ranges": ranges, "segment_sum": segment_sums(train)}
 
 
-def _write_weights(network: PotentialNetwork, described: Mapping[str, Any], output: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        save_weights(Path(folder) / WEIGHTS, network, dict(described), half=True)
-        content = (Path(folder) / WEIGHTS).read_bytes()
-    return {**split(content, output, WEIGHTS), "model": asdict(network.settings)}
-
-
 def trained_network(context: Context, kept: Mapping[str, Any]) -> tuple[PotentialNetwork, dict[str, Any]]:
     """Read the weights that go back, and what is kept with them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / WEIGHTS
-        path.write_bytes(joined(context.output, kept))
-        return load_weights(path)
+    return read_kept(context, kept, load_weights)
 
 
 def _networks(context: Context) -> Iterator[tuple[str, PotentialNetwork, Any, str]]:
