@@ -13,7 +13,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.running_library import OWN, check_own
 from iphasenet.commands.options.reconstruct import refuse_three_angles
 
-COMMANDS = ("inspect", "corpus", "simulate", "render", "validate", "export", "reconstruct")
+COMMANDS = ("inspect", "corpus", "simulate", "render", "validate", "export", "fit", "reconstruct")
 """Subcommands; each has a module in `iphasenet.commands` and one in `iphasenet.commands.options`."""
 
 

@@ -15,6 +15,7 @@ FIGURE: Final = "figure"
 WEIGHTS: Final = "network"
 HISTORY: Final = "history of a training"
 CORPUS: Final = "table of crystals"
+FIT: Final = "fit of a crystal"
 
 KEY = "iphasenet"
 """Attribute of a store's root that names the kind of store."""
@@ -27,6 +28,7 @@ _MARKS = {
     WEIGHTS: b'"sampling_angstrom"',
     HISTORY: b"validation_pearson",
     CORPUS: b"name,file,reading,remark,formula",
+    FIT: b'"format": "iphasenet fit"',
 }
 """Kinds of files that can be recognised without a mark."""
 

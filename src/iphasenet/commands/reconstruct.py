@@ -9,10 +9,13 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, RECONSTRUCTION, SCAN
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
+from iphasenet.commands.fit import check_accepted, fit_with_progress, summary
 from iphasenet.commands.progress import progress_bar
-from iphasenet.microscope_files.image_files import read_image
+from iphasenet.commands.recorded_image import check_file_options, read_recorded
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
-from iphasenet.microscope_files.virtual_segments import VirtualDetector
 from iphasenet.network.column_network import ColumnNetwork
 from iphasenet.network.column_settings import holds_columns
 from iphasenet.reconstruction.agreement import MEANINGLESS
@@ -20,7 +23,7 @@ from iphasenet.reconstruction.column_reconstruction import reconstruct_columns
 from iphasenet.reconstruction.figure import draw_reconstruction
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
 from iphasenet.reconstruction.orientation_check import check_orientation
-from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known, mirrored
+from iphasenet.reconstruction.preparation import automatic_beam_intensity, check_known
 from iphasenet.reconstruction.reconstruct import Choices, Trained, load_trained, reconstruct, setting_warnings
 from iphasenet.reconstruction.thickness_scan import (
     describe_scan,
@@ -47,10 +50,13 @@ def _run(options: argparse.Namespace) -> None:
         _check_any_crystal(options, several)
     _check_choices(options, several)
     check_outputs(_outputs(options, several), [*options.input, options.weights])
-    image = _read(options, thicknesses[0])
+    image = read_recorded(options, _crystal(options, thicknesses[0]), options.check)
     check_outputs(_outputs(options, several, image), [*options.input, options.weights])
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
+    if options.structure is not None:
+        image = _fitted(image, options)
+    check_known(image, crystal=not isinstance(trained.network, ColumnNetwork))
     if isinstance(trained.network, ColumnNetwork):
         _reconstruct_columns(image, trained, options, warnings)
     elif options.check:
@@ -62,9 +68,28 @@ def _run(options: argparse.Namespace) -> None:
         _reconstruct(image, trained, options, warnings)
 
 
+def _crystal(options: argparse.Namespace, thickness: float | None) -> dict[str, Any]:
+    """Collect what the options say about the crystal."""
+    return {
+        "thickness_nm": thickness,
+        "tilt_deg": None if options.tilt is None else tuple(options.tilt),
+        "rotation_deg": options.rotation,
+    }
+
+
 _WITHOUT_EFFECT = {
-    "--check": ("output", "figure", "no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
-    "a range of thicknesses": ("no_check", "turns", "tile", "tilt_error", "thickness_error", "columns"),
+    "--check": (
+        "output",
+        "figure",
+        "no_check",
+        "turns",
+        "tile",
+        "tilt_error",
+        "thickness_error",
+        "columns",
+        "structure",
+    ),
+    "a range of thicknesses": ("no_check", "turns", "tile", "tilt_error", "thickness_error", "columns", "structure"),
 }
 """Options that are refused together with `--check` or a range of thicknesses."""
 
@@ -79,18 +104,13 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
             raise InputError(f"--{name.replace('_', '-')} has no effect beside {chosen}: remove one of them")
     if options.output is None and not options.check:
         raise InputError("--output is missing: give the file to be made, or --check alone")
-    endings = {path.suffix.lower() for path in options.input}
-    for name, where in {"sample": (".zarr",), "scan_shape": (".mib",)}.items():
-        if getattr(options, name) is not None and not endings <= set(where):
-            raise InputError(f"--{name.replace('_', '-')} has no effect for {options.input[0].name}: remove it; it is "
-                             f"for a {where[0]}")  # fmt: skip
+    check_file_options(options)
+    if options.structure is None and options.zone_axis is not None:
+        raise InputError("--zone-axis has no effect without --structure: give both, or remove it")
     if options.allow_pickle and (options.weights is None or options.weights.suffix.lower() == ".safetensors"):
         raise InputError(
             "--allow-pickle has no effect here: remove it; it is for --weights of the published system (.pt)"
         )
-    camera = (options.camera_pixel, options.camera_centre, options.camera_rotation)
-    if options.detector is None and camera != (None, None, None):
-        raise InputError("--detector is missing: give the angles of the segments, which --camera-... needs")
 
 
 def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage | None = None) -> list[Output | None]:
@@ -108,59 +128,25 @@ def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage |
     ]
 
 
-def _read(options: argparse.Namespace, thickness: float | None) -> SegmentedImage:
-    """Read the images; options override what the file says."""
-    detector = None
-    if options.detector is not None:
-        inner, outer = options.detector
-        centre = None if options.camera_centre is None else tuple(options.camera_centre)
-        detector = VirtualDetector(inner, outer, options.camera_pixel, centre, options.camera_rotation or 0.0)
-    shape = None if options.scan_shape is None else tuple(options.scan_shape)
-    paths = options.input[0] if len(options.input) == 1 else options.input
-    chosen = {"detector": detector, "scan_shape": shape, "energy_kev": options.energy}
-    chosen |= {"detector_name": options.detector_name, "resample": options.resample}
-    dose = options.dose if options.sample else None
-    image = read_image(paths, options.sample, dose, options.frame, **chosen)
-    inner, outer = options.detector or (None, None)
-    said: dict[str, Any] = {
-        "thickness_nm": thickness,
-        "tilt_deg": None if options.tilt is None else tuple(options.tilt),
-        "rotation_deg": options.rotation,
-        "sampling": options.sampling,
-        "energy_kev": options.energy,
-        "semiangle_mrad": options.semiangle,
-        "detector_inner_mrad": inner,
-        "detector_outer_mrad": outer,
-        "dark_intensity": options.dark_intensity,
-        "dose": options.dose,
-        "scan_rotation_deg": options.scan_rotation,
-    }
-    image = replace(image, **{name: value for name, value in said.items() if value is not None})
-    return _ordered(image, options)
-
-
-def _ordered(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
-    """Set the order of an image's segments by the options."""
-    order = image.order
-    if options.segment_order is not None:
-        first, second, third, fourth = (_index(text, image) for text in options.segment_order)
-        order = (first, second, third, fourth)
-    elif options.check and order is None:
-        order = (0, 1, 2, 3)
-    if options.flip:
-        if order is None:
-            raise InputError(f"{image.source}: --flip: the order of the segments is missing: give --segment-order")
-        order = mirrored(order)
-    return replace(image, order=order)
-
-
-def _index(text: str, image: SegmentedImage) -> int:
-    """Index of a segment by its name or number."""
-    if text in image.names:
-        return image.names.index(text)
-    if text in ("1", "2", "3", "4"):
-        return int(text) - 1
-    raise InputError(f"--segment-order: found {text!r}; allowed: 1 to 4 or {', '.join(image.names)}")
+def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
+    """Find what is not told of the crystal by a fit of its structure, so that the network is told all."""
+    told: dict[str, Any] = {"rotation_deg": image.rotation_deg}
+    if image.thickness_nm is not None:
+        told["thickness_nm"] = (image.thickness_nm,) * 2
+    if image.tilt_deg is not None:
+        told |= {"tilt_deg": image.tilt_deg, "tilt_reach_deg": 0.0}
+    atoms = read_structure(options.structure, None, 293.0)
+    cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
+    found = fit_with_progress(task_of(image, cell, Limits(**told), choose_device(options.device), options.threads))
+    check_accepted(found, f"{image.source}: {options.structure.name}")
+    print(f"{options.structure.name}: {summary(found)}")
+    parameters = found.refined.parameters
+    return replace(
+        image,
+        thickness_nm=parameters.depth / 10,
+        tilt_deg=(parameters.alpha, parameters.beta),
+        rotation_deg=found.model.rotation_deg,
+    )
 
 
 def _calibrated(
@@ -181,7 +167,6 @@ def _calibrated(
             if isinstance(error, InputError):
                 raise
             raise InputError(f"--beam-intensity: found {text!r}; allowed: a number or auto") from error
-    check_known(image, crystal=not isinstance(trained.network, ColumnNetwork))
     return image, warnings
 
 

@@ -1,0 +1,154 @@
+"""How well tilt, thickness and focus of a known crystal are found from images that another model has made.
+
+python -m benchmarks.crystal_fit --output results/fit --thickness 20 40 80 --materials GaN KNbO3 MoS2
+
+The images have displacements that are 15 % smaller, Kirkland's scattering factors in place of Lobato's, a larger window
+and several passes; defocus within 10 nm, a source of 0.2 to 0.5 Å, scan noise and drift, gains 1 % off. Nothing is told
+but the microscope. A stopped run goes on where it was.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+import torch
+from ase import Atoms
+
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.fitting.fit import Task, fit
+from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.outcome import parameters_of, potentials
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
+from iphasenet.network.losses import correlations
+from iphasenet.simulation.grid import generator
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.noise import record_images
+from iphasenet.simulation.rendering import Field, render
+from iphasenet.simulation.tilts import lab_tilt
+
+MICROSCOPE = Microscope(200, 20, 10, 50)
+IMAGE = Image(256, 0.1)
+ACQUISITION = Acquisition(readout_electrons=0.3, gain_mismatch=0.01, jitter_angstrom=0.02, drift_angstrom=0.1)
+ZONES = {"LiCoO2": (1, 0, 0)}
+TILT_STD = 0.3
+"""Standard deviation of the tilt about each axis [degrees]."""
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """What an image was made with: angles [degrees], lengths [Å]."""
+
+    tilt: tuple[float, float]
+    rotation: float
+    depth: float
+    defocus: float
+    source: float
+    segments: np.ndarray
+    potential: np.ndarray
+
+
+def made(material: str, thickness: float, dose: float, number: int, device: str) -> Specimen:
+    """Make one image of a material of a thickness [nm]."""
+    rng = generator(number, material, "noise", round(thickness))
+    lean = np.radians(rng.normal(0, TILT_STD, 2))
+    rotation, defocus, source = float(rng.uniform(0, 360)), float(rng.uniform(-100, 100)), float(rng.uniform(0.2, 0.5))
+    offset = rng.random(2)
+    cell = cell_of(material)
+    cell.arrays["displacements"] = cell.arrays["displacements"] * 0.85**2
+    potential = sampled_potential(cell, 0.1, IMAGE.sampling_angstrom, "kirkland")
+    microscope = replace(MICROSCOPE, source_size_angstrom=source, aberrations={"defocus": defocus})
+    window = float(np.clip(16 + 0.2 * thickness, 20, 40))
+    numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=2, thermal_coarse_passes=0,
+                        thermal_period_angstrom=1.0)  # fmt: skip
+    tilt = (float(lean[0]), float(lean[1]))
+    images = simulate_images(
+        potential, microscope, numerics, [10 * thickness], tilt, (rotation,), device, seed=[number, 7]
+    )
+    field = Field(IMAGE, rotation, (offset[0] * images.lengths[0], offset[1] * images.lengths[1]))
+    clean = torch.from_numpy(render(images.coefficients[0, 0], images.lengths, field))[None]
+    noisy = record_images(clean, [dose], IMAGE.sampling_angstrom, ACQUISITION, [rng])[0].numpy()
+    depth, slicing = float(images.depths[0]), potential.slicing(0.5)
+    projected = render(potential.projected(slicing, slicing.nearest(depth), tilt), images.lengths, field)
+    return Specimen(lab_tilt(tilt, rotation), rotation, depth, defocus, source, noisy, projected)
+
+
+def cell_of(material: str) -> Atoms:
+    """Orthogonal cell of a shipped material at 293 K."""
+    atoms = read_structure(Path("resources/structures") / f"{material}.cif", temperature_k=293)
+    return orthogonal_cell(atoms, ZONES.get(material, (0, 0, 1)), 0.2)
+
+
+def row(material: str, thickness: float, dose: float, number: int, device: str, threads: int) -> dict[str, object]:
+    """Make an image, fit it, and compare."""
+    true = made(material, thickness, dose, number, device)
+    key = {"material": material, "thickness_nm": thickness, "dose": dose, "number": number}
+    start = time.monotonic()
+    task = Task(true.segments, IMAGE.sampling_angstrom, MICROSCOPE, cell_of(material), Limits(), device=device,
+                threads=threads)  # fmt: skip
+    try:
+        found = fit(task)
+    except InputError as error:
+        return {**key, "refused": str(error)}
+    value = {name: one["value"] for name, one in parameters_of(found).items()}
+    error = {name: one["error"] for name, one in parameters_of(found).items()}
+    drawn = torch.from_numpy(potentials(found)[0])[None].float()
+    tilt = np.hypot(value["alpha_deg"] - true.tilt[0], value["beta_deg"] - true.tilt[1])
+    return {
+        **key,
+        "tilt_deg": float(np.hypot(*true.tilt)),
+        "tilt_error_deg": float(tilt),
+        "tilt_sigma_deg": float(np.hypot(error["alpha_deg"], error["beta_deg"])),
+        "thickness_error_nm": value["thickness_nm"] - true.depth / 10,
+        "thickness_sigma_nm": error["thickness_nm"],
+        "defocus_error_nm": (value["defocus_angstrom"] - true.defocus) / 10,
+        "defocus_sigma_nm": error["defocus_angstrom"] / 10,
+        "source_error_angstrom": value["source_size_angstrom"] - true.source,
+        "unexplained": found.refined.unexplained,
+        "potential_pearson": float(correlations(drawn, torch.from_numpy(true.potential)[None])),
+        "seconds": time.monotonic() - start,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit images of all materials and thicknesses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder of fits.csv")
+    parser.add_argument("--materials", nargs="+", default=["GaN", "KNbO3", "MoS2", "LiCoO2", "PVSK"])
+    parser.add_argument("--thickness", type=float, nargs="+", default=[20, 40, 80, 120], help="thicknesses [nm]")
+    parser.add_argument("--doses", type=float, nargs="+", default=[1e5], help="doses [e/Å²]")
+    parser.add_argument("--images", type=int, default=1, help="images of each")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="simulations at a time")
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "fits.csv"
+    rows = pandas.read_csv(path).to_dict("records") if path.exists() else []
+    done = {(one["material"], one["thickness_nm"], one["dose"], one["number"]) for one in rows}
+    cases = [
+        (material, thickness, dose, number)
+        for number in range(options.images)
+        for thickness in options.thickness
+        for dose in options.doses
+        for material in options.materials
+    ]
+    device = choose_device(options.device)
+    for case in cases:
+        if case not in done:
+            with use_threads(1):
+                rows.append(row(*case, device, options.threads))
+            pandas.DataFrame(rows).to_csv(path, index=False)
+            print(pandas.Series(rows[-1]).to_string(), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

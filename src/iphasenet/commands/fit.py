@@ -1,0 +1,172 @@
+"""`iphasenet fit`: what nobody can measure at the microscope, from the images and a known crystal."""
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from iphasenet.base.devices import choose_device, use_threads
+from iphasenet.base.errors import InputError
+from iphasenet.base.marks import FIGURE, FIT, RECONSTRUCTION
+from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
+from iphasenet.commands.progress import progress_bar
+from iphasenet.commands.recorded_image import check_file_options, read_recorded
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.fitting.figure import draw_fit
+from iphasenet.fitting.fit import Fit, Task, fit
+from iphasenet.fitting.limits import GOOD, Limits, parse_range
+from iphasenet.fitting.outcome import as_reconstruction, parameters_of, write_fit
+from iphasenet.fitting.task import task_of
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fit as the command line says."""
+    with use_threads(1):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    check_file_options(options)
+    limits = _limits(options)
+    check_outputs(_outputs(options), [*options.input, *options.structure])
+    image = _read(options)
+    check_outputs(_outputs(options, image), [*options.input, *options.structure])
+    device = choose_device(options.device)
+    results: list[tuple[Path, Fit]] = []
+    refused: list[str] = []
+    for structure in options.structure:
+        task = _task(image, structure, options, limits, device)
+        try:
+            results.append((structure, fit_with_progress(task)))
+        except InputError as error:
+            # Of several structures, those whose lattice is not in the image drop out.
+            if len(options.structure) == 1:
+                raise
+            refused.append(f"{structure.name}: {error}")
+            print(refused[-1])
+    if not results:
+        raise InputError(f"--structure: found none of {len(refused)} that explains the image: {refused[0]}")
+    results.sort(key=lambda pair: pair[1].refined.unexplained)
+    structure, best = results[0]
+    check_accepted(best, f"{image.source}: {structure.name}", options.accept, " (--accept)")
+    more = {
+        "source": image.source,
+        "structure": structure.name,
+        "zone_axis": list(options.zone_axis),
+        "temperature_k": options.temperature,
+        "ranking": {path.name: found.refined.unexplained for path, found in results},
+        "refused": refused,
+    }
+    write_fit(best, options.output, more)
+    if options.potential is not None:
+        write_reconstruction(as_reconstruction(best, image, more), options.potential)
+    if options.figure is not None:
+        draw_fit(best, options.figure)
+    for path, found in results[1:]:
+        print(f"{path.name}: leaves {_percent(found)} of the contrast unexplained")
+    print(f"{options.output}: {structure.name}, {summary(best)}")
+
+
+def _percent(found: Fit) -> str:
+    return f"{100 * found.refined.unexplained:.2g} %"
+
+
+def check_accepted(found: Fit, where: str, share: float = GOOD, option: str = "") -> None:
+    """Refuse a crystal that leaves more than a share of the contrast unexplained."""
+    if found.refined.unexplained > share:
+        raise InputError(
+            f"{where}: found {_percent(found)} of the contrast unexplained at any tilt, thickness and defocus in the "
+            f"ranges; allowed: at most {100 * share:g} %{option}: the right structure, zone axis, segment order and "
+            "calibrations, or wider ranges"
+        )
+
+
+def summary(best: Fit) -> str:
+    """Say in one line what a fit has found."""
+    found = parameters_of(best)
+
+    def text(name: str, label: str, unit: str, digits: int) -> str:
+        value, error = found[name]["value"], found[name]["error"]
+        return f"{label} {value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}") + unit
+
+    return ", ".join(
+        [
+            text("alpha_deg", "alpha", "°", 3),
+            text("beta_deg", "beta", "°", 3),
+            text("gamma_deg", "gamma", "°", 2),
+            text("thickness_nm", "thickness", " nm", 1),
+            text("defocus_angstrom", "defocus", " Å", 0),
+            f"{_percent(best)} of the contrast unexplained",
+        ]
+    )
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    ranges = {
+        "thickness_nm": ("--thickness", options.thickness),
+        "defocus_angstrom": ("--defocus", options.defocus),
+        "source_size_angstrom": ("--source-size", options.source_size),
+        "scale": ("--scale", options.scale),
+    }
+    given: dict[str, Any] = {
+        name: parse_range(text, option) for name, (option, text) in ranges.items() if text is not None
+    }
+    return Limits(
+        tilt_deg=tuple(options.tilt),
+        tilt_reach_deg=options.tilt_range,
+        rotation_deg=options.rotation,
+        extra=tuple(dict.fromkeys(options.also)),
+        **given,
+    )
+
+
+def _outputs(options: argparse.Namespace, image: SegmentedImage | None = None) -> list[Output | None]:
+    size = 0 if image is None else 16 * image.segments[0].size
+    potential = options.potential
+    kind = RECONSTRUCTION if potential is None or potential.suffix.lower() != ".png" else FIGURE
+    return [
+        Output("--output", options.output, FIT, (".json",)),
+        potential and Output("--potential", potential, kind, ENDINGS, size=size),
+        options.figure and Output("--figure", options.figure, FIGURE, PICTURE_ENDINGS),
+    ]
+
+
+def _read(options: argparse.Namespace) -> SegmentedImage:
+    """Read the images; what a file says about the crystal is not used, because it is to be found."""
+    crystal = {"thickness_nm": None, "tilt_deg": None, "rotation_deg": None}
+    image = read_recorded(options, crystal)
+    text = options.beam_intensity
+    if text is None:
+        return image
+    if text == "auto":
+        raise InputError("--beam-intensity: found auto; allowed: a number, or a range of --scale")
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"--beam-intensity: found {text!r}; allowed: a number") from None
+    return replace(image, beam_intensity=value)
+
+
+def _task(image: SegmentedImage, structure: Path, options: argparse.Namespace, limits: Limits, device: str) -> Task:
+    crystal = read_structure(structure, None, options.temperature, dict(options.rms_displacement))
+    cell = orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
+    return task_of(image, cell, limits, device, options.threads)
+
+
+def fit_with_progress(task: Task) -> Fit:
+    """Fit with one progress bar a step."""
+    with ExitStack() as stack:
+        shown: dict[str, Any] = {}
+
+        def progress(step: str, done: int, every: int) -> None:
+            if step not in shown:
+                # The bar of the step before ends here.
+                stack.close()
+                shown.clear()
+                shown[step] = stack.enter_context(progress_bar(step, "parts"))
+            shown[step](done, every)
+
+        return fit(task, progress)

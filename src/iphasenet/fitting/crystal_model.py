@@ -1,0 +1,230 @@
+"""Simulated Fourier coefficients of a known crystal's images, as a smooth function of all that is unknown."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from numpy.typing import NDArray
+
+from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.beam_pairs import BeamPairs, simulate_pairs
+from iphasenet.multislice.multislice_pass import MultislicePass
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_pass import ThermalPass
+from iphasenet.simulation.tilts import crystal_lean
+
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+FloatArray = NDArray[np.floating[Any]]
+
+_TURNED_SECTORS = [2, 3, 1, 0]
+"""Sectors of a turned detector in the order top-left, top-right, bottom-left, bottom-right."""
+
+_REMEMBERED = 12
+"""Simulations that are kept: a step of the fit asks for the same tilt several times."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """
+    What is unknown of an image of a known crystal.
+
+    Attributes
+    ----------
+    alpha, beta : float
+        Tilt about the image's x, then y [degrees].
+    depth : float
+        Thickness [Å].
+    defocus : float
+        Defocus, -C10 [Å].
+    offset_x, offset_y : float
+        Point of the crystal under the image's centre, in the crystal's frame [Å].
+    scale : float
+        Intensity of the images over that of the simulation.
+    source_variance : float
+        Variance of the Gaussian source along one axis [Å²].
+    astigmatism_x, astigmatism_y : float
+        Twofold astigmatism C12 times the cosine and sine of twice its angle [Å].
+    displacement : float
+        Thermal displacements of all atoms over those of the structure.
+    """
+
+    alpha: float
+    beta: float
+    depth: float
+    defocus: float = 0.0
+    offset_x: float = 0.0
+    offset_y: float = 0.0
+    scale: float = 1.0
+    source_variance: float = 0.09
+    astigmatism_x: float = 0.0
+    astigmatism_y: float = 0.0
+    displacement: float = 1.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """
+    How carefully the crystal is simulated.
+
+    Attributes
+    ----------
+    sampling : float
+        Pixel of the multislice [Å].
+    window : float
+        Smallest side of the window in which the probe is periodic [Å]. A larger one has more waves, each through its
+        own displacements of the atoms, so that it leaves less noise, too.
+    """
+
+    sampling: float
+    window: float
+
+
+@dataclass(frozen=True)
+class CrystalModel:
+    """
+    A known crystal, its rotation about the beam and the microscope.
+
+    Attributes
+    ----------
+    cell : ase.Atoms
+        Orthogonal cell, beam along z.
+    microscope : Microscope
+        Probe and detector; its defocus, astigmatism and source are replaced by the parameters'.
+    rotation_deg : float
+        Rotation gamma of the crystal [degrees].
+    orders : (n, 2) integer array
+        Orders of the Fourier coefficients that are computed.
+    parametrization : str
+        Scattering factors.
+    device : str
+        Torch device.
+    """
+
+    cell: Atoms
+    microscope: Microscope
+    rotation_deg: float
+    orders: NDArray[np.int64]
+    parametrization: str = "lobato"
+    device: str = "cpu"
+    _kept: "OrderedDict[Any, BeamPairs]" = field(default_factory=OrderedDict, compare=False, repr=False)
+    _lock: Any = field(default_factory=Lock, compare=False, repr=False)
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """Spatial frequencies (n, 2) in the crystal's frame [1/Å]."""
+        a, b, _ = self.cell.cell.lengths()
+        return self.orders / np.array([a, b])
+
+    def pairs(
+        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
+    ) -> BeamPairs:
+        """
+        Simulate the crystal at a tilt.
+
+        Parameters
+        ----------
+        tilt : (float, float)
+            alpha and beta [degrees].
+        depths : sequence of float, rising
+            Thicknesses [Å].
+        effort : Effort
+            Numerics.
+        displacement : float
+            Thermal displacements over those of the structure.
+
+        Returns
+        -------
+        BeamPairs
+            The same displacements at every call, so that it changes smoothly with tilt and thickness.
+        """
+        key = (tilt, tuple(depths), effort, displacement)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        found = simulate_pairs(self._pass(tilt, depths, effort, displacement), [_SEED])
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+        return found
+
+    def potential(self, sampling: float, displacement: float = 1.0) -> CrystalPotential:
+        """Potential of the cell for a multislice pixel [Å]."""
+        cell = self.cell
+        if displacement != 1.0 and "displacements" in cell.arrays:
+            cell = cell.copy()
+            cell.arrays["displacements"] = cell.arrays["displacements"] * displacement**2
+        return sampled_potential(cell, sampling, sampling, self.parametrization)
+
+    def _pass(
+        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float
+    ) -> MultislicePass:
+        numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
+        potential = self.potential(effort.sampling, displacement)
+        kind = ThermalPass if potential.is_warm else MultislicePass
+        lean = crystal_lean(*tilt, self.rotation_deg)
+        rotations = (self.rotation_deg,)
+        return kind(potential, self.microscope, numerics, depths, lean, rotations, self.device, torch.float32)
+
+    def images(
+        self, pairs: BeamPairs, parameters: Parameters, exits: Sequence[int] | slice = slice(None)
+    ) -> ComplexArray:
+        """
+        Fourier coefficients of the images behind some thicknesses.
+
+        Parameters
+        ----------
+        pairs : BeamPairs
+            Simulation at the parameters' tilt.
+        parameters : Parameters
+            Lenses, source, offset and scale.
+        exits : slice or sequence of int
+            Thicknesses of the simulation.
+
+        Returns
+        -------
+        (exit, 4, n) complex array
+            Coefficients at `orders`, r from the image's centre.
+        """
+        found = pairs.coefficients(self.optics(parameters), exits)
+        if self.microscope.detector_rotation_deg:
+            found = found[:, _TURNED_SECTORS]
+        offset = np.array([parameters.offset_x, parameters.offset_y])
+        return np.asarray(
+            found[..., self._places(pairs)] * parameters.scale * np.exp(2j * np.pi * (self.frequencies @ offset))
+        )
+
+    def optics(self, parameters: Parameters) -> Microscope:
+        """Microscope with the parameters' lenses and source."""
+        x, y = parameters.astigmatism_x, parameters.astigmatism_y
+        kept = {name: value for name, value in self.microscope.aberrations.items() if name not in _REPLACED}
+        lenses = {"defocus": parameters.defocus, "C12": math.hypot(x, y), "phi12": math.degrees(math.atan2(y, x)) / 2}
+        source = math.sqrt(max(0.0, parameters.source_variance))
+        return replace(self.microscope, aberrations={**kept, **lenses}, source_size_angstrom=source)
+
+    def _places(self, pairs: BeamPairs) -> NDArray[np.int64]:
+        """Where the orders stand in a simulation."""
+        known = {tuple(order): place for place, order in enumerate(pairs.table.orders.tolist())}
+        return np.array([known[tuple(order)] for order in self.orders.tolist()])
+
+
+_SEED = 1
+"""Seed of the displacements, the same in all simulations of a fit."""
+
+SLICE = 1.0
+"""Slice thickness [Å]."""
+
+_PERIOD = 1.0
+"""Displacements repeat with the cell: one cell has no more bias than several, and its lattice saves time [Å]."""
+
+_REPLACED = ("defocus", "C10", "C12", "phi12", "astigmatism", "astigmatism_angle")
+"""Aberrations that are fitted."""

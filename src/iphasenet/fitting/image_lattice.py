@@ -1,0 +1,160 @@
+"""Where a known crystal's lattice lies in an image."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from iphasenet.base.errors import InputError
+from iphasenet.fitting.harmonics import Pixels, coarsened, held_power
+
+FloatArray = NDArray[np.floating[Any]]
+
+_STEP = 1.0
+"""Steps in which rotations are tried [degrees]."""
+
+_ALIKE = 0.5
+"""A rotation counts as another candidate if it holds at least this share of the best one's power."""
+
+_ALIKE_VECTORS = 0.1
+"""Vectors of two rotations of a lattice are those of one lattice if they differ by less, in lattice vectors."""
+
+LARGEST_STRAIN = 0.06
+"""Largest difference of the image's lattice from the crystal's: scans drift, and pixels are calibrated to a few
+percent."""
+
+_CELLS = 2.0
+"""Smallest side of the field, in lengths of the primitive cell."""
+
+
+@dataclass(frozen=True)
+class ImageLattice:
+    """
+    Lattice of a crystal in an image.
+
+    Attributes
+    ----------
+    reciprocal : (2, 2) array
+        Reciprocal vectors of the crystal's orthogonal cell in the image, one per row: x, y [1/Å].
+    lengths : (float, float)
+        Sides of that cell in the crystal [Å].
+    power : float
+        Share of the images' variance at its points.
+    """
+
+    reciprocal: NDArray[np.float64]
+    lengths: tuple[float, float]
+    power: float
+
+    @property
+    def rotation_deg(self) -> float:
+        """Rotation gamma of the crystal, from x to y (down) [degrees]."""
+        rotation, _ = self._polar()
+        return math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])) % 360
+
+    @property
+    def strain(self) -> NDArray[np.float64]:
+        """Symmetric strain (2, 2) of the image's lattice over the crystal's, in the image's frame."""
+        _, stretch = self._polar()
+        return np.asarray(stretch - np.eye(2))
+
+    def _polar(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # Columns of the image's cell over those of the crystal: stretch times rotation.
+        deformed = np.linalg.inv(self.reciprocal) @ np.diag(1 / np.array(self.lengths))
+        left, values, right = np.linalg.svd(deformed)
+        return left @ right, (left * values) @ left.T
+
+
+def turned(lengths: tuple[float, float], rotation_deg: float) -> NDArray[np.float64]:
+    """Reciprocal vectors of a cell that is rotated in the image, one per row [1/Å]."""
+    angle = math.radians(rotation_deg)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.diag(1 / np.array(lengths)) @ turn.T
+
+
+def find_lattices(
+    pixels: Pixels, lengths: tuple[float, float], orders: NDArray[np.int64], rotation_deg: float | None = None
+) -> list[ImageLattice]:
+    """
+    Find the rotations at which a crystal's lattice lies in an image.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        Images.
+    lengths : (float, float)
+        Sides of the crystal's orthogonal cell [Å].
+    orders : (n, 2) integer array
+        Orders of the images' coefficients in one half-plane, zero first.
+    rotation_deg : float, optional
+        Rotation gamma, if it is known.
+
+    Returns
+    -------
+    list of ImageLattice
+        Candidates, the best first: a lattice has at least two, which differ by 180°.
+
+    Raises
+    ------
+    InputError
+        If the field is too small for the lattice.
+    """
+    orders = orders[(orders != 0).any(axis=1)]
+    # Shortest distance between points of the reciprocal lattice.
+    spacing = float(np.min(np.linalg.norm(orders / np.array(lengths), axis=1)))
+    field = min(pixels.images.shape[1:]) * pixels.sampling
+    if field * spacing < _CELLS:
+        raise InputError(
+            f"field: found {field:.3g} Å for lattice planes {1 / spacing:.3g} Å apart; allowed: at least "
+            f"{_CELLS / spacing:.3g} Å"
+        )
+    small = coarsened(pixels)
+    if rotation_deg is not None:
+        return [_refined(small, lengths, orders, rotation_deg)]
+    angles = np.arange(0.0, 180.0, _STEP)
+    powers = np.array([held_power(small, orders @ turned(lengths, angle)) for angle in angles])
+    around = np.stack([np.roll(powers, shift) for shift in range(-8, 9)])
+    peaks = np.flatnonzero((powers == around.max(axis=0)) & (powers >= _ALIKE * powers.max()))
+    found: list[ImageLattice] = []
+    for peak in sorted(peaks, key=lambda number: -powers[number]):
+        same = next((one for one in found if _relation(one, angles[peak]) is not None), None)
+        if same is None:
+            found.append(_refined(small, lengths, orders, float(angles[peak])))
+        else:
+            relation = _relation(same, angles[peak])
+            found.append(ImageLattice(relation @ same.reciprocal, lengths, same.power))
+    # Dense lattices may be bent until their points meet the peaks of another rotation.
+    likely = [one for one in found if np.abs(one.strain).max() <= LARGEST_STRAIN] or found
+    best = max(one.power for one in likely)
+    both = [one for lattice in likely for one in (lattice, _opposite(lattice)) if lattice.power >= _ALIKE * best]
+    return sorted(both, key=lambda lattice: -lattice.power)
+
+
+def _relation(lattice: ImageLattice, rotation_deg: float) -> Any:
+    """Matrix of half integers that takes a lattice's vectors to those at another rotation; None if there is none."""
+    exact = turned(lattice.lengths, rotation_deg) @ np.linalg.inv(turned(lattice.lengths, lattice.rotation_deg))
+    halves = np.round(2 * exact) / 2
+    return halves if np.abs(exact - halves).max() < _ALIKE_VECTORS else None
+
+
+def _opposite(lattice: ImageLattice) -> ImageLattice:
+    return ImageLattice(-lattice.reciprocal, lattice.lengths, lattice.power)
+
+
+def _refined(
+    pixels: Pixels, lengths: tuple[float, float], orders: NDArray[np.int64], rotation_deg: float
+) -> ImageLattice:
+    """Move a lattice's vectors until its points hold most of the images' power."""
+    start = turned(lengths, rotation_deg)
+
+    def lost(change: FloatArray) -> float:
+        if np.abs(change).max() > 0.2:
+            return 0.0
+        return -held_power(pixels, orders @ start @ (np.eye(2) + change.reshape(2, 2)))
+
+    options = {"initial_simplex": 0.02 * np.vstack([np.zeros(4), np.eye(4)]), "xatol": 2e-5, "fatol": 1e-7}
+    best = minimize(lost, np.zeros(4), method="Nelder-Mead", options={**options, "maxiter": 400})
+    return ImageLattice(start @ (np.eye(2) + best.x.reshape(2, 2)), lengths, -float(best.fun))

@@ -1,0 +1,188 @@
+"""Coarse search for tilt, thickness, defocus and offset: no start is needed, and nothing is missed."""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
+from iphasenet.fitting.harmonics import Harmonics
+
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+FloatArray = NDArray[np.floating[Any]]
+
+SEARCHED_SOURCE = 0.09
+"""Variance of the source in the search [Å²]; other sources change the score little."""
+
+_SHIFTS = 2
+"""Offsets are tried on a grid with this many points for each that the coefficients need."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """
+    Where a search looks.
+
+    Attributes
+    ----------
+    tilt_deg : (float, float)
+        Smallest angle, not included unless it is 0, and largest angle from the centre of the search [degrees].
+    centre_deg : (float, float)
+        alpha and beta of that centre [degrees].
+    tilt_step_deg : float
+        Distance of neighbouring tilts on a hexagonal mesh [degrees].
+    depths : tuple of float
+        Thicknesses [Å].
+    defoci : tuple of float
+        Defoci [Å].
+    """
+
+    tilt_deg: tuple[float, float]
+    centre_deg: tuple[float, float]
+    tilt_step_deg: float
+    depths: tuple[float, ...]
+    defoci: tuple[float, ...]
+
+    def tilts(self) -> list[tuple[float, float]]:
+        """Tilts alpha and beta [degrees], those nearest to the centre first."""
+        low, high = self.tilt_deg
+        reach = math.ceil(high / self.tilt_step_deg / 0.8)
+        first, second = np.meshgrid(*[np.arange(-reach, reach + 1)] * 2)
+        x = self.tilt_step_deg * (first + second / 2).ravel()
+        y = self.tilt_step_deg * (math.sqrt(0.75) * second).ravel()
+        radius = np.hypot(x, y)
+        inside = np.flatnonzero((radius <= high + 1e-9) & ((radius > low + 1e-9) | (low == 0)))
+        order = inside[np.argsort(radius[inside].round(6), kind="stable")]
+        return [(self.centre_deg[0] + float(x[n]), self.centre_deg[1] + float(y[n])) for n in order]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    A start for the refinement.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Parameters.
+    unexplained : float
+        Share of the images' contrast that a simulation with them, scaled to fit, does not explain.
+    """
+
+    parameters: Parameters
+    unexplained: float
+
+
+def search(
+    model: CrystalModel,
+    harmonics: Harmonics,
+    ranges: Ranges,
+    effort: Effort,
+    threads: int = 1,
+    progress: Callable[[int, int], object] | None = None,
+    tilts: Sequence[tuple[float, float]] | None = None,
+) -> list[Candidate]:
+    """
+    Compare the images with simulations on a grid.
+
+    Parameters
+    ----------
+    model : CrystalModel
+        Crystal and microscope.
+    harmonics : Harmonics
+        Fourier coefficients of the images, at the model's orders.
+    ranges : Ranges
+        Grid.
+    effort : Effort
+        Numerics of the simulations.
+    threads : int
+        Tilts that are simulated at a time.
+    progress : callable, optional
+        Called with the numbers of tilts done and in all.
+    tilts : sequence of (float, float), optional
+        Tilts alpha and beta [degrees], if not those of the grid.
+
+    Returns
+    -------
+    list of Candidate
+        The best thickness, defocus and offset at every tilt, the best first.
+    """
+    match = Match(model, harmonics)
+    tilts = ranges.tilts() if tilts is None else tilts
+
+    def best(tilt: tuple[float, float]) -> Candidate:
+        return match.best(tilt, ranges, effort)
+
+    found = []
+    with ThreadPoolExecutor(threads) as pool:
+        for candidate in pool.map(best, tilts):
+            found.append(candidate)
+            if progress is not None:
+                progress(len(found), len(tilts))
+    return sorted(found, key=lambda candidate: candidate.unexplained)
+
+
+class Match:
+    """
+    Comparison of simulations with the images at all offsets at once.
+
+    Parameters
+    ----------
+    model : CrystalModel
+        Crystal and microscope.
+    harmonics : Harmonics
+        Fourier coefficients of the images, at the model's orders.
+    """
+
+    def __init__(self, model: CrystalModel, harmonics: Harmonics) -> None:
+        self.model = model
+        # Means say less than their small error seems to: gains and the beam's intensity are hardly known.
+        self.measured = harmonics.coefficients[:, 1:]
+        self.orders = model.orders[1:]
+        self.power = float((np.abs(self.measured) ** 2).sum())
+        self.size = [int(_SHIFTS * 2 * extent + 1) for extent in np.abs(self.orders).max(axis=0)]
+
+    def best(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> Candidate:
+        """Find the best thickness, defocus and offset at a tilt."""
+        return min(self.at_depths(tilt, ranges, effort), key=lambda one: one.unexplained)
+
+    def at_depths(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> list[Candidate]:
+        """Find the best defocus and offset for every thickness at a tilt."""
+        pairs = self.model.pairs(tilt, ranges.depths, effort)
+        results: list[list[Candidate]] = []
+        for defocus in ranges.defoci:
+            start = Parameters(*tilt, 0.0, defocus, source_variance=SEARCHED_SOURCE)
+            images = self.model.images(pairs, start)[..., 1:]
+            overlap, offsets = self._overlaps(images)
+            power = (np.abs(images) ** 2).sum(axis=(1, 2))
+            # A negative overlap is an inverted image.
+            explained = np.maximum(overlap, 0.0) ** 2 / (power * self.power)
+            results.append(
+                [
+                    Candidate(
+                        replace(start, depth=float(depth), scale=float(scale), offset_x=offset[0], offset_y=offset[1]),
+                        1 - float(share),
+                    )
+                    for depth, scale, offset, share in zip(
+                        pairs.depths, overlap / power, offsets, explained, strict=True
+                    )
+                ]
+            )
+        return [min(column, key=lambda one: one.unexplained) for column in zip(*results, strict=True)]
+
+    def _overlaps(self, images: ComplexArray) -> tuple[FloatArray, list[tuple[float, float]]]:
+        """Largest overlap (exit,) of simulated and measured images over all offsets, and those offsets [Å]."""
+        products = (images * self.measured.conj()).sum(axis=1)
+        nx, ny = self.size
+        grid = np.zeros((len(images), ny, nx), np.complex128)
+        grid[:, self.orders[:, 1] % ny, self.orders[:, 0] % nx] = products
+        # Of exp(2 pi i G.offset), at offsets that divide the cell.
+        overlaps = (np.fft.ifft2(grid) * (nx * ny)).real
+        places = overlaps.reshape(len(images), -1).argmax(axis=1)
+        a, b, _ = self.model.cell.cell.lengths()
+        offsets = [(float(place % nx) * a / nx, float(place // nx) * b / ny) for place in places]
+        return overlaps.max(axis=(1, 2)), offsets

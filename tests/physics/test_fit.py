@@ -1,0 +1,177 @@
+"""A fit finds what its image was made with, though it knows neither the displacements nor the scattering factors."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from iphasenet.base.errors import InputError
+from iphasenet.cli import main
+from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.fitting.fit import Fit, Task, fit
+from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.outcome import as_reconstruction, describe, parameters_of, potentials, simulated
+from iphasenet.microscope.acquisition import Acquisition
+from iphasenet.microscope_files.segmented_image import SegmentedImage
+from iphasenet.multislice.numerics import sampled_potential
+from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.settings import Numerics
+from iphasenet.network.losses import correlations
+from iphasenet.simulation.image import Image
+from iphasenet.simulation.noise import record_images
+from iphasenet.simulation.rendering import Field, render
+from iphasenet.simulation.tilts import crystal_lean
+from tests.physics.conftest import MICROSCOPE, STRUCTURES
+
+ALPHA, BETA, GAMMA, DEFOCUS, SOURCE, OFFSET = 0.16, -0.11, 24.0, 30.0, 0.3, (0.3, 0.6)
+IMAGE, DOSE = Image(128, 0.2), 1e5
+
+NEAR = Limits(thickness_nm=(5, 30), tilt_reach_deg=0.3, defocus_angstrom=(-60, 60), rotation_deg=None)
+
+
+@cache
+def recorded(dose: float = DOSE) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Noisy images of KNbO3 with other displacements and scattering factors, its potential and its thickness [Å]."""
+    atoms = read_structure(STRUCTURES / "KNbO3.cif", temperature_k=293)
+    cell = orthogonal_cell(atoms)
+    cell.arrays["displacements"] = cell.arrays["displacements"] * 0.85**2
+    potential = sampled_potential(cell, 0.1, IMAGE.sampling_angstrom, "kirkland")
+    microscope = replace(MICROSCOPE, source_size_angstrom=SOURCE, aberrations={"defocus": DEFOCUS})
+    numerics = Numerics(0.1, 0.5, 20.0, thermal_noise=0.001, thermal_passes=1, thermal_coarse_passes=0)
+    lean = crystal_lean(ALPHA, BETA, GAMMA)
+    images = simulate_images(potential, microscope, numerics, [160.0], lean, (GAMMA,), seed=[9])
+    place = (OFFSET[0] * images.lengths[0], OFFSET[1] * images.lengths[1])
+    field = Field(IMAGE, GAMMA, place)
+    segments = render(images.coefficients[0, 0], images.lengths, field)
+    acquisition = Acquisition(0.3, 0.01, 0.02, 0.0)
+    rng = np.random.default_rng(5)
+    noisy = record_images(torch.from_numpy(segments)[None], [dose], IMAGE.sampling_angstrom, acquisition, [rng])
+    slicing = potential.slicing(0.5)
+    depth = float(images.depths[0])
+    projected = potential.projected(slicing, slicing.nearest(depth), lean)
+    return noisy[0].numpy(), render(projected, images.lengths, field), depth
+
+
+def known_cell(material: str = "KNbO3") -> Any:
+    """Cell with the displacements of its file."""
+    return orthogonal_cell(read_structure(STRUCTURES / f"{material}.cif", temperature_k=293), (0, 0, 1), 0.2)
+
+
+def recorded_image(dose: float = DOSE) -> SegmentedImage:
+    """Image with all calibrations of the microscope, and none of the crystal."""
+    return SegmentedImage(
+        recorded(dose)[0], "image", order=(0, 1, 2, 3), sampling=IMAGE.sampling_angstrom, energy_kev=200.0,
+        semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0, beam_intensity=1.0,
+    )  # fmt: skip
+
+
+@cache
+def fitted() -> Fit:
+    """Fit of that image."""
+    return fit(Task(recorded()[0], IMAGE.sampling_angstrom, MICROSCOPE, known_cell(), NEAR))
+
+
+def test_tilt_thickness_and_defocus_are_found_from_nothing() -> None:
+    found = parameters_of(fitted())
+    value = {name: one["value"] for name, one in found.items()}
+    assert np.hypot(value["alpha_deg"] - ALPHA, value["beta_deg"] - BETA) < 0.01
+    assert (value["gamma_deg"] - GAMMA) % 90 == pytest.approx(0, abs=0.1) or (value["gamma_deg"] - GAMMA) % 90 > 89.9
+    assert value["thickness_nm"] == pytest.approx(recorded()[2] / 10, abs=1.0)
+    assert value["defocus_angstrom"] == pytest.approx(DEFOCUS, abs=6)
+    assert value["source_size_angstrom"] == pytest.approx(SOURCE, abs=0.03)
+    assert all(0 < one["error"] < 1e3 for one in found.values())
+
+
+def test_the_crystal_explains_the_images_within_their_noise() -> None:
+    found = fitted()
+    assert found.refined.unexplained < 0.02 and found.harmonics.explained > 0.9
+    left = recorded()[0] - simulated(found)
+    np.testing.assert_allclose(left.std(axis=(1, 2)), found.harmonics.noise, rtol=0.1)
+
+
+def test_the_potential_is_that_of_the_image() -> None:
+    projected, columns = potentials(fitted())
+    true = torch.from_numpy(recorded()[1])[None]
+    assert float(correlations(torch.from_numpy(projected)[None].float(), true)) > 0.98
+    # Columns do not lean: their mean over the thickness is that of the tilted crystal.
+    assert columns.mean() * fitted().refined.parameters.depth == pytest.approx(projected.mean(), rel=0.02)
+
+
+def test_a_reconstruction_holds_the_result() -> None:
+    made = as_reconstruction(fitted(), recorded_image())
+    assert made.potential.shape == recorded()[1].shape
+    assert made.attributes["parameters"] == parameters_of(fitted())
+    assert made.thickness_nm == pytest.approx(fitted().refined.parameters.depth / 10)
+    assert json.dumps(describe(fitted()))
+
+
+def test_a_detector_that_is_turned_in_the_image_is_turned_in_the_simulation() -> None:
+    turned = replace(MICROSCOPE, detector_rotation_deg=20.0)
+    right, wrong = (
+        fit(
+            Task(
+                recorded()[0],
+                IMAGE.sampling_angstrom,
+                one,
+                known_cell(),
+                replace(NEAR, tilt_deg=(ALPHA, BETA), tilt_reach_deg=0.0),
+            )
+        )
+        for one in (MICROSCOPE, turned)
+    )
+    assert right.refined.unexplained < 0.02 < 0.1 < wrong.refined.unexplained
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"segments": recorded()[0][:, :30, :30]}, "field: found 6 Å"),
+        ({"cell": "GaN"}, "contrast at the lattice of GaN"),
+        ({"segments": np.random.default_rng(0).normal(0.1, 0.02, (4, 128, 128))}, "times their noise"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(changed: dict[str, Any], message: str) -> None:
+    task = Task(recorded()[0], IMAGE.sampling_angstrom, MICROSCOPE, known_cell(), NEAR)
+    changed = {**changed, **({"cell": known_cell("GaN")} if "cell" in changed else {})}
+    with pytest.raises(InputError, match=message):
+        fit(replace(task, **changed))
+
+
+def test_the_command_writes_numbers_potential_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = recorded_image()
+    fields = ("sampling", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")
+    arrays = {name: getattr(image, name) for name in fields}
+    np.savez(tmp_path / "image.npz", segments=image.segments, order=[0, 1, 2, 3], beam_intensity=1.0, **arrays)
+    outputs = ["--output", "fit.json", "--figure", "fit.png", "--potential", "fit.npz"]
+    paths = [text if text.startswith("--") else str(tmp_path / text) for text in outputs]
+    known = ["--tilt", str(ALPHA), str(BETA), "--tilt-range", "0", "--thickness", "10:20", "--defocus", str(DEFOCUS)]
+    main(["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"), *paths, *known])
+    written = json.loads((tmp_path / "fit.json").read_text())
+    assert written["structure"] == "KNbO3.cif"
+    assert written["parameters"]["alpha_deg"] == {"value": ALPHA, "error": None, "unit": "degrees"}
+    assert written["parameters"]["thickness_nm"]["value"] == pytest.approx(16, abs=1)
+    assert "thickness 1" in capsys.readouterr().out
+    with np.load(tmp_path / "fit.npz") as made:
+        assert made["potential"].shape == (128, 128)
+    assert (tmp_path / "fit.png").stat().st_size > 10_000
+
+
+def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path) -> None:
+    noisy = recorded()[0]
+    np.savez(
+        tmp_path / "image.npz", segments=noisy[[1, 0, 2, 3]], order=[0, 1, 2, 3], beam_intensity=1.0, sampling=0.2,
+        energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
+    )  # fmt: skip
+    known = ["--tilt", str(ALPHA), str(BETA), "--tilt-range", "0", "--thickness", "16", "--defocus", str(DEFOCUS)]
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"),
+             "--output", str(tmp_path / "fit.json"), *known]
+        )  # fmt: skip
+    assert "does not explain" in str(ended.value) and not (tmp_path / "fit.json").exists()

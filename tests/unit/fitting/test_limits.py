@@ -1,0 +1,45 @@
+"""What is known beforehand: numbers and ranges, and what is wrong with them."""
+
+import pytest
+
+from iphasenet.base.errors import InputError
+from iphasenet.fitting.limits import Limits, parse_range
+
+
+def test_a_number_is_fixed_and_a_range_searched() -> None:
+    assert parse_range("40", "--thickness") == (40, 40)
+    assert parse_range("-20:15.5", "--defocus") == (-20, 15.5)
+
+
+@pytest.mark.parametrize("text", ["", "a", "1:2:3", "5:1", "nan", "1:inf"])
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"--thickness: found .*; allowed: a number, or LOWEST:HIGHEST"):
+        parse_range(text, "--thickness")
+
+
+def test_what_is_fixed_is_not_fitted() -> None:
+    everything = ["alpha", "beta", "depth", "defocus", "offset_x", "offset_y", "scale", "source_variance"]
+    assert Limits().free == everything
+    known = Limits(thickness_nm=(40, 40), tilt_reach_deg=0, source_size_angstrom=(0.3, 0.3))
+    assert known.free == ["defocus", "offset_x", "offset_y", "scale"]
+    assert known.bounds["depth"] == (400, 400) and known.bounds["source_variance"] == (0.09, 0.09)
+    assert Limits(extra=("astigmatism", "displacement")).free == [
+        *everything, "astigmatism_x", "astigmatism_y", "displacement"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"thickness_nm": (0, 10)}, "thickness"),
+        ({"thickness_nm": (50, 10)}, "thickness_nm: found 50 to 10"),
+        ({"tilt_reach_deg": 3}, "tilt range: found 3°"),
+        ({"tilt_reach_deg": float("nan")}, "tilt range"),
+        ({"source_size_angstrom": (-1, 0)}, "source size"),
+        ({"scale": (0, 1)}, "scale: found 0"),
+        ({"extra": ("coma",)}, "'coma'; allowed: astigmatism, displacement"),
+    ],
+)
+def test_wrong_limits_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Limits(**wrong)  # type: ignore[arg-type]
