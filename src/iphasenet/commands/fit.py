@@ -110,6 +110,7 @@ def _limits(options: argparse.Namespace) -> Limits:
         "defocus_angstrom": ("--defocus", options.defocus),
         "source_size_angstrom": ("--source-size", options.source_size),
         "scale": ("--scale", options.scale),
+        "displacement": ("--displacement", options.displacement),
     }
     given: dict[str, Any] = {
         name: parse_range(text, option) for name, (option, text) in ranges.items() if text is not None

@@ -8,7 +8,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from numpy.typing import NDArray
 
@@ -115,6 +114,7 @@ class CrystalModel:
     parametrization: str = "lobato"
     device: str = "cpu"
     _kept: "OrderedDict[Any, BeamPairs]" = field(default_factory=OrderedDict, compare=False, repr=False)
+    _passes: dict[Effort, MultislicePass] = field(default_factory=dict, compare=False, repr=False)
     _lock: Any = field(default_factory=Lock, compare=False, repr=False)
 
     @property
@@ -150,7 +150,8 @@ class CrystalModel:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = simulate_pairs(self._pass(tilt, depths, effort, displacement), [_SEED])
+        lean = crystal_lean(*tilt, self.rotation_deg)
+        found = simulate_pairs(self._pass(effort).at(lean, depths, displacement), [_SEED])
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > _REMEMBERED:
@@ -165,15 +166,18 @@ class CrystalModel:
             cell.arrays["displacements"] = cell.arrays["displacements"] * displacement**2
         return sampled_potential(cell, sampling, sampling, self.parametrization)
 
-    def _pass(
-        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float
-    ) -> MultislicePass:
-        numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
-        potential = self.potential(effort.sampling, displacement)
-        kind = ThermalPass if potential.is_warm else MultislicePass
-        lean = crystal_lean(*tilt, self.rotation_deg)
-        rotations = (self.rotation_deg,)
-        return kind(potential, self.microscope, numerics, depths, lean, rotations, self.device, torch.float32)
+    def _pass(self, effort: Effort) -> MultislicePass:
+        """Pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
+        with self._lock:
+            if effort not in self._passes:
+                numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
+                potential = self.potential(effort.sampling)
+                kind = ThermalPass if potential.is_warm else MultislicePass
+                rotations = (self.rotation_deg,)
+                self._passes[effort] = kind(
+                    potential, self.microscope, numerics, [_ANY_DEPTH], (0.0, 0.0), rotations, self.device
+                )
+            return self._passes[effort]
 
     def images(
         self, pairs: BeamPairs, parameters: Parameters, exits: Sequence[int] | slice = slice(None)
@@ -219,6 +223,9 @@ class CrystalModel:
 
 _SEED = 1
 """Seed of the displacements, the same in all simulations of a fit."""
+
+_ANY_DEPTH = 100.0
+"""Thickness of a pass from which others are made [Å]."""
 
 SLICE = 1.0
 """Slice thickness [Å]."""

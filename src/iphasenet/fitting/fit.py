@@ -39,7 +39,11 @@ _FIRST_REACH = 0.5
 """The search begins with tilts up to this angle, and goes on to larger ones if none of these explains the image."""
 
 _STARTS = 4
-"""Candidates of the search that are refined."""
+"""Most candidates of the search that are refined."""
+
+_AMONG = 0.12
+"""Candidates are refined that leave at most this much more of the contrast unexplained than the best: noise and the
+small window of the search are responsible for as much."""
 
 _APART_DEG, _APART_DEPTH = 0.05, 60.0
 """Candidates nearer to each other than this, in tilt and thickness, are one."""
@@ -194,7 +198,11 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
     reach = task.limits.tilt_reach_deg
     rings = [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
     for ring in rings:
-        found = _refine(_starts(tried, ring, say), say)
+        starts = _starts(tried, ring, say)
+        # A narrow ring may hold no point of the mesh.
+        if not starts:
+            continue
+        found = _refine(starts, say)
         if best is None or found.refined.unexplained < best.refined.unexplained:
             best = found
         if best.refined.unexplained < GOOD:
@@ -225,9 +233,10 @@ def _starts(tried: Sequence["_Orientation"], ring: tuple[float, float], say: Pro
         label = "search" if len(tried) == 1 else f"search {number + 1} of {len(tried)}"
         searched = orientation.search(ring, partial(say, label), tilts)
         starts += [_Start(candidate, orientation, searched) for candidate in _apart(searched)]
-        if searched[0].unexplained < _CLEAR:
+        if searched and searched[0].unexplained < _CLEAR:
             tilts = [(one.parameters.alpha, one.parameters.beta) for one in searched[:_STARTS]]
-    return sorted(starts, key=lambda start: start.candidate.unexplained)[:_STARTS]
+    starts.sort(key=lambda start: start.candidate.unexplained)
+    return [one for one in starts if one.candidate.unexplained < starts[0].candidate.unexplained + _AMONG][:_STARTS]
 
 
 def _check_harmonics(harmonics: Harmonics, lattice: ImageLattice, task: Task) -> None:
@@ -287,12 +296,16 @@ class _Orientation:
         """Refine a start with the numerics of a stage."""
         limits = self.task.limits
         windows = [_window(start.depth, number) for number in range(3)]
+        # Displacements make no valley of their own: they are fitted last.
+        warm = "displacements" in self.task.cell.arrays and stage > 0
+        free = [name for name in limits.free if name != "displacement" or warm]
+        start = replace(start, **{name: low for name, (low, high) in limits.bounds.items() if low == high})
         return Refinement(
             self.model,
             self.harmonics,
             self.effort(windows[stage]),
             self.effort(windows[min(1, stage)]),
-            limits.free,
+            free,
             limits.bounds,
             model_error,
             self.task.threads,

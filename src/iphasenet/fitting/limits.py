@@ -9,7 +9,7 @@ from iphasenet.base.errors import InputError
 
 Range = tuple[float, float]
 
-EXTRA = ("astigmatism", "displacement")
+EXTRA = ("astigmatism",)
 """Parameters that are fitted only if asked for."""
 
 GOOD = 0.025
@@ -42,6 +42,10 @@ def parse_range(text: str, option: str) -> Range:
     return numbers[0], numbers[-1]
 
 
+_ALWAYS = ("alpha", "beta", "depth", "defocus", "offset_x", "offset_y", "scale", "source_variance")
+"""Parameters that are fitted unless they are given."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """
@@ -61,9 +65,11 @@ class Limits:
         Standard deviation of the source, with that of the scan's noise [Å].
     scale : (float, float)
         Intensity of the images over that of the simulation.
+    displacement : (float, float)
+        Thermal displacements of all atoms over those of the structure.
     rotation_deg : float, optional
         gamma, if it is known: to a few degrees [degrees].
-    extra : sequence of {'astigmatism', 'displacement'}
+    extra : sequence of {'astigmatism'}
         What is fitted besides.
     """
 
@@ -73,6 +79,7 @@ class Limits:
     defocus_angstrom: Range = (-150.0, 150.0)
     source_size_angstrom: Range = (0.0, 0.8)
     scale: Range = (0.85, 1.15)
+    displacement: Range = (0.6, 1.5)
     rotation_deg: float | None = None
     extra: Sequence[str] = ()
 
@@ -83,14 +90,15 @@ class Limits:
             quantities.DEFOCUS.check(value, "defocus")
         for value in self.source_size_angstrom:
             quantities.SOURCE_SIZE.check(value, "source size")
-        for name in ("thickness_nm", "defocus_angstrom", "source_size_angstrom", "scale"):
+        for name in ("thickness_nm", "defocus_angstrom", "source_size_angstrom", "scale", "displacement"):
             low, high = getattr(self, name)
             if low > high:
                 raise InputError(f"{name}: found {low:g} to {high:g}; allowed: the lower limit first")
         if not 0 <= self.tilt_reach_deg <= LARGEST_REACH:
             raise InputError(f"tilt range: found {self.tilt_reach_deg:g}°; allowed: 0 to {LARGEST_REACH:g}°")
-        if not self.scale[0] > 0:
-            raise InputError(f"scale: found {self.scale[0]:g}; allowed: above 0")
+        for name in ("scale", "displacement"):
+            if not getattr(self, name)[0] > 0:
+                raise InputError(f"{name}: found {getattr(self, name)[0]:g}; allowed: above 0")
         unknown = [name for name in self.extra if name not in EXTRA]
         if unknown:
             raise InputError(f"fit: found {unknown[0]!r}; allowed: {', '.join(EXTRA)}")
@@ -104,7 +112,7 @@ class Limits:
             "defocus": self.defocus_angstrom,
             "source_variance": (low**2, high**2),
             "scale": self.scale,
-            "displacement": (0.5, 1.6),
+            "displacement": self.displacement,
         }
         if self.tilt_reach_deg == 0:
             found |= {"alpha": (self.tilt_deg[0],) * 2, "beta": (self.tilt_deg[1],) * 2}
@@ -113,11 +121,9 @@ class Limits:
     @property
     def free(self) -> list[str]:
         """Parameters that are fitted."""
-        asked = ["alpha", "beta", "depth", "defocus", "offset_x", "offset_y", "scale", "source_variance"]
+        asked = [*_ALWAYS, "displacement"]
         if "astigmatism" in self.extra:
             asked += ["astigmatism_x", "astigmatism_y"]
-        if "displacement" in self.extra:
-            asked.append("displacement")
         fixed = {name for name, (low, high) in self.bounds.items() if low == high}
         return [name for name in asked if name not in fixed]
 

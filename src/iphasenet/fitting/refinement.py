@@ -140,7 +140,7 @@ class Refinement:
             return _flat((self._predicted(at(values)) - self.harmonics.coefficients) / sigma)
 
         def jacobian(values: FloatArray) -> FloatArray:
-            self._simulate_together(at(values))
+            self._simulate_together(_node(at(values)))
             columns = [self._derivative(at(values), name) for name in names]
             return np.stack(
                 [_flat(column / sigma) * scale for column, scale in zip(columns, scales, strict=True)], axis=1
@@ -193,7 +193,8 @@ class Refinement:
         step = _SIMULATED.get(name, 0.05 * STEPS[name])
         value = getattr(parameters, name)
         if name in _SIMULATED:
-            points = (parameters, replace(parameters, **{name: value + step}))
+            node = _node(parameters)
+            points = (node, replace(node, **{name: getattr(node, name) + step}))
             here, there = (self._predicted(one, self.slopes) for one in points)
             return np.asarray((there - here) / step)
         before, after = (replace(parameters, **{name: value + change}) for change in (-step, step))
@@ -205,6 +206,12 @@ class Refinement:
         else:
             both = [self._predicted(one) for one in (before, after)]
         return np.asarray((both[1] - both[0]) / (2 * step))
+
+
+def _node(parameters: Parameters) -> Parameters:
+    """Nearest point of a mesh of tilts on which derivatives are taken, so that near tilts share them."""
+    mesh = _SIMULATED["alpha"]
+    return replace(parameters, alpha=mesh * round(parameters.alpha / mesh), beta=mesh * round(parameters.beta / mesh))
 
 
 def _depths_around(depth: float) -> tuple[float, ...]:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -80,6 +81,35 @@ class MultislicePass:
         check_band(self.microscope, self.grid)
         # Checks depths and memory before anything large is made.
         _ = self.waves_together
+
+    def at(self, lean: tuple[float, float], depths: Sequence[float], displacement: float = 1.0) -> Self:
+        """
+        Pass of the same crystal at another tilt, to other depths.
+
+        Parameters
+        ----------
+        lean, depths
+            As in this class.
+        displacement : float
+            Factor for the displacements of all atoms, if they move.
+
+        Returns
+        -------
+        MultislicePass
+            It shares what does not depend on them: grid, slices, waves and the crystal on its grid.
+        """
+        potential, moved = self.potential, self.potential.displacements
+        if moved is not None and displacement != 1:
+            potential = replace(potential, displacements=displacement**2 * moved)
+        other = replace(self, potential=potential, lean=lean, depths=depths)
+        for name in self._shared:
+            vars(other)[name] = getattr(self, name)
+        return other
+
+    @property
+    def _shared(self) -> tuple[str, ...]:
+        """Preparations that depend on neither tilt nor depth."""
+        return ("grid", "slicing", "cells", "blocks")
 
     @property
     def lengths(self) -> tuple[float, float]:

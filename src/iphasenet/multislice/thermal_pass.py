@@ -60,6 +60,10 @@ class ThermalPass(MultislicePass):
         """Translations of the displaced crystal: those of the mean one if displacements repeat with its cell."""
         return self.potential.translations if self.repeats == (1, 1) else ()
 
+    @property
+    def _shared(self) -> tuple[str, ...]:
+        return (*super()._shared, "displaced")
+
     @cached_property
     def grid(self) -> LatticeGrid:
         """Grid of the primitive cell of the displaced crystal."""

@@ -76,8 +76,11 @@ def _add_known(command: argparse.ArgumentParser) -> None:
     known.add_argument("--scale", metavar="FACTOR",
                        help="intensity of the images over that of the simulation, or LOWEST:HIGHEST; 0.85:1.15 if not "
                        "given")  # fmt: skip
-    known.add_argument("--also", nargs="+", default=[], choices=("astigmatism", "displacement"),
-                       help="what is fitted besides: twofold astigmatism, thermal displacements")  # fmt: skip
+    known.add_argument("--displacement", metavar="FACTOR",
+                       help="thermal displacements of all atoms over those of the structure, or LOWEST:HIGHEST; "
+                       "0.6:1.5 if not given")  # fmt: skip
+    known.add_argument("--also", nargs="+", default=[], choices=("astigmatism",),
+                       help="what is fitted besides: twofold astigmatism")  # fmt: skip
 
 
 def _share(text: str) -> float:
