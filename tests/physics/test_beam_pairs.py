@@ -55,6 +55,26 @@ def both(microscope: Microscope, material: str, displacement: float, period: flo
     return pairs, simulate_images(potential, microscope, numerics, DEPTHS, LEAN, (ROTATION,), seed=[5])
 
 
+def test_blocks_may_come_in_any_order() -> None:
+    # Thick: some blocks pass by transfer matrices, which come first.
+    potential = potential_of(cell_of("GaN"), 0.12)
+    numerics = Numerics(0.12, 0.3, 12.0)
+    simulation = MultislicePass(potential, MICROSCOPE, numerics, [100.0, 400.0], LEAN, (ROTATION,))
+    found = simulate_pairs(simulation)
+    vars(simulation)["blocks"] = simulation.blocks[::-1]
+    other = simulate_pairs(simulation)
+    np.testing.assert_allclose(found.coefficients(MICROSCOPE), other.coefficients(MICROSCOPE), atol=3e-7)
+    shuffled = simulate_pairs(_Shuffled(potential, MICROSCOPE, numerics, [100.0, 400.0], LEAN, (ROTATION,)))
+    np.testing.assert_allclose(found.coefficients(MICROSCOPE), shuffled.coefficients(MICROSCOPE), atol=3e-7)
+
+
+class _Shuffled(MultislicePass):
+    """Yields its columns in another order than that of its blocks."""
+
+    def columns(self) -> Any:
+        return iter(list(super().columns())[::-1])
+
+
 def test_the_mean_over_passes_is_that_of_their_images() -> None:
     cell = cell_of("KNbO3")
     cell.arrays["displacements"] = np.tile(0.07**2 * np.eye(3), (len(cell), 1, 1))

@@ -16,7 +16,7 @@ from iphasenet.cli import main
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.fit import Fit, Task, fit
 from iphasenet.fitting.limits import Limits
-from iphasenet.fitting.outcome import as_reconstruction, describe, parameters_of, potentials, simulated
+from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.multislice.numerics import sampled_potential
@@ -126,6 +126,27 @@ def test_a_detector_that_is_turned_in_the_image_is_turned_in_the_simulation() ->
         for one in (MICROSCOPE, turned)
     )
     assert right.refined.unexplained < 0.02 < 0.1 < wrong.refined.unexplained
+
+
+def test_what_is_given_stays_as_it_is_and_what_ends_at_a_limit_is_named() -> None:
+    known = replace(
+        NEAR, tilt_deg=(ALPHA, BETA), tilt_reach_deg=0.0, source_size_angstrom=(0.1, 0.1), scale=(1, 1),
+        displacement=(1, 1), thickness_nm=(16, 16.2), defocus_angstrom=(-60, 0),
+    )  # fmt: skip
+    found = fit(Task(recorded()[0], IMAGE.sampling_angstrom, MICROSCOPE, known_cell(), known))
+    parameters = found.refined.parameters
+    assert (parameters.alpha, parameters.beta, parameters.scale, parameters.displacement) == (ALPHA, BETA, 1, 1)
+    assert parameters.source_variance == pytest.approx(0.01)
+    assert "defocus" in at_limits(found) and "offset_x" not in at_limits(found)
+
+
+def test_atoms_at_rest_have_no_displacements_to_fit() -> None:
+    cell = known_cell()
+    cell.arrays["displacements"] = 0 * cell.arrays["displacements"]
+    known = replace(NEAR, tilt_deg=(ALPHA, BETA), tilt_reach_deg=0.0, thickness_nm=(15, 17))
+    found = fit(Task(recorded()[0], IMAGE.sampling_angstrom, MICROSCOPE, cell, known))
+    assert "displacement" not in found.refined.errors
+    assert found.refined.unexplained > 0.01 and json.dumps(describe(found), allow_nan=False)
 
 
 @pytest.mark.parametrize(

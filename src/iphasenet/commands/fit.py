@@ -1,6 +1,7 @@
 """`iphasenet fit`: what nobody can measure at the microscope, from the images and a known crystal."""
 
 import argparse
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, Task, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
-from iphasenet.fitting.outcome import as_reconstruction, parameters_of, write_fit
+from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
 from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -38,11 +39,11 @@ def _run(options: argparse.Namespace) -> None:
     results: list[tuple[Path, Fit]] = []
     refused: list[str] = []
     for structure in options.structure:
-        task = _task(image, structure, options, limits, device)
         try:
+            task = _task(image, structure, options, limits, device)
             results.append((structure, fit_with_progress(task)))
         except InputError as error:
-            # Of several structures, those whose lattice is not in the image drop out.
+            # Of several structures, those that cannot be read or whose lattice is not in the image drop out.
             if len(options.structure) == 1:
                 raise
             refused.append(f"{structure.name}: {error}")
@@ -57,7 +58,7 @@ def _run(options: argparse.Namespace) -> None:
         "structure": structure.name,
         "zone_axis": list(options.zone_axis),
         "temperature_k": options.temperature,
-        "ranking": {path.name: found.refined.unexplained for path, found in results},
+        "ranking": {str(path): found.refined.unexplained for path, found in results},
         "refused": refused,
     }
     write_fit(best, options.output, more)
@@ -65,6 +66,8 @@ def _run(options: argparse.Namespace) -> None:
         write_reconstruction(as_reconstruction(best, image, more), options.potential)
     if options.figure is not None:
         draw_fit(best, options.figure)
+    for name in at_limits(best):
+        print(f"warning: {name} lies at a limit of its range: widen it, or give what is known", file=sys.stderr)
     for path, found in results[1:]:
         print(f"{path.name}: leaves {_percent(found)} of the contrast unexplained")
     print(f"{options.output}: {structure.name}, {summary(best)}")

@@ -128,13 +128,18 @@ def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage |
     ]
 
 
+_TOLD_THICKNESS, _TOLD_TILT = (0.75, 1.25), 0.5
+"""How far a fit looks from a thickness, as factors, and from a tilt that are told [degrees]."""
+
+
 def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
     """Find what is not told of the crystal by a fit of its structure, so that the network is told all."""
+    # What is told is as good as a user knows it.
     told: dict[str, Any] = {"rotation_deg": image.rotation_deg}
     if image.thickness_nm is not None:
-        told["thickness_nm"] = (image.thickness_nm,) * 2
+        told["thickness_nm"] = tuple(factor * image.thickness_nm for factor in _TOLD_THICKNESS)
     if image.tilt_deg is not None:
-        told |= {"tilt_deg": image.tilt_deg, "tilt_reach_deg": 0.0}
+        told |= {"tilt_deg": image.tilt_deg, "tilt_reach_deg": _TOLD_TILT}
     atoms = read_structure(options.structure, None, 293.0)
     cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
     found = fit_with_progress(task_of(image, cell, Limits(**told), choose_device(options.device), options.threads))

@@ -123,7 +123,7 @@ class CrystalModel:
         a, b, _ = self.cell.cell.lengths()
         return self.orders / np.array([a, b])
 
-    def pairs(
+    def simulated(
         self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
     ) -> BeamPairs:
         """
@@ -145,13 +145,19 @@ class CrystalModel:
         BeamPairs
             The same displacements at every call, so that it changes smoothly with tilt and thickness.
         """
+        lean = crystal_lean(*tilt, self.rotation_deg)
+        return simulate_pairs(self._pass(effort).at(lean, depths, displacement), [_SEED])
+
+    def pairs(
+        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
+    ) -> BeamPairs:
+        """Simulate like `simulated`, or remember one of the last simulations."""
         key = (tilt, tuple(depths), effort, displacement)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        lean = crystal_lean(*tilt, self.rotation_deg)
-        found = simulate_pairs(self._pass(effort).at(lean, depths, displacement), [_SEED])
+        found = self.simulated(tilt, depths, effort, displacement)
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > _REMEMBERED:

@@ -31,6 +31,9 @@ LEAST_EXPLAINED = 0.5
 LEAST_SIGNAL = 3.0
 """Rms coefficient over its standard error below which an image says nothing about a crystal."""
 
+LARGEST_PIXEL = 0.2
+"""Largest pixel of the multislice [Å]."""
+
 _SEARCH_WINDOW = 10.0
 _DEPTH_STEP = 50.0
 _DEFOCUS_STEP = 50.0
@@ -117,8 +120,8 @@ class Task:
 
     @property
     def pixel(self) -> float:
-        """Pixel of the multislice: the largest that holds probe and detector [Å]."""
-        return 0.32 / self.microscope.reach
+        """Pixel of the multislice: the largest that holds probe, detector and the atoms' potential [Å]."""
+        return min(0.32 / self.microscope.reach, LARGEST_PIXEL)
 
 
 @dataclass(frozen=True)
@@ -186,14 +189,18 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
     symmetry = rotations_about_beam(task.cell)
     kept = distinct([lattice.rotation_deg for lattice in lattices], symmetry)
     chosen = [lattice for lattice in lattices if lattice.rotation_deg in kept]
-    tried = []
+    tried, wrong = [], []
     for lattice in chosen:
         harmonics = measure_harmonics(pixels, orders @ lattice.reciprocal)
-        _check_harmonics(harmonics, lattice, task)
+        if fault := _fault(harmonics, lattice, task):
+            wrong.append(fault)
+            continue
         model = CrystalModel(
             task.cell, task.microscope, lattice.rotation_deg, orders, task.parametrization, task.device
         )
         tried.append(_Orientation(task, lattice, harmonics, model))
+    if not tried:
+        raise InputError(wrong[0])
     best: Fit | None = None
     reach = task.limits.tilt_reach_deg
     rings = [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
@@ -239,21 +246,23 @@ def _starts(tried: Sequence["_Orientation"], ring: tuple[float, float], say: Pro
     return [one for one in starts if one.candidate.unexplained < starts[0].candidate.unexplained + _AMONG][:_STARTS]
 
 
-def _check_harmonics(harmonics: Harmonics, lattice: ImageLattice, task: Task) -> None:
+def _fault(harmonics: Harmonics, lattice: ImageLattice, task: Task) -> str:
+    """Say what is wrong with a lattice in an image; nothing if it is there."""
     formula = task.cell.get_chemical_formula(empirical=True)
-    signal = np.sqrt((np.abs(harmonics.coefficients[:, 1:]) ** 2).sum() / (2 * harmonics.errors[:, 1:] ** 2).sum())
+    signal = math.sqrt(harmonics.power / harmonics.noise_power)
     if signal < LEAST_SIGNAL:
-        raise InputError(
+        return (
             f"image: found coefficients at the lattice of {formula} of {signal:.2g} times their noise; allowed: at "
             f"least {LEAST_SIGNAL:g}: more electrons, a larger field, or the right crystal"
         )
     strain = float(np.abs(lattice.strain).max())
     if harmonics.explained < LEAST_EXPLAINED or strain > LARGEST_STRAIN:
-        raise InputError(
+        return (
             f"image: found {100 * max(0.0, harmonics.explained):.0f} % of its contrast at the lattice of {formula}, "
             f"strained by {100 * strain:.1f} %; allowed: at least {100 * LEAST_EXPLAINED:.0f} %, strained by at most "
             f"{100 * LARGEST_STRAIN:.0f} %: the right crystal, zone axis and pixel size"
         )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -297,7 +306,7 @@ class _Orientation:
         limits = self.task.limits
         windows = [_window(start.depth, number) for number in range(3)]
         # Displacements make no valley of their own: they are fitted last.
-        warm = "displacements" in self.task.cell.arrays and stage > 0
+        warm = bool(np.any(self.task.cell.arrays.get("displacements", 0.0))) and stage > 0
         free = [name for name in limits.free if name != "displacement" or warm]
         start = replace(start, **{name: low for name, (low, high) in limits.bounds.items() if low == high})
         return Refinement(
@@ -318,7 +327,9 @@ def _window(depth: float, stage: int) -> float:
 
 
 def _mesh(low: float, high: float, step: float) -> tuple[float, ...]:
-    """Equally spaced values from low to high."""
+    """Equally spaced values from low to high; one where the limits are hardly apart."""
+    if high - low < step / 5:
+        return ((low + high) / 2,)
     count = math.ceil((high - low) / step - 1e-9) + 1
     return tuple(np.linspace(low, high, count).tolist())
 

@@ -1,5 +1,6 @@
 """Fourier coefficients of images at the points of a lattice, and their noise."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +37,16 @@ class Harmonics:
     explained: float
     noise: NDArray[np.float64]
 
+    @property
+    def power(self) -> float:
+        """Sum of the squared coefficients without the means, and without what noise adds on average."""
+        return max(1e-300, float((np.abs(self.coefficients[:, 1:]) ** 2).sum()) - self.noise_power)
+
+    @property
+    def noise_power(self) -> float:
+        """Sum of squares that noise adds to the coefficients on average."""
+        return max(1e-300, float(2 * (self.errors[:, 1:] ** 2).sum()))
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -65,6 +76,13 @@ class Pixels:
     def images(self) -> NDArray[np.float64]:
         """Images (segment, y, x) without their means."""
         return np.asarray(self.recorded - self.means[:, None, None], np.float64)
+
+    def middle(self, side: float) -> "Pixels":
+        """Cut a square field of at most `side` [Å] out of the middle."""
+        most = max(2, math.floor(side / self.sampling))
+        starts = [max(0, size - most) // 2 for size in self.recorded.shape[1:]]
+        top, left = starts
+        return Pixels(self.recorded[:, top : top + most, left : left + most], self.sampling, self.band)
 
     @property
     def count(self) -> int:

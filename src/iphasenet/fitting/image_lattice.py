@@ -26,6 +26,12 @@ LARGEST_STRAIN = 0.06
 """Largest difference of the image's lattice from the crystal's: scans drift, and pixels are calibrated to a few
 percent."""
 
+_FIELD = 50.0
+"""Field in the image's middle in which rotations are tried [Å]."""
+
+_REFINED_FIELD = 120.0
+"""Field in the image's middle in which a lattice is refined [Å]."""
+
 _CELLS = 2.0
 """Smallest side of the field, in lengths of the primitive cell."""
 
@@ -103,29 +109,39 @@ def find_lattices(
         If the field is too small for the lattice.
     """
     orders = orders[(orders != 0).any(axis=1)]
+    if not len(orders):
+        raise InputError(
+            f"semiangle: found a probe whose images reach {pixels.band:.2g} 1/Å, which resolves no lattice plane of "
+            "the crystal; allowed: a larger one, or a larger cell"
+        )
     # Shortest distance between points of the reciprocal lattice.
     spacing = float(np.min(np.linalg.norm(orders / np.array(lengths), axis=1)))
-    field = min(pixels.images.shape[1:]) * pixels.sampling
+    field = min(pixels.recorded.shape[1:]) * pixels.sampling
     if field * spacing < _CELLS:
         raise InputError(
             f"field: found {field:.3g} Å for lattice planes {1 / spacing:.3g} Å apart; allowed: at least "
             f"{_CELLS / spacing:.3g} Å"
         )
-    small = coarsened(pixels)
-    if rotation_deg is not None:
-        return [_refined(small, lengths, orders, rotation_deg)]
-    angles = np.arange(0.0, 180.0, _STEP)
+    whole = coarsened(pixels.middle(_REFINED_FIELD))
+    # In a large field peaks are so sharp that steps of the rotation would miss them.
+    small = coarsened(pixels.middle(_FIELD))
+    angles = np.arange(0.0, 180.0, _STEP) if rotation_deg is None else rotation_deg + np.arange(-5.0, 5.01, _STEP)
     powers = np.array([held_power(small, orders @ turned(lengths, angle)) for angle in angles])
+    if rotation_deg is not None:
+        near = _refined(small, orders, turned(lengths, float(angles[powers.argmax()])), lengths)
+        return [_refined(whole, orders, near.reciprocal, lengths, 100)]
     around = np.stack([np.roll(powers, shift) for shift in range(-8, 9)])
     peaks = np.flatnonzero((powers == around.max(axis=0)) & (powers >= _ALIKE * powers.max()))
     found: list[ImageLattice] = []
     for peak in sorted(peaks, key=lambda number: -powers[number]):
-        same = next((one for one in found if _relation(one, angles[peak]) is not None), None)
+        relations = [(one, _relation(one, angles[peak])) for one in found]
+        same = next(((one, relation) for one, relation in relations if relation is not None), None)
         if same is None:
-            found.append(_refined(small, lengths, orders, float(angles[peak])))
+            start = _refined(small, orders, turned(lengths, float(angles[peak])), lengths)
+            found.append(_refined(whole, orders, start.reciprocal, lengths, 100))
         else:
-            relation = _relation(same, angles[peak])
-            found.append(ImageLattice(relation @ same.reciprocal, lengths, same.power))
+            vectors = same[1] @ same[0].reciprocal
+            found.append(ImageLattice(vectors, lengths, held_power(whole, orders @ vectors)))
     # Dense lattices may be bent until their points meet the peaks of another rotation.
     likely = [one for one in found if np.abs(one.strain).max() <= LARGEST_STRAIN] or found
     best = max(one.power for one in likely)
@@ -145,16 +161,21 @@ def _opposite(lattice: ImageLattice) -> ImageLattice:
 
 
 def _refined(
-    pixels: Pixels, lengths: tuple[float, float], orders: NDArray[np.int64], rotation_deg: float
+    pixels: Pixels,
+    orders: NDArray[np.int64],
+    start: NDArray[np.float64],
+    lengths: tuple[float, float],
+    most: int = 300,
 ) -> ImageLattice:
     """Move a lattice's vectors until its points hold most of the images' power."""
-    start = turned(lengths, rotation_deg)
 
     def lost(change: FloatArray) -> float:
         if np.abs(change).max() > 0.2:
             return 0.0
         return -held_power(pixels, orders @ start @ (np.eye(2) + change.reshape(2, 2)))
 
-    options = {"initial_simplex": 0.02 * np.vstack([np.zeros(4), np.eye(4)]), "xatol": 2e-5, "fatol": 1e-7}
-    best = minimize(lost, np.zeros(4), method="Nelder-Mead", options={**options, "maxiter": 400})
+    # Half a lattice plane of 1 Å over the field.
+    step = min(0.02, 0.5 / (min(pixels.recorded.shape[1:]) * pixels.sampling))
+    options = {"initial_simplex": step * np.vstack([np.zeros(4), np.eye(4)]), "xatol": 1e-3 * step, "fatol": 1e-7}
+    best = minimize(lost, np.zeros(4), method="Nelder-Mead", options={**options, "maxiter": most})
     return ImageLattice(start @ (np.eye(2) + best.x.reshape(2, 2)), lengths, -float(best.fun))

@@ -86,6 +86,8 @@ class Limits:
     def __post_init__(self) -> None:
         for value in self.thickness_nm:
             quantities.THICKNESS.check(value, "thickness")
+        if self.thickness_nm[0] < THINNEST_NM:
+            raise InputError(f"thickness: found {self.thickness_nm[0]:g} nm; allowed: from {THINNEST_NM:g} nm up")
         for value in self.defocus_angstrom:
             quantities.DEFOCUS.check(value, "defocus")
         for value in self.source_size_angstrom:
@@ -94,6 +96,8 @@ class Limits:
             low, high = getattr(self, name)
             if low > high:
                 raise InputError(f"{name}: found {low:g} to {high:g}; allowed: the lower limit first")
+        if not max(map(abs, self.tilt_deg)) <= LARGEST_REACH:
+            raise InputError(f"tilt: found {self.tilt_deg}; allowed: alpha and beta up to {LARGEST_REACH:g}°")
         if not 0 <= self.tilt_reach_deg <= LARGEST_REACH:
             raise InputError(f"tilt range: found {self.tilt_reach_deg:g}°; allowed: 0 to {LARGEST_REACH:g}°")
         for name in ("scale", "displacement"):
@@ -127,6 +131,9 @@ class Limits:
         fixed = {name for name, (low, high) in self.bounds.items() if low == high}
         return [name for name in asked if name not in fixed]
 
+
+THINNEST_NM = 1.5
+"""Smallest thickness that is fitted [nm]: thicknesses are interpolated between whole slices."""
 
 LARGEST_REACH = 2.0
 """Largest tilt that is sought [degrees]: the propagator describes no larger ones."""

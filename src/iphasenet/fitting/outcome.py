@@ -16,6 +16,7 @@ from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.fitting.crystal_model import SLICE
 from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.harmonics import FloatArray
+from iphasenet.fitting.refinement import STEPS
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.preparation import UNCALIBRATED, idpc_potential, prepare
 from iphasenet.reconstruction.reconstruct import Reconstruction
@@ -25,6 +26,9 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
 FORMAT = "iphasenet fit"
 """Name of the kind of file in its own text."""
+
+_UNDER_WINDOW = 1.87
+"""Standard error of a frequency under a Hann window, over that in the whole field."""
 
 _UNITS = {
     "alpha_deg": "degrees",
@@ -77,20 +81,35 @@ def parameters_of(fit: Fit) -> dict[str, dict[str, Any]]:
     if "displacement" in errors:
         values["displacement_scale"] = (found.displacement, errors["displacement"])
     return {
-        name: {"value": float(value), "error": None if error is None else float(error), "unit": _UNITS[name]}
+        name: {"value": float(value), "error": _finite(error), "unit": _UNITS[name]}
         for name, (value, error) in values.items()
     }
 
 
+def at_limits(fit: Fit) -> list[str]:
+    """Name the fitted parameters that lie at a limit of their range, which they would have left."""
+    found, bounds = fit.refined.parameters, fit.task.limits.bounds
+    return [
+        name
+        for name in fit.refined.errors
+        if name in bounds and min(abs(getattr(found, name) - limit) for limit in bounds[name]) < 1e-3 * STEPS[name]
+    ]
+
+
+def _finite(error: float | None) -> float | None:
+    """Give the standard error; None if the images do not say it."""
+    return None if error is None or not 0 < error < math.inf else float(error)
+
+
 def rotation_error(fit: Fit) -> float:
-    """Calculate the standard error of gamma [degrees] from noise alone: of waves over the image's field."""
+    """Calculate the standard error of gamma [degrees] from noise alone: of waves under a window over the field."""
     measured = fit.harmonics
     pixels = fit.task.segments.shape[1:]
     field = fit.task.sampling * math.sqrt(pixels[0] * pixels[1])
     frequency = np.linalg.norm(measured.frequencies[1:], axis=1)
     signal = (np.abs(measured.coefficients[:, 1:]) / measured.errors[:, 1:]) ** 2
     information = float((signal * (2 * math.pi * frequency * field) ** 2 / 12).sum())
-    return math.degrees(1 / math.sqrt(information))
+    return math.degrees(_UNDER_WINDOW / math.sqrt(information))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -140,6 +159,7 @@ def describe(fit: Fit, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "parameters": parameters_of(fit),
         "chi_squared": refined.chi_squared,
         "unexplained": refined.unexplained,
+        "at_limits": at_limits(fit),
         "contrast_at_lattice": fit.harmonics.explained,
         "strain_percent": (100 * fit.lattice.strain).round(4).tolist(),
         "others": others,

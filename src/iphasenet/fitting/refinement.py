@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,19 +52,16 @@ class Refined:
         Best parameters.
     errors : dict
         Standard error of each fitted parameter.
-    covariance : (n, n) array
-        Covariance of the fitted parameters, in the order of `errors`.
     chi_squared : float
         Mean squared residual over the errors of the images and of the model.
     unexplained : float
-        Share of the images' contrast that the model does not explain.
+        Share of the images' contrast that the model does not explain, without what noise adds.
     predicted : (4, n) complex array
         Simulated coefficients.
     """
 
     parameters: Parameters
     errors: dict[str, float]
-    covariance: FloatArray
     chi_squared: float
     unexplained: float
     predicted: ComplexArray
@@ -173,8 +170,9 @@ class Refinement:
         measured = self.harmonics.coefficients[:, 1:]
         predicted = self._predicted(parameters)
         left = predicted[:, 1:] - measured
-        unexplained = float((np.abs(left) ** 2).sum() / (np.abs(measured) ** 2).sum())
-        return Refined(parameters, errors, covariance, chi_squared, unexplained, predicted)
+        missed = float((np.abs(left) ** 2).sum()) - self.harmonics.noise_power
+        unexplained = max(0.0, missed) / self.harmonics.power
+        return Refined(parameters, errors, chi_squared, unexplained, predicted)
 
     def _predicted(self, parameters: Parameters, effort: Effort | None = None) -> ComplexArray:
         """Coefficients (4, n) at any thickness, between those that are simulated."""
@@ -197,7 +195,10 @@ class Refinement:
             points = (node, replace(node, **{name: getattr(node, name) + step}))
             here, there = (self._predicted(one, self.slopes) for one in points)
             return np.asarray((there - here) / step)
-        before, after = (replace(parameters, **{name: value + change}) for change in (-step, step))
+        low, high = (value + change for change in (-step, step))
+        if name == "source_variance":
+            low = max(0.0, low)
+        before, after = (replace(parameters, **{name: one}) for one in (low, high))
         if name == "depth":
             # Images at both thicknesses come from one simulation.
             pairs = self._pairs(parameters)
@@ -205,7 +206,7 @@ class Refinement:
             both = [_interpolated(images, pairs.depths, one.depth) for one in (before, after)]
         else:
             both = [self._predicted(one) for one in (before, after)]
-        return np.asarray((both[1] - both[0]) / (2 * step))
+        return np.asarray((both[1] - both[0]) / (high - low))
 
 
 def _node(parameters: Parameters) -> Parameters:
@@ -231,7 +232,3 @@ def _interpolated(images: ComplexArray, depths: FloatArray, depth: float) -> Com
 def _flat(values: ComplexArray) -> FloatArray:
     """Real and imaginary parts in one vector; means have no imaginary part."""
     return np.concatenate([values.real.ravel(), values[:, 1:].imag.ravel()])
-
-
-NAMES = tuple(one.name for one in fields(Parameters))
-"""All parameters."""

@@ -143,7 +143,7 @@ class Match:
         # Means say less than their small error seems to: gains and the beam's intensity are hardly known.
         self.measured = harmonics.coefficients[:, 1:]
         self.orders = model.orders[1:]
-        self.power = float((np.abs(self.measured) ** 2).sum())
+        self.power = harmonics.power
         self.size = [int(_SHIFTS * 2 * extent + 1) for extent in np.abs(self.orders).max(axis=0)]
 
     def best(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> Candidate:
@@ -152,7 +152,7 @@ class Match:
 
     def at_depths(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> list[Candidate]:
         """Find the best defocus and offset for every thickness at a tilt."""
-        pairs = self.model.pairs(tilt, ranges.depths, effort)
+        pairs = self.model.simulated(tilt, ranges.depths, effort)
         results: list[list[Candidate]] = []
         for defocus in ranges.defoci:
             start = Parameters(*tilt, 0.0, defocus, source_variance=SEARCHED_SOURCE)
@@ -160,7 +160,7 @@ class Match:
             overlap, offsets = self._overlaps(images)
             power = (np.abs(images) ** 2).sum(axis=(1, 2))
             # A negative overlap is an inverted image.
-            explained = np.maximum(overlap, 0.0) ** 2 / (power * self.power)
+            explained = np.minimum(np.maximum(overlap, 0.0) ** 2 / (power * self.power), 1.0)
             results.append(
                 [
                     Candidate(

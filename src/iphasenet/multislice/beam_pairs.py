@@ -5,6 +5,7 @@ detector, its signal is sum_ij A_i A_j* P_ij exp(-2 pi i (k_i - k_j).R), P_ij = 
 depend on the lenses: images for any defocus, aberration and source are sums over them, a thousandth of a pass's time.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iphasenet.base.devices import exact_float32, send
+from iphasenet.base.memory import check_memory
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import Block, parities
 from iphasenet.multislice.detection import Detection
@@ -140,12 +142,18 @@ def simulate_pairs(
     (rotation,) = simulation.rotations
     detection = Detection(simulation.microscope, simulation.lengths, simulation.pixel, [rotation], (1, 1))
     channels = len(simulation.microscope.channels)
-    total = np.zeros((len(simulation.exits), channels, len(table.first)), np.complex64)
+    shape = (len(simulation.exits), channels, len(table.first))
+    # The sum, and its product with the lenses' phases.
+    check_memory(16.0 * math.prod(shape), f"pairs of {len(table.waves):,} waves at {shape[0]} thicknesses")
+    total = np.zeros(shape, np.complex64)
     passes = seeds if warm else seeds[:1]
     with exact_float32(torch.device(simulation.device)):
         for number, seed in enumerate(passes):
-            for columns, (rows, pairs) in zip(_columns(simulation, seed), places, strict=True):
-                total[..., rows] += _pairs(detection, *columns, pairs)
+            for block, orders, columns in _columns(simulation, seed):
+                # Blocks come in the order in which they are cheapest.
+                rows, pairs = places[id(block)]
+                for exit_, passed in enumerate(columns):
+                    total[exit_][:, rows] += _pairs(detection, block, orders, passed, pairs)
             if progress is not None:
                 progress(number + 1, len(passes))
     depths = np.array([simulation.slicing.depth(count) for count in simulation.exits])
@@ -159,20 +167,19 @@ def _columns(simulation: MultislicePass, seed: Seed) -> Iterator[tuple[Block, Or
 
 
 def _pairs(detection: Detection, block: Block, orders: Orders, columns: Tensor, pairs: tuple[Orders, Orders]) -> Any:
-    """Values (exit, channel, pair) of a block's pairs."""
+    """Values (channel, pair) of a block's pairs behind one exit, from its columns (wave, beam)."""
     if not len(orders):
         return 0.0
     weights = detection.weights(orders, block, columns)[0]
-    weighted = weights[None, :, None, :] * columns[:, None]
-    products = weighted @ columns[:, None].mH
+    products = (weights[:, None, :] * columns) @ columns.mH
     first, second = (send(part, columns.device) for part in pairs)
     return products[..., first, second].cpu().numpy()
 
 
 def _table(
     simulation: MultislicePass, repeats: tuple[int, int]
-) -> tuple[PairTable, list[tuple[Orders, tuple[Orders, Orders]]]]:
-    """Pairs of all blocks in the order of their image coefficients; rows and waves of each block's pairs."""
+) -> tuple[PairTable, dict[int, tuple[Orders, tuple[Orders, Orders]]]]:
+    """Pairs of all blocks in the order of their image coefficients; rows and waves of each block's pairs, by its id."""
     found, waves, amplitudes, count = [], [], [], 0
     for block in simulation.blocks:
         waves.append(block.kappa + block.orders / np.array(simulation.lengths))
@@ -200,4 +207,7 @@ def _table(
         (a, b), orders[:, ::-1], starts, one[chosen], other[chosen], np.concatenate(waves), np.concatenate(amplitudes)
     )
     rows = [np.flatnonzero(owner[chosen] == number) for number in range(len(found))]
-    return table, [(row, (local[0][chosen[row]], local[1][chosen[row]])) for row in rows]
+    return table, {
+        id(block): (row, (local[0][chosen[row]], local[1][chosen[row]]))
+        for block, row in zip(simulation.blocks, rows, strict=True)
+    }

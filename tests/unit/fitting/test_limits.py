@@ -40,6 +40,8 @@ def test_what_is_fixed_is_not_fitted() -> None:
     ("wrong", "message"),
     [
         ({"thickness_nm": (0, 10)}, "thickness"),
+        ({"thickness_nm": (1, 10)}, "thickness: found 1 nm; allowed: from 1.5 nm up"),
+        ({"displacement": (0, 1)}, "displacement: found 0"),
         ({"thickness_nm": (50, 10)}, "thickness_nm: found 50 to 10"),
         ({"tilt_reach_deg": 3}, "tilt range: found 3°"),
         ({"tilt_reach_deg": float("nan")}, "tilt range"),
