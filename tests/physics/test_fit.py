@@ -196,3 +196,24 @@ def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path
              "--output", str(tmp_path / "fit.json"), *known]
         )  # fmt: skip
     assert "of the contrast unexplained" in str(ended.value) and not (tmp_path / "fit.json").exists()
+
+
+def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(
+        tmp_path / "image.npz", segments=recorded()[0], order=[0, 1, 2, 3], beam_intensity=1.0, sampling=0.2,
+        energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
+    )  # fmt: skip
+    # Told as a microscope tells: the fit finds the rest.
+    told = ["--thickness", "18", "--tilt", "0.3", "-0.2", "--no-check", "--turns", "1"]
+    main(
+        ["reconstruct", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"), *told,
+         "--output", str(tmp_path / "potential.npz")]
+    )  # fmt: skip
+    assert "KNbO3.cif: alpha 0.1" in capsys.readouterr().out
+    with np.load(tmp_path / "potential.npz") as made:
+        np.testing.assert_allclose(made["tilt_deg"], [ALPHA, BETA], atol=0.01)
+        assert float(made["thickness_nm"]) == pytest.approx(recorded()[2] / 10, abs=1.0)
+        found = torch.from_numpy(made["potential"])[None]
+    assert float(correlations(found, torch.from_numpy(recorded()[1])[None])) > 0.9

@@ -93,15 +93,15 @@ def summary(best: Fit) -> str:
 
     def text(name: str, label: str, unit: str, digits: int) -> str:
         value, error = found[name]["value"], found[name]["error"]
-        return f"{label} {value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}") + unit
+        return f"{label} {value:z.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}") + unit
 
     return ", ".join(
         [
             text("alpha_deg", "alpha", "°", 3),
             text("beta_deg", "beta", "°", 3),
-            text("gamma_deg", "gamma", "°", 2),
+            text("gamma_deg", "gamma", "°", 3),
             text("thickness_nm", "thickness", " nm", 1),
-            text("defocus_angstrom", "defocus", " Å", 0),
+            text("defocus_angstrom", "defocus", " Å", 1),
             f"{_percent(best)} of the contrast unexplained",
         ]
     )

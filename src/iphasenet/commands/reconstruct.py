@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from iphasenet.base.devices import choose_device, use_threads
@@ -49,9 +50,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.weights is not None and options.weights.is_file() and holds_columns(options.weights):
         _check_any_crystal(options, several)
     _check_choices(options, several)
-    check_outputs(_outputs(options, several), [*options.input, options.weights])
+    check_outputs(_outputs(options, several), _inputs(options))
     image = read_recorded(options, _crystal(options, thicknesses[0]), options.check)
-    check_outputs(_outputs(options, several, image), [*options.input, options.weights])
+    check_outputs(_outputs(options, several, image), _inputs(options))
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
     if options.structure is not None:
@@ -66,6 +67,10 @@ def _run(options: argparse.Namespace) -> None:
         _scan(image, trained, thicknesses, options)
     else:
         _reconstruct(image, trained, options, warnings)
+
+
+def _inputs(options: argparse.Namespace) -> list[Path | None]:
+    return [*options.input, options.weights, None if options.structure is None else Path(options.structure)]
 
 
 def _crystal(options: argparse.Namespace, thickness: float | None) -> dict[str, Any]:
@@ -128,6 +133,9 @@ def _outputs(options: argparse.Namespace, several: bool, image: SegmentedImage |
     ]
 
 
+_TEMPERATURE_K = 293.0
+"""Temperature of a crystal that is fitted [K]."""
+
 _TOLD_THICKNESS, _TOLD_TILT = (0.75, 1.25), 0.5
 """How far a fit looks from a thickness, as factors, and from a tilt that are told [degrees]."""
 
@@ -140,11 +148,12 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImag
         told["thickness_nm"] = tuple(factor * image.thickness_nm for factor in _TOLD_THICKNESS)
     if image.tilt_deg is not None:
         told |= {"tilt_deg": image.tilt_deg, "tilt_reach_deg": _TOLD_TILT}
-    atoms = read_structure(options.structure, None, 293.0)
+    structure = Path(options.structure)
+    atoms = read_structure(structure, None, _TEMPERATURE_K)
     cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
     found = fit_with_progress(task_of(image, cell, Limits(**told), choose_device(options.device), options.threads))
-    check_accepted(found, f"{image.source}: {options.structure.name}")
-    print(f"{options.structure.name}: {summary(found)}")
+    check_accepted(found, f"{image.source}: {structure.name}")
+    print(f"{structure.name}: {summary(found)}")
     parameters = found.refined.parameters
     return replace(
         image,

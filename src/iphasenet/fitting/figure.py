@@ -80,7 +80,7 @@ def _draw_tilts(figure: SubFigure, axes: Axes, fit: Fit) -> None:
             *[(one.parameters.alpha, one.parameters.beta, one.unexplained) for one in fit.searched], strict=True
         )
     )
-    shown = axes.scatter(beta, alpha, c=left, cmap="magma", vmin=0, vmax=1, s=110, marker="h")
+    shown = axes.scatter(beta, alpha, c=left, cmap="magma", vmin=0, s=110, marker="h")
     axes.plot(found.beta, found.alpha, "+", color=BLUE, markersize=14, markeredgewidth=2, label="fit")
     axes.set(xlabel="beta [°]", ylabel="alpha [°]", title="search of the tilt", aspect="equal")
     axes.legend(fontsize=8, loc="upper right")

@@ -187,7 +187,8 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
     lattices = find_lattices(pixels, task.lengths, orders, task.limits.rotation_deg)
     say("lattice", 1, 1)
     symmetry = rotations_about_beam(task.cell)
-    kept = distinct([lattice.rotation_deg for lattice in lattices], symmetry)
+    # Of rotations that are the same to the crystal, the smallest is named.
+    kept = distinct(sorted(lattice.rotation_deg for lattice in lattices), symmetry)
     chosen = [lattice for lattice in lattices if lattice.rotation_deg in kept]
     tried, wrong = [], []
     for lattice in chosen:

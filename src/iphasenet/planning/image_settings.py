@@ -44,6 +44,18 @@ class ImageSettings(Settings, section="reconstruction.settings"):
             quantities.THICKNESS_ERROR,
         ),
     ] = None
+    structure: Annotated[
+        str | None,
+        Setting(
+            "File of the crystal structure (CIF), which is fitted to the images first, at 293 K: what it finds of "
+            "thickness, tilt and rotation is told to the network. A told thickness or tilt is where the fit looks.",
+            path=True,
+        ),
+    ] = None
+    zone_axis: Annotated[
+        tuple[int, int, int] | None,
+        Setting("Zone axis [UVW] of that structure along the beam, 0 0 1 if not given.", quantities.LATTICE_INDEX),
+    ] = None
     columns: Annotated[
         bool | None,
         Setting("Also write the potential of the untilted columns, at their places at the entrance surface."),

@@ -19,6 +19,8 @@ _CRYSTAL: dict[str, Metavars] = {
         "thickness_nm": "NM",
         "tilt_deg": ("ALPHA", "BETA"),
         "rotation_deg": "GAMMA",
+        "structure": "CIF",
+        "zone_axis": ("U", "V", "W"),
         "tilt_error_deg": "DEG",
         "thickness_error_percent": "PERCENT",
         "columns": None,
@@ -58,13 +60,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          help="only try all orders of the segments and turns of the scan, and print those that explain "
                          "the images best")  # fmt: skip
     command.add_argument("--no-check", action="store_true", help="do not look for a better order of the segments")
-    add_groups(command, _CRYSTAL)
-    known = command.add_argument_group("known crystal", "What of thickness, tilt and rotation is not given is fitted.")
-    known.add_argument("--structure", type=Path, metavar="CIF",
-                       help="file of the crystal structure, which is fitted to the images first")  # fmt: skip
-    known.add_argument("--zone-axis", type=quantities.LATTICE_INDEX, nargs=3, metavar=("U", "V", "W"),
-                       help="zone axis [UVW] of that structure along the beam, 0 0 1 if not given")  # fmt: skip
-    add_groups(command, GROUPS)
+    add_groups(command, _CRYSTAL | GROUPS)
 
 
 def refuse_three_angles(arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from iphasenet.planning.image_settings import ImageSettings, option_of
 
 _SETTINGS = {one.name: one for one in described(ImageSettings)}
 
-_READ_BY_THE_COMMAND = {"thickness_nm", "beam_intensity", "segment_order", "sample", "detector_name"}
+_READ_BY_THE_COMMAND = {"thickness_nm", "beam_intensity", "segment_order", "sample", "detector_name", "structure"}
 """Texts, and numbers that may be something else: a range, `auto`, a name."""
 
 _MORE = {"thickness_nm": "; or a range, FIRST:LAST:STEP"}
