@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.cli import main
+from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.fit import Fit, Task, fit
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
+from iphasenet.fitting.patches import draw_patches, fit_patches
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.multislice.numerics import sampled_potential
-from iphasenet.multislice.periodic_images import simulate_images
+from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.network.losses import correlations
 from iphasenet.simulation.image import Image
@@ -36,26 +38,40 @@ NEAR = Limits(thickness_nm=(5, 30), tilt_reach_deg=0.3, defocus_angstrom=(-60, 6
 
 
 @cache
-def recorded(dose: float = DOSE) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Noisy images of KNbO3 with other displacements and scattering factors, its potential and its thickness [Å]."""
-    atoms = read_structure(STRUCTURES / "KNbO3.cif", temperature_k=293)
-    cell = orthogonal_cell(atoms)
+def series(alpha: float = ALPHA) -> tuple[CrystalPotential, PeriodicImages]:
+    """Images of KNbO3 at a tilt, with other displacements and scattering factors than those of the fit."""
+    cell = orthogonal_cell(read_structure(STRUCTURES / "KNbO3.cif", temperature_k=293))
     cell.arrays["displacements"] = cell.arrays["displacements"] * 0.85**2
     potential = sampled_potential(cell, 0.1, IMAGE.sampling_angstrom, "kirkland")
     microscope = replace(MICROSCOPE, source_size_angstrom=SOURCE, aberrations={"defocus": DEFOCUS})
     numerics = Numerics(0.1, 0.5, 20.0, thermal_noise=0.001, thermal_passes=1, thermal_coarse_passes=0)
-    lean = crystal_lean(ALPHA, BETA, GAMMA)
-    images = simulate_images(potential, microscope, numerics, [160.0], lean, (GAMMA,), seed=[9])
-    place = (OFFSET[0] * images.lengths[0], OFFSET[1] * images.lengths[1])
-    field = Field(IMAGE, GAMMA, place)
-    segments = render(images.coefficients[0, 0], images.lengths, field)
-    acquisition = Acquisition(0.3, 0.01, 0.02, 0.0)
-    rng = np.random.default_rng(5)
-    noisy = record_images(torch.from_numpy(segments)[None], [dose], IMAGE.sampling_angstrom, acquisition, [rng])
-    slicing = potential.slicing(0.5)
-    depth = float(images.depths[0])
-    projected = potential.projected(slicing, slicing.nearest(depth), lean)
-    return noisy[0].numpy(), render(projected, images.lengths, field), depth
+    lean = crystal_lean(alpha, BETA, GAMMA)
+    return potential, simulate_images(potential, microscope, numerics, [160.0], lean, (GAMMA,), seed=[9])
+
+
+def noisy(alpha: float, image: Image, dose: float) -> NDArray[np.float32]:
+    """Record such an image."""
+    images = series(alpha)[1]
+    segments = torch.from_numpy(render(images.coefficients[0, 0], images.lengths, field(image, images)))
+    acquisition, rng = Acquisition(0.3, 0.01, 0.02, 0.0), np.random.default_rng(5)
+    found: NDArray[np.float32] = record_images(segments[None], [dose], image.sampling_angstrom, acquisition, [rng])[
+        0
+    ].numpy()
+    return found
+
+
+def field(image: Image, images: PeriodicImages) -> Field:
+    """Where all images lie on the crystal."""
+    return Field(image, GAMMA, (OFFSET[0] * images.lengths[0], OFFSET[1] * images.lengths[1]))
+
+
+@cache
+def recorded(dose: float = DOSE) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Noisy images, the potential and the thickness [Å]."""
+    potential, images = series()
+    slicing, depth = potential.slicing(0.5), float(images.depths[0])
+    projected = potential.projected(slicing, slicing.nearest(depth), crystal_lean(ALPHA, BETA, GAMMA))
+    return noisy(ALPHA, IMAGE, dose), render(projected, images.lengths, field(IMAGE, images)), depth
 
 
 def known_cell(material: str = "KNbO3") -> Any:
@@ -171,7 +187,19 @@ def test_the_command_writes_numbers_potential_and_figure(tmp_path: Path, capsys:
     np.savez(tmp_path / "image.npz", segments=image.segments, order=[0, 1, 2, 3], beam_intensity=1.0, **arrays)
     outputs = ["--output", "fit.json", "--figure", "fit.png", "--potential", "fit.npz"]
     paths = [text if text.startswith("--") else str(tmp_path / text) for text in outputs]
-    known = ["--tilt", str(ALPHA), str(BETA), "--tilt-range", "0", "--thickness", "10:20", "--defocus", str(DEFOCUS)]
+    known = [
+        "--tilt",
+        str(ALPHA),
+        str(BETA),
+        "--tilt-range",
+        "0",
+        "--thickness",
+        "10:20",
+        "--defocus",
+        str(DEFOCUS),
+        "--displacement",
+        "1",
+    ]
     main(["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"), *paths, *known])
     written = json.loads((tmp_path / "fit.json").read_text())
     assert written["structure"] == "KNbO3.cif"
@@ -189,7 +217,19 @@ def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path
         tmp_path / "image.npz", segments=noisy[[1, 0, 2, 3]], order=[0, 1, 2, 3], beam_intensity=1.0, sampling=0.2,
         energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
     )  # fmt: skip
-    known = ["--tilt", str(ALPHA), str(BETA), "--tilt-range", "0", "--thickness", "16", "--defocus", str(DEFOCUS)]
+    known = [
+        "--tilt",
+        str(ALPHA),
+        str(BETA),
+        "--tilt-range",
+        "0",
+        "--thickness",
+        "16",
+        "--defocus",
+        str(DEFOCUS),
+        "--displacement",
+        "1",
+    ]
     with pytest.raises(SystemExit) as ended:
         main(
             ["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"),
@@ -217,3 +257,26 @@ def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(
         assert float(made["thickness_nm"]) == pytest.approx(recorded()[2] / 10, abs=1.0)
         found = torch.from_numpy(made["potential"])[None]
     assert float(correlations(found, torch.from_numpy(recorded()[1])[None])) > 0.9
+
+
+def test_patches_of_a_bent_crystal_have_their_own_tilts(tmp_path: Path) -> None:
+    wide, bend = Image(2 * IMAGE.pixels, IMAGE.sampling_angstrom), 0.08
+    rows = slice(IMAGE.pixels // 2, 3 * IMAGE.pixels // 2)
+    left, right = (noisy(alpha, wide, DOSE)[:, rows] for alpha in (ALPHA, ALPHA + bend))
+    both = np.concatenate([left[..., : IMAGE.pixels], right[..., IMAGE.pixels :]], axis=-1)
+    whole = replace(fitted(), task=replace(fitted().task, segments=both))
+    patches = fit_patches(whole, IMAGE.pixels)
+    np.testing.assert_allclose(patches.maps["alpha_deg"], [[ALPHA, ALPHA + bend]], atol=0.01)
+    np.testing.assert_allclose(patches.maps["beta_deg"], BETA, atol=0.01)
+    np.testing.assert_allclose(patches.maps["thickness_nm"], recorded()[2] / 10, atol=1.0)
+    np.testing.assert_allclose(patches.maps["strain_xx_percent"], 0, atol=0.2)
+    assert json.dumps(patches.described(), allow_nan=False)
+    draw_patches(patches, tmp_path / "map.png")
+    with pytest.raises(InputError, match="found patches of 300 pixels in an image of 128 x 256"):
+        fit_patches(whole, 300)
+
+
+def test_a_patch_without_a_lattice_is_left_out() -> None:
+    whole = replace(fitted(), task=replace(fitted().task, segments=fitted().task.segments[:, :, :60]))
+    patches = fit_patches(whole, 30)
+    assert np.isnan(patches.maps["alpha_deg"]).all() and patches.described()["alpha_deg"][0][0] is None

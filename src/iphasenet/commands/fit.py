@@ -18,6 +18,7 @@ from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, Task, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
+from iphasenet.fitting.patches import draw_patches, fit_patches
 from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
     results.sort(key=lambda pair: pair[1].refined.unexplained)
     structure, best = results[0]
     check_accepted(best, f"{image.source}: {structure.name}", options.accept, " (--accept)")
-    more = {
+    more: dict[str, Any] = {
         "source": image.source,
         "structure": structure.name,
         "zone_axis": list(options.zone_axis),
@@ -61,6 +62,12 @@ def _run(options: argparse.Namespace) -> None:
         "ranking": {str(path): found.refined.unexplained for path, found in results},
         "refused": refused,
     }
+    if options.map is not None:
+        with progress_bar("map", "patches") as progress:
+            patches = fit_patches(best, options.map, progress)
+        more["map"] = patches.described()
+        if options.figure is not None:
+            draw_patches(patches, _map_figure(options.figure))
     write_fit(best, options.output, more)
     if options.potential is not None:
         write_reconstruction(as_reconstruction(best, image, more), options.potential)
@@ -75,6 +82,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def _percent(found: Fit) -> str:
     return f"{100 * found.refined.unexplained:.2g} %"
+
+
+def _map_figure(figure: Path) -> Path:
+    """Path of the figure of a map, beside that of the fit."""
+    return figure.with_stem(f"{figure.stem}-map")
 
 
 def check_accepted(found: Fit, where: str, share: float = GOOD, option: str = "") -> None:
@@ -135,6 +147,9 @@ def _outputs(options: argparse.Namespace, image: SegmentedImage | None = None) -
         Output("--output", options.output, FIT, (".json",)),
         potential and Output("--potential", potential, kind, ENDINGS, size=size),
         options.figure and Output("--figure", options.figure, FIGURE, PICTURE_ENDINGS),
+        options.figure
+        and options.map
+        and Output("--figure of the map", _map_figure(options.figure), FIGURE, PICTURE_ENDINGS),
     ]
 
 

@@ -322,6 +322,27 @@ class _Orientation:
         ).run(start, most)
 
 
+def refined_in(found: Fit, start: Parameters, free: Sequence[str]) -> Refined:
+    """
+    Refine some parameters of another image of the same crystal, such as a part of the one that was fitted.
+
+    Parameters
+    ----------
+    found : Fit
+        Task, lattice and harmonics of that image, and the model of the fit.
+    start : Parameters
+        Start.
+    free : sequence of str
+        Parameters that are fitted, if the limits do not give them.
+    """
+    task = found.task
+    effort = Effort(task.pixel, _window(start.depth, 1))
+    fitted = [name for name in task.limits.free if name in free]
+    return Refinement(
+        found.model, found.harmonics, effort, effort, fitted, task.limits.bounds, threads=task.threads
+    ).run(start, 6)
+
+
 def _window(depth: float, stage: int) -> float:
     """Window of the probe [Å] for a thickness [Å]: it spreads as it goes."""
     return float(np.clip(10 + 0.0175 * depth, 14, 30)) * (0.67, 1.0, 1.35)[stage]

@@ -114,14 +114,7 @@ def find_lattices(
             f"semiangle: found a probe whose images reach {pixels.band:.2g} 1/Å, which resolves no lattice plane of "
             "the crystal; allowed: a larger one, or a larger cell"
         )
-    # Shortest distance between points of the reciprocal lattice.
-    spacing = float(np.min(np.linalg.norm(orders / np.array(lengths), axis=1)))
-    field = min(pixels.recorded.shape[1:]) * pixels.sampling
-    if field * spacing < _CELLS:
-        raise InputError(
-            f"field: found {field:.3g} Å for lattice planes {1 / spacing:.3g} Å apart; allowed: at least "
-            f"{_CELLS / spacing:.3g} Å"
-        )
+    _check_field(pixels, lengths, orders)
     whole = coarsened(pixels.middle(_REFINED_FIELD))
     # In a large field peaks are so sharp that steps of the rotation would miss them.
     small = coarsened(pixels.middle(_FIELD))
@@ -147,6 +140,41 @@ def find_lattices(
     best = max(one.power for one in likely)
     both = [one for lattice in likely for one in (lattice, _opposite(lattice)) if lattice.power >= _ALIKE * best]
     return sorted(both, key=lambda lattice: -lattice.power)
+
+
+def moved_lattice(pixels: Pixels, lattice: ImageLattice, orders: NDArray[np.int64]) -> ImageLattice:
+    """
+    Find the lattice of a part of an image, near that of the whole.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        Part of the image.
+    lattice : ImageLattice
+        Lattice of the whole image.
+    orders : (n, 2) integer array
+        Orders of the coefficients, zero first.
+
+    Raises
+    ------
+    InputError
+        If the part is too small.
+    """
+    some = orders[(orders != 0).any(axis=1)]
+    _check_field(pixels, lattice.lengths, some)
+    return _refined(coarsened(pixels), some, lattice.reciprocal, lattice.lengths)
+
+
+def _check_field(pixels: Pixels, lengths: tuple[float, float], orders: NDArray[np.int64]) -> None:
+    """Refuse a field that is too small for the lattice's planes."""
+    # Shortest distance between points of the reciprocal lattice.
+    spacing = float(np.min(np.linalg.norm(orders / np.array(lengths), axis=1)))
+    field = min(pixels.recorded.shape[1:]) * pixels.sampling
+    if field * spacing < _CELLS:
+        raise InputError(
+            f"field: found {field:.3g} Å for lattice planes {1 / spacing:.3g} Å apart; allowed: at least "
+            f"{_CELLS / spacing:.3g} Å"
+        )
 
 
 def _relation(lattice: ImageLattice, rotation_deg: float) -> Any:

@@ -28,6 +28,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          ".npz or .png")  # fmt: skip
     command.add_argument("--figure", type=Path, metavar="FILE",
                          help="picture of recorded and simulated images to be made, .png or .svg")  # fmt: skip
+    command.add_argument("--map", type=quantities.COUNT, metavar="PX",
+                         help="side of patches that are fitted one by one, started from the whole image's result: maps "
+                         "of tilt, thickness and strain are written to --output, and drawn to a second figure, whose "
+                         "name ends in -map [pixels]")  # fmt: skip
     command.add_argument("--accept", type=_share, default=GOOD, metavar="SHARE",
                          help="largest share of the contrast that the crystal may leave unexplained; if it leaves "
                          f"more, nothing is written; {GOOD:g} if not given")  # fmt: skip

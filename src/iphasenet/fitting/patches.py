@@ -1,0 +1,164 @@
+"""Maps of tilt, thickness and strain: patches of an image, each fitted from the whole image's result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from iphasenet.base.drawing import STYLE, save_figure
+from iphasenet.base.errors import InputError
+from iphasenet.fitting.crystal_model import Parameters
+from iphasenet.fitting.fit import Fit, refined_in
+from iphasenet.fitting.harmonics import Pixels, measure_harmonics
+from iphasenet.fitting.image_lattice import moved_lattice
+from iphasenet.fitting.refinement import Refined
+
+FREE = ("alpha", "beta", "depth", "offset_x", "offset_y", "scale")
+"""Parameters that may differ from patch to patch; lenses, source and displacements are those of the whole image."""
+
+QUANTITIES = {
+    "alpha_deg": "alpha [°]",
+    "beta_deg": "beta [°]",
+    "thickness_nm": "thickness [nm]",
+    "strain_xx_percent": "strain xx [%]",
+    "strain_yy_percent": "strain yy [%]",
+    "strain_xy_percent": "strain xy [%]",
+}
+"""What is drawn of a map, with its label."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """
+    Results over an image.
+
+    Attributes
+    ----------
+    side : float
+        Side of a patch [Å].
+    maps : dict
+        (rows, columns) arrays: those of `QUANTITIES`, `unexplained`, and standard errors `alpha_error_deg`,
+        `beta_error_deg`, `thickness_error_nm`. Strain is that of the image's lattice over the crystal's, in the
+        image's frame. NaN where a patch holds no lattice.
+    """
+
+    side: float
+    maps: dict[str, NDArray[np.float64]]
+
+    def described(self) -> dict[str, Any]:
+        """Describe the maps in JSON's types; None for NaN."""
+        plain = {name: [[_number(value) for value in row] for row in one] for name, one in self.maps.items()}
+        return {"patch_angstrom": self.side, **plain}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def fit_patches(found: Fit, pixels: int, progress: Callable[[int, int], object] | None = None) -> Patches:
+    """
+    Fit the patches of an image.
+
+    Parameters
+    ----------
+    found : Fit
+        Fit of the whole image.
+    pixels : int
+        Side of a patch [pixels]; what is left at the right and the lower edge is shared by both sides.
+    progress : callable, optional
+        Called with the numbers of patches done and in all.
+
+    Returns
+    -------
+    Patches
+        Maps.
+
+    Raises
+    ------
+    InputError
+        If a patch is larger than the image.
+    """
+    rows, columns = (size // pixels for size in found.task.segments.shape[1:])
+    if not rows * columns:
+        height, width = found.task.segments.shape[1:]
+        raise InputError(f"--map: found patches of {pixels} pixels in an image of {height} x {width}; allowed: smaller")
+    values = [dict.fromkeys(_NAMES, np.nan)] * (rows * columns)
+    for number in range(rows * columns):
+        values[number] = _patch(found, pixels, divmod(number, columns), (rows, columns))
+        if progress is not None:
+            progress(number + 1, rows * columns)
+    maps = {name: np.array([one[name] for one in values]).reshape(rows, columns) for name in _NAMES}
+    return Patches(pixels * found.task.sampling, maps)
+
+
+_NAMES = (*QUANTITIES, "unexplained", "alpha_error_deg", "beta_error_deg", "thickness_error_nm")
+
+
+def _patch(found: Fit, pixels: int, place: tuple[int, int], count: tuple[int, int]) -> dict[str, float]:
+    """Fit one patch; NaN if the lattice is not in it."""
+    task = found.task
+    height, width = task.segments.shape[1:]
+    top, left = ((size - pixels * n) // 2 for size, n in zip((height, width), count, strict=True))
+    top, left = top + place[0] * pixels, left + place[1] * pixels
+    cut = task.segments[:, top : top + pixels, left : left + pixels]
+    centre = task.sampling * np.array([left + (pixels - width) / 2, top + (pixels - height) / 2])
+    try:
+        lattice = moved_lattice(Pixels(cut, task.sampling, task.band), found.lattice, found.model.orders)
+    except InputError:
+        return dict.fromkeys(_NAMES, np.nan)
+    harmonics = measure_harmonics(Pixels(cut, task.sampling, task.band), found.model.orders @ lattice.reciprocal)
+    part = replace(found, task=replace(task, segments=cut), lattice=lattice, harmonics=harmonics)
+    refined = refined_in(part, _moved(found, centre), FREE)
+    strain = 100 * lattice.strain
+    return _values(refined) | {
+        "strain_xx_percent": float(strain[0, 0]),
+        "strain_yy_percent": float(strain[1, 1]),
+        "strain_xy_percent": float(strain[0, 1]),
+    }
+
+
+def _moved(found: Fit, centre: NDArray[np.float64]) -> Parameters:
+    """Parameters of the whole image, seen from another point of it [Å]."""
+    parameters = found.refined.parameters
+    x, y = np.array(found.lattice.lengths) * (found.lattice.reciprocal @ centre)
+    return replace(parameters, offset_x=parameters.offset_x + float(x), offset_y=parameters.offset_y + float(y))
+
+
+def _values(refined: Refined) -> dict[str, float]:
+    parameters, errors = refined.parameters, refined.errors
+    return {
+        "alpha_deg": parameters.alpha,
+        "beta_deg": parameters.beta,
+        "thickness_nm": parameters.depth / 10,
+        "unexplained": refined.unexplained,
+        "alpha_error_deg": errors.get("alpha", np.nan),
+        "beta_error_deg": errors.get("beta", np.nan),
+        "thickness_error_nm": errors.get("depth", np.nan) / 10,
+    }
+
+
+def draw_patches(patches: Patches, output: Path) -> None:
+    """
+    Draw the maps of `QUANTITIES`.
+
+    Parameters
+    ----------
+    patches : Patches
+        Maps.
+    output : path
+        Figure to be made, .png or .svg.
+    """
+    with style.context(STYLE):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(2, 3).ravel(), QUANTITIES.items(), strict=True):
+            rows, columns = patches.maps[name].shape
+            extent = (0, columns * patches.side / 10, rows * patches.side / 10, 0)
+            shown = axes.imshow(patches.maps[name], cmap="viridis", extent=extent, interpolation="nearest")
+            axes.set(title=label, xlabel="x [nm]", ylabel="y [nm]")
+            figure.colorbar(shown, ax=axes)
+        save_figure(figure, [output])
