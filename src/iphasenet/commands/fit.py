@@ -22,6 +22,7 @@ from iphasenet.fitting.patches import draw_patches, fit_patches
 from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
+from iphasenet.reconstruction.preparation import aligned
 
 
 def run(options: argparse.Namespace) -> None:
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError(f"--structure: found none of {len(refused)} that explains the image: {refused[0]}")
     results.sort(key=lambda pair: pair[1].refined.unexplained)
     structure, best = results[0]
-    check_accepted(best, f"{image.source}: {structure.name}", options.accept, " (--accept)")
+    check_accepted(best, image, structure, options.accept, " (--accept)")
     more: dict[str, Any] = {
         "source": image.source,
         "structure": structure.name,
@@ -89,14 +90,25 @@ def _map_figure(figure: Path) -> Path:
     return figure.with_stem(f"{figure.stem}-map")
 
 
-def check_accepted(found: Fit, where: str, share: float = GOOD, option: str = "") -> None:
+def check_accepted(found: Fit, image: SegmentedImage, structure: Path, share: float = GOOD, option: str = "") -> None:
     """Refuse a crystal that leaves more than a share of the contrast unexplained."""
     if found.refined.unexplained > share:
         raise InputError(
-            f"{where}: found {_percent(found)} of the contrast unexplained at any tilt, thickness and defocus in the "
-            f"ranges; allowed: at most {100 * share:g} %{option}: the right structure, zone axis, segment order and "
-            "calibrations, or wider ranges"
+            f"{image.source}: {structure.name}: found {_percent(found)} of the contrast unexplained at any tilt, "
+            f"thickness and defocus in the ranges; allowed: at most {100 * share:g} %{option}: the right structure, "
+            f"zone axis, segment order and calibrations, or wider ranges{_other_order(found, image)}"
         )
+
+
+def _other_order(found: Fit, image: SegmentedImage) -> str:
+    """Say by which order of the segments more would be explained."""
+    better = found.better_arrangement
+    if better is None:
+        return ""
+    straight, rest = aligned(image)
+    assert straight.order is not None
+    order = " ".join(str(straight.order[place] + 1) for place in better)
+    return f"; more is explained with --segment-order {order} --scan-rotation {rest:g}"
 
 
 def summary(best: Fit) -> str:

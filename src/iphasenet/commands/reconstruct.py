@@ -152,7 +152,7 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImag
     atoms = read_structure(structure, None, _TEMPERATURE_K)
     cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
     found = fit_with_progress(task_of(image, cell, Limits(**told), choose_device(options.device), options.threads))
-    check_accepted(found, f"{image.source}: {structure.name}")
+    check_accepted(found, image, structure)
     print(f"{structure.name}: {summary(found)}")
     parameters = found.refined.parameters
     return replace(

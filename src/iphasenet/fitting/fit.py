@@ -16,7 +16,7 @@ from iphasenet.fitting.harmonics import Harmonics, Pixels, measure_harmonics
 from iphasenet.fitting.image_lattice import LARGEST_STRAIN, ImageLattice, find_lattices
 from iphasenet.fitting.limits import GOOD, Limits
 from iphasenet.fitting.refinement import Refined, Refinement
-from iphasenet.fitting.search import Candidate, Match, Ranges, search
+from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate, Match, Ranges, search
 from iphasenet.fitting.symmetry import distinct, rotations_about_beam
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import parities
@@ -157,6 +157,13 @@ class Fit:
     others: list[Refined]
     searched: list[Candidate]
     thicknesses: list[Candidate]
+
+    @property
+    def better_arrangement(self) -> tuple[int, int, int, int] | None:
+        """Order of the segments with which the coarse search leaves less than half as much unexplained, if any."""
+        left = np.array([one.rearranged for one in self.searched]).min(axis=0)
+        given = min(one.unexplained for one in self.searched)
+        return OTHER_ARRANGEMENTS[int(left.argmin())] if left.min() < given / 2 else None
 
 
 def fit(task: Task, progress: Progress | None = None) -> Fit:

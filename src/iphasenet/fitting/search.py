@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
 from iphasenet.fitting.harmonics import Harmonics
+from iphasenet.reconstruction.orientation_candidates import arrangements
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
@@ -20,6 +21,10 @@ SEARCHED_SOURCE = 0.09
 
 _SHIFTS = 2
 """Offsets are tried on a grid with this many points for each that the coefficients need."""
+
+
+OTHER_ARRANGEMENTS = tuple(arrangements((0, 1, 2, 3))[1:])
+"""Other orders of the segments in which neighbours stay neighbours: turned and mirrored detectors."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,13 @@ class Candidate:
         Parameters.
     unexplained : float
         Share of the images' contrast that a simulation with them, scaled to fit, does not explain.
+    rearranged : tuple of float
+        The same at this tilt for each of `OTHER_ARRANGEMENTS`, with the best thickness, defocus and offset of its own.
     """
 
     parameters: Parameters
     unexplained: float
+    rearranged: tuple[float, ...] = ()
 
 
 def search(
@@ -154,13 +162,16 @@ class Match:
         """Find the best defocus and offset for every thickness at a tilt."""
         pairs = self.model.simulated(tilt, ranges.depths, effort)
         results: list[list[Candidate]] = []
+        rearranged = np.zeros(len(OTHER_ARRANGEMENTS))
         for defocus in ranges.defoci:
             start = Parameters(*tilt, 0.0, defocus, source_variance=SEARCHED_SOURCE)
             images = self.model.images(pairs, start)[..., 1:]
-            overlap, offsets = self._overlaps(images)
             power = (np.abs(images) ** 2).sum(axis=(1, 2))
-            # A negative overlap is an inverted image.
-            explained = np.minimum(np.maximum(overlap, 0.0) ** 2 / (power * self.power), 1.0)
+            overlap, offsets = self._overlaps(images, self.measured)
+            explained = self._explained(overlap, power)
+            for number, order in enumerate(OTHER_ARRANGEMENTS):
+                other = self._explained(self._overlaps(images, self.measured[list(order)])[0], power).max()
+                rearranged[number] = max(rearranged[number], other)
             results.append(
                 [
                     Candidate(
@@ -172,11 +183,17 @@ class Match:
                     )
                 ]
             )
-        return [min(column, key=lambda one: one.unexplained) for column in zip(*results, strict=True)]
+        left = tuple((1 - rearranged).tolist())
+        best = [min(column, key=lambda one: one.unexplained) for column in zip(*results, strict=True)]
+        return [replace(one, rearranged=left) for one in best]
 
-    def _overlaps(self, images: ComplexArray) -> tuple[FloatArray, list[tuple[float, float]]]:
+    def _explained(self, overlap: FloatArray, power: FloatArray) -> FloatArray:
+        """Share of the contrast that scaled simulations explain; a negative overlap is an inverted image."""
+        return np.minimum(np.maximum(overlap, 0.0) ** 2 / (power * self.power), 1.0)
+
+    def _overlaps(self, images: ComplexArray, measured: ComplexArray) -> tuple[FloatArray, list[tuple[float, float]]]:
         """Largest overlap (exit,) of simulated and measured images over all offsets, and those offsets [Å]."""
-        products = (images * self.measured.conj()).sum(axis=1)
+        products = (images * measured.conj()).sum(axis=1)
         nx, ny = self.size
         grid = np.zeros((len(images), ny, nx), np.complex128)
         grid[:, self.orders[:, 1] % ny, self.orders[:, 0] % nx] = products
