@@ -87,6 +87,16 @@ def recorded_image(dose: float = DOSE) -> SegmentedImage:
     )  # fmt: skip
 
 
+def saved(folder: Path, segments: NDArray[np.float32]) -> str:
+    """Write images with all calibrations of the microscope, and return the file's path."""
+    path = folder / "image.npz"
+    np.savez(
+        path, segments=segments, order=[0, 1, 2, 3], beam_intensity=1.0, sampling=IMAGE.sampling_angstrom,
+        energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
+    )  # fmt: skip
+    return str(path)
+
+
 @cache
 def fitted() -> Fit:
     """Fit of that image."""
@@ -181,26 +191,11 @@ def test_what_cannot_be_fitted_is_refused(changed: dict[str, Any], message: str)
 
 
 def test_the_command_writes_numbers_potential_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = recorded_image()
-    fields = ("sampling", "energy_kev", "semiangle_mrad", "detector_inner_mrad", "detector_outer_mrad")
-    arrays = {name: getattr(image, name) for name in fields}
-    np.savez(tmp_path / "image.npz", segments=image.segments, order=[0, 1, 2, 3], beam_intensity=1.0, **arrays)
+    image = saved(tmp_path, recorded()[0])
     outputs = ["--output", "fit.json", "--figure", "fit.png", "--potential", "fit.npz"]
     paths = [text if text.startswith("--") else str(tmp_path / text) for text in outputs]
-    known = [
-        "--tilt",
-        str(ALPHA),
-        str(BETA),
-        "--tilt-range",
-        "0",
-        "--thickness",
-        "10:20",
-        "--defocus",
-        str(DEFOCUS),
-        "--displacement",
-        "1",
-    ]
-    main(["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"), *paths, *known])
+    known = f"--tilt {ALPHA} {BETA} --tilt-range 0 --thickness 10:20 --defocus {DEFOCUS} --displacement 1".split()
+    main(["fit", image, "--structure", str(STRUCTURES / "KNbO3.cif"), *paths, *known])
     written = json.loads((tmp_path / "fit.json").read_text())
     assert written["structure"] == "KNbO3.cif"
     assert written["parameters"]["alpha_deg"] == {"value": ALPHA, "error": None, "unit": "degrees"}
@@ -213,26 +208,11 @@ def test_the_command_writes_numbers_potential_and_figure(tmp_path: Path, capsys:
 
 def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path) -> None:
     noisy = recorded()[0]
-    np.savez(
-        tmp_path / "image.npz", segments=noisy[[1, 0, 3, 2]], order=[0, 1, 2, 3], beam_intensity=1.0, sampling=0.2,
-        energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
-    )  # fmt: skip
-    known = [
-        "--tilt",
-        str(ALPHA),
-        str(BETA),
-        "--tilt-range",
-        "0",
-        "--thickness",
-        "16",
-        "--defocus",
-        str(DEFOCUS),
-        "--displacement",
-        "1",
-    ]
+    image = saved(tmp_path, noisy[[1, 0, 3, 2]])
+    known = f"--tilt {ALPHA} {BETA} --tilt-range 0 --thickness 16 --defocus {DEFOCUS} --displacement 1".split()
     with pytest.raises(SystemExit) as ended:
         main(
-            ["fit", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"),
+            ["fit", image, "--structure", str(STRUCTURES / "KNbO3.cif"),
              "--output", str(tmp_path / "fit.json"), *known]
         )  # fmt: skip
     said = str(ended.value)
@@ -246,14 +226,11 @@ def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path
 def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    np.savez(
-        tmp_path / "image.npz", segments=recorded()[0], order=[0, 1, 2, 3], beam_intensity=1.0, sampling=0.2,
-        energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0, detector_outer_mrad=50.0,
-    )  # fmt: skip
+    image = saved(tmp_path, recorded()[0])
     # Told as a microscope tells: the fit finds the rest.
     told = ["--thickness", "18", "--tilt", "0.3", "-0.2", "--no-check", "--turns", "1"]
     main(
-        ["reconstruct", str(tmp_path / "image.npz"), "--structure", str(STRUCTURES / "KNbO3.cif"), *told,
+        ["reconstruct", image, "--structure", str(STRUCTURES / "KNbO3.cif"), *told,
          "--output", str(tmp_path / "potential.npz")]
     )  # fmt: skip
     assert "KNbO3.cif: alpha 0.1" in capsys.readouterr().out

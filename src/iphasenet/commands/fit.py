@@ -12,7 +12,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, FIT, RECONSTRUCTION
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.commands.progress import progress_bar
-from iphasenet.commands.recorded_image import check_file_options, read_recorded
+from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, Task, fit
@@ -27,11 +27,6 @@ from iphasenet.reconstruction.preparation import aligned
 
 def run(options: argparse.Namespace) -> None:
     """Fit as the command line says."""
-    with use_threads(1):
-        _run(options)
-
-
-def _run(options: argparse.Namespace) -> None:
     check_file_options(options)
     limits = _limits(options)
     check_outputs(_outputs(options), [*options.input, *options.structure])
@@ -64,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
         "refused": refused,
     }
     if options.map is not None:
-        with progress_bar("map", "patches") as progress:
+        with use_threads(1), progress_bar("map", "patches") as progress:
             patches = fit_patches(best, options.map, progress)
         more["map"] = patches.described()
         if options.figure is not None:
@@ -170,15 +165,7 @@ def _read(options: argparse.Namespace) -> SegmentedImage:
     crystal = {"thickness_nm": None, "tilt_deg": None, "rotation_deg": None}
     image = read_recorded(options, crystal)
     text = options.beam_intensity
-    if text is None:
-        return image
-    if text == "auto":
-        raise InputError("--beam-intensity: found auto; allowed: a number, or a range of --scale")
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"--beam-intensity: found {text!r}; allowed: a number") from None
-    return replace(image, beam_intensity=value)
+    return image if text is None else replace(image, beam_intensity=beam_intensity(text, "a number"))
 
 
 def _task(image: SegmentedImage, structure: Path, options: argparse.Namespace, limits: Limits, device: str) -> Task:
@@ -188,8 +175,8 @@ def _task(image: SegmentedImage, structure: Path, options: argparse.Namespace, l
 
 
 def fit_with_progress(task: Task) -> Fit:
-    """Fit with one progress bar a step."""
-    with ExitStack() as stack:
+    """Fit with one progress bar a step; the task's threads are those of its simulations."""
+    with use_threads(1), ExitStack() as stack:
         shown: dict[str, Any] = {}
 
         def progress(step: str, done: int, every: int) -> None:

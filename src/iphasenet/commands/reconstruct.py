@@ -12,7 +12,7 @@ from iphasenet.base.marks import FIGURE, RECONSTRUCTION, SCAN
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.commands.fit import check_accepted, fit_with_progress, summary
 from iphasenet.commands.progress import progress_bar
-from iphasenet.commands.recorded_image import check_file_options, read_recorded
+from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.task import task_of
@@ -175,12 +175,7 @@ def _calibrated(
                     "the potential"]  # fmt: skip
         image = replace(image, beam_intensity=value)
     elif text is not None:
-        try:
-            image = replace(image, beam_intensity=float(text))
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"--beam-intensity: found {text!r}; allowed: a number or auto") from error
+        image = replace(image, beam_intensity=beam_intensity(text, "a number or auto"))
     return image, warnings
 
 

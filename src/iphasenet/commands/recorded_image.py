@@ -86,3 +86,11 @@ def _index(text: str, image: SegmentedImage) -> int:
     if text in ("1", "2", "3", "4"):
         return int(text) - 1
     raise InputError(f"--segment-order: found {text!r}; allowed: 1 to 4 or {', '.join(image.names)}")
+
+
+def beam_intensity(text: str, allowed: str) -> float:
+    """Read the beam intensity of an option; InputError names what is allowed."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--beam-intensity: found {text!r}; allowed: {allowed}") from None

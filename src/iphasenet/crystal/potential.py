@@ -95,6 +95,10 @@ class CrystalPotential:
         """Return the same crystal without thermal motion."""
         return replace(self, displacements=None)
 
+    def displaced(self, factor: float) -> "CrystalPotential":
+        """Return the same crystal with displacements larger by a factor, if its atoms move."""
+        return self if self.displacements is None else replace(self, displacements=factor**2 * self.displacements)
+
     def averaged(self) -> "CrystalPotential":
         """
         Average the potential over thermal motion, which damps its Fourier coefficients.

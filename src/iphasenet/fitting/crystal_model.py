@@ -23,8 +23,20 @@ from iphasenet.simulation.tilts import crystal_lean
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
 
-_TURNED_SECTORS = [2, 3, 1, 0]
-"""Sectors of a turned detector in the order top-left, top-right, bottom-left, bottom-right."""
+_SEED = 1
+"""Seed of the displacements, the same in all simulations of a fit."""
+
+_ANY_DEPTH = 100.0
+"""Thickness of a pass from which others are made [Å]."""
+
+SLICE = 1.0
+"""Slice thickness [Å]."""
+
+_PERIOD = 1.0
+"""Displacements repeat with the cell: one cell has no more bias than several, and its lattice saves time [Å]."""
+
+_REPLACED = ("defocus", "C10", "C12", "phi12", "astigmatism", "astigmatism_angle")
+"""Aberrations that are fitted."""
 
 _REMEMBERED = 12
 """Simulations that are kept: a step of the fit asks for the same tilt several times."""
@@ -166,11 +178,7 @@ class CrystalModel:
 
     def potential(self, sampling: float, displacement: float = 1.0) -> CrystalPotential:
         """Potential of the cell for a multislice pixel [Å]."""
-        cell = self.cell
-        if displacement != 1.0 and "displacements" in cell.arrays:
-            cell = cell.copy()
-            cell.arrays["displacements"] = cell.arrays["displacements"] * displacement**2
-        return sampled_potential(cell, sampling, sampling, self.parametrization)
+        return sampled_potential(self.cell, sampling, sampling, self.parametrization).displaced(displacement)
 
     def _pass(self, effort: Effort) -> MultislicePass:
         """Pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
@@ -185,11 +193,9 @@ class CrystalModel:
                 )
             return self._passes[effort]
 
-    def images(
-        self, pairs: BeamPairs, parameters: Parameters, exits: Sequence[int] | slice = slice(None)
-    ) -> ComplexArray:
+    def images(self, pairs: BeamPairs, parameters: Parameters) -> ComplexArray:
         """
-        Fourier coefficients of the images behind some thicknesses.
+        Fourier coefficients of the images behind all thicknesses.
 
         Parameters
         ----------
@@ -197,17 +203,15 @@ class CrystalModel:
             Simulation at the parameters' tilt.
         parameters : Parameters
             Lenses, source, offset and scale.
-        exits : slice or sequence of int
-            Thicknesses of the simulation.
 
         Returns
         -------
         (exit, 4, n) complex array
             Coefficients at `orders`, r from the image's centre.
         """
-        found = pairs.coefficients(self.optics(parameters), exits)
-        if self.microscope.detector_rotation_deg:
-            found = found[:, _TURNED_SECTORS]
+        # The sectors of a turned detector are counted in another order.
+        (quarters,) = self.microscope.detectors[0].quarters.T
+        found = pairs.coefficients(self.optics(parameters))[:, quarters]
         offset = np.array([parameters.offset_x, parameters.offset_y])
         return np.asarray(
             found[..., self._places(pairs)] * parameters.scale * np.exp(2j * np.pi * (self.frequencies @ offset))
@@ -225,19 +229,3 @@ class CrystalModel:
         """Where the orders stand in a simulation."""
         known = {tuple(order): place for place, order in enumerate(pairs.table.orders.tolist())}
         return np.array([known[tuple(order)] for order in self.orders.tolist()])
-
-
-_SEED = 1
-"""Seed of the displacements, the same in all simulations of a fit."""
-
-_ANY_DEPTH = 100.0
-"""Thickness of a pass from which others are made [Å]."""
-
-SLICE = 1.0
-"""Slice thickness [Å]."""
-
-_PERIOD = 1.0
-"""Displacements repeat with the cell: one cell has no more bias than several, and its lattice saves time [Å]."""
-
-_REPLACED = ("defocus", "C10", "C12", "phi12", "astigmatism", "astigmatism_angle")
-"""Aberrations that are fitted."""

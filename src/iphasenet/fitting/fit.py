@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
+from iphasenet.crystal.translations import lateral_translations
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
 from iphasenet.fitting.harmonics import Harmonics, Pixels, measure_harmonics
 from iphasenet.fitting.image_lattice import LARGEST_STRAIN, ImageLattice, find_lattices
@@ -20,7 +21,6 @@ from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate, Match, Range
 from iphasenet.fitting.symmetry import distinct, rotations_about_beam
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import parities
-from iphasenet.multislice.numerics import sampled_potential
 
 FloatArray = NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], object]
@@ -113,9 +113,7 @@ class Task:
         h, k = (part.ravel() for part in np.meshgrid(np.arange(-x, x + 1), np.arange(0, y + 1)))
         half = (k > 0) | (h >= 0)
         inside = np.hypot(h / a, k / b) < self.band - 1e-9
-        sampling = self.pixel
-        translations = sampled_potential(self.cell, sampling, sampling, self.parametrization).translations
-        allowed = (parities(h, k, translations) == 0).all(axis=-1)
+        allowed = (parities(h, k, lateral_translations(self.cell)) == 0).all(axis=-1)
         return np.stack([h, k], axis=1)[half & inside & allowed]
 
     @property

@@ -76,9 +76,13 @@ class ImageLattice:
 
 def turned(lengths: tuple[float, float], rotation_deg: float) -> NDArray[np.float64]:
     """Reciprocal vectors of a cell that is rotated in the image, one per row [1/Å]."""
-    angle = math.radians(rotation_deg)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return np.diag(1 / np.array(lengths)) @ turn.T
+    return np.diag(1 / np.array(lengths)) @ turn(rotation_deg).T
+
+
+def turn(angle_deg: float) -> NDArray[np.float64]:
+    """Matrix (2, 2) that turns column vectors from x to y, and takes row vectors into a frame that is turned so."""
+    angle = math.radians(angle_deg)
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def find_lattices(

@@ -12,6 +12,12 @@ Range = tuple[float, float]
 EXTRA = ("astigmatism",)
 """Parameters that are fitted only if asked for."""
 
+THINNEST_NM = 1.5
+"""Smallest thickness that is fitted [nm]: thicknesses are interpolated between whole slices."""
+
+LARGEST_REACH = 2.0
+"""Largest tilt that is sought [degrees]: the propagator describes no larger ones."""
+
 GOOD = 0.025
 """Share of the contrast that a right crystal at the right place leaves unexplained, at most: those of the test bench
 left up to 0.01, GaN taken for MoS2 0.037 and MoS2 taken for GaN 0.031."""
@@ -130,10 +136,3 @@ class Limits:
             asked += ["astigmatism_x", "astigmatism_y"]
         fixed = {name for name, (low, high) in self.bounds.items() if low == high}
         return [name for name in asked if name not in fixed]
-
-
-THINNEST_NM = 1.5
-"""Smallest thickness that is fitted [nm]: thicknesses are interpolated between whole slices."""
-
-LARGEST_REACH = 2.0
-"""Largest tilt that is sought [degrees]: the propagator describes no larger ones."""

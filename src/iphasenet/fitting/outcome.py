@@ -16,6 +16,7 @@ from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.fitting.crystal_model import SLICE
 from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.harmonics import FloatArray
+from iphasenet.fitting.image_lattice import turn
 from iphasenet.fitting.refinement import STEPS
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.preparation import UNCALIBRATED, idpc_potential, prepare
@@ -229,7 +230,7 @@ def _drawn(fit: Fit, potential: CrystalPotential, series: ComplexArray, frame: F
     """Image (y, x) of a Fourier series of the crystal's."""
     gx, gy = (np.broadcast_to(g, series.shape).ravel() for g in series_frequencies(series.shape, potential.lengths))
     vectors = np.stack([gx, gy], axis=1)
-    frequencies = vectors * potential.lengths[:2] @ fit.lattice.reciprocal @ _turn(frame.turned_deg)
+    frequencies = vectors * potential.lengths[:2] @ fit.lattice.reciprocal @ turn(frame.turned_deg)
     # One half-plane, whose first term is the mean, without frequencies that pixels cannot show.
     shown = (np.arange(gx.size) >= gx.size // 2) & (np.abs(frequencies).max(axis=1) < 0.5 / fit.task.sampling)
     found = fit.refined.parameters
@@ -281,12 +282,6 @@ def as_reconstruction(fit: Fit, image: SegmentedImage, more: Mapping[str, Any] |
         origin=prepared.origin,
         columns=straight.astype(np.float32),
     )
-
-
-def _turn(angle_deg: float) -> FloatArray:
-    """Matrix that takes row vectors into a frame that is turned."""
-    angle = math.radians(angle_deg)
-    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def on_pixels(

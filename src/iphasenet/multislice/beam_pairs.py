@@ -85,7 +85,7 @@ class BeamPairs:
     rotation_deg: float
     values: ComplexArray
 
-    def coefficients(self, microscope: Microscope, chosen: Sequence[int] | slice = slice(None)) -> ComplexArray:
+    def coefficients(self, microscope: Microscope) -> ComplexArray:
         """
         Fourier coefficients of the images.
 
@@ -93,8 +93,6 @@ class BeamPairs:
         ----------
         microscope : Microscope
             Lenses and source; energy, semiangle and detectors are those of the pass.
-        chosen : slice or sequence of int
-            Exits.
 
         Returns
         -------
@@ -107,7 +105,7 @@ class BeamPairs:
             kx, ky = table.waves.T
             probe = table.amplitudes * microscope.aberration_phase(kx, ky, self.rotation_deg, focus)
             phases += share * probe[table.first] * probe[table.second].conj()
-        products = self.values[chosen] * phases.astype(np.complex64)
+        products = self.values * phases.astype(np.complex64)
         sums = np.add.reduceat(products, table.starts, axis=-1)
         blur = np.exp(-2 * (np.pi * microscope.source_size_angstrom) ** 2 * (table.frequencies**2).sum(axis=1))
         return np.asarray(sums * blur)

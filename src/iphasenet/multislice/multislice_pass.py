@@ -98,10 +98,7 @@ class MultislicePass:
         MultislicePass
             It shares what does not depend on them: grid, slices, waves and the crystal on its grid.
         """
-        potential, moved = self.potential, self.potential.displacements
-        if moved is not None and displacement != 1:
-            potential = replace(potential, displacements=displacement**2 * moved)
-        other = replace(self, potential=potential, lean=lean, depths=depths)
+        other = replace(self, potential=self.potential.displaced(displacement), lean=lean, depths=depths)
         for name in self._shared:
             vars(other)[name] = getattr(self, name)
         return other

@@ -3,6 +3,15 @@
 import argparse
 
 
+def pair(text: str) -> tuple[str, float]:
+    """Name and number of an argument such as Ga=0.06."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: NAME=NUMBER, such as Ga=0.06 or Cs=1e4") from None
+
+
 class DefaultsHelp(argparse.ArgumentDefaultsHelpFormatter):
     """Adds its default to the help of every option that has one."""
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from iphasenet.base import quantities
+from iphasenet.commands.options import pair
 from iphasenet.commands.options.recorded_image import FILES, GROUPS, add_groups
 from iphasenet.fitting.limits import GOOD
 
@@ -56,7 +57,7 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
                          help="largest strain that may make a skew cell orthogonal [%%]")  # fmt: skip
     crystal.add_argument("--temperature", type=quantities.TEMPERATURE, default=293.0, metavar="K",
                          help="temperature of the crystal, 293 if not given [K]")  # fmt: skip
-    crystal.add_argument("--rms-displacement", type=_displacement, nargs="+", default=[], metavar="ELEMENT=Å",
+    crystal.add_argument("--rms-displacement", type=pair, nargs="+", default=[], metavar="ELEMENT=Å",
                          help="rms displacement along one axis, such as Ga=0.06 [Å]; elements not given move as the "
                          "CIF says, or as a rough estimate")  # fmt: skip
 
@@ -96,12 +97,3 @@ def _share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"found {text!r}; allowed: above 0, up to 1")
     return value
-
-
-def _displacement(text: str) -> tuple[str, float]:
-    """Element and displacement of an argument such as Ga=0.06."""
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: ELEMENT=NUMBER, such as Ga=0.06") from None

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from iphasenet.base import quantities
-from iphasenet.commands.options import DefaultsHelp
+from iphasenet.commands.options import DefaultsHelp, pair
 from iphasenet.multislice.settings import Numerics
 
 
@@ -56,7 +56,7 @@ def _add_motion(command: argparse.ArgumentParser) -> None:
     )
     motion.add_argument("--temperature", type=quantities.TEMPERATURE, default=0.0, metavar="K",
                         help="temperature of the crystal, such as 293 [K]; 0: atoms at rest")  # fmt: skip
-    motion.add_argument("--rms-displacement", type=_pair, nargs="+", default=[], metavar="ELEMENT=Å",
+    motion.add_argument("--rms-displacement", type=pair, nargs="+", default=[], metavar="ELEMENT=Å",
                         help="rms displacement along one axis at that temperature, such as Ga=0.06 [Å]; elements not "
                         "given move as the CIF says")  # fmt: skip
     motion.add_argument("--truth", choices=("thermal", "rest"),
@@ -108,7 +108,7 @@ def _add_microscope(command: argparse.ArgumentParser) -> None:
                        metavar=("INNER", "OUTER"),
                        help="inner and outer angle of an additional annular dark-field detector [mrad]; none if not "
                        "given")  # fmt: skip
-    image.add_argument("--aberrations", type=_pair, nargs="+", default=[], metavar="NAME=VALUE",
+    image.add_argument("--aberrations", type=pair, nargs="+", default=[], metavar="NAME=VALUE",
                        help="aberrations of the probe, such as Cs=1e4: defocus, Cs, astigmatism, coma, C10 ... C56 [Å] "
                        "and astigmatism_angle, coma_angle, phi12 ... [degrees]; none if not given")  # fmt: skip
     image.add_argument("--focal-spread", type=quantities.FOCAL_SPREAD, default=0.0, metavar="Å",
@@ -136,12 +136,3 @@ def _add_accuracy(command: argparse.ArgumentParser) -> None:
                           help="device that computes; auto: a GPU where there is one")  # fmt: skip
     numerics.add_argument("--memory", type=quantities.MEMORY, default=4000.0, metavar="MB",
                           help="memory that the waves may take [MB]; refused if it needs more")  # fmt: skip
-
-
-def _pair(text: str) -> tuple[str, float]:
-    """Name and number of an argument such as Ga=0.06."""
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: NAME=NUMBER, such as Ga=0.06 or Cs=1e4") from None
