@@ -21,9 +21,10 @@ from ase import Atoms
 from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
-from iphasenet.fitting.fit import Task, fit
+from iphasenet.fitting.fit import fit
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.outcome import parameters_of, potentials
+from iphasenet.fitting.task import Task
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.numerics import sampled_potential

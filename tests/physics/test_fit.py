@@ -15,10 +15,11 @@ from iphasenet.base.errors import InputError
 from iphasenet.cli import main
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
-from iphasenet.fitting.fit import Fit, Task, fit
+from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
 from iphasenet.fitting.patches import draw_patches, fit_patches
+from iphasenet.fitting.task import Task
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.multislice.numerics import sampled_potential

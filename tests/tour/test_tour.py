@@ -1,5 +1,6 @@
 """What README and notebook show, as they show it: the commands run as they are typed, and the cells in their order."""
 
+import json
 import os
 import re
 import subprocess
@@ -32,10 +33,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_three_commands_lead_from_a_crystal_to_the_picture(folder: Path) -> None:
-    """The result is the simulated potential, on the network's pixels."""
+def test_the_commands_lead_from_a_crystal_to_the_picture_and_back_to_its_tilt(folder: Path) -> None:
+    """The result is the simulated potential, on the network's pixels; the fit finds what the simulation was told."""
     tour = [command for command in commands("Your own images") if command.startswith("iphasenet ")]
-    assert [command.split()[1] for command in tour] == ["simulate", "export", "reconstruct"]
+    assert [command.split()[1] for command in tour] == ["simulate", "export", "reconstruct", "fit"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for command in tour:
         result = subprocess.run(
@@ -52,6 +53,11 @@ def test_three_commands_lead_from_a_crystal_to_the_picture(folder: Path) -> None
         truth = simulated["potential"].values[0].reshape(128, 2, 128, 2).mean(axis=(1, 3))
     assert np.corrcoef(potential.ravel(), truth.ravel())[0, 1] > 0.98
     assert np.abs(potential - truth).mean() < 0.03 * truth.max()
+    fitted = json.loads((folder / "fit.json").read_text())["parameters"]
+    found = [fitted[name]["value"] for name in ("alpha_deg", "beta_deg", "gamma_deg", "thickness_nm")]
+    assert np.abs(np.array(found) - (0.3, -0.1, 12.5, 40)).max() < 0.5
+    np.testing.assert_allclose(found[:2], (0.3, -0.1), atol=0.01)
+    assert (folder / "fit.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_notebook_runs_and_is_kept_without_outputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.figure import draw_fit
-from iphasenet.fitting.fit import Fit, Task, fit
+from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
 from iphasenet.fitting.patches import draw_patches, fit_patches
-from iphasenet.fitting.task import task_of
+from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
 from iphasenet.reconstruction.preparation import aligned

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.microscope.optics import Microscope
-from iphasenet.multislice.beam_pairs import BeamPairs, simulate_pairs
+from iphasenet.multislice.beam_pairs import BeamPairs, PairPlan, simulate_pairs
 from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.numerics import sampled_potential
 from iphasenet.multislice.settings import Numerics
@@ -126,7 +126,7 @@ class CrystalModel:
     parametrization: str = "lobato"
     device: str = "cpu"
     _kept: "OrderedDict[Any, BeamPairs]" = field(default_factory=OrderedDict, compare=False, repr=False)
-    _passes: dict[Effort, MultislicePass] = field(default_factory=dict, compare=False, repr=False)
+    _plans: dict[Effort, PairPlan] = field(default_factory=dict, compare=False, repr=False)
     _lock: Any = field(default_factory=Lock, compare=False, repr=False)
 
     @property
@@ -158,7 +158,8 @@ class CrystalModel:
             The same displacements at every call, so that it changes smoothly with tilt and thickness.
         """
         lean = crystal_lean(*tilt, self.rotation_deg)
-        return simulate_pairs(self._pass(effort).at(lean, depths, displacement), [_SEED])
+        plan = self._plan(effort)
+        return simulate_pairs(plan.simulation.at(lean, depths, displacement), [_SEED], plan=plan)
 
     def pairs(
         self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
@@ -180,18 +181,19 @@ class CrystalModel:
         """Potential of the cell for a multislice pixel [Å]."""
         return sampled_potential(self.cell, sampling, sampling, self.parametrization).displaced(displacement)
 
-    def _pass(self, effort: Effort) -> MultislicePass:
-        """Pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
+    def _plan(self, effort: Effort) -> PairPlan:
+        """Plan for a pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
         with self._lock:
-            if effort not in self._passes:
+            if effort not in self._plans:
                 numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
                 potential = self.potential(effort.sampling)
                 kind = ThermalPass if potential.is_warm else MultislicePass
                 rotations = (self.rotation_deg,)
-                self._passes[effort] = kind(
+                simulation = kind(
                     potential, self.microscope, numerics, [_ANY_DEPTH], (0.0, 0.0), rotations, self.device
                 )
-            return self._passes[effort]
+                self._plans[effort] = PairPlan(simulation)
+            return self._plans[effort]
 
     def images(self, pairs: BeamPairs, parameters: Parameters) -> ComplexArray:
         """

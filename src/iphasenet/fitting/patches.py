@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from iphasenet.base.drawing import STYLE, save_figure
 from iphasenet.base.errors import InputError
 from iphasenet.fitting.crystal_model import Parameters
-from iphasenet.fitting.fit import Fit, refined_in
+from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.harmonics import Pixels, measure_harmonics
 from iphasenet.fitting.image_lattice import moved_lattice
+from iphasenet.fitting.orientation import CAREFUL, Orientation
 from iphasenet.fitting.refinement import Refined
 
 FREE = ("alpha", "beta", "depth", "offset_x", "offset_y", "scale")
@@ -112,8 +113,8 @@ def _patch(found: Fit, pixels: int, place: tuple[int, int], count: tuple[int, in
     except InputError:
         return dict.fromkeys(_NAMES, np.nan)
     harmonics = measure_harmonics(Pixels(cut, task.sampling, task.band), found.model.orders @ lattice.reciprocal)
-    part = replace(found, task=replace(task, segments=cut), lattice=lattice, harmonics=harmonics)
-    refined = refined_in(part, _moved(found, centre), FREE)
+    part = Orientation(replace(task, segments=cut), lattice, harmonics, found.model)
+    refined = part.refine(_moved(found, centre), CAREFUL, only=FREE)
     strain = 100 * lattice.strain
     return _values(refined) | {
         "strain_xx_percent": float(strain[0, 0]),

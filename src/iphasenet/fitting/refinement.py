@@ -1,13 +1,19 @@
-"""Refinement of all parameters by least squares, with derivatives through simulations with the same displacements."""
+"""Refinement of all parameters by least squares.
+
+Tilt and displacements need a simulation each time they change, all else does not. So images are expanded about a
+point: linear in tilt and displacements, by differences of simulations in which each atom's displacement is the same,
+and exact in thickness, lenses, source, offset and scale. The best point of an expansion is the centre of the next one.
+"""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult, least_squares
+from scipy.optimize import least_squares
 
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
 from iphasenet.fitting.harmonics import Harmonics
@@ -32,10 +38,23 @@ STEPS: Mapping[str, float] = {
 """Natural unit of each parameter: the size of the first steps of a fit."""
 
 _SIMULATED = {"alpha": 0.03, "beta": 0.03, "displacement": 0.05}
-"""Parameters that need a simulation of their own, and the difference by which their derivative is taken."""
+"""Parameters that need a simulation of their own, and the difference by which their derivative is taken: over smaller
+ones of the tilt it follows the noise of the model."""
+
+_TRUST = {"alpha": 0.1, "beta": 0.1, "displacement": 0.15}
+"""Largest step of these parameters from the centre of an expansion."""
+
+_LEAST_TRUST = 0.1
+"""Share of these steps below which no better point is sought."""
 
 _DEPTH_STEP = 15.0
 """Distance of the thicknesses between which images are interpolated [Å]."""
+
+_DEPTHS = 7
+"""Thicknesses that are simulated about one."""
+
+_INNER = 30
+"""Most steps in one expansion; they need no simulation."""
 
 MEAN_ERROR = 0.02
 """Relative error of an image's mean: gains of segments and the intensity of the beam are not known better."""
@@ -68,6 +87,84 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class Slopes:
+    """
+    Simulations from whose differences the derivatives with respect to tilt and displacements are taken.
+
+    Attributes
+    ----------
+    centre : Parameters
+        Where they were made.
+    base : BeamPairs
+        Simulation there.
+    moved : dict
+        Simulations with one parameter increased by `_SIMULATED`.
+    """
+
+    centre: Parameters
+    base: BeamPairs
+    moved: Mapping[str, BeamPairs]
+
+    def serve(self, parameters: Parameters) -> bool:
+        """Whether derivatives at a point near their centre are the same."""
+        near = (abs(getattr(parameters, name) - getattr(self.centre, name)) <= _SIMULATED[name] for name in self.moved)
+        return all(near) and _depths_around(parameters.depth) == _depths_around(self.centre.depth)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """
+    Images near a point: linear in tilt and displacements, exact in all else.
+
+    Attributes
+    ----------
+    model : CrystalModel
+        Crystal and microscope.
+    centre : Parameters
+        The point.
+    pairs : BeamPairs
+        Simulation there.
+    slopes : Slopes
+        Simulations near it.
+    """
+
+    model: CrystalModel
+    centre: Parameters
+    pairs: BeamPairs
+    slopes: Slopes
+
+    def images(self, parameters: Parameters) -> ComplexArray:
+        """Fourier coefficients (4, n) at the model's orders."""
+        images = _at_depth(self.model, self.pairs, parameters)
+        # Derivatives move with the crystal and scale with the images.
+        offset = np.array([parameters.offset_x - self.centre.offset_x, parameters.offset_y - self.centre.offset_y])
+        moved = np.exp(2j * np.pi * (self.model.frequencies @ offset)) * (parameters.scale / self.centre.scale)
+        for name, derivative in self.derivatives.items():
+            images += (getattr(parameters, name) - getattr(self.centre, name)) * moved * derivative
+        return images
+
+    def derivative(self, parameters: Parameters, name: str) -> ComplexArray:
+        """Differentiate the coefficients (4, n) with respect to a parameter."""
+        if name in self.derivatives:
+            return self.derivatives[name]
+        value, step = getattr(parameters, name), 0.05 * STEPS[name]
+        low, high = value - step, value + step
+        if name == "source_variance":
+            low = max(0.0, low)
+        before, after = (_at_depth(self.model, self.pairs, replace(parameters, **{name: one})) for one in (low, high))
+        return np.asarray((after - before) / (high - low))
+
+    @cached_property
+    def derivatives(self) -> dict[str, ComplexArray]:
+        """Derivatives (4, n) with respect to tilt and displacements, at the centre."""
+        base = _at_depth(self.model, self.slopes.base, self.centre)
+        return {
+            name: (_at_depth(self.model, pairs, self.centre) - base) / _SIMULATED[name]
+            for name, pairs in self.slopes.moved.items()
+        }
+
+
+@dataclass(frozen=True)
 class Refinement:
     """
     A model, images and the error that each of their coefficients may have.
@@ -88,6 +185,8 @@ class Refinement:
         Error of simulated coefficients, as a share of the images' rms coefficient.
     threads : int
         Simulations that are made at a time.
+    tolerance_deg : float
+        The fit ends when the tilt moves by less [degrees].
     """
 
     model: CrystalModel
@@ -98,8 +197,9 @@ class Refinement:
     bounds: Mapping[str, tuple[float, float]]
     model_error: float = 0.05
     threads: int = 1
+    tolerance_deg: float = 0.003
 
-    @property
+    @cached_property
     def sigma(self) -> FloatArray:
         """Standard error (4, n) of real and imaginary part of each residual."""
         measured = self.harmonics.coefficients
@@ -117,116 +217,138 @@ class Refinement:
         start : Parameters
             Start; parameters that are not free stay as they are.
         most : int
-            Largest number of steps.
+            Largest number of expansions.
 
         Returns
         -------
         Refined
             Result.
         """
-        names, sigma = list(self.free), self.sigma
+        inside = {name: float(np.clip(getattr(start, name), *self._limits(name))) for name in self.free}
+        best = self._expanded(replace(start, **inside))
+        lowest, trust = self._cost(best, best.centre), 1.0
+        for _ in range(most - 1):
+            found = self._minimum(best, trust)
+            if self._is_near(found, best.centre):
+                return self._refined(best, found)
+            other = self._expanded(found, best.slopes)
+            cost = self._cost(other, found)
+            if cost < lowest:
+                best, lowest = other, cost
+                continue
+            trust /= 4
+            if trust < _LEAST_TRUST:
+                break
+        return self._refined(best, best.centre)
+
+    def _limits(self, name: str) -> tuple[float, float]:
+        return self.bounds.get(name, (-np.inf, np.inf))
+
+    def _is_near(self, found: Parameters, centre: Parameters) -> bool:
+        """Whether an expansion about `found` would be the same."""
+        tilt = np.hypot(found.alpha - centre.alpha, found.beta - centre.beta)
+        same = abs(found.displacement - centre.displacement) < 0.5 * _SIMULATED["displacement"]
+        low, high = _trusted_depths(centre.depth)
+        within = low < found.depth < high or found.depth == centre.depth
+        return bool(tilt < self.tolerance_deg and same and within)
+
+    def _expanded(self, centre: Parameters, slopes: Slopes | None = None) -> Expansion:
+        """Expand the images about a point, with the slopes of another one if they serve."""
+        simulated = [name for name in _SIMULATED if name in self.free]
+        jobs = [(centre, self.effort)]
+        if slopes is None or not slopes.serve(centre):
+            slopes = None
+            jobs.append((centre, self.slopes))
+            for name in simulated:
+                jobs.append((replace(centre, **{name: getattr(centre, name) + _SIMULATED[name]}), self.slopes))
+        with ThreadPoolExecutor(self.threads) as pool:
+            pairs, *others = pool.map(self._pairs, dict.fromkeys(jobs))
+        if slopes is None:
+            base = pairs if self.slopes == self.effort else others.pop(0)
+            slopes = Slopes(centre, base, dict(zip(simulated, others, strict=True)))
+        return Expansion(self.model, centre, pairs, slopes)
+
+    def _pairs(self, job: tuple[Parameters, Effort]) -> BeamPairs:
+        point, effort = job
+        tilt = (point.alpha, point.beta)
+        return self.model.pairs(tilt, _depths_around(point.depth), effort, point.displacement)
+
+    def _cost(self, expansion: Expansion, parameters: Parameters) -> float:
+        return float((self._residuals(expansion, parameters) ** 2).sum())
+
+    def _residuals(self, expansion: Expansion, parameters: Parameters) -> FloatArray:
+        return _flat((expansion.images(parameters) - self.harmonics.coefficients) / self.sigma)
+
+    def _jacobian(self, expansion: Expansion, parameters: Parameters) -> FloatArray:
+        """Differentiate the residuals (residual, parameter) with respect to parameters over their natural units."""
+        columns = [_flat(expansion.derivative(parameters, name) / self.sigma) * STEPS[name] for name in self.free]
+        return np.stack(columns, axis=1)
+
+    def _minimum(self, expansion: Expansion, trust: float) -> Parameters:
+        """Find the best point near the centre of an expansion."""
+        names, centre = list(self.free), expansion.centre
         scales = np.array([STEPS[name] for name in names])
-        first = np.array([getattr(start, name) for name in names])
-        low, high = (np.array([self._limit(name, side) for name in names]) for side in (0, 1))
-        first = np.clip(first, low, high)
+        first = np.array([getattr(centre, name) for name in names])
 
         def at(values: FloatArray) -> Parameters:
-            return replace(start, **dict(zip(names, map(float, first + values * scales), strict=True)))
+            return replace(centre, **dict(zip(names, map(float, first + values * scales), strict=True)))
 
-        def residuals(values: FloatArray) -> FloatArray:
-            return _flat((self._predicted(at(values)) - self.harmonics.coefficients) / sigma)
-
-        def jacobian(values: FloatArray) -> FloatArray:
-            self._simulate_together(_node(at(values)))
-            columns = [self._derivative(at(values), name) for name in names]
-            return np.stack(
-                [_flat(column / sigma) * scale for column, scale in zip(columns, scales, strict=True)], axis=1
-            )
-
+        low, high = np.array([self._limits(name) for name in names]).T
+        for number, name in enumerate(names):
+            near = (-np.inf, np.inf)
+            if name in _TRUST:
+                near = (first[number] - trust * _TRUST[name], first[number] + trust * _TRUST[name])
+            elif name == "depth":
+                near = _trusted_depths(centre.depth)
+            low[number], high[number] = max(low[number], near[0]), min(high[number], near[1])
         room = np.maximum(1e-9, 1e-9 * scales)
         bounds = (np.minimum(low - first, -room) / scales, np.maximum(high - first, room) / scales)
         result = least_squares(
-            residuals, np.zeros(len(names)), jacobian, bounds, "trf", ftol=1e-3, xtol=1e-3, gtol=1e-6, max_nfev=most
+            lambda values: self._residuals(expansion, at(values)),
+            np.zeros(len(names)),
+            lambda values: self._jacobian(expansion, at(values)),
+            bounds,
+            ftol=1e-4,
+            xtol=1e-4,
+            gtol=1e-6,
+            max_nfev=_INNER,
         )
-        return self._refined(result, at(result.x), scales)
+        return at(result.x)
 
-    def _simulate_together(self, parameters: Parameters) -> None:
-        """Make the simulations that derivatives need, several at a time."""
-        points = [parameters]
-        for name, step in _SIMULATED.items():
-            if name in self.free:
-                points.append(replace(parameters, **{name: getattr(parameters, name) + step}))
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(lambda point: self._pairs(point, self.slopes), points))
-
-    def _limit(self, name: str, side: int) -> float:
-        return self.bounds.get(name, (-np.inf, np.inf))[side]
-
-    def _refined(self, result: OptimizeResult, parameters: Parameters, scales: FloatArray) -> Refined:
-        count = max(1, len(result.fun) - len(scales))
-        chi_squared = float((result.fun**2).sum() / count)
-        covariance = np.linalg.pinv(result.jac.T @ result.jac) * np.outer(scales, scales) * max(1.0, chi_squared)
+    def _refined(self, expansion: Expansion, parameters: Parameters) -> Refined:
+        residuals, jacobian = self._residuals(expansion, parameters), self._jacobian(expansion, parameters)
+        scales = np.array([STEPS[name] for name in self.free])
+        chi_squared = float((residuals**2).sum() / max(1, len(residuals) - len(scales)))
+        covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(scales, scales) * max(1.0, chi_squared)
         errors = dict(zip(self.free, np.sqrt(np.diag(covariance)).tolist(), strict=True))
-        measured = self.harmonics.coefficients[:, 1:]
-        predicted = self._predicted(parameters)
-        left = predicted[:, 1:] - measured
+        predicted = expansion.images(parameters)
+        left = (predicted - self.harmonics.coefficients)[:, 1:]
         missed = float((np.abs(left) ** 2).sum()) - self.harmonics.noise_power
         unexplained = max(0.0, missed) / self.harmonics.power
         return Refined(parameters, errors, chi_squared, unexplained, predicted)
 
-    def _predicted(self, parameters: Parameters, effort: Effort | None = None) -> ComplexArray:
-        """Coefficients (4, n) at any thickness, between those that are simulated."""
-        depths = _depths_around(parameters.depth)
-        pairs = self._pairs(parameters, effort)
-        images = self.model.images(pairs, parameters)
-        return _interpolated(images, pairs.depths, float(np.clip(parameters.depth, depths[0], depths[-1])))
-
-    def _pairs(self, parameters: Parameters, effort: Effort | None = None) -> BeamPairs:
-        depths = _depths_around(parameters.depth)
-        tilt = (parameters.alpha, parameters.beta)
-        return self.model.pairs(tilt, depths, effort or self.effort, parameters.displacement)
-
-    def _derivative(self, parameters: Parameters, name: str) -> ComplexArray:
-        """Differentiate the coefficients (4, n) with respect to a parameter."""
-        step = _SIMULATED.get(name, 0.05 * STEPS[name])
-        value = getattr(parameters, name)
-        if name in _SIMULATED:
-            node = _node(parameters)
-            points = (node, replace(node, **{name: getattr(node, name) + step}))
-            here, there = (self._predicted(one, self.slopes) for one in points)
-            return np.asarray((there - here) / step)
-        low, high = (value + change for change in (-step, step))
-        if name == "source_variance":
-            low = max(0.0, low)
-        before, after = (replace(parameters, **{name: one}) for one in (low, high))
-        if name == "depth":
-            # Images at both thicknesses come from one simulation.
-            pairs = self._pairs(parameters)
-            images = self.model.images(pairs, parameters)
-            both = [_interpolated(images, pairs.depths, one.depth) for one in (before, after)]
-        else:
-            both = [self._predicted(one) for one in (before, after)]
-        return np.asarray((both[1] - both[0]) / (high - low))
-
-
-def _node(parameters: Parameters) -> Parameters:
-    """Nearest point of a mesh of tilts on which derivatives are taken, so that near tilts share them."""
-    mesh = _SIMULATED["alpha"]
-    return replace(parameters, alpha=mesh * round(parameters.alpha / mesh), beta=mesh * round(parameters.beta / mesh))
-
 
 def _depths_around(depth: float) -> tuple[float, ...]:
     """Thicknesses [Å] that are simulated for one: on a mesh of its own, so that near ones share them."""
-    centre = max(3, round(depth / (2 * _DEPTH_STEP)) * 2)
-    return tuple(_DEPTH_STEP * (centre + step) for step in (-2, -1, 0, 1, 2))
+    side = _DEPTHS // 2
+    centre = max(side + 1, round(depth / (2 * _DEPTH_STEP)) * 2)
+    return tuple(_DEPTH_STEP * (centre + step) for step in range(-side, side + 1))
 
 
-def _interpolated(images: ComplexArray, depths: FloatArray, depth: float) -> ComplexArray:
-    """Images (4, n) at a thickness, by cubics through the four nearest simulated ones."""
-    first = int(np.clip(np.searchsorted(depths, depth) - 2, 0, max(0, len(depths) - 4)))
-    near = depths[first : first + 4]
-    weights = np.array([np.prod([(depth - b) / (a - b) for b in near if b != a]) for a in near])
-    return np.asarray(np.tensordot(weights, images[first : first + 4], axes=1))
+def _trusted_depths(depth: float) -> tuple[float, float]:
+    """Lowest and highest thickness [Å] that is interpolated well between those that are simulated for one."""
+    depths = _depths_around(depth)
+    # Below the first mesh there is no other.
+    return depths[0] if depths[0] <= _DEPTH_STEP else depths[1], depths[-2]
+
+
+def _at_depth(model: CrystalModel, pairs: BeamPairs, parameters: Parameters) -> ComplexArray:
+    """Images (4, n) at the parameters' thickness, by cubics through the four nearest simulated ones."""
+    depth = float(np.clip(parameters.depth, pairs.depths[0], pairs.depths[-1]))
+    first = int(np.clip(np.searchsorted(pairs.depths, depth) - 2, 0, max(0, len(pairs.depths) - 4)))
+    near = pairs.exits(slice(first, first + 4))
+    weights = np.array([np.prod([(depth - b) / (a - b) for b in near.depths if b != a]) for a in near.depths])
+    return np.asarray(np.tensordot(weights, model.images(near, parameters), axes=1))
 
 
 def _flat(values: ComplexArray) -> FloatArray:

@@ -1,13 +1,83 @@
-"""From a recorded image and a crystal to what is fitted."""
+"""An image, a crystal and what is known of them."""
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
-from iphasenet.fitting.fit import Task
+from iphasenet.crystal.translations import lateral_translations
 from iphasenet.fitting.limits import Limits
+from iphasenet.microscope.optics import Microscope
+from iphasenet.microscope.probe import parities
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.preparation import aligned, check_known, microscope_of
+
+LARGEST_PIXEL = 0.2
+"""Largest pixel of the multislice [Å]."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    An image, a crystal and what is known of them.
+
+    Attributes
+    ----------
+    segments : (4, y, x) array
+        Fractions of the beam current: top-left, top-right, bottom-left, bottom-right.
+    sampling : float
+        Pixel size [Å].
+    microscope : Microscope
+        Probe and detector.
+    cell : ase.Atoms
+        Orthogonal cell, beam along z.
+    limits : Limits
+        What is known.
+    parametrization : str
+        Scattering factors.
+    device : str
+        Torch device.
+    threads : int
+        Simulations that are made at a time.
+    """
+
+    segments: NDArray[np.floating[Any]]
+    sampling: float
+    microscope: Microscope
+    cell: Atoms
+    limits: Limits = field(default_factory=Limits)
+    parametrization: str = "lobato"
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def band(self) -> float:
+        """Spatial frequency to which images reach [1/Å]."""
+        return 2 * self.microscope.frequency(self.microscope.semiangle_mrad)
+
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """Sides of the cell across the beam [Å]."""
+        a, b, _ = self.cell.cell.lengths()
+        return float(a), float(b)
+
+    def orders(self) -> NDArray[np.int64]:
+        """Orders (n, 2) of the images' Fourier coefficients in one half-plane, zero first."""
+        a, b = self.lengths
+        x, y = (math.floor(self.band * length) for length in (a, b))
+        h, k = (part.ravel() for part in np.meshgrid(np.arange(-x, x + 1), np.arange(0, y + 1)))
+        half = (k > 0) | (h >= 0)
+        inside = np.hypot(h / a, k / b) < self.band - 1e-9
+        allowed = (parities(h, k, lateral_translations(self.cell)) == 0).all(axis=-1)
+        return np.stack([h, k], axis=1)[half & inside & allowed]
+
+    @property
+    def pixel(self) -> float:
+        """Pixel of the multislice: the largest that holds probe, detector and the atoms' potential [Å]."""
+        return min(0.32 / self.microscope.reach, LARGEST_PIXEL)
 
 
 def task_of(

@@ -7,7 +7,8 @@ depend on the lenses: images for any defocus, aberration and source are sums ove
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,10 @@ class BeamPairs:
     rotation_deg: float
     values: ComplexArray
 
+    def exits(self, chosen: slice) -> "BeamPairs":
+        """Pairs at some of the thicknesses, without a copy."""
+        return replace(self, depths=self.depths[chosen], values=self.values[chosen])
+
     def coefficients(self, microscope: Microscope) -> ComplexArray:
         """
         Fourier coefficients of the images.
@@ -111,10 +116,68 @@ class BeamPairs:
         return np.asarray(sums * blur)
 
 
+@dataclass(frozen=True)
+class PairPlan:
+    """
+    What of a pass's pairs depends on neither tilt nor depths nor displacements, so that many passes share it.
+
+    Parameters
+    ----------
+    simulation : MultislicePass
+        A pass; the plan serves all that `MultislicePass.at` makes of it.
+    """
+
+    simulation: MultislicePass
+    _weights: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def table(self) -> PairTable:
+        """Pairs of all blocks."""
+        return self._sorted[0]
+
+    def add(self, total: ComplexArray, block: Block, orders: Orders, columns: Tensor) -> None:
+        """
+        Add the pairs of one block to sums.
+
+        Parameters
+        ----------
+        total : (exit, channel, pair) complex array
+            Sums.
+        block : Block
+            One of the pass's blocks, in any order.
+        orders : (beam, 2) array
+            Its outgoing beams, the same at every call.
+        columns : (exit, wave, beam) complex tensor
+            Its columns of the scattering matrix.
+        """
+        # A small detector may see none of a block's beams.
+        if not len(orders):
+            return
+        rows, first, second = self._sorted[1][id(block)]
+        if id(block) not in self._weights:
+            self._weights[id(block)] = self._detection.weights(orders, block, columns)[0]
+        weights = self._weights[id(block)]
+        pairs = tuple(send(part, columns.device) for part in (first, second))
+        for exit_, passed in enumerate(columns):
+            products = (weights[:, None, :] * passed) @ passed.mH
+            total[exit_][:, rows] += products[(..., *pairs)].cpu().numpy()
+
+    @cached_property
+    def _detection(self) -> Detection:
+        made = self.simulation
+        return Detection(made.microscope, made.lengths, made.pixel, made.rotations, (1, 1))
+
+    @cached_property
+    def _sorted(self) -> tuple[PairTable, dict[int, tuple[Orders, Orders, Orders]]]:
+        """Pairs in the order of their image coefficients; rows and waves of each block's pairs, by the block's id."""
+        return _table(self.simulation)
+
+
 def simulate_pairs(
     simulation: MultislicePass,
     seeds: Sequence[Seed] = (0,),
     progress: Callable[[int, int], object] | None = None,
+    plan: PairPlan | None = None,
 ) -> BeamPairs:
     """
     Send a probe's waves through a slab.
@@ -128,34 +191,29 @@ def simulate_pairs(
         function of the tilt.
     progress : callable, optional
         Called with the numbers of passes done so far and in all.
+    plan : PairPlan, optional
+        Plan of the pass of which `MultislicePass.at` made this one; made if not given.
 
     Returns
     -------
     BeamPairs
         Mean over the passes.
     """
-    warm = isinstance(simulation, ThermalPass)
-    repeats = simulation.repeats if isinstance(simulation, ThermalPass) else (1, 1)
-    table, places = _table(simulation, repeats)
+    plan = plan or PairPlan(simulation)
     (rotation,) = simulation.rotations
-    detection = Detection(simulation.microscope, simulation.lengths, simulation.pixel, [rotation], (1, 1))
-    channels = len(simulation.microscope.channels)
-    shape = (len(simulation.exits), channels, len(table.first))
+    shape = (len(simulation.exits), len(simulation.microscope.channels), len(plan.table.first))
     # The sum, and its product with the lenses' phases.
-    check_memory(16.0 * math.prod(shape), f"pairs of {len(table.waves):,} waves at {shape[0]} thicknesses")
+    check_memory(16.0 * math.prod(shape), f"pairs of {len(plan.table.waves):,} waves at {shape[0]} thicknesses")
     total = np.zeros(shape, np.complex64)
-    passes = seeds if warm else seeds[:1]
+    passes = seeds if isinstance(simulation, ThermalPass) else seeds[:1]
     with exact_float32(torch.device(simulation.device)):
         for number, seed in enumerate(passes):
             for block, orders, columns in _columns(simulation, seed):
-                # Blocks come in the order in which they are cheapest.
-                rows, pairs = places[id(block)]
-                for exit_, passed in enumerate(columns):
-                    total[exit_][:, rows] += _pairs(detection, block, orders, passed, pairs)
+                plan.add(total, block, orders, columns)
             if progress is not None:
                 progress(number + 1, len(passes))
     depths = np.array([simulation.slicing.depth(count) for count in simulation.exits])
-    return BeamPairs(table, depths, float(rotation), total / len(passes))
+    return BeamPairs(plan.table, depths, float(rotation), total / len(passes))
 
 
 def _columns(simulation: MultislicePass, seed: Seed) -> Iterator[tuple[Block, Orders, Tensor]]:
@@ -164,20 +222,8 @@ def _columns(simulation: MultislicePass, seed: Seed) -> Iterator[tuple[Block, Or
     return simulation.columns()
 
 
-def _pairs(detection: Detection, block: Block, orders: Orders, columns: Tensor, pairs: tuple[Orders, Orders]) -> Any:
-    """Values (channel, pair) of a block's pairs behind one exit, from its columns (wave, beam)."""
-    if not len(orders):
-        return 0.0
-    weights = detection.weights(orders, block, columns)[0]
-    products = (weights[:, None, :] * columns) @ columns.mH
-    first, second = (send(part, columns.device) for part in pairs)
-    return products[..., first, second].cpu().numpy()
-
-
-def _table(
-    simulation: MultislicePass, repeats: tuple[int, int]
-) -> tuple[PairTable, dict[int, tuple[Orders, tuple[Orders, Orders]]]]:
-    """Pairs of all blocks in the order of their image coefficients; rows and waves of each block's pairs, by its id."""
+def _table(simulation: MultislicePass) -> tuple[PairTable, dict[int, tuple[Orders, Orders, Orders]]]:
+    repeats = simulation.repeats if isinstance(simulation, ThermalPass) else (1, 1)
     found, waves, amplitudes, count = [], [], [], 0
     for block in simulation.blocks:
         waves.append(block.kappa + block.orders / np.array(simulation.lengths))
@@ -206,6 +252,6 @@ def _table(
     )
     rows = [np.flatnonzero(owner[chosen] == number) for number in range(len(found))]
     return table, {
-        id(block): (row, (local[0][chosen[row]], local[1][chosen[row]]))
+        id(block): (row, local[0][chosen[row]], local[1][chosen[row]])
         for block, row in zip(simulation.blocks, rows, strict=True)
     }

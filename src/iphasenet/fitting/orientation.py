@@ -1,0 +1,174 @@
+"""One rotation of a crystal about the beam that an image's lattice allows: searched, refined, looked at again."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
+from iphasenet.fitting.harmonics import Harmonics
+from iphasenet.fitting.image_lattice import LARGEST_STRAIN, ImageLattice
+from iphasenet.fitting.refinement import Refined, Refinement
+from iphasenet.fitting.search import Candidate, Match, Ranges, search
+from iphasenet.fitting.task import Task
+
+LEAST_EXPLAINED = 0.5
+"""Share of an image's variance, without noise, that a lattice must hold to be in the image."""
+
+LEAST_SIGNAL = 3.0
+"""Rms coefficient over its standard error below which an image says nothing about a crystal."""
+
+_SEARCH_WINDOW = 10.0
+_DEPTH_STEP = 50.0
+_DEFOCUS_STEP = 50.0
+
+TILT_STEP = 0.2
+"""Distance of the search's tilts [degrees]."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    How carefully a start is refined.
+
+    Attributes
+    ----------
+    window, slopes : float
+        Window of the simulations, and of those from which derivatives are taken, over the one that suits the thickness.
+    tolerance_deg : float
+        It ends when the tilt moves by less [degrees].
+    most : int
+        Most expansions.
+    displaced : bool
+        Whether displacements are fitted: they make no valley of their own.
+    """
+
+    window: float
+    slopes: float
+    tolerance_deg: float
+    most: int
+    displaced: bool
+
+
+ROUGH = Stage(0.67, 0.67, 0.02, 6, False)
+CAREFUL = Stage(1.0, 1.0, 0.005, 8, True)
+FINAL = Stage(1.35, 1.0, 0.003, 5, True)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """
+    One rotation of the crystal about the beam.
+
+    Attributes
+    ----------
+    task : Task
+        Image, crystal and what is known.
+    lattice : ImageLattice
+        Lattice in the image.
+    harmonics : Harmonics
+        Measured coefficients at its points.
+    model : CrystalModel
+        The crystal at this rotation.
+    """
+
+    task: Task
+    lattice: ImageLattice
+    harmonics: Harmonics
+    model: CrystalModel
+
+    @property
+    def fault(self) -> str:
+        """Say what is wrong with this lattice in the image; nothing if it is there."""
+        harmonics, formula = self.harmonics, self.task.cell.get_chemical_formula(empirical=True)
+        signal = math.sqrt(harmonics.power / harmonics.noise_power)
+        if signal < LEAST_SIGNAL:
+            return (
+                f"image: found coefficients at the lattice of {formula} of {signal:.2g} times their noise; allowed: at "
+                f"least {LEAST_SIGNAL:g}: more electrons, a larger field, or the right crystal"
+            )
+        strain = float(np.abs(self.lattice.strain).max())
+        if harmonics.explained < LEAST_EXPLAINED or strain > LARGEST_STRAIN:
+            return (
+                f"image: found {100 * max(0.0, harmonics.explained):.0f} % of its contrast at the lattice of "
+                f"{formula}, strained by {100 * strain:.1f} %; allowed: at least {100 * LEAST_EXPLAINED:.0f} %, "
+                f"strained by at most {100 * LARGEST_STRAIN:.0f} %: the right crystal, zone axis and pixel size"
+            )
+        return ""
+
+    def search(
+        self,
+        ring: tuple[float, float],
+        progress: Callable[[int, int], object],
+        tilts: Sequence[tuple[float, float]] | None = None,
+    ) -> list[Candidate]:
+        """Candidates of the coarse search, the best first, at tilts in a ring or at given ones."""
+        defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
+        ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
+        effort = Effort(self.task.pixel, _SEARCH_WINDOW)
+        return search(self.model, self.harmonics, ranges, effort, self.task.threads, progress, tilts)
+
+    def thicknesses(self, refined: Refined) -> list[Candidate]:
+        """Best match at each thickness, at the tilt that was found."""
+        found = refined.parameters
+        defoci = _mesh(found.defocus - _DEFOCUS_STEP, found.defocus + _DEFOCUS_STEP, _DEFOCUS_STEP / 2)
+        tilt = (found.alpha, found.beta)
+        ranges = Ranges((0.0, 0.0), tilt, TILT_STEP, self._depths(_DEPTH_STEP / 2), defoci)
+        return Match(self.model, self.harmonics).at_depths(tilt, ranges, self._effort(found.depth, ROUGH.window))
+
+    def refine(
+        self, start: Parameters, stage: Stage, model_error: float = 0.05, only: Sequence[str] | None = None
+    ) -> Refined:
+        """
+        Refine a start.
+
+        Parameters
+        ----------
+        start : Parameters
+            Start.
+        stage : Stage
+            How carefully.
+        model_error : float
+            Error of simulated coefficients, as a share of the images' rms coefficient.
+        only : sequence of str, optional
+            Parameters that are fitted if the limits do not give them; all if not given.
+
+        Returns
+        -------
+        Refined
+            Result.
+        """
+        limits = self.task.limits
+        still = not stage.displaced or not np.any(self.task.cell.arrays.get("displacements", 0.0))
+        free = [
+            name for name in limits.free if (only is None or name in only) and (name != "displacement" or not still)
+        ]
+        given = {name: low for name, (low, high) in limits.bounds.items() if low == high}
+        return Refinement(
+            self.model,
+            self.harmonics,
+            self._effort(start.depth, stage.window),
+            self._effort(start.depth, stage.slopes),
+            free,
+            limits.bounds,
+            model_error,
+            self.task.threads,
+            stage.tolerance_deg,
+        ).run(replace(start, **given), stage.most)
+
+    def _depths(self, step: float) -> tuple[float, ...]:
+        low, high = self.task.limits.thickness_nm
+        return _mesh(10 * low, 10 * high, step)
+
+    def _effort(self, depth: float, factor: float) -> Effort:
+        """Numerics for a thickness [Å]: a probe spreads as it goes."""
+        return Effort(self.task.pixel, factor * float(np.clip(10 + 0.0175 * depth, 14, 30)))
+
+
+def _mesh(low: float, high: float, step: float) -> tuple[float, ...]:
+    """Equally spaced values from low to high; one where the limits are hardly apart."""
+    if high - low < step / 5:
+        return ((low + high) / 2,)
+    count = math.ceil((high - low) / step - 1e-9) + 1
+    return tuple(np.linspace(low, high, count).tolist())
