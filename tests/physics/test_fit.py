@@ -15,10 +15,14 @@ from iphasenet.base.errors import InputError
 from iphasenet.cli import main
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.fitting.crystal_model import CrystalModel
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.orientation import Orientation
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
 from iphasenet.fitting.patches import draw_patches, fit_patches
+from iphasenet.fitting.search import Candidate
+from iphasenet.fitting.simulation_cache import SimulationCache
 from iphasenet.fitting.task import Task
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -36,6 +40,13 @@ ALPHA, BETA, GAMMA, DEFOCUS, SOURCE, OFFSET = 0.16, -0.11, 24.0, 30.0, 0.3, (0.3
 IMAGE, DOSE = Image(128, 0.2), 1e5
 
 NEAR = Limits(thickness_nm=(5, 30), tilt_reach_deg=0.3, defocus_angstrom=(-60, 60), rotation_deg=None)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache for each test: commands must not write to that of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "iphasenet" / "fit"
 
 
 @cache
@@ -153,6 +164,27 @@ def test_a_detector_that_is_turned_in_the_image_is_turned_in_the_simulation() ->
         for one in (MICROSCOPE, turned)
     )
     assert right.refined.unexplained < 0.02 < 0.1 < wrong.refined.unexplained
+
+
+def test_a_second_search_takes_its_simulations_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fitted()
+    task = replace(found.task, cache=SimulationCache(tmp_path), limits=replace(NEAR, defocus_angstrom=(0, 50)))
+
+    def searched(rotation: float) -> list[Candidate]:
+        turned = found.lattice.rotation_deg + rotation
+        model = CrystalModel(task.cell, task.microscope, turned, found.model.orders)
+        return Orientation(task, found.lattice, found.harmonics, model).search((0.0, 0.1), lambda *_: None)
+
+    first = searched(0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(CrystalModel, "simulated", lambda *_: pytest.fail("simulated again"))
+        # Rotations that differ by less than a degree share simulations.
+        (again,) = searched(0.1)
+    assert again.parameters.depth == first[0].parameters.depth
+    assert again.unexplained == pytest.approx(first[0].unexplained, rel=1e-4)
+    assert len(list(tmp_path.iterdir())) == len(first) == 1
+    searched(2.0)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_is_given_stays_as_it_is_and_what_ends_at_a_limit_is_named() -> None:

@@ -37,7 +37,8 @@ def test_the_commands_lead_from_a_crystal_to_the_picture_and_back_to_its_tilt(fo
     """The result is the simulated potential, on the network's pixels; the fit finds what the simulation was told."""
     tour = [command for command in commands("Your own images") if command.startswith("iphasenet ")]
     assert [command.split()[1] for command in tour] == ["simulate", "export", "reconstruct", "fit"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache")}
     for command in tour:
         result = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600

@@ -19,6 +19,7 @@ from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
 from iphasenet.fitting.patches import draw_patches, fit_patches
+from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -171,7 +172,8 @@ def _read(options: argparse.Namespace) -> SegmentedImage:
 def _task(image: SegmentedImage, structure: Path, options: argparse.Namespace, limits: Limits, device: str) -> Task:
     crystal = read_structure(structure, None, options.temperature, dict(options.rms_displacement))
     cell = orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
-    return task_of(image, cell, limits, device, options.threads)
+    cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
+    return task_of(image, cell, limits, device, options.threads, cache)
 
 
 def fit_with_progress(task: Task) -> Fit:

@@ -15,6 +15,7 @@ from iphasenet.commands.progress import progress_bar
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
 from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import ColumnNetwork
@@ -151,7 +152,8 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImag
     structure = Path(options.structure)
     atoms = read_structure(structure, None, _TEMPERATURE_K)
     cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
-    found = fit_with_progress(task_of(image, cell, Limits(**told), choose_device(options.device), options.threads))
+    device, cache = choose_device(options.device), SimulationCache(default_folder())
+    found = fit_with_progress(task_of(image, cell, Limits(**told), device, options.threads, cache))
     check_accepted(found, image, structure)
     print(f"{structure.name}: {summary(found)}")
     parameters = found.refined.parameters

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -106,8 +107,16 @@ class Orientation:
         """Candidates of the coarse search, the best first, at tilts in a ring or at given ones."""
         defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
         ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
-        effort = Effort(self.task.pixel, _SEARCH_WINDOW)
-        return search(self.model, self.harmonics, ranges, effort, self.task.threads, progress, tilts)
+        effort, task = Effort(self.task.pixel, _SEARCH_WINDOW), self.task
+        found = search(self._searched, self.harmonics, ranges, effort, task.threads, progress, tilts, task.cache)
+        return found
+
+    @cached_property
+    def _searched(self) -> CrystalModel:
+        """The crystal at a whole number of degrees, so that images of one session share their simulations."""
+        model = self.model
+        rotation = float(round(model.rotation_deg)) % 360
+        return CrystalModel(model.cell, model.microscope, rotation, model.orders, model.parametrization, model.device)
 
     def thicknesses(self, refined: Refined) -> list[Candidate]:
         """Best match at each thickness, at the tilt that was found."""

@@ -90,11 +90,13 @@ def parameters_of(fit: Fit) -> dict[str, dict[str, Any]]:
 def at_limits(fit: Fit) -> list[str]:
     """Name the fitted parameters that lie at a limit of their range, which they would have left."""
     found, bounds = fit.refined.parameters, fit.task.limits.bounds
-    return [
-        name
-        for name in fit.refined.errors
-        if name in bounds and min(abs(getattr(found, name) - limit) for limit in bounds[name]) < 1e-3 * STEPS[name]
-    ]
+
+    def near(name: str, limit: float) -> bool:
+        # A point source is a source, too.
+        natural = name == "source_variance" and limit == 0
+        return not natural and abs(getattr(found, name) - limit) < 1e-3 * STEPS[name]
+
+    return [name for name in fit.refined.errors if any(near(name, limit) for limit in bounds.get(name, ()))]
 
 
 def _finite(error: float | None) -> float | None:

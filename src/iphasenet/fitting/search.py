@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
 from iphasenet.fitting.harmonics import Harmonics
+from iphasenet.fitting.simulation_cache import SimulationCache, crystal_key
 from iphasenet.reconstruction.orientation_candidates import arrangements
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -93,6 +94,7 @@ def search(
     threads: int = 1,
     progress: Callable[[int, int], object] | None = None,
     tilts: Sequence[tuple[float, float]] | None = None,
+    cache: SimulationCache | None = None,
 ) -> list[Candidate]:
     """
     Compare the images with simulations on a grid.
@@ -113,13 +115,15 @@ def search(
         Called with the numbers of tilts done and in all.
     tilts : sequence of (float, float), optional
         Tilts alpha and beta [degrees], if not those of the grid.
+    cache : SimulationCache, optional
+        Where simulations are kept.
 
     Returns
     -------
     list of Candidate
         The best thickness, defocus and offset at every tilt, the best first.
     """
-    match = Match(model, harmonics)
+    match = Match(model, harmonics, cache)
     tilts = ranges.tilts() if tilts is None else tilts
 
     def best(tilt: tuple[float, float]) -> Candidate:
@@ -131,6 +135,8 @@ def search(
             found.append(candidate)
             if progress is not None:
                 progress(len(found), len(tilts))
+    if cache is not None:
+        cache.trim()
     return sorted(found, key=lambda candidate: candidate.unexplained)
 
 
@@ -144,10 +150,13 @@ class Match:
         Crystal and microscope.
     harmonics : Harmonics
         Fourier coefficients of the images, at the model's orders.
+    cache : SimulationCache, optional
+        Where simulations are kept.
     """
 
-    def __init__(self, model: CrystalModel, harmonics: Harmonics) -> None:
+    def __init__(self, model: CrystalModel, harmonics: Harmonics, cache: SimulationCache | None = None) -> None:
         self.model = model
+        self.cache = cache
         # Means say less than their small error seems to: gains and the beam's intensity are hardly known.
         self.measured = harmonics.coefficients[:, 1:]
         self.orders = model.orders[1:]
@@ -160,12 +169,11 @@ class Match:
 
     def at_depths(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> list[Candidate]:
         """Find the best defocus and offset for every thickness at a tilt."""
-        pairs = self.model.simulated(tilt, ranges.depths, effort)
+        depths, simulated = self._simulated(tilt, ranges, effort)
         results: list[list[Candidate]] = []
         rearranged = np.zeros(len(OTHER_ARRANGEMENTS))
-        for defocus in ranges.defoci:
+        for defocus, images in zip(ranges.defoci, simulated, strict=True):
             start = Parameters(*tilt, 0.0, defocus, source_variance=SEARCHED_SOURCE)
-            images = self.model.images(pairs, start)[..., 1:]
             power = (np.abs(images) ** 2).sum(axis=(1, 2))
             overlap, offsets = self._overlaps(images, self.measured)
             explained = self._explained(overlap, power)
@@ -178,14 +186,38 @@ class Match:
                         replace(start, depth=float(depth), scale=float(scale), offset_x=offset[0], offset_y=offset[1]),
                         1 - float(share),
                     )
-                    for depth, scale, offset, share in zip(
-                        pairs.depths, overlap / power, offsets, explained, strict=True
-                    )
+                    for depth, scale, offset, share in zip(depths, overlap / power, offsets, explained, strict=True)
                 ]
             )
         left = tuple((1 - rearranged).tolist())
         best = [min(column, key=lambda one: one.unexplained) for column in zip(*results, strict=True)]
         return [replace(one, rearranged=left) for one in best]
+
+    def _simulated(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> tuple[FloatArray, ComplexArray]:
+        """Thicknesses (exit,) and coefficients (defocus, exit, 4, n) without means at a tilt."""
+
+        def compute() -> dict[str, NDArray[Any]]:
+            pairs = self.model.simulated(tilt, ranges.depths, effort)
+            points = (Parameters(*tilt, 0.0, one, source_variance=SEARCHED_SOURCE) for one in ranges.defoci)
+            images = np.stack([self.model.images(pairs, point)[..., 1:] for point in points])
+            return {"depths": pairs.depths, "images": images.astype(np.complex64)}
+
+        if self.cache is None:
+            found = compute()
+        else:
+            model = self.model
+            key = {
+                **crystal_key(model.cell, model.microscope),
+                "rotation": model.rotation_deg,
+                "orders": model.orders.tolist(),
+                "parametrization": model.parametrization,
+                "tilt": tilt,
+                "depths": ranges.depths,
+                "defoci": ranges.defoci,
+                "effort": asdict(effort),
+            }
+            found = self.cache.get(key, compute)
+        return found["depths"], found["images"]
 
     def _explained(self, overlap: FloatArray, power: FloatArray) -> FloatArray:
         """Share of the contrast that scaled simulations explain; a negative overlap is an inverted image."""

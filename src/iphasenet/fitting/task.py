@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from iphasenet.crystal.translations import lateral_translations
 from iphasenet.fitting.limits import Limits
+from iphasenet.fitting.simulation_cache import SimulationCache
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import parities
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -42,6 +43,8 @@ class Task:
         Torch device.
     threads : int
         Simulations that are made at a time.
+    cache : SimulationCache, optional
+        Where simulations of the search are kept.
     """
 
     segments: NDArray[np.floating[Any]]
@@ -52,6 +55,7 @@ class Task:
     parametrization: str = "lobato"
     device: str = "cpu"
     threads: int = 1
+    cache: SimulationCache | None = None
 
     @property
     def band(self) -> float:
@@ -81,7 +85,12 @@ class Task:
 
 
 def task_of(
-    image: SegmentedImage, cell: Atoms, limits: Limits | None = None, device: str = "cpu", threads: int = 1
+    image: SegmentedImage,
+    cell: Atoms,
+    limits: Limits | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    cache: SimulationCache | None = None,
 ) -> Task:
     """
     Prepare a fit.
@@ -98,6 +107,8 @@ def task_of(
         Torch device.
     threads : int
         Simulations that are made at a time.
+    cache : SimulationCache, optional
+        Where simulations of the search are kept.
 
     Returns
     -------
@@ -114,5 +125,5 @@ def task_of(
     microscope = replace(microscope_of(image), detector_rotation_deg=rest)
     assert image.sampling is not None
     return Task(
-        straight.fractions, image.sampling, microscope, cell, limits or Limits(), device=device, threads=threads
+        straight.fractions, image.sampling, microscope, cell, limits or Limits(), "lobato", device, threads, cache
     )

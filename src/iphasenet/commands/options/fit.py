@@ -40,6 +40,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
                          help="device that computes; if not given, auto: a GPU where there is one")  # fmt: skip
     command.add_argument("--threads", type=quantities.THREADS, default=1, metavar="N",
                          help="simulations that are made at a time, one CPU thread each; 1 if not given")  # fmt: skip
+    command.add_argument("--cache", type=Path, metavar="FOLDER",
+                         help="folder in which the search's simulations are kept for other images of the crystal, up "
+                         "to 2 GB; iphasenet/fit in the user's cache if not given")  # fmt: skip
+    command.add_argument("--no-cache", action="store_true", help="keep no simulations, and use none")
     _add_crystal(command)
     _add_known(command)
     add_groups(command, GROUPS)

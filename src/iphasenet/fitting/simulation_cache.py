@@ -1,0 +1,103 @@
+"""Simulations of the coarse search, kept on disk: a second image of the same crystal takes its search from there."""
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from iphasenet import __version__
+from iphasenet.base.errors import InputError
+from iphasenet.base.files import atomic_file
+from iphasenet.microscope.optics import Microscope
+
+Arrays = dict[str, NDArray[Any]]
+
+LARGEST = 2e9
+"""Bytes that a folder may hold; the entries that were not used for the longest time are removed."""
+
+
+def default_folder() -> Path:
+    """Folder of the user's caches: that of XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iphasenet" / "fit"
+
+
+@dataclass(frozen=True)
+class SimulationCache:
+    """
+    A folder of arrays, each named by a digest of all that it depends on.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder; it is made when it is needed. If it cannot be read or written, everything is computed.
+    """
+
+    folder: Path
+
+    def get(self, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """
+        Read arrays, or compute and keep them.
+
+        Parameters
+        ----------
+        key : mapping
+            All that the arrays depend on besides the version of the program, in JSON's types.
+        compute : callable
+            Computes them.
+
+        Returns
+        -------
+        dict of str to array
+            The arrays.
+        """
+        text = json.dumps({"version": __version__, **key}, sort_keys=True)
+        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+        try:
+            with np.load(path) as kept:
+                found = {name: kept[name] for name in kept.files}
+            os.utime(path)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            found = compute()
+            # A full disk, or another program that writes the same, is no reason to lose a fit.
+            with contextlib.suppress(OSError, InputError), atomic_file(path) as temporary:
+                np.savez(temporary, **found)  # type: ignore[arg-type]
+        return found
+
+    def trim(self) -> None:
+        """Remove the entries that were not used for the longest time, if there are too many."""
+        with contextlib.suppress(OSError):
+            entries = sorted(((one.stat(), one) for one in self.folder.glob("*.npz")), key=lambda e: -e[0].st_mtime)
+            total = 0
+            for state, path in entries:
+                total += state.st_size
+                if total > LARGEST:
+                    path.unlink(missing_ok=True)
+
+
+def crystal_key(cell: Atoms, microscope: Microscope) -> dict[str, Any]:
+    """
+    Describe a crystal and a microscope in JSON's types.
+
+    Parameters
+    ----------
+    cell : ase.Atoms
+        Cell, with displacements and occupancies.
+    microscope : Microscope
+        Probe and detectors.
+
+    Returns
+    -------
+    dict
+        Part of a key.
+    """
+    arrays = {name: array.tolist() for name, array in sorted(cell.arrays.items())}
+    return {"cell": cell.cell.array.tolist(), "atoms": arrays, "microscope": repr(asdict(microscope))}
