@@ -23,9 +23,6 @@ from iphasenet.simulation.tilts import crystal_lean
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]
 
-_SEED = 1
-"""Seed of the displacements, the same in all simulations of a fit."""
-
 _ANY_DEPTH = 100.0
 """Thickness of a pass from which others are made [Å]."""
 
@@ -135,8 +132,18 @@ class CrystalModel:
         a, b, _ = self.cell.cell.lengths()
         return self.orders / np.array([a, b])
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether atoms move."""
+        return bool(np.any(self.cell.arrays.get("displacements", 0.0)))
+
     def simulated(
-        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
+        self,
+        tilt: tuple[float, float],
+        depths: Sequence[float],
+        effort: Effort,
+        displacement: float = 1.0,
+        seed: int = 1,
     ) -> BeamPairs:
         """
         Simulate the crystal at a tilt.
@@ -151,26 +158,33 @@ class CrystalModel:
             Numerics.
         displacement : float
             Thermal displacements over those of the structure.
+        seed : int
+            Seed of the displacements.
 
         Returns
         -------
         BeamPairs
-            The same displacements at every call, so that it changes smoothly with tilt and thickness.
+            With one seed it changes smoothly with tilt and thickness.
         """
         lean = crystal_lean(*tilt, self.rotation_deg)
         plan = self._plan(effort)
-        return simulate_pairs(plan.simulation.at(lean, depths, displacement), [_SEED], plan=plan)
+        return simulate_pairs(plan.simulation.at(lean, depths, displacement), [seed], plan=plan)
 
     def pairs(
-        self, tilt: tuple[float, float], depths: Sequence[float], effort: Effort, displacement: float = 1.0
+        self,
+        tilt: tuple[float, float],
+        depths: Sequence[float],
+        effort: Effort,
+        displacement: float = 1.0,
+        seed: int = 1,
     ) -> BeamPairs:
         """Simulate like `simulated`, or remember one of the last simulations."""
-        key = (tilt, tuple(depths), effort, displacement)
+        key = (tilt, tuple(depths), effort, displacement, seed)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = self.simulated(tilt, depths, effort, displacement)
+        found = self.simulated(tilt, depths, effort, displacement, seed)
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > _REMEMBERED:
@@ -215,9 +229,8 @@ class CrystalModel:
         (quarters,) = self.microscope.detectors[0].quarters.T
         found = pairs.coefficients(self.optics(parameters))[:, quarters]
         offset = np.array([parameters.offset_x, parameters.offset_y])
-        return np.asarray(
-            found[..., self._places(pairs)] * parameters.scale * np.exp(2j * np.pi * (self.frequencies @ offset))
-        )
+        factors = parameters.scale * np.exp(2j * np.pi * (self.frequencies @ offset))
+        return np.asarray(found[..., self._places(pairs)] * factors)
 
     def optics(self, parameters: Parameters) -> Microscope:
         """Microscope with the parameters' lenses and source."""

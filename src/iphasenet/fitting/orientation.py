@@ -43,6 +43,8 @@ class Stage:
         Most expansions.
     displaced : bool
         Whether displacements are fitted: they make no valley of their own.
+    seeds : int
+        Sets of displacements over which the result is averaged.
     """
 
     window: float
@@ -50,11 +52,12 @@ class Stage:
     tolerance_deg: float
     most: int
     displaced: bool
+    seeds: int = 1
 
 
 ROUGH = Stage(0.67, 0.67, 0.02, 6, False)
 CAREFUL = Stage(1.0, 1.0, 0.005, 8, True)
-FINAL = Stage(1.35, 1.0, 0.003, 5, True)
+FINAL = Stage(1.35, 1.0, 0.003, 5, True, 4)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Orientation:
             Result.
         """
         limits = self.task.limits
-        still = not stage.displaced or not np.any(self.task.cell.arrays.get("displacements", 0.0))
+        still = not stage.displaced or not self.model.is_warm
         free = [
             name for name in limits.free if (only is None or name in only) and (name != "displacement" or not still)
         ]
@@ -164,6 +167,7 @@ class Orientation:
             model_error,
             self.task.threads,
             stage.tolerance_deg,
+            stage.seeds,
         ).run(replace(start, **given), stage.most)
 
     def _depths(self, step: float) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ and exact in thickness, lenses, source, offset and scale. The best point of an e
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -187,6 +187,9 @@ class Refinement:
         Simulations that are made at a time.
     tolerance_deg : float
         The fit ends when the tilt moves by less [degrees].
+    seeds : int
+        Sets of displacements over which the result is averaged at the end. Their scatter is part of the errors; with
+        one set it is not known.
     """
 
     model: CrystalModel
@@ -198,6 +201,7 @@ class Refinement:
     model_error: float = 0.05
     threads: int = 1
     tolerance_deg: float = 0.003
+    seeds: int = 1
 
     @cached_property
     def sigma(self) -> FloatArray:
@@ -230,7 +234,7 @@ class Refinement:
         for _ in range(most - 1):
             found = self._minimum(best, trust)
             if self._is_near(found, best.centre):
-                return self._refined(best, found)
+                return self._settled(best, found)
             other = self._expanded(found, best.slopes)
             cost = self._cost(other, found)
             if cost < lowest:
@@ -239,7 +243,7 @@ class Refinement:
             trust /= 4
             if trust < _LEAST_TRUST:
                 break
-        return self._refined(best, best.centre)
+        return self._settled(best, best.centre)
 
     def _limits(self, name: str) -> tuple[float, float]:
         return self.bounds.get(name, (-np.inf, np.inf))
@@ -268,10 +272,10 @@ class Refinement:
             slopes = Slopes(centre, base, dict(zip(simulated, others, strict=True)))
         return Expansion(self.model, centre, pairs, slopes)
 
-    def _pairs(self, job: tuple[Parameters, Effort]) -> BeamPairs:
+    def _pairs(self, job: tuple[Parameters, Effort], seed: int = 1) -> BeamPairs:
         point, effort = job
         tilt = (point.alpha, point.beta)
-        return self.model.pairs(tilt, _depths_around(point.depth), effort, point.displacement)
+        return self.model.pairs(tilt, _depths_around(point.depth), effort, point.displacement, seed)
 
     def _cost(self, expansion: Expansion, parameters: Parameters) -> float:
         return float((self._residuals(expansion, parameters) ** 2).sum())
@@ -315,12 +319,27 @@ class Refinement:
         )
         return at(result.x)
 
-    def _refined(self, expansion: Expansion, parameters: Parameters) -> Refined:
+    def _settled(self, expansion: Expansion, parameters: Parameters) -> Refined:
+        """Average the last expansion over sets of displacements, if there are several and atoms move."""
+        if self.seeds == 1 or not self.model.is_warm:
+            return self._refined(expansion, parameters, np.zeros((len(self.free),) * 2))
+        with ThreadPoolExecutor(self.threads) as pool:
+            job = partial(self._pairs, (expansion.centre, self.effort))
+            simulated = list(pool.map(job, range(1, self.seeds + 1)))
+        alone = [self._minimum(replace(expansion, pairs=pairs), 1.0) for pairs in simulated]
+        found = np.array([[getattr(one, name) for name in self.free] for one in alone])
+        scatter = np.atleast_2d(np.cov(found, rowvar=False)) / self.seeds
+        mean = np.stack([pairs.values for pairs in simulated]).mean(axis=0)
+        expansion = replace(expansion, pairs=replace(simulated[0], values=mean))
+        return self._refined(expansion, self._minimum(expansion, 1.0), scatter)
+
+    def _refined(self, expansion: Expansion, parameters: Parameters, scatter: FloatArray) -> Refined:
+        """Calculate errors; `scatter` is the covariance that displacements add."""
         residuals, jacobian = self._residuals(expansion, parameters), self._jacobian(expansion, parameters)
         scales = np.array([STEPS[name] for name in self.free])
         chi_squared = float((residuals**2).sum() / max(1, len(residuals) - len(scales)))
         covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(scales, scales) * max(1.0, chi_squared)
-        errors = dict(zip(self.free, np.sqrt(np.diag(covariance)).tolist(), strict=True))
+        errors = dict(zip(self.free, np.sqrt(np.diag(covariance + scatter)).tolist(), strict=True))
         predicted = expansion.images(parameters)
         left = (predicted - self.harmonics.coefficients)[:, 1:]
         missed = float((np.abs(left) ** 2).sum()) - self.harmonics.noise_power
