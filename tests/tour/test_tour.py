@@ -72,4 +72,8 @@ def test_the_notebook_runs_and_is_kept_without_outputs(folder: Path, monkeypatch
     printed = "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
     correlation = re.search(r"correlation with the truth (\d\.\d+)", printed)
     assert correlation is not None and float(correlation[1]) > 0.95
+    tilt = [float(re.search(rf"{name}_deg (-?\d\.\d+)", printed)[1]) for name in ("alpha", "beta")]  # type: ignore[index]
+    np.testing.assert_allclose(tilt, (0.3, -0.1), atol=0.01)
+    fitted = re.search(r"fitted potential and truth: (\d\.\d+)", printed)
+    assert fitted is not None and float(fitted[1]) > 0.98
     assert "as given" in printed and (folder / "potential.hspy").is_file()
