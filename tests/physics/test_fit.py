@@ -18,7 +18,7 @@ from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.crystal_model import CrystalModel
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import Limits
-from iphasenet.fitting.orientation import Orientation
+from iphasenet.fitting.orientation import ROUGH, Orientation
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
 from iphasenet.fitting.patches import draw_patches, fit_patches
 from iphasenet.fitting.search import Candidate
@@ -164,6 +164,19 @@ def test_a_detector_that_is_turned_in_the_image_is_turned_in_the_simulation() ->
         for one in (MICROSCOPE, turned)
     )
     assert right.refined.unexplained < 0.02 < 0.1 < wrong.refined.unexplained
+
+
+def test_errors_hold_the_scatter_between_sets_of_displacements() -> None:
+    found = fitted()
+    orientation = Orientation(found.task, found.lattice, found.harmonics, found.model)
+    one, several = (
+        orientation.refine(found.refined.parameters, replace(ROUGH, displaced=True, seeds=seeds), 0.01)
+        for seeds in (1, 4)
+    )
+    # In a small window, a set of displacements moves the tilt by more than noise does.
+    assert several.errors["alpha"] > 1.2 * one.errors["alpha"]
+    # Their average explains more than one of them.
+    assert several.unexplained < one.unexplained
 
 
 def test_a_second_search_takes_its_simulations_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
