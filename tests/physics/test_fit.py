@@ -269,6 +269,23 @@ def test_a_crystal_that_does_not_explain_the_image_writes_nothing(tmp_path: Path
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--map", "129"], "found patches of 129 pixels in an image of 128 x 128"),
+        (["--cache", "image.npz"], "image.npz: found a file; allowed: a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_fit(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = saved(tmp_path, recorded()[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("iphasenet.commands.fit.fit_with_progress", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(SystemExit, match=message):
+        main(["fit", image, "--structure", str(STRUCTURES / "KNbO3.cif"), "--output", "fit.json", *options])
+
+
 def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

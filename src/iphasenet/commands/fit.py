@@ -18,7 +18,7 @@ from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
-from iphasenet.fitting.patches import draw_patches, fit_patches
+from iphasenet.fitting.patches import draw_patches, fit_patches, patch_count
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -33,12 +33,16 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(_outputs(options), [*options.input, *options.structure])
     image = _read(options)
     check_outputs(_outputs(options, image), [*options.input, *options.structure])
+    if options.map is not None:
+        height, width = image.segments.shape[1:]
+        patch_count((height, width), options.map)
     device = choose_device(options.device)
+    cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
     results: list[tuple[Path, Fit]] = []
     refused: list[str] = []
     for structure in options.structure:
         try:
-            task = _task(image, structure, options, limits, device)
+            task = _task(image, structure, options, limits, device, cache)
             results.append((structure, fit_with_progress(task)))
         except InputError as error:
             # Of several structures, those that cannot be read or whose lattice is not in the image drop out.
@@ -169,10 +173,16 @@ def _read(options: argparse.Namespace) -> SegmentedImage:
     return image if text is None else replace(image, beam_intensity=beam_intensity(text, "a number"))
 
 
-def _task(image: SegmentedImage, structure: Path, options: argparse.Namespace, limits: Limits, device: str) -> Task:
+def _task(
+    image: SegmentedImage,
+    structure: Path,
+    options: argparse.Namespace,
+    limits: Limits,
+    device: str,
+    cache: SimulationCache | None,
+) -> Task:
     crystal = read_structure(structure, None, options.temperature, dict(options.rms_displacement))
     cell = orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
-    cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
     return task_of(image, cell, limits, device, options.threads, cache)
 
 

@@ -90,10 +90,10 @@ class Limits:
     extra: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for value in self.thickness_nm:
-            quantities.THICKNESS.check(value, "thickness")
         if self.thickness_nm[0] < THINNEST_NM:
             raise InputError(f"thickness: found {self.thickness_nm[0]:g} nm; allowed: from {THINNEST_NM:g} nm up")
+        for value in self.thickness_nm:
+            quantities.THICKNESS.check(value, "thickness")
         for value in self.defocus_angstrom:
             quantities.DEFOCUS.check(value, "defocus")
         for value in self.source_size_angstrom:

@@ -84,10 +84,8 @@ def fit_patches(found: Fit, pixels: int, progress: Callable[[int, int], object] 
     InputError
         If a patch is larger than the image.
     """
-    rows, columns = (size // pixels for size in found.task.segments.shape[1:])
-    if not rows * columns:
-        height, width = found.task.segments.shape[1:]
-        raise InputError(f"--map: found patches of {pixels} pixels in an image of {height} x {width}; allowed: smaller")
+    height, width = found.task.segments.shape[1:]
+    rows, columns = patch_count((height, width), pixels)
     values = [dict.fromkeys(_NAMES, np.nan)] * (rows * columns)
     for number in range(rows * columns):
         values[number] = _patch(found, pixels, divmod(number, columns), (rows, columns))
@@ -95,6 +93,16 @@ def fit_patches(found: Fit, pixels: int, progress: Callable[[int, int], object] 
             progress(number + 1, rows * columns)
     maps = {name: np.array([one[name] for one in values]).reshape(rows, columns) for name in _NAMES}
     return Patches(pixels * found.task.sampling, maps)
+
+
+def patch_count(shape: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """Count the rows and columns of patches in an image (y, x); InputError if there is none."""
+    rows, columns = shape[0] // pixels, shape[1] // pixels
+    if not rows * columns:
+        raise InputError(
+            f"--map: found patches of {pixels} pixels in an image of {shape[0]} x {shape[1]}; allowed: smaller"
+        )
+    return rows, columns
 
 
 _NAMES = (*QUANTITIES, "unexplained", "alpha_error_deg", "beta_error_deg", "thickness_error_nm")

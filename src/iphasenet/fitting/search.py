@@ -216,7 +216,7 @@ class Match:
                 "defoci": ranges.defoci,
                 "effort": asdict(effort),
             }
-            found = self.cache.get(key, compute)
+            found = self.cache.get(key, ("depths", "images"), compute)
         return found["depths"], found["images"]
 
     def _explained(self, overlap: FloatArray, power: FloatArray) -> FloatArray:

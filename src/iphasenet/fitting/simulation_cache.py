@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from iphasenet import __version__
 from iphasenet.base.errors import InputError
-from iphasenet.base.files import atomic_file
+from iphasenet.base.files import atomic_file, describe_entry
 from iphasenet.microscope.optics import Microscope
 
 Arrays = dict[str, NDArray[Any]]
@@ -39,11 +41,20 @@ class SimulationCache:
     ----------
     folder : Path
         Folder; it is made when it is needed. If it cannot be read or written, everything is computed.
+
+    Raises
+    ------
+    InputError
+        If something other than a folder is there.
     """
 
     folder: Path
 
-    def get(self, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+    def __post_init__(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder}: found {describe_entry(self.folder)}; allowed: a folder, or a new name")
+
+    def get(self, key: Mapping[str, Any], names: Sequence[str], compute: Callable[[], Arrays]) -> Arrays:
         """
         Read arrays, or compute and keep them.
 
@@ -51,6 +62,8 @@ class SimulationCache:
         ----------
         key : mapping
             All that the arrays depend on besides the version of the program, in JSON's types.
+        names : sequence of str
+            Names of the arrays.
         compute : callable
             Computes them.
 
@@ -62,10 +75,11 @@ class SimulationCache:
         text = json.dumps({"version": __version__, **key}, sort_keys=True)
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
         try:
-            with np.load(path) as kept:
-                found = {name: kept[name] for name in kept.files}
+            # The zip's checksums tell damaged arrays.
+            with path.open("rb") as file, zipfile.ZipFile(file) as kept:
+                found = {name: np.lib.format.read_array(BytesIO(kept.read(f"{name}.npy"))) for name in names}
             os.utime(path)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error):
             found = compute()
             # A full disk, or another program that writes the same, is no reason to lose a fit.
             with contextlib.suppress(OSError, InputError), atomic_file(path) as temporary:

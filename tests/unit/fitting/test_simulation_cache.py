@@ -1,16 +1,21 @@
 """Simulations are kept once, and a cache that fails never fails a fit."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 
+from iphasenet.base.errors import InputError
 from iphasenet.fitting import simulation_cache
 from iphasenet.fitting.simulation_cache import Arrays, SimulationCache, crystal_key, default_folder
 from iphasenet.microscope.optics import Microscope
+
+NAMES = ("images", "depths")
 
 
 class Counted:
@@ -26,35 +31,63 @@ class Counted:
 
 def test_what_was_computed_is_read(tmp_path: Path) -> None:
     cache, compute = SimulationCache(tmp_path / "new"), Counted()
-    first, second = (cache.get({"tilt": (0.1, 0.2)}, compute) for _ in range(2))
+    first, second = (cache.get({"tilt": (0.1, 0.2)}, NAMES, compute) for _ in range(2))
     assert compute.count == 1
     np.testing.assert_array_equal(first["images"], second["images"])
-    cache.get({"tilt": (0.1, 0.3)}, compute)
+    cache.get({"tilt": (0.1, 0.3)}, NAMES, compute)
     assert compute.count == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"PK broken", bytes(1000)])
+def saved(save: Callable[..., None], *arrays: object, **named: object) -> bytes:
+    """Content of a file of arrays."""
+    file = BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+FOREIGN = [saved(np.save, np.arange(3)), saved(np.savez, images=np.arange(3)), saved(np.savez, depths=object())]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK broken", bytes(1000), *FOREIGN])
 def test_a_broken_file_is_computed_again_and_replaced(tmp_path: Path, content: bytes) -> None:
     cache, compute = SimulationCache(tmp_path), Counted()
-    cache.get({}, compute)
+    cache.get({}, NAMES, compute)
     (entry,) = tmp_path.iterdir()
     entry.write_bytes(content)
     for _ in range(2):
-        assert cache.get({}, compute)["depths"] == [1.0]
+        assert cache.get({}, NAMES, compute)["depths"] == [1.0]
     assert compute.count == 2
+
+
+def test_no_damaged_byte_is_believed(tmp_path: Path) -> None:
+    cache, compute = SimulationCache(tmp_path), Counted()
+    whole = cache.get({}, NAMES, compute)
+    (entry,) = tmp_path.iterdir()
+    content = entry.read_bytes()
+    for place in range(0, len(content), 7):
+        for change in (0x01, 0x80):
+            entry.write_bytes(content[:place] + bytes([content[place] ^ change]) + content[place + 1 :])
+            found = cache.get({}, NAMES, compute)
+            assert all(np.array_equal(found[name], whole[name]) for name in NAMES)
 
 
 def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     compute = Counted()
-    assert SimulationCache(tmp_path / "file" / "cache").get({}, compute)["depths"] == [1.0]
+    assert SimulationCache(tmp_path / "file" / "cache").get({}, NAMES, compute)["depths"] == [1.0]
     assert compute.count == 1 and (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_file_is_no_cache(tmp_path: Path) -> None:
+    (tmp_path / "image.emd").touch()
+    with pytest.raises(InputError, match=r"image\.emd: found a file; allowed: a folder"):
+        SimulationCache(tmp_path / "image.emd")
 
 
 def test_the_least_used_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, compute = SimulationCache(tmp_path), Counted()
     for number in range(3):
-        cache.get({"number": number}, compute)
+        cache.get({"number": number}, NAMES, compute)
     for age, entry in enumerate(sorted(tmp_path.iterdir())):
         os.utime(entry, (1000 - age, 1000 - age))
     oldest = sorted(tmp_path.iterdir())[-1]
