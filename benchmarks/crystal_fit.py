@@ -90,11 +90,11 @@ def cell_of(material: str) -> Atoms:
 
 
 def row(
-    material: str, thickness: float, dose: float, number: int, device: str, threads: int, same: bool
+    material: str, thickness: float, dose: float, number: int, same: bool, device: str, threads: int
 ) -> dict[str, object]:
     """Make an image, fit it, and compare."""
     true = made(material, thickness, dose, number, device, same)
-    key = {"material": material, "thickness_nm": thickness, "dose": dose, "number": number}
+    key = {"material": material, "thickness_nm": thickness, "dose": dose, "number": number, "same_physics": same}
     start = time.monotonic()
     task = Task(true.segments, IMAGE.sampling_angstrom, MICROSCOPE, cell_of(material), Limits(), device=device,
                 threads=threads)  # fmt: skip
@@ -145,9 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "fits.csv"
     rows = pandas.read_csv(path).to_dict("records") if path.exists() else []
-    done = {(one["material"], one["thickness_nm"], one["dose"], one["number"]) for one in rows}
+    done = {(one["material"], one["thickness_nm"], one["dose"], one["number"], one["same_physics"])
+            for one in rows}  # fmt: skip
     cases = [
-        (material, thickness, dose, number)
+        (material, thickness, dose, number, options.same_physics)
         for number in range(options.images)
         for thickness in options.thickness
         for dose in options.doses
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for case in cases:
         if case not in done:
             with use_threads(1):
-                rows.append(row(*case, device, options.threads, options.same_physics))
+                rows.append(row(*case, device, options.threads))
             pandas.DataFrame(rows).to_csv(path, index=False)
             print(pandas.Series(rows[-1]).to_string(), end="\n\n", flush=True)
 
