@@ -190,7 +190,7 @@ def test_a_second_search_takes_its_simulations_from_the_cache(tmp_path: Path, mo
 
     first = searched(0.0)
     with monkeypatch.context() as patched:
-        patched.setattr(CrystalModel, "simulated", lambda *_: pytest.fail("simulated again"))
+        patched.setattr(CrystalModel, "simulate", lambda *_: pytest.fail("simulated again"))
         # Rotations that differ by less than a degree share simulations.
         (again,) = searched(0.1)
     assert again.parameters.depth == first[0].parameters.depth

@@ -2,7 +2,6 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -76,6 +75,15 @@ class Parameters:
     astigmatism_y: float = 0.0
     displacement: float = 1.0
 
+    @property
+    def tilt(self) -> tuple[float, float]:
+        """Alpha and beta [degrees]."""
+        return self.alpha, self.beta
+
+    def tilt_from(self, other: "Parameters") -> float:
+        """Angle between the tilts of two sets of parameters [degrees]."""
+        return math.dist(self.tilt, other.tilt)
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -93,6 +101,32 @@ class Effort:
 
     sampling: float
     window: float
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """
+    What is simulated.
+
+    Attributes
+    ----------
+    tilt : (float, float)
+        alpha and beta [degrees].
+    depths : tuple of float, rising
+        Thicknesses [Å].
+    effort : Effort
+        Numerics.
+    displacement : float
+        Thermal displacements over those of the structure.
+    seed : int
+        Seed of the displacements.
+    """
+
+    tilt: tuple[float, float]
+    depths: tuple[float, ...]
+    effort: Effort
+    displacement: float = 1.0
+    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -122,9 +156,11 @@ class CrystalModel:
     orders: NDArray[np.int64]
     parametrization: str = "lobato"
     device: str = "cpu"
-    _kept: "OrderedDict[Any, BeamPairs]" = field(default_factory=OrderedDict, compare=False, repr=False)
-    _plans: dict[Effort, PairPlan] = field(default_factory=dict, compare=False, repr=False)
-    _lock: Any = field(default_factory=Lock, compare=False, repr=False)
+    _kept: "OrderedDict[Simulation, BeamPairs]" = field(
+        default_factory=OrderedDict, init=False, compare=False, repr=False
+    )
+    _plans: dict[Effort, PairPlan] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _lock: Any = field(default_factory=Lock, init=False, compare=False, repr=False)
 
     @property
     def frequencies(self) -> NDArray[np.float64]:
@@ -137,56 +173,21 @@ class CrystalModel:
         """Whether atoms move."""
         return bool(np.any(self.cell.arrays.get("displacements", 0.0)))
 
-    def simulated(
-        self,
-        tilt: tuple[float, float],
-        depths: Sequence[float],
-        effort: Effort,
-        displacement: float = 1.0,
-        seed: int = 1,
-    ) -> BeamPairs:
-        """
-        Simulate the crystal at a tilt.
+    def simulate(self, what: Simulation) -> BeamPairs:
+        """Simulate the crystal; with one seed the result changes smoothly with tilt and thickness."""
+        lean = crystal_lean(*what.tilt, self.rotation_deg)
+        plan = self._plan(what.effort)
+        return simulate_pairs(plan.simulation.at(lean, what.depths, what.displacement), [what.seed], plan=plan)
 
-        Parameters
-        ----------
-        tilt : (float, float)
-            alpha and beta [degrees].
-        depths : sequence of float, rising
-            Thicknesses [Å].
-        effort : Effort
-            Numerics.
-        displacement : float
-            Thermal displacements over those of the structure.
-        seed : int
-            Seed of the displacements.
-
-        Returns
-        -------
-        BeamPairs
-            With one seed it changes smoothly with tilt and thickness.
-        """
-        lean = crystal_lean(*tilt, self.rotation_deg)
-        plan = self._plan(effort)
-        return simulate_pairs(plan.simulation.at(lean, depths, displacement), [seed], plan=plan)
-
-    def pairs(
-        self,
-        tilt: tuple[float, float],
-        depths: Sequence[float],
-        effort: Effort,
-        displacement: float = 1.0,
-        seed: int = 1,
-    ) -> BeamPairs:
-        """Simulate like `simulated`, or remember one of the last simulations."""
-        key = (tilt, tuple(depths), effort, displacement, seed)
+    def pairs(self, what: Simulation) -> BeamPairs:
+        """Simulate the crystal, or remember one of the last simulations."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = self.simulated(tilt, depths, effort, displacement, seed)
+            if what in self._kept:
+                self._kept.move_to_end(what)
+                return self._kept[what]
+        found = self.simulate(what)
         with self._lock:
-            self._kept[key] = found
+            self._kept[what] = found
             while len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
         return found
@@ -201,7 +202,7 @@ class CrystalModel:
             if effort not in self._plans:
                 numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
                 potential = self.potential(effort.sampling)
-                kind = ThermalPass if potential.is_warm else MultislicePass
+                kind = ThermalPass if self.is_warm else MultislicePass
                 rotations = (self.rotation_deg,)
                 simulation = kind(
                     potential, self.microscope, numerics, [_ANY_DEPTH], (0.0, 0.0), rotations, self.device

@@ -173,7 +173,7 @@ def _starts(tried: Sequence[Orientation], ring: tuple[float, float], say: Progre
         searched = orientation.search(ring, partial(say, label), tilts)
         starts += [_Start(candidate, orientation, searched) for candidate in _apart(searched)]
         if searched and searched[0].unexplained < _CLEAR:
-            tilts = [(one.parameters.alpha, one.parameters.beta) for one in searched[:_STARTS]]
+            tilts = [one.parameters.tilt for one in searched[:_STARTS]]
     starts.sort(key=lambda start: start.candidate.unexplained)
     return [one for one in starts if one.candidate.unexplained < starts[0].candidate.unexplained + _AMONG][:_STARTS]
 
@@ -181,14 +181,11 @@ def _starts(tried: Sequence[Orientation], ring: tuple[float, float], say: Progre
 def _apart(candidates: Sequence[Candidate]) -> list[Candidate]:
     kept: list[Candidate] = []
     for one in candidates:
-        near = [
-            other
-            for other in kept
-            if math.hypot(one.parameters.alpha - other.parameters.alpha, one.parameters.beta - other.parameters.beta)
-            < 2 * TILT_STEP
+        if not any(
+            one.parameters.tilt_from(other.parameters) < 2 * TILT_STEP
             and abs(one.parameters.depth - other.parameters.depth) < _APART_DEPTH
-        ]
-        if not near:
+            for other in kept
+        ):
             kept.append(one)
     return kept
 
@@ -226,8 +223,7 @@ def _refine(starts: Sequence[_Start], say: Progress) -> Fit:
 def _is_rival(refined: Refined, best: Refined) -> bool:
     """Whether another result may be the right one: it lies elsewhere and explains nearly as much."""
     one, other = refined.parameters, best.parameters
-    tilt = math.hypot(one.alpha - other.alpha, one.beta - other.beta)
-    elsewhere = tilt > _SAME_DEG or abs(one.depth - other.depth) > _SAME_DEPTH
+    elsewhere = one.tilt_from(other) > _SAME_DEG or abs(one.depth - other.depth) > _SAME_DEPTH
     return elsewhere and refined.unexplained < _RIVAL * best.unexplained
 
 

@@ -111,23 +111,19 @@ class Orientation:
         defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
         ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
         effort, task = Effort(self.task.pixel, _SEARCH_WINDOW), self.task
-        found = search(self._searched, self.harmonics, ranges, effort, task.threads, progress, tilts, task.cache)
-        return found
+        return search(self._searched, self.harmonics, ranges, effort, task.threads, progress, tilts, task.cache)
 
     @cached_property
     def _searched(self) -> CrystalModel:
         """The crystal at a whole number of degrees, so that images of one session share their simulations."""
-        model = self.model
-        rotation = float(round(model.rotation_deg)) % 360
-        return CrystalModel(model.cell, model.microscope, rotation, model.orders, model.parametrization, model.device)
+        return replace(self.model, rotation_deg=float(round(self.model.rotation_deg)) % 360)
 
     def thicknesses(self, refined: Refined) -> list[Candidate]:
         """Best match at each thickness, at the tilt that was found."""
         found = refined.parameters
         defoci = _mesh(found.defocus - _DEFOCUS_STEP, found.defocus + _DEFOCUS_STEP, _DEFOCUS_STEP / 2)
-        tilt = (found.alpha, found.beta)
-        ranges = Ranges((0.0, 0.0), tilt, TILT_STEP, self._depths(_DEPTH_STEP / 2), defoci)
-        return Match(self.model, self.harmonics).at_depths(tilt, ranges, self._effort(found.depth, ROUGH.window))
+        ranges = Ranges((0.0, 0.0), found.tilt, TILT_STEP, self._depths(_DEPTH_STEP / 2), defoci)
+        return Match(self.model, self.harmonics).at_depths(found.tilt, ranges, self._effort(found.depth, ROUGH.window))
 
     def refine(
         self, start: Parameters, stage: Stage, model_error: float = 0.05, only: Sequence[str] | None = None

@@ -116,13 +116,14 @@ def _patch(found: Fit, pixels: int, place: tuple[int, int], count: tuple[int, in
     top, left = top + place[0] * pixels, left + place[1] * pixels
     cut = task.segments[:, top : top + pixels, left : left + pixels]
     centre = task.sampling * np.array([left + (pixels - width) / 2, top + (pixels - height) / 2])
+    part = Pixels(cut, task.sampling, task.band)
     try:
-        lattice = moved_lattice(Pixels(cut, task.sampling, task.band), found.lattice, found.model.orders)
+        lattice = moved_lattice(part, found.lattice, found.model.orders)
     except InputError:
         return dict.fromkeys(_NAMES, np.nan)
-    harmonics = measure_harmonics(Pixels(cut, task.sampling, task.band), found.model.orders @ lattice.reciprocal)
-    part = Orientation(replace(task, segments=cut), lattice, harmonics, found.model)
-    refined = part.refine(_moved(found, centre), CAREFUL, only=FREE)
+    harmonics = measure_harmonics(part, found.model.orders @ lattice.reciprocal)
+    orientation = Orientation(replace(task, segments=cut), lattice, harmonics, found.model)
+    refined = orientation.refine(_moved(found, centre), CAREFUL, only=FREE)
     strain = 100 * lattice.strain
     return _values(refined) | {
         "strain_xx_percent": float(strain[0, 0]),

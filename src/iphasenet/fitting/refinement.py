@@ -8,14 +8,14 @@ and exact in thickness, lenses, source, offset and scale. The best point of an e
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
+from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters, Simulation
 from iphasenet.fitting.harmonics import Harmonics
 from iphasenet.multislice.beam_pairs import BeamPairs
 
@@ -232,7 +232,7 @@ class Refinement:
         best = self._expanded(replace(start, **inside))
         lowest, trust = self._cost(best, best.centre), 1.0
         for _ in range(most - 1):
-            found = self._minimum(best, trust)
+            found = self._best(best, trust)
             if self._is_near(found, best.centre):
                 return self._settled(best, found)
             other = self._expanded(found, best.slopes)
@@ -250,32 +250,34 @@ class Refinement:
 
     def _is_near(self, found: Parameters, centre: Parameters) -> bool:
         """Whether an expansion about `found` would be the same."""
-        tilt = np.hypot(found.alpha - centre.alpha, found.beta - centre.beta)
         same = abs(found.displacement - centre.displacement) < 0.5 * _SIMULATED["displacement"]
         low, high = _trusted_depths(centre.depth)
         within = low < found.depth < high or found.depth == centre.depth
-        return bool(tilt < self.tolerance_deg and same and within)
+        return found.tilt_from(centre) < self.tolerance_deg and same and within
 
     def _expanded(self, centre: Parameters, slopes: Slopes | None = None) -> Expansion:
         """Expand the images about a point, with the slopes of another one if they serve."""
-        simulated = [name for name in _SIMULATED if name in self.free]
-        jobs = [(centre, self.effort)]
-        if slopes is None or not slopes.serve(centre):
-            slopes = None
-            jobs.append((centre, self.slopes))
-            for name in simulated:
-                jobs.append((replace(centre, **{name: getattr(centre, name) + _SIMULATED[name]}), self.slopes))
-        with ThreadPoolExecutor(self.threads) as pool:
-            pairs, *others = pool.map(self._pairs, dict.fromkeys(jobs))
-        if slopes is None:
-            base = pairs if self.slopes == self.effort else others.pop(0)
-            slopes = Slopes(centre, base, dict(zip(simulated, others, strict=True)))
-        return Expansion(self.model, centre, pairs, slopes)
+        here = self._simulation(centre, self.effort)
+        if slopes is not None and slopes.serve(centre):
+            return Expansion(self.model, centre, self.model.pairs(here), slopes)
+        base = self._simulation(centre, self.slopes)
+        moved = {
+            name: self._simulation(replace(centre, **{name: getattr(centre, name) + step}), self.slopes)
+            for name, step in _SIMULATED.items()
+            if name in self.free
+        }
+        made = self._simulated([here, base, *moved.values()])
+        slopes = Slopes(centre, made[base], {name: made[what] for name, what in moved.items()})
+        return Expansion(self.model, centre, made[here], slopes)
 
-    def _pairs(self, job: tuple[Parameters, Effort], seed: int = 1) -> BeamPairs:
-        point, effort = job
-        tilt = (point.alpha, point.beta)
-        return self.model.pairs(tilt, _depths_around(point.depth), effort, point.displacement, seed)
+    def _simulation(self, point: Parameters, effort: Effort, seed: int = 1) -> Simulation:
+        return Simulation(point.tilt, _depths_around(point.depth), effort, point.displacement, seed)
+
+    def _simulated(self, wanted: Sequence[Simulation]) -> dict[Simulation, BeamPairs]:
+        """Make simulations, several at a time, each of them once."""
+        different = list(dict.fromkeys(wanted))
+        with ThreadPoolExecutor(self.threads) as pool:
+            return dict(zip(different, pool.map(self.model.pairs, different), strict=True))
 
     def _cost(self, expansion: Expansion, parameters: Parameters) -> float:
         return float((self._residuals(expansion, parameters) ** 2).sum())
@@ -288,8 +290,8 @@ class Refinement:
         columns = [_flat(expansion.derivative(parameters, name) / self.sigma) * STEPS[name] for name in self.free]
         return np.stack(columns, axis=1)
 
-    def _minimum(self, expansion: Expansion, trust: float) -> Parameters:
-        """Find the best point near the centre of an expansion."""
+    def _best(self, expansion: Expansion, trust: float = 1.0) -> Parameters:
+        """Find the best point of an expansion that is near its centre."""
         names, centre = list(self.free), expansion.centre
         scales = np.array([STEPS[name] for name in names])
         first = np.array([getattr(centre, name) for name in names])
@@ -323,15 +325,14 @@ class Refinement:
         """Average the last expansion over sets of displacements, if there are several and atoms move."""
         if self.seeds == 1 or not self.model.is_warm:
             return self._refined(expansion, parameters, np.zeros((len(self.free),) * 2))
-        with ThreadPoolExecutor(self.threads) as pool:
-            job = partial(self._pairs, (expansion.centre, self.effort))
-            simulated = list(pool.map(job, range(1, self.seeds + 1)))
-        alone = [self._minimum(replace(expansion, pairs=pairs), 1.0) for pairs in simulated]
-        found = np.array([[getattr(one, name) for name in self.free] for one in alone])
+        seeds = range(1, self.seeds + 1)
+        made = self._simulated([self._simulation(expansion.centre, self.effort, seed) for seed in seeds])
+        sets = [replace(expansion, pairs=pairs) for pairs in made.values()]
+        found = np.array([[getattr(point, name) for name in self.free] for point in map(self._best, sets)])
         scatter = np.atleast_2d(np.cov(found, rowvar=False)) / self.seeds
-        mean = np.stack([pairs.values for pairs in simulated]).mean(axis=0)
-        expansion = replace(expansion, pairs=replace(simulated[0], values=mean))
-        return self._refined(expansion, self._minimum(expansion, 1.0), scatter)
+        total = reduce(np.add, (pairs.values for pairs in made.values()))
+        mean = replace(expansion, pairs=replace(expansion.pairs, values=total / self.seeds))
+        return self._refined(mean, self._best(mean), scatter)
 
     def _refined(self, expansion: Expansion, parameters: Parameters, scatter: FloatArray) -> Refined:
         """Calculate errors; `scatter` is the covariance that displacements add."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
+from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters, Simulation
 from iphasenet.fitting.harmonics import Harmonics
 from iphasenet.fitting.simulation_cache import SimulationCache, crystal_key
 from iphasenet.reconstruction.orientation_candidates import arrangements
@@ -195,9 +195,10 @@ class Match:
 
     def _simulated(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> tuple[FloatArray, ComplexArray]:
         """Thicknesses (exit,) and coefficients (defocus, exit, 4, n) without means at a tilt."""
+        what = Simulation(tilt, ranges.depths, effort)
 
         def compute() -> dict[str, NDArray[Any]]:
-            pairs = self.model.simulated(tilt, ranges.depths, effort)
+            pairs = self.model.simulate(what)
             points = (Parameters(*tilt, 0.0, one, source_variance=SEARCHED_SOURCE) for one in ranges.defoci)
             images = np.stack([self.model.images(pairs, point)[..., 1:] for point in points])
             return {"depths": pairs.depths, "images": images.astype(np.complex64)}
@@ -211,10 +212,9 @@ class Match:
                 "rotation": model.rotation_deg,
                 "orders": model.orders.tolist(),
                 "parametrization": model.parametrization,
-                "tilt": tilt,
-                "depths": ranges.depths,
+                "simulation": asdict(what),
                 "defoci": ranges.defoci,
-                "effort": asdict(effort),
+                "source": SEARCHED_SOURCE,
             }
             found = self.cache.get(key, ("depths", "images"), compute)
         return found["depths"], found["images"]

@@ -16,9 +16,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from iphasenet import __version__
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file, describe_entry
+from iphasenet.base.running_library import running_library
 from iphasenet.microscope.optics import Microscope
 
 Arrays = dict[str, NDArray[Any]]
@@ -61,7 +61,7 @@ class SimulationCache:
         Parameters
         ----------
         key : mapping
-            All that the arrays depend on besides the version of the program, in JSON's types.
+            All that the arrays depend on besides the library itself, in JSON's types.
         names : sequence of str
             Names of the arrays.
         compute : callable
@@ -72,7 +72,7 @@ class SimulationCache:
         dict of str to array
             The arrays.
         """
-        text = json.dumps({"version": __version__, **key}, sort_keys=True)
+        text = json.dumps({"library": running_library().source, **key}, sort_keys=True)
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
         try:
             # The zip's checksums tell damaged arrays.

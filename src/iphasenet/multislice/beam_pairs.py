@@ -128,7 +128,7 @@ class PairPlan:
     """
 
     simulation: MultislicePass
-    _weights: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    _weights: dict[int, Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def table(self) -> PairTable:

@@ -69,8 +69,8 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
 def _add_known(command: argparse.ArgumentParser) -> None:
     known = command.add_argument_group(
         "what is known beforehand",
-        "A number is taken as given, a range is "
-        "searched. A range that begins with a minus needs a =: --defocus=-50:50.",
+        "A number is taken as given, a range is searched. A range that begins with a minus needs a =: "
+        "--defocus=-50:50.",
     )
     known.add_argument("--thickness", metavar="NM", help="thickness, or LOWEST:HIGHEST; 5:200 if not given [nm]")
     known.add_argument("--tilt", type=quantities.ANGLE, nargs=2, default=(0.0, 0.0), metavar=("ALPHA", "BETA"),
