@@ -11,6 +11,7 @@ of the same network told the truth, and of iDPC.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -82,7 +83,12 @@ class Specimen:
 
 
 def made(material: str, thickness: float, number: int, device: str, same: bool = False) -> Specimen:
-    """Make one specimen of a thickness [nm], with the fit's displacements and scattering factors or not."""
+    """
+    Make one specimen, with the fit's displacements and scattering factors or not.
+
+    It has as many whole cells as come nearest to a thickness [nm]: what ends between them has no thickness that is
+    better defined than to a layer.
+    """
     rng = generator(number, material, "noise", round(thickness))
     lean = np.radians(rng.normal(0, TILT_STD, 2))
     rotation, defocus, source = float(rng.uniform(0, 360)), float(rng.uniform(-100, 100)), float(rng.uniform(0.2, 0.5))
@@ -92,11 +98,21 @@ def made(material: str, thickness: float, number: int, device: str, same: bool =
     potential = sampled_potential(cell, 0.1, IMAGE.sampling_angstrom, "lobato" if same else "kirkland")
     microscope = replace(MICROSCOPE, source_size_angstrom=source, aberrations={"defocus": defocus})
     window = float(np.clip(16 + 0.2 * thickness, 20, 40))
-    numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=2, thermal_coarse_passes=8,
+    # As many as leave less scatter of the tilt than the fit's own; a larger window has more waves.
+    passes = math.ceil(16 * (20 / window) ** 2)
+    numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=passes, thermal_coarse_passes=0,
                         thermal_period_angstrom=1.0)  # fmt: skip
     tilt = (float(lean[0]), float(lean[1]))
+    height = float(cell.cell.lengths()[2])
     images = simulate_images(
-        potential, microscope, numerics, [10 * thickness], tilt, (rotation,), device, seed=[number, 7]
+        potential,
+        microscope,
+        numerics,
+        [height * round(10 * thickness / height)],
+        tilt,
+        (rotation,),
+        device,
+        seed=[number, 7],
     )
     field = Field(IMAGE, rotation, (offset[0] * images.lengths[0], offset[1] * images.lengths[1]))
     segments = render(images.coefficients[0, 0], images.lengths, field)

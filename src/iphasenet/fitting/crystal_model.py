@@ -25,8 +25,11 @@ FloatArray = NDArray[np.floating[Any]]
 _ANY_DEPTH = 100.0
 """Thickness of a pass from which others are made [Å]."""
 
-SLICE = 1.0
-"""Slice thickness [Å]."""
+_LARGEST_DEPTH_STEP = 17.0
+"""Largest distance of thicknesses between which images are interpolated [Å]."""
+
+SLICE = 0.6
+"""Slice thickness [Å]: one of 1 Å holds two layers of GaN, whose tilt was then 0.004° off."""
 
 _PERIOD = 1.0
 """Displacements repeat with the cell: one cell has no more bias than several, and its lattice saves time [Å]."""
@@ -34,8 +37,8 @@ _PERIOD = 1.0
 _REPLACED = ("defocus", "C10", "C12", "phi12", "astigmatism", "astigmatism_angle")
 """Aberrations that are fitted."""
 
-_REMEMBERED = 12
-"""Simulations that are kept: a step of the fit asks for the same tilt several times."""
+_REMEMBERED = 24
+"""Simulations that are kept: steps of the fit ask for the same ones several times."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,15 @@ class Effort:
 
     Attributes
     ----------
-    sampling : float
-        Pixel of the multislice [Å].
+    sampling, slice_thickness : float
+        Pixel and slice thickness of the multislice [Å].
     window : float
         Smallest side of the window in which the probe is periodic [Å]. A larger one has more waves, each through its
         own displacements of the atoms, so that it leaves less noise, too.
     """
 
     sampling: float
+    slice_thickness: float
     window: float
 
 
@@ -169,6 +173,19 @@ class CrystalModel:
         return self.orders / np.array([a, b])
 
     @property
+    def depth_step(self) -> float:
+        """
+        Distance of thicknesses between which images are interpolated [Å].
+
+        Whole cells where possible: images behind slabs that end with different atoms are no smooth function of the
+        thickness. The nominal thickness of such a slab differs from that of the atoms in it by up to a layer.
+        """
+        height = float(self.cell.cell.lengths()[2])
+        if height > _LARGEST_DEPTH_STEP:
+            return height / math.ceil(height / _LARGEST_DEPTH_STEP)
+        return height * math.floor(_LARGEST_DEPTH_STEP / height)
+
+    @property
     def is_warm(self) -> bool:
         """Whether atoms move."""
         return bool(np.any(self.cell.arrays.get("displacements", 0.0)))
@@ -200,7 +217,9 @@ class CrystalModel:
         """Plan for a pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
         with self._lock:
             if effort not in self._plans:
-                numerics = Numerics(effort.sampling, SLICE, effort.window, thermal_period_angstrom=_PERIOD)
+                numerics = Numerics(
+                    effort.sampling, effort.slice_thickness, effort.window, thermal_period_angstrom=_PERIOD
+                )
                 potential = self.potential(effort.sampling)
                 kind = ThermalPass if self.is_warm else MultislicePass
                 rotations = (self.rotation_deg,)

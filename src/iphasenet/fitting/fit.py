@@ -9,13 +9,13 @@ import numpy as np
 
 from iphasenet.base.errors import InputError
 from iphasenet.fitting.crystal_model import CrystalModel, Parameters
-from iphasenet.fitting.harmonics import Harmonics, Pixels, measure_harmonics
+from iphasenet.fitting.harmonics import Harmonics, Pixels
 from iphasenet.fitting.image_lattice import ImageLattice, find_lattices
 from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.orientation import CAREFUL, FINAL, ROUGH, TILT_STEP, Orientation
 from iphasenet.fitting.refinement import Refined
+from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate
-from iphasenet.fitting.symmetry import distinct, rotations_about_beam
 from iphasenet.fitting.task import Task
 
 Progress = Callable[[str, int, int], object]
@@ -67,7 +67,7 @@ class Fit:
     others : list of Refined
         Results from other starts, the best first.
     searched : list of Candidate
-        Best match at each tilt of the coarse search, at this rotation.
+        Best match at each tilt of the coarse search, at this rotation or one that is the same to the crystal.
     thicknesses : list of Candidate
         Best match at each thickness, at the tilt that was found.
     """
@@ -111,28 +111,15 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
         If the field is too small, the crystal's lattice is not in the image, or noise hides it.
     """
     say = progress or (lambda *_: None)
-    orders = task.orders()
     pixels = Pixels(task.segments, task.sampling, task.band)
     say("lattice", 0, 1)
-    lattices = find_lattices(pixels, task.lengths, orders, task.limits.rotation_deg)
+    lattices = find_lattices(pixels, task.lengths, task.orders(), task.limits.rotation_deg)
     say("lattice", 1, 1)
-    symmetry = rotations_about_beam(task.cell)
-    # Of rotations that are the same to the crystal, the smallest is named.
-    kept = distinct(sorted(lattice.rotation_deg for lattice in lattices), symmetry)
-    chosen = [lattice for lattice in lattices if lattice.rotation_deg in kept]
-    tried, wrong = [], []
-    for lattice in chosen:
-        harmonics = measure_harmonics(pixels, orders @ lattice.reciprocal)
-        model = CrystalModel(
-            task.cell, task.microscope, lattice.rotation_deg, orders, task.parametrization, task.device
-        )
-        orientation = Orientation(task, lattice, harmonics, model)
-        if fault := orientation.fault:
-            wrong.append(fault)
-        else:
-            tried.append(orientation)
+    rotations = Rotations(task, pixels, lattices)
+    found = [rotations.orientation(rotation) for rotation in rotations.distinct]
+    tried = [one for one in found if not one.fault]
     if not tried:
-        raise InputError(wrong[0])
+        raise InputError(found[0].fault)
     best: Fit | None = None
     reach = task.limits.tilt_reach_deg
     rings = [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
@@ -141,9 +128,9 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
         # A narrow ring may hold no point of the mesh.
         if not starts:
             continue
-        found = _refine(starts, say)
-        if best is None or found.refined.unexplained < best.refined.unexplained:
-            best = found
+        refined = _refine(starts, rotations, say)
+        if best is None or refined.refined.unexplained < best.refined.unexplained:
+            best = refined
         if best.refined.unexplained < GOOD:
             break
     assert best is not None
@@ -190,9 +177,13 @@ def _apart(candidates: Sequence[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _refine(starts: Sequence[_Start], say: Progress) -> Fit:
-    """Refine all starts a little, the best ones more, other thicknesses of the best too, and the best carefully."""
-    steps = len(starts) + 5
+def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fit:
+    """
+    Refine all starts a little, the best ones more, and the best carefully.
+
+    Before that, other thicknesses of the best are tried, and rotations that are other slabs of the same crystal.
+    """
+    steps = len(starts) + 6
     first = []
     for number, start in enumerate(starts):
         first.append((start.orientation.refine(start.candidate.parameters, ROUGH), start))
@@ -206,14 +197,23 @@ def _refine(starts: Sequence[_Start], say: Progress) -> Fit:
     second.sort(key=_unexplained)
     best, start = second[0]
     thicknesses = start.orientation.thicknesses(best)
-    say("refinement", steps - 2, steps)
+    say("refinement", steps - 3, steps)
     other = _other_thickness(best, thicknesses)
     if other is not None:
-        second.append((start.orientation.refine(other, CAREFUL), start))
-        second.sort(key=_unexplained)
-        best, start = second[0]
+        rough = start.orientation.refine(other, ROUGH)
+        first.append((rough, start))
+        if _is_rival(rough, first[0][0]):
+            second.append((start.orientation.refine(rough.parameters, CAREFUL), start))
+            second.sort(key=_unexplained)
+            best, start = second[0]
+    say("refinement", steps - 2, steps)
+    for orientation in rotations.other_slabs(start.orientation):
+        placed = orientation.placed(best.parameters).parameters
+        second.append((orientation.refine(placed, CAREFUL), replace(start, orientation=orientation)))
+    second.sort(key=_unexplained)
+    best, start = second[0]
     say("refinement", steps - 1, steps)
-    final = start.orientation.refine(best.parameters, FINAL, _model_error(best))
+    final = start.orientation.refine(best.parameters, FINAL, _model_error(best), slopes_at=best.slopes_at)
     say("refinement", steps, steps)
     others = [refined for refined, _ in [*second[1:], *first[1:]]]
     one = start.orientation
@@ -232,15 +232,18 @@ def _unexplained(pair: tuple[Refined, _Start]) -> float:
 
 
 def _other_thickness(refined: Refined, thicknesses: Sequence[Candidate]) -> Parameters | None:
-    """Thickness far from the one that was found that explains the image nearly as well; None if there is none."""
-    far = [one for one in thicknesses if abs(one.parameters.depth - refined.parameters.depth) > _APART_DEPTH]
-    near = [one for one in thicknesses if abs(one.parameters.depth - refined.parameters.depth) <= _APART_DEPTH]
-    if not far or not near:
+    """Thickness in another valley that explains the image nearly as well; None if there is none."""
+    left = np.array([one.unexplained for one in thicknesses])
+    away = np.array([abs(one.parameters.depth - refined.parameters.depth) for one in thicknesses])
+    walls = np.concatenate([[np.inf], left, [np.inf]])
+    valleys = (left <= walls[:-2]) & (left <= walls[2:]) & (away > _APART_DEPTH)
+    near = away <= _APART_DEPTH
+    if not valleys.any() or not near.any():
         return None
-    best = min(far, key=lambda one: one.unexplained)
-    if best.unexplained > min(one.unexplained for one in near) + _NEARLY:
+    best = int(np.where(valleys, left, np.inf).argmin())
+    if left[best] > left[near].min() + _NEARLY:
         return None
-    found = best.parameters
+    found = thicknesses[best].parameters
     return replace(refined.parameters, depth=found.depth, defocus=found.defocus, offset_x=found.offset_x,
                    offset_y=found.offset_y, scale=found.scale)  # fmt: skip
 

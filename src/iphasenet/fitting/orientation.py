@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters
+from iphasenet.fitting.crystal_model import SLICE, CrystalModel, Effort, Parameters
 from iphasenet.fitting.harmonics import Harmonics
 from iphasenet.fitting.image_lattice import LARGEST_STRAIN, ImageLattice
 from iphasenet.fitting.refinement import Refined, Refinement
@@ -21,6 +21,7 @@ LEAST_SIGNAL = 3.0
 """Rms coefficient over its standard error below which an image says nothing about a crystal."""
 
 _SEARCH_WINDOW = 10.0
+_SEARCH_SLICE = 1.0
 _DEPTH_STEP = 50.0
 _DEFOCUS_STEP = 50.0
 
@@ -37,6 +38,8 @@ class Stage:
     ----------
     window, slopes : float
         Window of the simulations, and of those from which derivatives are taken, over the one that suits the thickness.
+    slice_thickness : float
+        Slice thickness [Å].
     tolerance_deg : float
         It ends when the tilt moves by less [degrees].
     most : int
@@ -49,15 +52,16 @@ class Stage:
 
     window: float
     slopes: float
+    slice_thickness: float
     tolerance_deg: float
     most: int
     displaced: bool
     seeds: int = 1
 
 
-ROUGH = Stage(0.67, 0.67, 0.02, 6, False)
-CAREFUL = Stage(1.0, 1.0, 0.005, 8, True)
-FINAL = Stage(1.35, 1.0, 0.003, 5, True, 4)
+ROUGH = Stage(0.67, 0.67, _SEARCH_SLICE, 0.02, 6, False)
+CAREFUL = Stage(1.0, 1.0, SLICE, 0.005, 8, True)
+FINAL = Stage(1.35, 1.0, SLICE, 0.003, 5, True, 4)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Orientation:
         """Candidates of the coarse search, the best first, at tilts in a ring or at given ones."""
         defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
         ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
-        effort, task = Effort(self.task.pixel, _SEARCH_WINDOW), self.task
+        effort, task = Effort(self.task.pixel, _SEARCH_SLICE, _SEARCH_WINDOW), self.task
         return search(self._searched, self.harmonics, ranges, effort, task.threads, progress, tilts, task.cache)
 
     @cached_property
@@ -123,10 +127,26 @@ class Orientation:
         found = refined.parameters
         defoci = _mesh(found.defocus - _DEFOCUS_STEP, found.defocus + _DEFOCUS_STEP, _DEFOCUS_STEP / 2)
         ranges = Ranges((0.0, 0.0), found.tilt, TILT_STEP, self._depths(_DEPTH_STEP / 2), defoci)
-        return Match(self.model, self.harmonics).at_depths(found.tilt, ranges, self._effort(found.depth, ROUGH.window))
+        return Match(self.model, self.harmonics).at_depths(
+            found.tilt, ranges, self._effort(found.depth, ROUGH.window, ROUGH.slice_thickness)
+        )
+
+    def placed(self, parameters: Parameters) -> Candidate:
+        """Match with these parameters, but with the offset and the scale that suit this orientation."""
+        ranges = Ranges((0.0, 0.0), parameters.tilt, TILT_STEP, (parameters.depth,), (parameters.defocus,))
+        effort = self._effort(parameters.depth, ROUGH.window, ROUGH.slice_thickness)
+        found = Match(self.model, self.harmonics).best(parameters.tilt, ranges, effort)
+        place = found.parameters
+        moved = replace(parameters, offset_x=place.offset_x, offset_y=place.offset_y, scale=place.scale)
+        return replace(found, parameters=moved)
 
     def refine(
-        self, start: Parameters, stage: Stage, model_error: float = 0.05, only: Sequence[str] | None = None
+        self,
+        start: Parameters,
+        stage: Stage,
+        model_error: float = 0.05,
+        only: Sequence[str] | None = None,
+        slopes_at: Parameters | None = None,
     ) -> Refined:
         """
         Refine a start.
@@ -141,6 +161,8 @@ class Orientation:
             Error of simulated coefficients, as a share of the images' rms coefficient.
         only : sequence of str, optional
             Parameters that are fitted if the limits do not give them; all if not given.
+        slopes_at : Parameters, optional
+            Where an earlier stage took derivatives (`Refined.slopes_at`).
 
         Returns
         -------
@@ -156,23 +178,23 @@ class Orientation:
         return Refinement(
             self.model,
             self.harmonics,
-            self._effort(start.depth, stage.window),
-            self._effort(start.depth, stage.slopes),
+            self._effort(start.depth, stage.window, stage.slice_thickness),
+            self._effort(start.depth, stage.slopes, stage.slice_thickness),
             free,
             limits.bounds,
             model_error,
             self.task.threads,
             stage.tolerance_deg,
             stage.seeds,
-        ).run(replace(start, **given), stage.most)
+        ).run(replace(start, **given), stage.most, slopes_at)
 
     def _depths(self, step: float) -> tuple[float, ...]:
         low, high = self.task.limits.thickness_nm
         return _mesh(10 * low, 10 * high, step)
 
-    def _effort(self, depth: float, factor: float) -> Effort:
-        """Numerics for a thickness [Å]: a probe spreads as it goes."""
-        return Effort(self.task.pixel, factor * float(np.clip(10 + 0.0175 * depth, 14, 30)))
+    def _effort(self, depth: float, factor: float, slice_thickness: float) -> Effort:
+        """Numerics for a thickness [Å]: a probe spreads as it goes. In steps, so that neighbours share simulations."""
+        return Effort(self.task.pixel, slice_thickness, factor * float(np.clip(round(10 + 0.0175 * depth), 14, 30)))
 
 
 def _mesh(low: float, high: float, step: float) -> tuple[float, ...]:

@@ -47,9 +47,6 @@ _TRUST = {"alpha": 0.1, "beta": 0.1, "displacement": 0.15}
 _LEAST_TRUST = 0.1
 """Share of these steps below which no better point is sought."""
 
-_DEPTH_STEP = 15.0
-"""Distance of the thicknesses between which images are interpolated [Å]."""
-
 _DEPTHS = 7
 """Thicknesses that are simulated about one."""
 
@@ -77,6 +74,8 @@ class Refined:
         Share of the images' contrast that the model does not explain, without what noise adds.
     predicted : (4, n) complex array
         Simulated coefficients.
+    slopes_at : Parameters
+        Where derivatives were taken: a second refinement of this result may take those.
     """
 
     parameters: Parameters
@@ -84,6 +83,7 @@ class Refined:
     chi_squared: float
     unexplained: float
     predicted: ComplexArray
+    slopes_at: Parameters
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,6 @@ class Slopes:
     centre: Parameters
     base: BeamPairs
     moved: Mapping[str, BeamPairs]
-
-    def serve(self, parameters: Parameters) -> bool:
-        """Whether derivatives at a point near their centre are the same."""
-        near = (abs(getattr(parameters, name) - getattr(self.centre, name)) <= _SIMULATED[name] for name in self.moved)
-        return all(near) and _depths_around(parameters.depth) == _depths_around(self.centre.depth)
 
 
 @dataclass(frozen=True)
@@ -212,7 +207,7 @@ class Refinement:
         sigma[:, 0] = np.hypot(sigma[:, 0], MEAN_ERROR * np.abs(measured[:, 0]))
         return np.asarray(sigma)
 
-    def run(self, start: Parameters, most: int = 8) -> Refined:
+    def run(self, start: Parameters, most: int = 8, slopes_at: Parameters | None = None) -> Refined:
         """
         Refine parameters.
 
@@ -222,6 +217,8 @@ class Refinement:
             Start; parameters that are not free stay as they are.
         most : int
             Largest number of expansions.
+        slopes_at : Parameters, optional
+            Where derivatives were taken before; they serve if that is near.
 
         Returns
         -------
@@ -229,13 +226,13 @@ class Refinement:
             Result.
         """
         inside = {name: float(np.clip(getattr(start, name), *self._limits(name))) for name in self.free}
-        best = self._expanded(replace(start, **inside))
+        best = self._expanded(replace(start, **inside), slopes_at)
         lowest, trust = self._cost(best, best.centre), 1.0
         for _ in range(most - 1):
             found = self._best(best, trust)
             if self._is_near(found, best.centre):
                 return self._settled(best, found)
-            other = self._expanded(found, best.slopes)
+            other = self._expanded(found, best.slopes.centre)
             cost = self._cost(other, found)
             if cost < lowest:
                 best, lowest = other, cost
@@ -251,27 +248,34 @@ class Refinement:
     def _is_near(self, found: Parameters, centre: Parameters) -> bool:
         """Whether an expansion about `found` would be the same."""
         same = abs(found.displacement - centre.displacement) < 0.5 * _SIMULATED["displacement"]
-        low, high = _trusted_depths(centre.depth)
+        low, high = _trusted_depths(centre.depth, self.model.depth_step)
         within = low < found.depth < high or found.depth == centre.depth
         return found.tilt_from(centre) < self.tolerance_deg and same and within
 
-    def _expanded(self, centre: Parameters, slopes: Slopes | None = None) -> Expansion:
+    def _expanded(self, centre: Parameters, slopes_at: Parameters | None = None) -> Expansion:
         """Expand the images about a point, with the slopes of another one if they serve."""
-        here = self._simulation(centre, self.effort)
-        if slopes is not None and slopes.serve(centre):
-            return Expansion(self.model, centre, self.model.pairs(here), slopes)
-        base = self._simulation(centre, self.slopes)
+        if slopes_at is None or not self._serve(slopes_at, centre):
+            slopes_at = centre
+        here, base = self._simulation(centre, self.effort), self._simulation(slopes_at, self.slopes)
         moved = {
-            name: self._simulation(replace(centre, **{name: getattr(centre, name) + step}), self.slopes)
+            name: self._simulation(replace(slopes_at, **{name: getattr(slopes_at, name) + step}), self.slopes)
             for name, step in _SIMULATED.items()
             if name in self.free
         }
         made = self._simulated([here, base, *moved.values()])
-        slopes = Slopes(centre, made[base], {name: made[what] for name, what in moved.items()})
+        slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
         return Expansion(self.model, centre, made[here], slopes)
 
+    def _serve(self, slopes_at: Parameters, centre: Parameters) -> bool:
+        """Whether derivatives at a point near by are the same, and there are some at the same thicknesses."""
+        near = (abs(getattr(slopes_at, name) - getattr(centre, name)) <= step for name, step in _SIMULATED.items())
+        step = self.model.depth_step
+        return all(near) and _depths_around(slopes_at.depth, step) == _depths_around(centre.depth, step)
+
     def _simulation(self, point: Parameters, effort: Effort, seed: int = 1) -> Simulation:
-        return Simulation(point.tilt, _depths_around(point.depth), effort, point.displacement, seed)
+        return Simulation(
+            point.tilt, _depths_around(point.depth, self.model.depth_step), effort, point.displacement, seed
+        )
 
     def _simulated(self, wanted: Sequence[Simulation]) -> dict[Simulation, BeamPairs]:
         """Make simulations, several at a time, each of them once."""
@@ -305,7 +309,7 @@ class Refinement:
             if name in _TRUST:
                 near = (first[number] - trust * _TRUST[name], first[number] + trust * _TRUST[name])
             elif name == "depth":
-                near = _trusted_depths(centre.depth)
+                near = _trusted_depths(centre.depth, self.model.depth_step)
             low[number], high[number] = max(low[number], near[0]), min(high[number], near[1])
         room = np.maximum(1e-9, 1e-9 * scales)
         bounds = (np.minimum(low - first, -room) / scales, np.maximum(high - first, room) / scales)
@@ -345,26 +349,26 @@ class Refinement:
         left = (predicted - self.harmonics.coefficients)[:, 1:]
         missed = float((np.abs(left) ** 2).sum()) - self.harmonics.noise_power
         unexplained = max(0.0, missed) / self.harmonics.power
-        return Refined(parameters, errors, chi_squared, unexplained, predicted)
+        return Refined(parameters, errors, chi_squared, unexplained, predicted, expansion.slopes.centre)
 
 
-def _depths_around(depth: float) -> tuple[float, ...]:
-    """Thicknesses [Å] that are simulated for one: on a mesh of its own, so that near ones share them."""
+def _depths_around(depth: float, step: float) -> tuple[float, ...]:
+    """Thicknesses [Å] that are simulated for one: on a mesh, so that near ones share them."""
     side = _DEPTHS // 2
-    centre = max(side + 1, round(depth / (2 * _DEPTH_STEP)) * 2)
-    return tuple(_DEPTH_STEP * (centre + step) for step in range(-side, side + 1))
+    centre = max(side + 1, round(depth / (2 * step)) * 2)
+    return tuple(step * (centre + number) for number in range(-side, side + 1))
 
 
-def _trusted_depths(depth: float) -> tuple[float, float]:
+def _trusted_depths(depth: float, step: float) -> tuple[float, float]:
     """Lowest and highest thickness [Å] that is interpolated well between those that are simulated for one."""
-    depths = _depths_around(depth)
+    depths = _depths_around(depth, step)
     # Below the first mesh there is no other.
-    return depths[0] if depths[0] <= _DEPTH_STEP else depths[1], depths[-2]
+    return depths[0] if depths[0] <= step else depths[1], depths[-2]
 
 
 def _at_depth(model: CrystalModel, pairs: BeamPairs, parameters: Parameters) -> ComplexArray:
     """Images (4, n) at the parameters' thickness, by cubics through the four nearest simulated ones."""
-    depth = float(np.clip(parameters.depth, pairs.depths[0], pairs.depths[-1]))
+    depth = parameters.depth
     first = int(np.clip(np.searchsorted(pairs.depths, depth) - 2, 0, max(0, len(pairs.depths) - 4)))
     near = pairs.exits(slice(first, first + 4))
     weights = np.array([np.prod([(depth - b) / (a - b) for b in near.depths if b != a]) for a in near.depths])
