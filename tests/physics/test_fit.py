@@ -170,7 +170,7 @@ def test_errors_hold_the_scatter_between_sets_of_displacements() -> None:
     found = fitted()
     orientation = Orientation(found.task, found.lattice, found.harmonics, found.model)
     one, several = (
-        orientation.refine(found.refined.parameters, replace(ROUGH, displaced=True, seeds=seeds), 0.01)
+        orientation.refine(found.refined.parameters, replace(ROUGH, window=0.5, displaced=True, seeds=seeds), 0.01)
         for seeds in (1, 4)
     )
     # In a small window, a set of displacements moves the tilt by more than noise does.

@@ -181,7 +181,7 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
     """
     Refine all starts a little, the best ones more, and the best carefully.
 
-    Before that, other thicknesses of the best are tried, and rotations that are other slabs of the same crystal.
+    Of the best, other thicknesses are tried before that, and after it rotations that are other slabs of the crystal.
     """
     steps = len(starts) + 6
     first = []
@@ -207,17 +207,18 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
             second.sort(key=_unexplained)
             best, start = second[0]
     say("refinement", steps - 2, steps)
-    for orientation in rotations.other_slabs(start.orientation):
-        placed = orientation.placed(best.parameters).parameters
-        second.append((orientation.refine(placed, CAREFUL), replace(start, orientation=orientation)))
-    second.sort(key=_unexplained)
-    best, start = second[0]
+    error = _model_error(best)
+    final = [(start.orientation.refine(best.parameters, FINAL, error, slopes_at=best.slopes_at), start)]
     say("refinement", steps - 1, steps)
-    final = start.orientation.refine(best.parameters, FINAL, _model_error(best), slopes_at=best.slopes_at)
+    for orientation in rotations.other_slabs(start.orientation):
+        placed = orientation.placed(final[0][0].parameters).parameters
+        final.append((orientation.refine(placed, FINAL, error), replace(start, orientation=orientation)))
+    final.sort(key=_unexplained)
     say("refinement", steps, steps)
-    others = [refined for refined, _ in [*second[1:], *first[1:]]]
+    others = [refined for refined, _ in [*final[1:], *second[1:], *first[1:]]]
+    refined, start = final[0]
     one = start.orientation
-    return Fit(one.task, one.lattice, one.harmonics, one.model, final, others, start.searched, thicknesses)
+    return Fit(one.task, one.lattice, one.harmonics, one.model, refined, others, start.searched, thicknesses)
 
 
 def _is_rival(refined: Refined, best: Refined) -> bool:
