@@ -97,7 +97,8 @@ def made(material: str, thickness: float, number: int, device: str, same: bool =
     cell.arrays["displacements"] = cell.arrays["displacements"] * (1 if same else 0.85**2)
     potential = sampled_potential(cell, 0.1, IMAGE.sampling_angstrom, "lobato" if same else "kirkland")
     microscope = replace(MICROSCOPE, source_size_angstrom=source, aberrations={"defocus": defocus})
-    window = float(np.clip(16 + 0.2 * thickness, 20, 40))
+    # Twice the semiangle times the thickness, and some more.
+    window = float(np.clip(0.46 * thickness, 20, 70))
     # As many as leave less scatter of the tilt than the fit's own; a larger window has more waves.
     passes = math.ceil(16 * (20 / window) ** 2)
     numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=passes, thermal_coarse_passes=0,

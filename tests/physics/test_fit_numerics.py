@@ -13,7 +13,7 @@ from iphasenet.fitting.crystal_model import CrystalModel, Parameters
 from iphasenet.fitting.fit import _other_thickness
 from iphasenet.fitting.harmonics import Harmonics, Pixels
 from iphasenet.fitting.image_lattice import ImageLattice, turned
-from iphasenet.fitting.orientation import CAREFUL, Orientation
+from iphasenet.fitting.orientation import FINAL, Orientation
 from iphasenet.fitting.refinement import Refined
 from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import Candidate
@@ -65,7 +65,7 @@ def orientation_of(material: str) -> Orientation:
 @pytest.mark.parametrize("material", CELLS)
 def test_pixel_slices_and_the_mesh_of_thicknesses_do_not_move_the_tilt(material: str) -> None:
     true, _ = made(material)
-    found = orientation_of(material).refine(true, CAREFUL, 0.01)
+    found = orientation_of(material).refine(true, FINAL, 0.01)
     assert found.parameters.tilt_from(true) < 0.004
     assert found.parameters.depth == pytest.approx(true.depth, abs=1.0)
     assert found.parameters.displacement == pytest.approx(1, abs=0.03)

@@ -28,8 +28,8 @@ _ANY_DEPTH = 100.0
 _LARGEST_DEPTH_STEP = 17.0
 """Largest distance of thicknesses between which images are interpolated [Å]."""
 
-SLICE = 0.6
-"""Slice thickness [Å]: one of 1 Å holds two layers of GaN, whose tilt was then 0.004° off."""
+SLICE = 1.0
+"""Usual slice thickness [Å]."""
 
 _PERIOD = 1.0
 """Displacements repeat with the cell: one cell has no more bias than several, and its lattice saves time [Å]."""
@@ -208,6 +208,11 @@ class CrystalModel:
             while len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
         return found
+
+    def is_alike(self, first: Effort, second: Effort) -> bool:
+        """Whether pixel and slices of two efforts come out the same for this crystal."""
+        one, other = (self._plan(effort).simulation for effort in (first, second))
+        return one.grid == other.grid and one.slicing.count == other.slicing.count
 
     def potential(self, sampling: float, displacement: float = 1.0) -> CrystalPotential:
         """Potential of the cell for a multislice pixel [Å]."""

@@ -121,16 +121,23 @@ class Expansion:
         Simulation there.
     slopes : Slopes
         Simulations near it.
+    finer : (BeamPairs, BeamPairs), optional
+        Simulations with finer and with usual numerics in a small window, where the slopes were made: their difference
+        is added.
     """
 
     model: CrystalModel
     centre: Parameters
     pairs: BeamPairs
     slopes: Slopes
+    finer: tuple[BeamPairs, BeamPairs] | None = None
 
     def images(self, parameters: Parameters) -> ComplexArray:
         """Fourier coefficients (4, n) at the model's orders."""
         images = _at_depth(self.model, self.pairs, parameters)
+        if self.finer is not None:
+            fine, coarse = (_at_depth(self.model, pairs, parameters) for pairs in self.finer)
+            images += fine - coarse
         # Derivatives move with the crystal and scale with the images.
         offset = np.array([parameters.offset_x - self.centre.offset_x, parameters.offset_y - self.centre.offset_y])
         moved = np.exp(2j * np.pi * (self.model.frequencies @ offset)) * (parameters.scale / self.centre.scale)
@@ -172,6 +179,8 @@ class Refinement:
         Fourier coefficients of the images, at the model's orders.
     effort, slopes : Effort
         Numerics of the simulations, and of those from which derivatives are taken, which need not be as careful.
+    finer : (Effort, Effort), optional
+        Fine and usual numerics in a small window, by whose difference images are corrected.
     free : sequence of str
         Parameters that are fitted.
     bounds : mapping
@@ -191,6 +200,7 @@ class Refinement:
     harmonics: Harmonics
     effort: Effort
     slopes: Effort
+    finer: tuple[Effort, Effort] | None
     free: Sequence[str]
     bounds: Mapping[str, tuple[float, float]]
     model_error: float = 0.05
@@ -262,9 +272,12 @@ class Refinement:
             for name, step in _SIMULATED.items()
             if name in self.free
         }
-        made = self._simulated([here, base, *moved.values()])
+        finer = [self._simulation(slopes_at, effort) for effort in self.finer or ()]
+        made = self._simulated([here, base, *moved.values(), *finer])
         slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
-        return Expansion(self.model, centre, made[here], slopes)
+        fine, coarse = (made[what] for what in finer) if finer else (None, None)
+        correction = None if fine is None or coarse is None else (fine, coarse)
+        return Expansion(self.model, centre, made[here], slopes, correction)
 
     def _serve(self, slopes_at: Parameters, centre: Parameters) -> bool:
         """Whether derivatives at a point near by are the same, and there are some at the same thicknesses."""
