@@ -124,7 +124,7 @@ def summary(best: Fit) -> str:
             text("alpha_deg", "alpha", "°", 3),
             text("beta_deg", "beta", "°", 3),
             text("gamma_deg", "gamma", "°", 3),
-            text("thickness_nm", "thickness", " nm", 1),
+            text("thickness_nm", "thickness", " nm", 2),
             text("defocus_angstrom", "defocus", " Å", 1),
             f"{_percent(best)} of the contrast unexplained",
         ]

@@ -18,6 +18,9 @@ THINNEST_NM = 1.5
 LARGEST_REACH = 2.0
 """Largest tilt that is sought [degrees]: the propagator describes no larger ones."""
 
+LARGEST_DEFOCUS = 400.0
+"""Largest defocus that is fitted [Å]: beyond, the probe is wider than the window in which it is simulated."""
+
 GOOD = 0.025
 """Share of the contrast that a right crystal at the right place leaves unexplained, at most: those of the test bench
 left up to 0.01, GaN taken for MoS2 0.037 and MoS2 taken for GaN 0.031."""
@@ -95,7 +98,8 @@ class Limits:
         for value in self.thickness_nm:
             quantities.THICKNESS.check(value, "thickness")
         for value in self.defocus_angstrom:
-            quantities.DEFOCUS.check(value, "defocus")
+            if not abs(value) <= LARGEST_DEFOCUS:
+                raise InputError(f"defocus: found {value:g} Å; allowed: -{LARGEST_DEFOCUS:g} to {LARGEST_DEFOCUS:g} Å")
         for value in self.source_size_angstrom:
             quantities.SOURCE_SIZE.check(value, "source size")
         for name in ("thickness_nm", "defocus_angstrom", "source_size_angstrom", "scale", "displacement"):

@@ -24,8 +24,8 @@ _SHIFTS = 2
 """Offsets are tried on a grid with this many points for each that the coefficients need."""
 
 
-OTHER_ARRANGEMENTS = tuple(arrangements((0, 1, 2, 3))[1:])
-"""Other orders of the segments in which neighbours stay neighbours: turned and mirrored detectors."""
+OTHER_ARRANGEMENTS = tuple(arrangements((0, 1, 2, 3), adjacent=False)[1:])
+"""Other orders of the segments: turned and mirrored detectors, and exchanged channels."""
 
 
 @dataclass(frozen=True)
