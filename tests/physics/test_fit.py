@@ -266,6 +266,7 @@ def test_segments_in_another_order_are_refused_and_the_right_one_is_named(
     said = str(ended.value)
     assert (
         "of the contrast unexplained" in said
+        and "or --also astigmatism" in said
         and said.endswith(f"--segment-order {right} --scan-rotation 0")
         and not (tmp_path / "fit.json").exists()
     )
@@ -274,8 +275,9 @@ def test_segments_in_another_order_are_refused_and_the_right_one_is_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--map", "129"], "found patches of 129 pixels in an image of 128 x 128"),
+        (["--map", "129"], "--map: found patches of 129 pixels; allowed: 41 pixels"),
         (["--cache", "image.npz"], "image.npz: found a file; allowed: a folder"),
+        (["--structure", "a.cif", "a.cif"], "--structure: found a.cif twice; allowed: each once"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_fit(
@@ -319,11 +321,19 @@ def test_patches_of_a_bent_crystal_have_their_own_tilts(tmp_path: Path) -> None:
     np.testing.assert_allclose(patches.maps["strain_xx_percent"], 0, atol=0.2)
     assert json.dumps(patches.described(), allow_nan=False)
     draw_patches(patches, tmp_path / "map.png")
-    with pytest.raises(InputError, match="found patches of 300 pixels in an image of 128 x 256"):
-        fit_patches(whole, 300)
+    assert (np.abs(patches.maps["strain_xx_percent"]) < 4 * patches.maps["strain_error_percent"]).all()
+    # Two of the widest planes, 4.03 Å apart, on pixels of 0.2 Å.
+    for pixels in (40, 300):
+        with pytest.raises(InputError, match=f"found patches of {pixels} pixels; allowed: 41 pixels.* to 128"):
+            fit_patches(whole, pixels)
 
 
 def test_a_patch_without_a_lattice_is_left_out() -> None:
-    whole = replace(fitted(), task=replace(fitted().task, segments=fitted().task.segments[:, :, :60]))
-    patches = fit_patches(whole, 30)
-    assert np.isnan(patches.maps["alpha_deg"]).all() and patches.described()["alpha_deg"][0][0] is None
+    crystal = fitted().task.segments[:, :100]
+    noise = np.random.default_rng(0).normal(crystal.mean(), 0.02, crystal.shape)
+    whole = replace(fitted(), task=replace(fitted().task, segments=np.concatenate([crystal, noise], axis=2)))
+    patches = fit_patches(whole, 96)
+    assert np.isfinite(patches.maps["alpha_deg"][0, 0]) and patches.empty == 1
+    assert patches.described()["alpha_deg"][0][1] is None
+    # What is left over at the edges is shared by both sides.
+    assert patches.corner == pytest.approx((32 * IMAGE.sampling_angstrom, 2 * IMAGE.sampling_angstrom))

@@ -18,7 +18,7 @@ from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
-from iphasenet.fitting.patches import draw_patches, fit_patches, patch_count
+from iphasenet.fitting.patches import check_patches, draw_patches, fit_patches
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -29,13 +29,13 @@ from iphasenet.reconstruction.preparation import aligned
 def run(options: argparse.Namespace) -> None:
     """Fit as the command line says."""
     check_file_options(options)
+    for number, path in enumerate(options.structure):
+        if path in options.structure[:number]:
+            raise InputError(f"--structure: found {path} twice; allowed: each once")
     limits = _limits(options)
     check_outputs(_outputs(options), [*options.input, *options.structure])
     image = _read(options)
     check_outputs(_outputs(options, image), [*options.input, *options.structure])
-    if options.map is not None:
-        height, width = image.segments.shape[1:]
-        patch_count((height, width), options.map)
     device = choose_device(options.device)
     cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
     results: list[tuple[Path, Fit]] = []
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     for structure in options.structure:
         try:
             task = _task(image, structure, options, limits, device, cache)
+            if options.map is not None:
+                check_patches(task, options.map)
             results.append((structure, fit_with_progress(task)))
         except InputError as error:
             # Of several structures, those that cannot be read or whose lattice is not in the image drop out.
@@ -67,6 +69,8 @@ def run(options: argparse.Namespace) -> None:
         with use_threads(1), progress_bar("map", "patches") as progress:
             patches = fit_patches(best, options.map, progress)
         more["map"] = patches.described()
+        if patches.empty:
+            print(f"warning: {patches.empty} of the map's patches hold no lattice: they are empty", file=sys.stderr)
         if options.figure is not None:
             draw_patches(patches, _map_figure(options.figure))
     write_fit(best, options.output, more)
@@ -93,10 +97,13 @@ def _map_figure(figure: Path) -> Path:
 def check_accepted(found: Fit, image: SegmentedImage, structure: Path, share: float = GOOD, option: str = "") -> None:
     """Refuse a crystal that leaves more than a share of the contrast unexplained."""
     if found.refined.unexplained > share:
+        more = "or wider ranges"
+        if option and "astigmatism" not in found.task.limits.extra:
+            more = "wider ranges, or --also astigmatism"
         raise InputError(
             f"{image.source}: {structure.name}: found {_percent(found)} of the contrast unexplained at any tilt, "
             f"thickness and defocus in the ranges; allowed: at most {100 * share:g} %{option}: the right structure, "
-            f"zone axis, segment order and calibrations, or wider ranges{_other_order(found, image)}"
+            f"zone axis, segment order and calibrations, {more}{_other_order(found, image)}"
         )
 
 
@@ -126,6 +133,7 @@ def summary(best: Fit) -> str:
             text("gamma_deg", "gamma", "°", 3),
             text("thickness_nm", "thickness", " nm", 2),
             text("defocus_angstrom", "defocus", " Å", 1),
+            *([text("astigmatism_angstrom", "astigmatism", " Å", 1)] if "astigmatism_angstrom" in found else []),
             f"{_percent(best)} of the contrast unexplained",
         ]
     )

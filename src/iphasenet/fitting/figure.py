@@ -83,6 +83,8 @@ def _draw_tilts(figure: SubFigure, axes: Axes, fit: Fit) -> None:
     shown = axes.scatter(beta, alpha, c=left, cmap="magma", vmin=0, s=110, marker="h")
     axes.plot(found.beta, found.alpha, "+", color=BLUE, markersize=14, markeredgewidth=2, label="fit")
     axes.set(xlabel="beta [°]", ylabel="alpha [°]", title="search of the tilt", aspect="equal")
+    # What was found lies between the searched tilts, or a little outside.
+    axes.margins(0.15)
     axes.legend(fontsize=8, loc="upper right")
     figure.colorbar(shown, ax=axes, label="unexplained share", shrink=0.85)
 

@@ -210,7 +210,8 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
     error = _model_error(best)
     final = [(start.orientation.refine(best.parameters, FINAL, error, slopes_at=best.slopes_at), start)]
     say("refinement", steps - 1, steps)
-    for orientation in rotations.other_slabs(start.orientation):
+    right = final[0][0].unexplained < GOOD
+    for orientation in rotations.other_slabs(start.orientation) if right else []:
         placed = orientation.placed(final[0][0].parameters).parameters
         final.append((orientation.refine(placed, FINAL, error), replace(start, orientation=orientation)))
     final.sort(key=_unexplained)

@@ -12,6 +12,10 @@ FloatArray = NDArray[np.floating[Any]]
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
 
+_UNDER_WINDOW = 1.87
+"""Standard error of a frequency under a Hann window, over that in the whole field."""
+
+
 @dataclass(frozen=True)
 class Harmonics:
     """
@@ -46,6 +50,13 @@ class Harmonics:
     def noise_power(self) -> float:
         """Sum of squares that noise adds to the coefficients on average."""
         return max(1e-300, float(2 * (self.errors[:, 1:] ** 2).sum()))
+
+    def turn_error(self, field: float) -> float:
+        """Calculate the standard error of the lattice's rotation in a field [Å] from noise alone [rad]."""
+        frequency = np.linalg.norm(self.frequencies[1:], axis=1)
+        signal = (np.abs(self.coefficients[:, 1:]) / self.errors[:, 1:]) ** 2
+        information = float((signal * (2 * math.pi * frequency * field) ** 2 / 12).sum())
+        return _UNDER_WINDOW / math.sqrt(max(information, 1e-300))
 
 
 @dataclass(frozen=True)

@@ -169,15 +169,20 @@ def moved_lattice(pixels: Pixels, lattice: ImageLattice, orders: NDArray[np.int6
     return _refined(coarsened(pixels), some, lattice.reciprocal, lattice.lengths)
 
 
+def smallest_field(lengths: tuple[float, float], orders: NDArray[np.int64]) -> float:
+    """Side of the smallest field in which a crystal's lattice can be found [Å]: of two of its widest planes."""
+    some = orders[(orders != 0).any(axis=1)]
+    # Shortest distance between points of the reciprocal lattice.
+    return _CELLS / float(np.min(np.linalg.norm(some / np.array(lengths), axis=1)))
+
+
 def _check_field(pixels: Pixels, lengths: tuple[float, float], orders: NDArray[np.int64]) -> None:
     """Refuse a field that is too small for the lattice's planes."""
-    # Shortest distance between points of the reciprocal lattice.
-    spacing = float(np.min(np.linalg.norm(orders / np.array(lengths), axis=1)))
-    field = min(pixels.recorded.shape[1:]) * pixels.sampling
-    if field * spacing < _CELLS:
+    least, field = smallest_field(lengths, orders), min(pixels.recorded.shape[1:]) * pixels.sampling
+    if field < least:
         raise InputError(
-            f"field: found {field:.3g} Å for lattice planes {1 / spacing:.3g} Å apart; allowed: at least "
-            f"{_CELLS / spacing:.3g} Å"
+            f"field: found {field:.3g} Å for lattice planes {least / _CELLS:.3g} Å apart; allowed: at least "
+            f"{least:.3g} Å"
         )
 
 

@@ -187,7 +187,7 @@ class Orientation:
             self.harmonics,
             self._effort(start.depth, stage.window),
             self._effort(start.depth, stage.slopes),
-            self._finer(start.depth) if stage.corrected else None,
+            self._finer(start.depth) if stage.corrected else (),
             free,
             limits.bounds,
             model_error,
@@ -206,11 +206,11 @@ class Orientation:
         window = factor * float(np.clip(round(spread), _SMALLEST_WINDOW, _LARGEST_WINDOW))
         return Effort(self.task.pixel, SLICE, window)
 
-    def _finer(self, depth: float) -> tuple[Effort, Effort] | None:
-        """Fine and usual numerics in a small window; None if they are the same for this crystal."""
+    def _finer(self, depth: float) -> tuple[Effort, ...]:
+        """Fine and usual numerics in a small window; none if they are the same for this crystal."""
         usual = self._effort(depth, ROUGH.window)
         fine = Effort(_FINE_PIXEL / self.task.microscope.reach, _FINE_SLICE, usual.window)
-        return None if self.model.is_alike(fine, usual) else (fine, usual)
+        return () if self.model.is_alike(fine, usual) else (fine, usual)
 
 
 def _mesh(low: float, high: float, step: float) -> tuple[float, ...]:

@@ -28,9 +28,6 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FORMAT = "iphasenet fit"
 """Name of the kind of file in its own text."""
 
-_UNDER_WINDOW = 1.87
-"""Standard error of a frequency under a Hann window, over that in the whole field."""
-
 _UNITS = {
     "alpha_deg": "degrees",
     "beta_deg": "degrees",
@@ -105,14 +102,8 @@ def _finite(error: float | None) -> float | None:
 
 
 def rotation_error(fit: Fit) -> float:
-    """Calculate the standard error of gamma [degrees] from noise alone: of waves under a window over the field."""
-    measured = fit.harmonics
-    pixels = fit.task.segments.shape[1:]
-    field = fit.task.sampling * math.sqrt(pixels[0] * pixels[1])
-    frequency = np.linalg.norm(measured.frequencies[1:], axis=1)
-    signal = (np.abs(measured.coefficients[:, 1:]) / measured.errors[:, 1:]) ** 2
-    information = float((signal * (2 * math.pi * frequency * field) ** 2 / 12).sum())
-    return math.degrees(_UNDER_WINDOW / math.sqrt(information))
+    """Calculate the standard error of gamma [degrees] from noise alone."""
+    return math.degrees(fit.harmonics.turn_error(fit.task.sampling * math.sqrt(math.prod(fit.task.segments.shape[1:]))))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

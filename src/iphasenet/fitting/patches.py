@@ -1,5 +1,6 @@
 """Maps of tilt, thickness and strain: patches of an image, each fitted from the whole image's result."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from iphasenet.base.errors import InputError
 from iphasenet.fitting.crystal_model import Parameters
 from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.harmonics import Pixels, measure_harmonics
-from iphasenet.fitting.image_lattice import moved_lattice
+from iphasenet.fitting.image_lattice import moved_lattice, smallest_field
 from iphasenet.fitting.orientation import CAREFUL, Orientation
 from iphasenet.fitting.refinement import Refined
+from iphasenet.fitting.task import Task
 
 FREE = ("alpha", "beta", "depth", "offset_x", "offset_y", "scale")
 """Parameters that may differ from patch to patch; lenses, source and displacements are those of the whole image."""
@@ -42,19 +44,27 @@ class Patches:
     ----------
     side : float
         Side of a patch [Å].
+    corner : (float, float)
+        Upper left corner of the first patch from that of the image, x and y [Å].
     maps : dict
         (rows, columns) arrays: those of `QUANTITIES`, `unexplained`, and standard errors `alpha_error_deg`,
-        `beta_error_deg`, `thickness_error_nm`. Strain is that of the image's lattice over the crystal's, in the
-        image's frame. NaN where a patch holds no lattice.
+        `beta_error_deg`, `thickness_error_nm`, `strain_error_percent` (of each component, by noise alone). Strain is
+        that of the image's lattice over the crystal's, in the image's frame. NaN where a patch holds no lattice.
     """
 
     side: float
+    corner: tuple[float, float]
     maps: dict[str, NDArray[np.float64]]
+
+    @property
+    def empty(self) -> int:
+        """Number of patches that hold no lattice."""
+        return int(np.isnan(self.maps["alpha_deg"]).sum())
 
     def described(self) -> dict[str, Any]:
         """Describe the maps in JSON's types; None for NaN."""
         plain = {name: [[_number(value) for value in row] for row in one] for name, one in self.maps.items()}
-        return {"patch_angstrom": self.side, **plain}
+        return {"patch_angstrom": self.side, "corner_angstrom": list(self.corner), **plain}
 
 
 def _number(value: float) -> float | None:
@@ -84,51 +94,73 @@ def fit_patches(found: Fit, pixels: int, progress: Callable[[int, int], object] 
     InputError
         If a patch is larger than the image.
     """
-    height, width = found.task.segments.shape[1:]
-    rows, columns = patch_count((height, width), pixels)
+    check_patches(found.task, pixels)
+    rows, columns = _count(found.task, pixels)
     values = [dict.fromkeys(_NAMES, np.nan)] * (rows * columns)
     for number in range(rows * columns):
-        values[number] = _patch(found, pixels, divmod(number, columns), (rows, columns))
+        values[number] = _patch(found, pixels, divmod(number, columns))
         if progress is not None:
             progress(number + 1, rows * columns)
     maps = {name: np.array([one[name] for one in values]).reshape(rows, columns) for name in _NAMES}
-    return Patches(pixels * found.task.sampling, maps)
+    top, left = _corner(found.task, pixels)
+    sampling = found.task.sampling
+    return Patches(pixels * sampling, (left * sampling, top * sampling), maps)
 
 
-def patch_count(shape: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """Count the rows and columns of patches in an image (y, x); InputError if there is none."""
-    rows, columns = shape[0] // pixels, shape[1] // pixels
-    if not rows * columns:
+def check_patches(task: Task, pixels: int) -> None:
+    """Refuse patches that are larger than the image, or too small for the crystal's lattice."""
+    height, width = task.segments.shape[1:]
+    least = math.ceil(smallest_field(task.lengths, task.orders()) / task.sampling)
+    if not least <= pixels <= min(height, width):
         raise InputError(
-            f"--map: found patches of {pixels} pixels in an image of {shape[0]} x {shape[1]}; allowed: smaller"
+            f"--map: found patches of {pixels} pixels; allowed: {least} pixels, which hold this crystal's lattice, to "
+            f"{min(height, width)}"
         )
-    return rows, columns
 
 
-_NAMES = (*QUANTITIES, "unexplained", "alpha_error_deg", "beta_error_deg", "thickness_error_nm")
+def _count(task: Task, pixels: int) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = task.segments.shape[1:]
+    return height // pixels, width // pixels
 
 
-def _patch(found: Fit, pixels: int, place: tuple[int, int], count: tuple[int, int]) -> dict[str, float]:
+def _corner(task: Task, pixels: int) -> tuple[int, int]:
+    """First row and column of the first patch [pixels]."""
+    top, left = (size % pixels // 2 for size in task.segments.shape[1:])
+    return top, left
+
+
+_NAMES = (
+    *QUANTITIES,
+    "unexplained",
+    "alpha_error_deg",
+    "beta_error_deg",
+    "thickness_error_nm",
+    "strain_error_percent",
+)
+
+
+def _patch(found: Fit, pixels: int, place: tuple[int, int]) -> dict[str, float]:
     """Fit one patch; NaN if the lattice is not in it."""
     task = found.task
     height, width = task.segments.shape[1:]
-    top, left = ((size - pixels * n) // 2 for size, n in zip((height, width), count, strict=True))
-    top, left = top + place[0] * pixels, left + place[1] * pixels
+    top, left = (first + number * pixels for first, number in zip(_corner(task, pixels), place, strict=True))
     cut = task.segments[:, top : top + pixels, left : left + pixels]
     centre = task.sampling * np.array([left + (pixels - width) / 2, top + (pixels - height) / 2])
     part = Pixels(cut, task.sampling, task.band)
-    try:
-        lattice = moved_lattice(part, found.lattice, found.model.orders)
-    except InputError:
-        return dict.fromkeys(_NAMES, np.nan)
+    lattice = moved_lattice(part, found.lattice, found.model.orders)
     harmonics = measure_harmonics(part, found.model.orders @ lattice.reciprocal)
     orientation = Orientation(replace(task, segments=cut), lattice, harmonics, found.model)
+    if orientation.fault:
+        return dict.fromkeys(_NAMES, np.nan)
     refined = orientation.refine(_moved(found, centre), CAREFUL, only=FREE)
     strain = 100 * lattice.strain
     return _values(refined) | {
         "strain_xx_percent": float(strain[0, 0]),
         "strain_yy_percent": float(strain[1, 1]),
         "strain_xy_percent": float(strain[0, 1]),
+        # A length is that of waves along one axis alone, which hold half of the information.
+        "strain_error_percent": 100 * math.sqrt(2) * harmonics.turn_error(pixels * task.sampling),
     }
 
 
@@ -167,7 +199,8 @@ def draw_patches(patches: Patches, output: Path) -> None:
         figure = Figure(figsize=(10, 6), layout="constrained")
         for axes, (name, label) in zip(figure.subplots(2, 3).ravel(), QUANTITIES.items(), strict=True):
             rows, columns = patches.maps[name].shape
-            extent = (0, columns * patches.side / 10, rows * patches.side / 10, 0)
+            left, top = (value / 10 for value in patches.corner)
+            extent = (left, left + columns * patches.side / 10, top + rows * patches.side / 10, top)
             shown = axes.imshow(patches.maps[name], cmap="viridis", extent=extent, interpolation="nearest")
             axes.set(title=label, xlabel="x [nm]", ylabel="y [nm]")
             figure.colorbar(shown, ax=axes)

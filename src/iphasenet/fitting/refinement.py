@@ -121,21 +121,21 @@ class Expansion:
         Simulation there.
     slopes : Slopes
         Simulations near it.
-    finer : (BeamPairs, BeamPairs), optional
-        Simulations with finer and with usual numerics in a small window, where the slopes were made: their difference
-        is added.
+    finer : sequence of BeamPairs
+        Simulations with finer and with usual numerics in a small window, where the slopes were made, whose difference
+        is added; none if there is no such correction.
     """
 
     model: CrystalModel
     centre: Parameters
     pairs: BeamPairs
     slopes: Slopes
-    finer: tuple[BeamPairs, BeamPairs] | None = None
+    finer: Sequence[BeamPairs] = ()
 
     def images(self, parameters: Parameters) -> ComplexArray:
         """Fourier coefficients (4, n) at the model's orders."""
         images = _at_depth(self.model, self.pairs, parameters)
-        if self.finer is not None:
+        if self.finer:
             fine, coarse = (_at_depth(self.model, pairs, parameters) for pairs in self.finer)
             images += fine - coarse
         # Derivatives move with the crystal and scale with the images.
@@ -179,8 +179,8 @@ class Refinement:
         Fourier coefficients of the images, at the model's orders.
     effort, slopes : Effort
         Numerics of the simulations, and of those from which derivatives are taken, which need not be as careful.
-    finer : (Effort, Effort), optional
-        Fine and usual numerics in a small window, by whose difference images are corrected.
+    finer : sequence of Effort
+        Fine and usual numerics in a small window, by whose difference images are corrected; none if they are not.
     free : sequence of str
         Parameters that are fitted.
     bounds : mapping
@@ -200,7 +200,7 @@ class Refinement:
     harmonics: Harmonics
     effort: Effort
     slopes: Effort
-    finer: tuple[Effort, Effort] | None
+    finer: Sequence[Effort]
     free: Sequence[str]
     bounds: Mapping[str, tuple[float, float]]
     model_error: float = 0.05
@@ -272,12 +272,10 @@ class Refinement:
             for name, step in _SIMULATED.items()
             if name in self.free
         }
-        finer = [self._simulation(slopes_at, effort) for effort in self.finer or ()]
+        finer = [self._simulation(slopes_at, effort) for effort in self.finer]
         made = self._simulated([here, base, *moved.values(), *finer])
         slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
-        fine, coarse = (made[what] for what in finer) if finer else (None, None)
-        correction = None if fine is None or coarse is None else (fine, coarse)
-        return Expansion(self.model, centre, made[here], slopes, correction)
+        return Expansion(self.model, centre, made[here], slopes, [made[what] for what in finer])
 
     def _serve(self, slopes_at: Parameters, centre: Parameters) -> bool:
         """Whether derivatives at a point near by are the same, and there are some at the same thicknesses."""
