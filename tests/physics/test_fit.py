@@ -278,6 +278,7 @@ def test_segments_in_another_order_are_refused_and_the_right_one_is_named(
         (["--map", "129"], "--map: found patches of 129 pixels; allowed: 41 pixels"),
         (["--cache", "image.npz"], "image.npz: found a file; allowed: a folder"),
         (["--structure", "a.cif", "a.cif"], "--structure: found a.cif twice; allowed: each once"),
+        (["--structure", str(STRUCTURES / "GaN.cif"), "gone.cif"], "^iphasenet: gone.cif: there is no such file"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_fit(
@@ -300,7 +301,8 @@ def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(
         ["reconstruct", image, "--structure", str(STRUCTURES / "KNbO3.cif"), *told,
          "--output", str(tmp_path / "potential.npz")]
     )  # fmt: skip
-    assert "KNbO3.cif: alpha 0.1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "KNbO3.cif: alpha 0.1" in said and "found by a fit of KNbO3.cif" in said and "(± 0.00" in said
     with np.load(tmp_path / "potential.npz") as made:
         np.testing.assert_allclose(made["tilt_deg"], [ALPHA, BETA], atol=0.01)
         assert float(made["thickness_nm"]) == pytest.approx(recorded()[2] / 10, abs=1.0)

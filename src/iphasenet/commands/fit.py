@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
 from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, FIT, RECONSTRUCTION
@@ -36,18 +38,19 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(_outputs(options), [*options.input, *options.structure])
     image = _read(options)
     check_outputs(_outputs(options, image), [*options.input, *options.structure])
+    cells = [(path, _cell(path, options)) for path in options.structure]
     device = choose_device(options.device)
     cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
     results: list[tuple[Path, Fit]] = []
     refused: list[str] = []
-    for structure in options.structure:
+    for structure, cell in cells:
         try:
-            task = _task(image, structure, options, limits, device, cache)
+            task = task_of(image, cell, limits, device, options.threads, cache)
             if options.map is not None:
                 check_patches(task, options.map)
             results.append((structure, fit_with_progress(task)))
         except InputError as error:
-            # Of several structures, those that cannot be read or whose lattice is not in the image drop out.
+            # Of several structures, those whose lattice is not in the image drop out.
             if len(options.structure) == 1:
                 raise
             refused.append(f"{structure.name}: {error}")
@@ -181,17 +184,9 @@ def _read(options: argparse.Namespace) -> SegmentedImage:
     return image if text is None else replace(image, beam_intensity=beam_intensity(text, "a number"))
 
 
-def _task(
-    image: SegmentedImage,
-    structure: Path,
-    options: argparse.Namespace,
-    limits: Limits,
-    device: str,
-    cache: SimulationCache | None,
-) -> Task:
+def _cell(structure: Path, options: argparse.Namespace) -> Atoms:
     crystal = read_structure(structure, None, options.temperature, dict(options.rms_displacement))
-    cell = orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
-    return task_of(image, cell, limits, device, options.threads, cache)
+    return orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
 
 
 def fit_with_progress(task: Task) -> Fit:

@@ -56,8 +56,10 @@ def _run(options: argparse.Namespace) -> None:
     check_outputs(_outputs(options, several, image), _inputs(options))
     trained = load_trained(options.weights, choose_device(options.device), options.allow_pickle)
     image, warnings = _calibrated(image, options, trained)
+    errors = ToldErrors()
     if options.structure is not None:
-        image = _fitted(image, options)
+        image, errors = _fitted(image, options)
+    errors = _told_errors(options, errors)
     check_known(image, crystal=not isinstance(trained.network, ColumnNetwork))
     if isinstance(trained.network, ColumnNetwork):
         _reconstruct_columns(image, trained, options, warnings)
@@ -67,7 +69,7 @@ def _run(options: argparse.Namespace) -> None:
         _tell([*warnings, *setting_warnings(replace(image, thickness_nm=None), trained)])
         _scan(image, trained, thicknesses, options)
     else:
-        _reconstruct(image, trained, options, warnings)
+        _reconstruct(image, trained, options, warnings, errors)
 
 
 def _inputs(options: argparse.Namespace) -> list[Path | None]:
@@ -141,8 +143,8 @@ _TOLD_THICKNESS, _TOLD_TILT = (0.75, 1.25), 0.5
 """How far a fit looks from a thickness, as factors, and from a tilt that are told [degrees]."""
 
 
-def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImage:
-    """Find what is not told of the crystal by a fit of its structure, so that the network is told all."""
+def _fitted(image: SegmentedImage, options: argparse.Namespace) -> tuple[SegmentedImage, ToldErrors]:
+    """Find what is not told of the crystal, and its errors, by a fit of its structure: the network is told all."""
     # What is told is as good as a user knows it.
     told: dict[str, Any] = {"rotation_deg": image.rotation_deg}
     if image.thickness_nm is not None:
@@ -156,13 +158,15 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> SegmentedImag
     found = fit_with_progress(task_of(image, cell, Limits(**told), device, options.threads, cache))
     check_accepted(found, image, structure)
     print(f"{structure.name}: {summary(found)}")
-    parameters = found.refined.parameters
-    return replace(
+    parameters, errors = found.refined.parameters, found.refined.errors
+    told_all = replace(
         image,
         thickness_nm=parameters.depth / 10,
         tilt_deg=(parameters.alpha, parameters.beta),
         rotation_deg=found.model.rotation_deg,
     )
+    tilt = max(errors.get("alpha", 0.0), errors.get("beta", 0.0))
+    return told_all, ToldErrors(tilt, 100 * errors.get("depth", 0.0) / parameters.depth, structure.name)
 
 
 def _calibrated(
@@ -206,7 +210,9 @@ def _scan(image: SegmentedImage, trained: Trained, thicknesses: list[Any], optio
     print(f"{options.output}: {describe_scan(table)}")
 
 
-def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str]) -> None:
+def _reconstruct(
+    image: SegmentedImage, trained: Trained, options: argparse.Namespace, warnings: list[str], errors: ToldErrors
+) -> None:
     tiling = Tiling() if options.tile is None else Tiling(options.tile)
     if not options.no_check:
         with progress_bar("orientation", "arrangements") as progress:
@@ -216,7 +222,7 @@ def _reconstruct(image: SegmentedImage, trained: Trained, options: argparse.Name
         made = reconstruct(
             image,
             trained,
-            Choices(options.turns or 4, tiling, _told_errors(options), options.columns),
+            Choices(options.turns or 4, tiling, errors, options.columns),
             progress,
             tuple(warnings),
         )
@@ -259,6 +265,7 @@ def _reconstruct_columns(
     print(f"{options.output}: {rows} x {columns} px of {made.sampling:g} Å; {made.attributes['holds']}")
 
 
-def _told_errors(options: argparse.Namespace) -> ToldErrors:
+def _told_errors(options: argparse.Namespace, errors: ToldErrors) -> ToldErrors:
+    """Take the errors that the options give, and others from `errors`."""
     given = {"tilt_deg": options.tilt_error, "thickness_percent": options.thickness_error}
-    return ToldErrors(**{name: value for name, value in given.items() if value is not None})
+    return replace(errors, **{name: value for name, value in given.items() if value is not None})

@@ -18,6 +18,9 @@ THINNEST_NM = 1.5
 LARGEST_REACH = 2.0
 """Largest tilt that is sought [degrees]: the propagator describes no larger ones."""
 
+LARGEST_DISPLACEMENT = 4.0
+"""Largest thermal displacements that are fitted, over those of the structure."""
+
 LARGEST_DEFOCUS = 400.0
 """Largest defocus that is fitted [Å]: beyond, the probe is wider than the window in which it is simulated."""
 
@@ -113,6 +116,11 @@ class Limits:
         for name in ("scale", "displacement"):
             if not getattr(self, name)[0] > 0:
                 raise InputError(f"{name}: found {getattr(self, name)[0]:g}; allowed: above 0")
+        if not self.displacement[1] <= LARGEST_DISPLACEMENT:
+            raise InputError(
+                f"displacement: found {self.displacement[1]:g}; allowed: up to {LARGEST_DISPLACEMENT:g} times that of "
+                "the structure"
+            )
         unknown = [name for name in self.extra if name not in EXTRA]
         if unknown:
             raise InputError(f"fit: found {unknown[0]!r}; allowed: {', '.join(EXTRA)}")

@@ -27,10 +27,13 @@ class ToldErrors:
         Standard deviation of alpha, and of beta [degrees].
     thickness_percent : float
         Standard deviation of the thickness [%].
+    fitted : str
+        Name of the structure whose fit has found tilt and thickness; empty if a user has told them.
     """
 
     tilt_deg: float = USUAL_TILT_ERROR
     thickness_percent: float = USUAL_THICKNESS_ERROR
+    fitted: str = ""
 
     def __post_init__(self) -> None:
         TILT_ERROR.check(self.tilt_deg, "--tilt-error")
@@ -61,9 +64,10 @@ class ToldErrors:
     def describe(self, metadata: NDArray[np.float32]) -> str:
         """Say in one line for which tilt and thickness, and for which errors of them, a potential holds."""
         thickness, alpha, beta, _ = map(float, metadata)
+        origin = f"found by a fit of {self.fitted}" if self.fitted else "whether they are true was not tested"
         return (
-            f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:g}°) and {thickness:.4g} nm "
-            f"(± {self.thickness_percent:g} %); whether they are true was not tested"
+            f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:.2g}°) and {thickness:.4g} nm "
+            f"(± {self.thickness_percent:.2g} %); {origin}"
         )
 
 

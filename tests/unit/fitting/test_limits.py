@@ -43,6 +43,7 @@ def test_what_is_fixed_is_not_fitted() -> None:
         ({"thickness_nm": (1, 10)}, "thickness: found 1 nm; allowed: from 1.5 nm up"),
         ({"displacement": (0, 1)}, "displacement: found 0"),
         ({"thickness_nm": (50, 10)}, "thickness_nm: found 50 to 10"),
+        ({"displacement": (1, 1000)}, "displacement: found 1000; allowed: up to 4 times"),
         ({"defocus_angstrom": (-100, 5000)}, "defocus: found 5000 Å; allowed: -400 to 400 Å"),
         ({"tilt_reach_deg": 3}, "tilt range: found 3°"),
         ({"tilt_reach_deg": float("nan")}, "tilt range"),
