@@ -2,9 +2,9 @@
 
 python -m benchmarks.crystal_fit --output results/fit --thickness 20 40 80 --materials GaN KNbO3 MoS2
 
-The images have displacements that are 15 % smaller, Kirkland's scattering factors in place of Lobato's, finer pixels and
-slices, and more passes; defocus within 10 nm, a source of 0.2 to 0.5 Å, scan noise and drift, gains 1 % off. Nothing is told
-but the microscope. The specimens are kept beside the results; a stopped run goes on where it was.
+The images have displacements that are 15 % smaller, Kirkland's scattering factors in place of Lobato's, finer pixels
+and slices, and more passes; defocus within 10 nm, a source of 0.2 to 0.5 Å, scan noise and drift, gains 1 % off.
+Nothing is told but the microscope. The specimens are kept beside the results; a stopped run goes on where it was.
 
 Pearson's r is that of the potential: of the fitted crystal, of the shipped network that is told what the fit has found,
 of the same network told the truth, and of iDPC.
