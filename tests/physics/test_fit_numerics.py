@@ -84,8 +84,8 @@ def test_rotations_that_move_a_slabs_surfaces_are_other_slabs() -> None:
     lattices = [ImageLattice(turned(task.lengths, GAMMA + turn), task.lengths, 1.0) for turn in (180, 0, 60, 120)]
     pixels = Pixels(task.segments, task.sampling, task.band)
     rotations = Rotations(task, pixels, lattices)
-    assert rotations.distinct == pytest.approx([GAMMA])
-    others = [one.model.rotation_deg for one in rotations.other_slabs(rotations.orientation(rotations.distinct[0]))]
+    assert rotations.different == pytest.approx([GAMMA])
+    others = [one.model.rotation_deg for one in rotations.other_slabs(rotations.orientation(rotations.different[0]))]
     # A turn of 60° and one of 180° are the same slab, and the likelier of them is taken.
     assert others == pytest.approx([GAMMA + 180])
 

@@ -10,6 +10,7 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, RECONSTRUCTION, SCAN
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
+from iphasenet.base.quantities import THICKNESS_ERROR, TILT_ERROR, Quantity
 from iphasenet.commands.fit import check_accepted, fit_with_progress, summary
 from iphasenet.commands.progress import progress_bar
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
@@ -166,7 +167,13 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> tuple[Segment
         rotation_deg=found.model.rotation_deg,
     )
     tilt = max(errors.get("alpha", 0.0), errors.get("beta", 0.0))
-    return told_all, ToldErrors(tilt, 100 * errors.get("depth", 0.0) / parameters.depth, structure.name)
+    thickness = 100 * errors.get("depth", 0.0) / parameters.depth
+    return told_all, ToldErrors(_error(tilt, TILT_ERROR), _error(thickness, THICKNESS_ERROR), structure.name)
+
+
+def _error(found: float, allowed: Quantity) -> float:
+    """Round a fit's standard error to two digits; an image that says little may leave more than can be told."""
+    return min(float(f"{found:.2g}"), allowed.high)
 
 
 def _calibrated(

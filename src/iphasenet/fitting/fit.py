@@ -116,10 +116,10 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
     lattices = find_lattices(pixels, task.lengths, task.orders(), task.limits.rotation_deg)
     say("lattice", 1, 1)
     rotations = Rotations(task, pixels, lattices)
-    found = [rotations.orientation(rotation) for rotation in rotations.distinct]
-    tried = [one for one in found if not one.fault]
+    orientations = [rotations.orientation(rotation) for rotation in rotations.different]
+    tried = [one for one in orientations if not one.fault]
     if not tried:
-        raise InputError(found[0].fault)
+        raise InputError(orientations[0].fault)
     best: Fit | None = None
     reach = task.limits.tilt_reach_deg
     rings = [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
@@ -128,9 +128,9 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
         # A narrow ring may hold no point of the mesh.
         if not starts:
             continue
-        refined = _refine(starts, rotations, say)
-        if best is None or refined.refined.unexplained < best.refined.unexplained:
-            best = refined
+        found = _refine(starts, rotations, say)
+        if best is None or found.refined.unexplained < best.refined.unexplained:
+            best = found
         if best.refined.unexplained < GOOD:
             break
     assert best is not None

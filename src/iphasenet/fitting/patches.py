@@ -92,10 +92,10 @@ def fit_patches(found: Fit, pixels: int, progress: Callable[[int, int], object] 
     Raises
     ------
     InputError
-        If a patch is larger than the image.
+        If a patch is larger than the image, or too small for the crystal's lattice.
     """
     check_patches(found.task, pixels)
-    rows, columns = _count(found.task, pixels)
+    rows, columns = (size // pixels for size in found.task.segments.shape[1:])
     values = [dict.fromkeys(_NAMES, np.nan)] * (rows * columns)
     for number in range(rows * columns):
         values[number] = _patch(found, pixels, divmod(number, columns))
@@ -116,12 +116,6 @@ def check_patches(task: Task, pixels: int) -> None:
             f"--map: found patches of {pixels} pixels; allowed: {least} pixels, which hold this crystal's lattice, to "
             f"{min(height, width)}"
         )
-
-
-def _count(task: Task, pixels: int) -> tuple[int, int]:
-    """Rows and columns of patches."""
-    height, width = task.segments.shape[1:]
-    return height // pixels, width // pixels
 
 
 def _corner(task: Task, pixels: int) -> tuple[int, int]:

@@ -32,7 +32,7 @@ class Rotations:
     lattices: Sequence[ImageLattice]
 
     @cached_property
-    def distinct(self) -> list[float]:
+    def different(self) -> list[float]:
         """Rotations [degrees], the likeliest first: of those that are the same to the crystal, the smallest."""
         kept = distinct(sorted(self._by_rotation), self._symmetry)
         return [rotation for rotation in self._by_rotation if rotation in kept]

@@ -78,7 +78,8 @@ class Candidate:
     unexplained : float
         Share of the images' contrast that a simulation with them, scaled to fit, does not explain.
     rearranged : tuple of float
-        The same at this tilt for each of `OTHER_ARRANGEMENTS`, with the best thickness, defocus and offset of its own.
+        The same at this tilt for each other order of the segments that was compared (`OTHER_ARRANGEMENTS` in a search),
+        with the best thickness, defocus and offset of its own.
     """
 
     parameters: Parameters
@@ -123,7 +124,7 @@ def search(
     list of Candidate
         The best thickness, defocus and offset at every tilt, the best first.
     """
-    match = Match(model, harmonics, cache)
+    match = Match(model, harmonics, cache, OTHER_ARRANGEMENTS)
     tilts = ranges.tilts() if tilts is None else tilts
 
     def best(tilt: tuple[float, float]) -> Candidate:
@@ -152,11 +153,20 @@ class Match:
         Fourier coefficients of the images, at the model's orders.
     cache : SimulationCache, optional
         Where simulations are kept.
+    others : sequence of (int, int, int, int)
+        Other orders of the segments that are compared, too.
     """
 
-    def __init__(self, model: CrystalModel, harmonics: Harmonics, cache: SimulationCache | None = None) -> None:
+    def __init__(
+        self,
+        model: CrystalModel,
+        harmonics: Harmonics,
+        cache: SimulationCache | None = None,
+        others: Sequence[tuple[int, int, int, int]] = (),
+    ) -> None:
         self.model = model
         self.cache = cache
+        self.others = others
         # Means say less than their small error seems to: gains and the beam's intensity are hardly known.
         self.measured = harmonics.coefficients[:, 1:]
         self.orders = model.orders[1:]
@@ -171,13 +181,13 @@ class Match:
         """Find the best defocus and offset for every thickness at a tilt."""
         depths, simulated = self._simulated(tilt, ranges, effort)
         results: list[list[Candidate]] = []
-        rearranged = np.zeros(len(OTHER_ARRANGEMENTS))
+        rearranged = np.zeros(len(self.others))
         for defocus, images in zip(ranges.defoci, simulated, strict=True):
             start = Parameters(*tilt, 0.0, defocus, source_variance=SEARCHED_SOURCE)
             power = (np.abs(images) ** 2).sum(axis=(1, 2))
             overlap, offsets = self._overlaps(images, self.measured)
             explained = self._explained(overlap, power)
-            for number, order in enumerate(OTHER_ARRANGEMENTS):
+            for number, order in enumerate(self.others):
                 other = self._explained(self._overlaps(images, self.measured[list(order)])[0], power).max()
                 rearranged[number] = max(rearranged[number], other)
             results.append(

@@ -42,10 +42,11 @@ def rotations_about_beam(cell: Atoms, tolerance: float = 0.05, screws: bool = Tr
     lattice = np.asarray((crystal if primitive is None else primitive)[0]).T
     found = None if primitive is None else ask_spglib(spglib.get_symmetry, primitive, tolerance)
     angles = {0.0}
+    layer = _layer(lattice)
     operations = [] if found is None else zip(found["rotations"], found["translations"], strict=True)
     for matrix, shift in operations:
         turn, height = lattice @ matrix @ np.linalg.inv(lattice), float(lattice[2] @ shift)
-        allowed = screws or abs(math.remainder(height, _layer(lattice))) < tolerance
+        allowed = screws or abs(math.remainder(height, layer)) < tolerance
         if allowed and np.allclose(turn[2], [0, 0, 1], atol=1e-3) and np.linalg.det(turn[:2, :2]) > 0:
             angles.add(round(math.degrees(math.atan2(turn[1, 0], turn[0, 0])), 1) % 360)
     return sorted(angles)

@@ -66,8 +66,8 @@ class ToldErrors:
         thickness, alpha, beta, _ = map(float, metadata)
         origin = f"found by a fit of {self.fitted}" if self.fitted else "whether they are true was not tested"
         return (
-            f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:.2g}°) and {thickness:.4g} nm "
-            f"(± {self.thickness_percent:.2g} %); {origin}"
+            f"holds for a tilt of {alpha:.3g} and {beta:.3g}° (± {self.tilt_deg:g}°) and {thickness:.4g} nm "
+            f"(± {self.thickness_percent:g} %); {origin}"
         )
 
 

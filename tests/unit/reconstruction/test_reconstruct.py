@@ -90,7 +90,7 @@ def test_an_unsure_tilt_and_thickness_widen_the_uncertainty(
     """By the variance of the potential over what may be true, drawn many times; the potential stays."""
     network, segments = load_trained(weights).network, lattice(96, 128)[None]
     found, potentials = {}, []
-    for errors in (("0", "0"), ("0.1", "0"), ("0.1", "5")):
+    for errors in (("0", "0"), ("0.1", "0"), ("0.1", "5"), ("0.125", "12.5")):
         with np.load(command("--no-check", "--tilt-error", errors[0], "--thickness-error", errors[1])) as made:
             found[errors] = made["spread"]
             potentials.append(made["potential"])
