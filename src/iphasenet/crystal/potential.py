@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays, whole_file
+from iphasenet.crystal.scattering_factors import projected_scattering_factor
 from iphasenet.crystal.slicing import Slicing, layer_slicing
 from iphasenet.crystal.translations import lateral_translations
 
@@ -303,22 +304,18 @@ def crystal_potential(atoms: Any, cutoff: float, parametrization: str = "lobato"
     cutoff : float
         Orders are kept up to this spatial frequency along each axis [1/Å].
     parametrization : {'lobato', 'kirkland'}
-        Electron scattering factors, taken from abTEM. Lobato & Van Dyck, Acta Cryst. A70, 636 (2014); Kirkland,
-        Advanced Computing in Electron Microscopy, appendix C.
+        Electron scattering factors (`iphasenet.crystal.scattering_factors`).
 
     Returns
     -------
     CrystalPotential
         The cell's atoms and their form factors.
     """
-    from abtem.parametrizations import validate_parametrization
-
     a, b, c = (float(length) for length in atoms.cell.lengths())
     gx, gy = series_frequencies((2 * math.ceil(cutoff * b) + 1, 2 * math.ceil(cutoff * a) + 1), (a, b))
-    factors = validate_parametrization(parametrization)
     symbols = sorted(set(atoms.symbols))
     g2 = gx**2 + gy**2
-    form_factors = [factors.projected_scattering_factor(symbol)(g2) / (a * b) for symbol in symbols]
+    form_factors = [projected_scattering_factor(symbol, g2, parametrization) / (a * b) for symbol in symbols]
     positions = atoms.positions.copy()
     # An atom below the top of the cell by a rounding error belongs to the bottom.
     positions[:, 2] -= np.where(positions[:, 2] > c - HEIGHT_TOLERANCE, c, 0.0)
@@ -335,5 +332,5 @@ def crystal_potential(atoms: Any, cutoff: float, parametrization: str = "lobato"
     if displacements is None or not displacements.any():
         return potential
     table = np.arange(0.0, SCATTERING_REACH, SCATTERING_STEP) ** 2
-    scattering = np.array([factors.projected_scattering_factor(symbol)(table) for symbol in symbols])
+    scattering = np.array([projected_scattering_factor(symbol, table, parametrization) for symbol in symbols])
     return replace(potential, displacements=displacements[:, :2, :2].copy(), scattering=scattering)
