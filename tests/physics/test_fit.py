@@ -16,11 +16,12 @@ from iphasenet.cli import main
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.crystal_model import CrystalModel
+from iphasenet.fitting.figure import draw_patches
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.orientation import CAREFUL, Orientation
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, parameters_of, potentials, simulated
-from iphasenet.fitting.patches import draw_patches, fit_patches
+from iphasenet.fitting.patches import fit_patches
 from iphasenet.fitting.search import Candidate
 from iphasenet.fitting.simulation_cache import SimulationCache
 from iphasenet.fitting.task import Task

@@ -16,11 +16,10 @@ from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.commands.progress import progress_bar
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
-from iphasenet.fitting.figure import draw_fit
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD, Limits, parse_range
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
-from iphasenet.fitting.patches import check_patches, draw_patches, fit_patches
+from iphasenet.fitting.patches import Patches, check_patches, fit_patches
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -68,24 +67,32 @@ def run(options: argparse.Namespace) -> None:
         "ranking": {str(path): found.refined.unexplained for path, found in results},
         "refused": refused,
     }
+    patches: Patches | None = None
     if options.map is not None:
         with use_threads(1), progress_bar("map", "patches") as progress:
             patches = fit_patches(best, options.map, progress)
         more["map"] = patches.described()
         if patches.empty:
             print(f"warning: {patches.empty} of the map's patches hold no lattice: they are empty", file=sys.stderr)
-        if options.figure is not None:
-            draw_patches(patches, _map_figure(options.figure))
     write_fit(best, options.output, more)
     if options.potential is not None:
         write_reconstruction(as_reconstruction(best, image, more), options.potential)
     if options.figure is not None:
-        draw_fit(best, options.figure)
+        _draw(best, patches, options.figure)
     for name in at_limits(best):
         print(f"warning: {name} lies at a limit of its range: widen it, or give what is known", file=sys.stderr)
     for path, found in results[1:]:
         print(f"{path.name}: leaves {_percent(found)} of the contrast unexplained")
     print(f"{options.output}: {structure.name}, {summary(best)}")
+
+
+def _draw(found: Fit, patches: Patches | None, output: Path) -> None:
+    # Matplotlib takes a second to import.
+    from iphasenet.fitting.figure import draw_fit, draw_patches
+
+    draw_fit(found, output)
+    if patches is not None:
+        draw_patches(patches, _map_figure(output))
 
 
 def _percent(found: Fit) -> str:

@@ -150,8 +150,8 @@ def _atomic_numbers(potential: CrystalPotential) -> NDArray[np.int64]:
     _, ny, nx = potential.form_factors.shape
     found = potential.form_factors[:, ny // 2, nx // 2] * potential.lengths[0] * potential.lengths[1]
     error = np.abs(found[:, None] / means - 1)
-    # Those of Bi and At are 7e-6 apart, all others 5e-5. Potentials by abTEM itself, which sums in single precision, are
-    # up to 2e-5 off (O: 1.2e-5), which mistakes none for another.
+    # Those of Bi and At are 7e-6 apart, all others 5e-5. Potentials by abTEM itself, which sums in single precision,
+    # are up to 2e-5 off (O: 1.2e-5), which mistakes none for another.
     if (error.min(axis=1) > 2e-5).any():
         raise InputError(
             f"potential: found mean form factors {found} V Å³; allowed: Lobato's or Kirkland's of an element"

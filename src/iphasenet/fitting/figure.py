@@ -13,6 +13,7 @@ from iphasenet.base.drawing import BLUE, STYLE, draw_scale_bar, save_figure
 from iphasenet.base.wording import number_text
 from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.outcome import parameters_of, potentials, simulated
+from iphasenet.fitting.patches import QUANTITIES, Patches
 from iphasenet.microscope.detector import SEGMENTS
 
 _CONTRAST = 3.0
@@ -55,6 +56,29 @@ def draw_fit(fit: Fit, output: Path) -> None:
         _draw_tilts(lower, tilts, fit)
         _draw_thicknesses(thicknesses, fit)
         figure.suptitle(_title(fit), fontsize=10)
+        save_figure(figure, [output])
+
+
+def draw_patches(patches: Patches, output: Path) -> None:
+    """
+    Draw the maps of `QUANTITIES`.
+
+    Parameters
+    ----------
+    patches : Patches
+        Maps.
+    output : path
+        Figure to be made, .png or .svg.
+    """
+    with style.context(STYLE):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(2, 3).ravel(), QUANTITIES.items(), strict=True):
+            rows, columns = patches.maps[name].shape
+            left, top = (value / 10 for value in patches.corner)
+            extent = (left, left + columns * patches.side / 10, top + rows * patches.side / 10, top)
+            shown = axes.imshow(patches.maps[name], cmap="viridis", extent=extent, interpolation="nearest")
+            axes.set(title=label, xlabel="x [nm]", ylabel="y [nm]")
+            figure.colorbar(shown, ax=axes)
         save_figure(figure, [output])
 
 

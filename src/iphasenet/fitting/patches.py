@@ -3,15 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from iphasenet.base.drawing import STYLE, save_figure
 from iphasenet.base.errors import InputError
 from iphasenet.fitting.crystal_model import Parameters
 from iphasenet.fitting.fit import Fit
@@ -176,26 +172,3 @@ def _values(refined: Refined) -> dict[str, float]:
         "beta_error_deg": errors.get("beta", np.nan),
         "thickness_error_nm": errors.get("depth", np.nan) / 10,
     }
-
-
-def draw_patches(patches: Patches, output: Path) -> None:
-    """
-    Draw the maps of `QUANTITIES`.
-
-    Parameters
-    ----------
-    patches : Patches
-        Maps.
-    output : path
-        Figure to be made, .png or .svg.
-    """
-    with style.context(STYLE):
-        figure = Figure(figsize=(10, 6), layout="constrained")
-        for axes, (name, label) in zip(figure.subplots(2, 3).ravel(), QUANTITIES.items(), strict=True):
-            rows, columns = patches.maps[name].shape
-            left, top = (value / 10 for value in patches.corner)
-            extent = (left, left + columns * patches.side / 10, top + rows * patches.side / 10, top)
-            shown = axes.imshow(patches.maps[name], cmap="viridis", extent=extent, interpolation="nearest")
-            axes.set(title=label, xlabel="x [nm]", ylabel="y [nm]")
-            figure.colorbar(shown, ax=axes)
-        save_figure(figure, [output])

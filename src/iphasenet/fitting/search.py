@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters, Simulation
 from iphasenet.fitting.harmonics import Harmonics
 from iphasenet.fitting.simulation_cache import SimulationCache, crystal_key
-from iphasenet.reconstruction.orientation_candidates import arrangements
+from iphasenet.reconstruction.preparation import arrangements
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 FloatArray = NDArray[np.floating[Any]]

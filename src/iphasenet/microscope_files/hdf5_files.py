@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import h5py
 import numpy as np
 
@@ -84,6 +83,9 @@ def read_contiguous(path: Path, reader: Any) -> list[dict[str, Any]]:
                 if name != "data":
                     file.copy(group[name], target, name)
             target["data"] = np.zeros((1,) * group["data"].ndim, np.uint8)
+    # It takes most of a second to import, and few files need it.
+    import dask.array
+
     found: list[dict[str, Any]] = reader(copy, lazy=False)
     for entry, array in zip(found, _hyperspy_arrays(file), strict=True):
         chunks = array.chunks or ("auto",) * (array.ndim - 2) + array.shape[-2:]

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import torch
-from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
 from iphasenet.base.devices import single_precision
@@ -131,6 +130,9 @@ class PotentialNetwork(nn.Module):
         if settings.norm == "group":
             norm = ("group", {"num_groups": size // 4})
         self.output_scale = output_scale
+        # MONAI imports all of itself, which takes a second: whoever needs no network need not wait.
+        from monai.networks.nets import SwinUNETR
+
         self.network = SwinUNETR(
             in_channels=len(CHANNELS) + 3 * (settings.angles == "sines"),
             out_channels=2 if settings.uncertainty else 1,

@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 import pandas
 
 from iphasenet.microscope.detector import SEGMENTS
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.agreement import MEANINGLESS
-from iphasenet.reconstruction.preparation import Order, mirrored, quarter_turned
+from iphasenet.reconstruction.preparation import Order, arrangements
 
 
 @dataclass(frozen=True)
@@ -107,28 +106,6 @@ class OrientationCheck:
             for one in self.candidates
         ]
         return pandas.DataFrame(rows)
-
-
-def arrangements(order: Order, adjacent: bool = True) -> list[Order]:
-    """
-    List the orders of four segments.
-
-    Parameters
-    ----------
-    order : tuple of 4 int
-        Given order, which comes first.
-    adjacent : bool
-        Only orders in which neighbours stay neighbours: four turns, each without and with a mirror; else all 24.
-
-    Returns
-    -------
-    list of tuple
-        8 or 24 orders.
-    """
-    found = [quarter_turned(start, turns) for start in (order, mirrored(order)) for turns in range(4)]
-    if not adjacent:
-        found += [(a, b, c, d) for a, b, c, d in permutations(order) if (a, b, c, d) not in found]
-    return found
 
 
 def orientation_of(one: Candidate, reference: Order) -> tuple[bool, float]:

@@ -17,10 +17,11 @@ from iphasenet.microscope_files.resampling import resampled, turned_frame
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.agreement import explain, has_room
 from iphasenet.reconstruction.difference_signals import Spectra
-from iphasenet.reconstruction.orientation_candidates import Candidate, OrientationCheck, arrangements, orientation_of
+from iphasenet.reconstruction.orientation_candidates import Candidate, OrientationCheck, orientation_of
 from iphasenet.reconstruction.preparation import (
     Order,
     aligned,
+    arrangements,
     check_known,
     microscope_of,
     mirrored,

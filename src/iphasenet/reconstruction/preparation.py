@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,6 +96,28 @@ def quarter_turned(order: Sequence[int], turns: int) -> Order:
 def mirrored(order: Sequence[int]) -> Order:
     """Order of segments with left and right exchanged: a detector that is seen from behind."""
     return order[1], order[0], order[3], order[2]
+
+
+def arrangements(order: Order, adjacent: bool = True) -> list[Order]:
+    """
+    List the orders of four segments.
+
+    Parameters
+    ----------
+    order : tuple of 4 int
+        Given order, which comes first.
+    adjacent : bool
+        Only orders in which neighbours stay neighbours: four turns, each without and with a mirror; else all 24.
+
+    Returns
+    -------
+    list of tuple
+        8 or 24 orders.
+    """
+    found = [quarter_turned(start, turns) for start in (order, mirrored(order)) for turns in range(4)]
+    if not adjacent:
+        found += [(a, b, c, d) for a, b, c, d in permutations(order) if (a, b, c, d) not in found]
+    return found
 
 
 def turned_angles(tilt_deg: tuple[float, float], rotation_deg: float, turn_deg: float) -> tuple[float, float, float]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -216,6 +215,9 @@ def predict_columns(
         columns = network.columns(tiles, description.expand(len(tiles), -1))
         advance(len(tiles))
         return columns
+
+    # MONAI imports all of itself, which takes a second.
+    from monai.inferers import sliding_window_inference
 
     found: Any = sliding_window_inference(
         encode(segments, metadata, network.settings.inputs, network.settings.angles),
