@@ -2,8 +2,8 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.fitting.processes import calls
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.beam_pairs import BeamPairs, PairPlan, simulate_pairs
 from iphasenet.multislice.multislice_pass import MultislicePass
@@ -164,7 +165,12 @@ class CrystalModel:
         default_factory=OrderedDict, init=False, compare=False, repr=False
     )
     _plans: dict[Effort, PairPlan] = field(default_factory=dict, init=False, compare=False, repr=False)
-    _lock: Any = field(default_factory=Lock, init=False, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the crystal without what was simulated and prepared."""
+        return CrystalModel, (
+            *(self.cell, self.microscope, self.rotation_deg, self.orders, self.parametrization, self.device),
+        )
 
     @property
     def frequencies(self) -> NDArray[np.float64]:
@@ -196,17 +202,15 @@ class CrystalModel:
         plan = self._plan(what.effort)
         return simulate_pairs(plan.simulation.at(lean, what.depths, what.displacement), [what.seed], plan=plan)
 
-    def pairs(self, what: Simulation) -> BeamPairs:
-        """Simulate the crystal, or remember one of the last simulations."""
-        with self._lock:
-            if what in self._kept:
-                self._kept.move_to_end(what)
-                return self._kept[what]
-        found = self.simulate(what)
-        with self._lock:
-            self._kept[what] = found
-            while len(self._kept) > _REMEMBERED:
-                self._kept.popitem(last=False)
+    def pairs(self, wanted: Sequence[Simulation], processes: int = 1) -> dict[Simulation, BeamPairs]:
+        """Simulate the crystal several times, in processes, or remember the last simulations."""
+        missing = [what for what in dict.fromkeys(wanted) if what not in self._kept]
+        self._kept.update(zip(missing, calls(self.simulate, [(what,) for what in missing], processes), strict=True))
+        found = {what: self._kept[what] for what in wanted}
+        for what in found:
+            self._kept.move_to_end(what)
+        while len(self._kept) > _REMEMBERED:
+            self._kept.popitem(last=False)
         return found
 
     def is_alike(self, first: Effort, second: Effort) -> bool:
@@ -220,19 +224,14 @@ class CrystalModel:
 
     def _plan(self, effort: Effort) -> PairPlan:
         """Plan for a pass of an untilted crystal, whose preparations serve all tilts and thicknesses."""
-        with self._lock:
-            if effort not in self._plans:
-                numerics = Numerics(
-                    effort.sampling, effort.slice_thickness, effort.window, thermal_period_angstrom=_PERIOD
-                )
-                potential = self.potential(effort.sampling)
-                kind = ThermalPass if self.is_warm else MultislicePass
-                rotations = (self.rotation_deg,)
-                simulation = kind(
-                    potential, self.microscope, numerics, [_ANY_DEPTH], (0.0, 0.0), rotations, self.device
-                )
-                self._plans[effort] = PairPlan(simulation)
-            return self._plans[effort]
+        if effort not in self._plans:
+            numerics = Numerics(effort.sampling, effort.slice_thickness, effort.window, thermal_period_angstrom=_PERIOD)
+            potential = self.potential(effort.sampling)
+            kind = ThermalPass if self.is_warm else MultislicePass
+            rotations = (self.rotation_deg,)
+            simulation = kind(potential, self.microscope, numerics, [_ANY_DEPTH], (0.0, 0.0), rotations, self.device)
+            self._plans[effort] = PairPlan(simulation)
+        return self._plans[effort]
 
     def images(self, pairs: BeamPairs, parameters: Parameters) -> ComplexArray:
         """

@@ -13,6 +13,7 @@ from iphasenet.fitting.harmonics import Harmonics, Pixels
 from iphasenet.fitting.image_lattice import ImageLattice, find_lattices
 from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.orientation import CAREFUL, FINAL, ROUGH, TILT_STEP, Orientation
+from iphasenet.fitting.processes import start_processes
 from iphasenet.fitting.refinement import Refined
 from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate
@@ -111,6 +112,7 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
         If the field is too small, the crystal's lattice is not in the image, or noise hides it.
     """
     say = progress or (lambda *_: None)
+    start_processes(task.processes)
     pixels = Pixels(task.segments, task.sampling, task.band)
     say("lattice", 0, 1)
     lattices = find_lattices(pixels, task.lengths, task.orders(), task.limits.rotation_deg)

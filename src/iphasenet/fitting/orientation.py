@@ -124,7 +124,7 @@ class Orientation:
         defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
         ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
         effort, task = Effort(self.task.pixel, SLICE, _SEARCH_WINDOW), self.task
-        return search(self._searched, self.harmonics, ranges, effort, task.threads, progress, tilts, task.cache)
+        return search(self._searched, self.harmonics, ranges, effort, task.processes, progress, tilts, task.cache)
 
     @cached_property
     def _searched(self) -> CrystalModel:
@@ -191,7 +191,7 @@ class Orientation:
             free,
             limits.bounds,
             model_error,
-            self.task.threads,
+            self.task.processes,
             stage.tolerance_deg,
             stage.seeds,
         ).run(replace(start, **given), stage.most, slopes_at)

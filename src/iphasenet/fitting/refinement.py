@@ -6,7 +6,6 @@ and exact in thickness, lenses, source, offset and scale. The best point of an e
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -187,7 +186,7 @@ class Refinement:
         Lowest and highest values of some parameters.
     model_error : float
         Error of simulated coefficients, as a share of the images' rms coefficient.
-    threads : int
+    processes : int
         Simulations that are made at a time.
     tolerance_deg : float
         The fit ends when the tilt moves by less [degrees].
@@ -204,7 +203,7 @@ class Refinement:
     free: Sequence[str]
     bounds: Mapping[str, tuple[float, float]]
     model_error: float = 0.05
-    threads: int = 1
+    processes: int = 1
     tolerance_deg: float = 0.003
     seeds: int = 1
 
@@ -273,7 +272,7 @@ class Refinement:
             if name in self.free
         }
         finer = [self._simulation(slopes_at, effort) for effort in self.finer]
-        made = self._simulated([here, base, *moved.values(), *finer])
+        made = self.model.pairs([here, base, *moved.values(), *finer], self.processes)
         slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
         return Expansion(self.model, centre, made[here], slopes, [made[what] for what in finer])
 
@@ -287,12 +286,6 @@ class Refinement:
         return Simulation(
             point.tilt, _depths_around(point.depth, self.model.depth_step), effort, point.displacement, seed
         )
-
-    def _simulated(self, wanted: Sequence[Simulation]) -> dict[Simulation, BeamPairs]:
-        """Make simulations, several at a time, each of them once."""
-        different = list(dict.fromkeys(wanted))
-        with ThreadPoolExecutor(self.threads) as pool:
-            return dict(zip(different, pool.map(self.model.pairs, different), strict=True))
 
     def _cost(self, expansion: Expansion, parameters: Parameters) -> float:
         return float((self._residuals(expansion, parameters) ** 2).sum())
@@ -341,7 +334,8 @@ class Refinement:
         if self.seeds == 1 or not self.model.is_warm:
             return self._refined(expansion, parameters, np.zeros((len(self.free),) * 2))
         seeds = range(1, self.seeds + 1)
-        made = self._simulated([self._simulation(expansion.centre, self.effort, seed) for seed in seeds])
+        wanted = [self._simulation(expansion.centre, self.effort, seed) for seed in seeds]
+        made = self.model.pairs(wanted, self.processes)
         sets = [replace(expansion, pairs=pairs) for pairs in made.values()]
         found = np.array([[getattr(point, name) for name in self.free] for point in map(self._best, sets)])
         scatter = np.atleast_2d(np.cov(found, rowvar=False)) / self.seeds

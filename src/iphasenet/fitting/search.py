@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters, Simulation
 from iphasenet.fitting.harmonics import Harmonics
+from iphasenet.fitting.processes import calls
 from iphasenet.fitting.simulation_cache import SimulationCache, crystal_key
 from iphasenet.reconstruction.preparation import arrangements
 
@@ -92,7 +92,7 @@ def search(
     harmonics: Harmonics,
     ranges: Ranges,
     effort: Effort,
-    threads: int = 1,
+    processes: int = 1,
     progress: Callable[[int, int], object] | None = None,
     tilts: Sequence[tuple[float, float]] | None = None,
     cache: SimulationCache | None = None,
@@ -110,7 +110,7 @@ def search(
         Grid.
     effort : Effort
         Numerics of the simulations.
-    threads : int
+    processes : int
         Tilts that are simulated at a time.
     progress : callable, optional
         Called with the numbers of tilts done and in all.
@@ -126,13 +126,12 @@ def search(
     """
     match = Match(model, harmonics, cache, OTHER_ARRANGEMENTS)
     tilts = ranges.tilts() if tilts is None else tilts
-
-    def best(tilt: tuple[float, float]) -> Candidate:
-        return match.best(tilt, ranges, effort)
-
+    # What is on disk is read sooner than another process could start.
+    kept = [tilt for tilt in tilts if match.is_kept(tilt, ranges, effort)]
+    missing = [tilt for tilt in tilts if tilt not in kept]
     found = []
-    with ThreadPoolExecutor(threads) as pool:
-        for candidate in pool.map(best, tilts):
+    for some, at_a_time in ((kept, 1), (missing, processes)):
+        for candidate in calls(match.best, [(tilt, ranges, effort) for tilt in some], at_a_time):
             found.append(candidate)
             if progress is not None:
                 progress(len(found), len(tilts))
@@ -216,18 +215,25 @@ class Match:
         if self.cache is None:
             found = compute()
         else:
-            model = self.model
-            key = {
-                **crystal_key(model.cell, model.microscope),
-                "rotation": model.rotation_deg,
-                "orders": model.orders.tolist(),
-                "parametrization": model.parametrization,
-                "simulation": asdict(what),
-                "defoci": ranges.defoci,
-                "source": SEARCHED_SOURCE,
-            }
-            found = self.cache.get(key, ("depths", "images"), compute)
+            found = self.cache.get(self._key(what, ranges), ("depths", "images"), compute)
         return found["depths"], found["images"]
+
+    def is_kept(self, tilt: tuple[float, float], ranges: Ranges, effort: Effort) -> bool:
+        """Whether the simulations at a tilt are on disk."""
+        what = Simulation(tilt, ranges.depths, effort)
+        return self.cache is not None and self.cache.holds(self._key(what, ranges))
+
+    def _key(self, what: Simulation, ranges: Ranges) -> dict[str, Any]:
+        model = self.model
+        return {
+            **crystal_key(model.cell, model.microscope),
+            "rotation": model.rotation_deg,
+            "orders": model.orders.tolist(),
+            "parametrization": model.parametrization,
+            "simulation": asdict(what),
+            "defoci": ranges.defoci,
+            "source": SEARCHED_SOURCE,
+        }
 
     def _explained(self, overlap: FloatArray, power: FloatArray) -> FloatArray:
         """Share of the contrast that scaled simulations explain; a negative overlap is an inverted image."""

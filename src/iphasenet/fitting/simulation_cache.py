@@ -72,8 +72,7 @@ class SimulationCache:
         dict of str to array
             The arrays.
         """
-        text = json.dumps({"library": running_library().source, **key}, sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+        path = self._path(key)
         try:
             # The zip's checksums tell damaged arrays.
             with path.open("rb") as file, zipfile.ZipFile(file) as kept:
@@ -85,6 +84,14 @@ class SimulationCache:
             with contextlib.suppress(OSError, InputError), atomic_file(path) as temporary:
                 np.savez(temporary, **found)  # type: ignore[arg-type]
         return found
+
+    def holds(self, key: Mapping[str, Any]) -> bool:
+        """Whether there is an entry, be it damaged."""
+        return self._path(key).is_file()
+
+    def _path(self, key: Mapping[str, Any]) -> Path:
+        text = json.dumps({"library": running_library().source, **key}, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
 
     def trim(self) -> None:
         """Remove the entries that were not used for the longest time, if there are too many."""

@@ -87,6 +87,11 @@ class Task:
         return np.stack([h, k], axis=1)[half & inside & allowed]
 
     @property
+    def processes(self) -> int:
+        """Simulations that are made at a time; a GPU makes one."""
+        return self.threads if self.device == "cpu" else 1
+
+    @property
     def pixel(self) -> float:
         """Pixel of the multislice [Å]."""
         return min(_PIXEL / self.microscope.reach, _LARGEST_PIXEL)
