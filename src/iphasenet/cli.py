@@ -13,7 +13,7 @@ from iphasenet.base.errors import InputError
 from iphasenet.base.running_library import OWN, check_own
 from iphasenet.commands.options.reconstruct import refuse_three_angles
 
-COMMANDS = ("inspect", "corpus", "simulate", "render", "validate", "export", "fit", "reconstruct")
+COMMANDS = ("inspect", "corpus", "simulate", "render", "validate", "export", "fit", "train-start", "reconstruct")
 """Subcommands; each has a module in `iphasenet.commands` and one in `iphasenet.commands.options`."""
 
 
@@ -40,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             refuse_three_angles(given)
         options = parser.parse_args(given)
         # Only the command that is asked for loads its libraries, which takes seconds.
-        import_module(f"iphasenet.commands.{options.command}").run(options)
+        import_module(f"iphasenet.commands.{_module(options.command)}").run(options)
+
+
+def _module(command: str) -> str:
+    return command.replace("-", "_")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"iphasenet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name in COMMANDS:
-        import_module(f"iphasenet.commands.options.{name}").add_command(commands)
+        import_module(f"iphasenet.commands.options.{_module(name)}").add_command(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -24,6 +24,7 @@ from iphasenet.fitting.outcome import as_reconstruction, at_limits, describe, pa
 from iphasenet.fitting.patches import fit_patches
 from iphasenet.fitting.search import Candidate
 from iphasenet.fitting.simulation_cache import SimulationCache
+from iphasenet.fitting.start_network import Guess, Start, StartNetwork
 from iphasenet.fitting.task import Task
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -199,6 +200,36 @@ def test_a_second_search_takes_its_simulations_from_the_cache(tmp_path: Path, mo
     assert len(list(tmp_path.iterdir())) == len(first) == 1
     searched(2.0)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def guessing(tilt: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Make a network that guesses the same tilt of any image."""
+    monkeypatch.setattr(Start, "guess", lambda *_: Guess(tilt, 0.05, 160.0, 0.0))
+    return Start(StartNetwork(1), {}, {})
+
+
+def test_a_guess_shortens_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = replace(fitted().task, limits=replace(NEAR, tilt_reach_deg=0.8))
+    steps: list[tuple[str, int]] = []
+    start = guessing((ALPHA + 0.1, BETA), monkeypatch)
+    found = fit(replace(wide, start=start), lambda step, _, every: steps.append((step, every)))
+    one, other = found.refined.parameters, fitted().refined.parameters
+    assert one.tilt_from(other) < 0.002
+    assert one.depth == pytest.approx(other.depth, abs=3)
+    # The search to 0.5 degrees has 19 tilts.
+    assert max(every for step, every in steps if step.startswith("search")) < 10
+
+
+def test_a_wrong_guess_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = replace(fitted().task, limits=replace(NEAR, tilt_reach_deg=0.8))
+    found = fit(replace(wide, start=guessing((-0.6, 0.3), monkeypatch)))
+    assert found.refined.parameters.tilt_from(fitted().refined.parameters) < 0.002
+
+
+def test_processes_do_not_change_the_result() -> None:
+    task = replace(fitted().task, limits=replace(NEAR, tilt_deg=(ALPHA, BETA), tilt_reach_deg=0.2))
+    found = [fit(replace(task, threads=threads)).refined.parameters for threads in (1, 2)]
+    assert found[0] == found[1]
 
 
 def test_what_is_given_stays_as_it_is_and_what_ends_at_a_limit_is_named() -> None:

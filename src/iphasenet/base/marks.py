@@ -16,6 +16,7 @@ WEIGHTS: Final = "network"
 HISTORY: Final = "history of a training"
 CORPUS: Final = "table of crystals"
 FIT: Final = "fit of a crystal"
+START: Final = "network that starts a fit"
 
 KEY = "iphasenet"
 """Attribute of a store's root that names the kind of store."""
@@ -29,6 +30,7 @@ _MARKS = {
     HISTORY: b"validation_pearson",
     CORPUS: b"name,file,reading,remark,formula",
     FIT: b'"format": "iphasenet fit"',
+    START: b'"__metadata__":{"start":',
 }
 """Kinds of files that can be recognised without a mark."""
 

@@ -2,25 +2,23 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from ase import Atoms
 
 from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, FIT, RECONSTRUCTION
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
-from iphasenet.commands.progress import progress_bar
-from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
-from iphasenet.crystal.structure import orthogonal_cell, read_structure
+from iphasenet.commands.known_crystal import limits_of, read_cell, read_images
+from iphasenet.commands.progress import progress_bar, steps_progress
 from iphasenet.fitting.fit import Fit, fit
-from iphasenet.fitting.limits import GOOD, Limits, parse_range
+from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
 from iphasenet.fitting.patches import Patches, check_patches, fit_patches
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
+from iphasenet.fitting.start_network import Start, load_start
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -29,25 +27,27 @@ from iphasenet.reconstruction.preparation import aligned
 
 def run(options: argparse.Namespace) -> None:
     """Fit as the command line says."""
-    check_file_options(options)
     for number, path in enumerate(options.structure):
         if path in options.structure[:number]:
             raise InputError(f"--structure: found {path} twice; allowed: each once")
-    limits = _limits(options)
-    check_outputs(_outputs(options), [*options.input, *options.structure])
-    image = _read(options)
-    check_outputs(_outputs(options, image), [*options.input, *options.structure])
-    cells = [(path, _cell(path, options)) for path in options.structure]
+    limits = limits_of(options, rotation_deg=options.rotation, extra=tuple(dict.fromkeys(options.also)))
+    read = [*options.input, *options.structure, *options.start]
+    check_outputs(_outputs(options), read)
+    starts = [(path, load_start(path)) for path in options.start]
+    image = read_images(options)
+    check_outputs(_outputs(options, image), read)
     device = choose_device(options.device)
     cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
+    cells = [(path, read_cell(path, options)) for path in options.structure]
+    tasks = [(path, task_of(image, cell, limits, device, options.threads, cache)) for path, cell in cells]
+    _check_starts(starts, [task for _, task in tasks])
     results: list[tuple[Path, Fit]] = []
     refused: list[str] = []
-    for structure, cell in cells:
+    for structure, task in tasks:
         try:
-            task = task_of(image, cell, limits, device, options.threads, cache)
             if options.map is not None:
                 check_patches(task, options.map)
-            results.append((structure, fit_with_progress(task)))
+            results.append((structure, fit_with_progress(replace(task, start=_known(starts, task)))))
         except InputError as error:
             # Of several structures, those whose lattice is not in the image drop out.
             if len(options.structure) == 1:
@@ -93,6 +93,20 @@ def _draw(found: Fit, patches: Patches | None, output: Path) -> None:
     draw_fit(found, output)
     if patches is not None:
         draw_patches(patches, _map_figure(output))
+
+
+def _known(starts: Sequence[tuple[Path, Start]], task: Task) -> Start | None:
+    """Network that knows a crystal and the microscope, if there is one."""
+    return next((start for _, start in starts if start.knows(task.cell, task.microscope)), None)
+
+
+def _check_starts(starts: Sequence[tuple[Path, Start]], tasks: Sequence[Task]) -> None:
+    for path, start in starts:
+        if not any(start.knows(task.cell, task.microscope) for task in tasks):
+            raise InputError(
+                f"--start: {path}: found a network for another crystal, temperature or microscope; allowed: one that "
+                "iphasenet train-start made with these options"
+            )
 
 
 def _percent(found: Fit) -> str:
@@ -149,26 +163,6 @@ def summary(best: Fit) -> str:
     )
 
 
-def _limits(options: argparse.Namespace) -> Limits:
-    ranges = {
-        "thickness_nm": ("--thickness", options.thickness),
-        "defocus_angstrom": ("--defocus", options.defocus),
-        "source_size_angstrom": ("--source-size", options.source_size),
-        "scale": ("--scale", options.scale),
-        "displacement": ("--displacement", options.displacement),
-    }
-    given: dict[str, Any] = {
-        name: parse_range(text, option) for name, (option, text) in ranges.items() if text is not None
-    }
-    return Limits(
-        tilt_deg=tuple(options.tilt),
-        tilt_reach_deg=options.tilt_range,
-        rotation_deg=options.rotation,
-        extra=tuple(dict.fromkeys(options.also)),
-        **given,
-    )
-
-
 def _outputs(options: argparse.Namespace, image: SegmentedImage | None = None) -> list[Output | None]:
     size = 0 if image is None else 16 * image.segments[0].size
     potential = options.potential
@@ -183,30 +177,7 @@ def _outputs(options: argparse.Namespace, image: SegmentedImage | None = None) -
     ]
 
 
-def _read(options: argparse.Namespace) -> SegmentedImage:
-    """Read the images; what a file says about the crystal is not used, because it is to be found."""
-    crystal = {"thickness_nm": None, "tilt_deg": None, "rotation_deg": None}
-    image = read_recorded(options, crystal)
-    text = options.beam_intensity
-    return image if text is None else replace(image, beam_intensity=beam_intensity(text, "a number"))
-
-
-def _cell(structure: Path, options: argparse.Namespace) -> Atoms:
-    crystal = read_structure(structure, None, options.temperature, dict(options.rms_displacement))
-    return orthogonal_cell(crystal, tuple(options.zone_axis), options.max_strain)
-
-
 def fit_with_progress(task: Task) -> Fit:
     """Fit with one progress bar a step; the task's threads are those of its simulations."""
-    with use_threads(1), ExitStack() as stack:
-        shown: dict[str, Any] = {}
-
-        def progress(step: str, done: int, every: int) -> None:
-            if step not in shown:
-                # The bar of the step before ends here.
-                stack.close()
-                shown.clear()
-                shown[step] = stack.enter_context(progress_bar(step, "parts"))
-            shown[step](done, every)
-
+    with use_threads(1), steps_progress() as progress:
         return fit(task, progress)

@@ -21,6 +21,9 @@ from iphasenet.fitting.task import Task
 
 Progress = Callable[[str, int, int], object]
 
+Ring = tuple[float, float] | None
+"""Smallest and largest tilt of a part of the search [degrees]; None: where a network guesses the tilt."""
+
 _FIRST_REACH = 0.5
 """The search begins with tilts up to this angle, and goes on to larger ones if none of these explains the image."""
 
@@ -124,7 +127,8 @@ def fit(task: Task, progress: Progress | None = None) -> Fit:
         raise InputError(orientations[0].fault)
     best: Fit | None = None
     reach = task.limits.tilt_reach_deg
-    rings = [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
+    rings: list[Ring] = [None] if task.start is not None else []
+    rings += [(0.0, min(_FIRST_REACH, reach)), *([(_FIRST_REACH, reach)] if reach > _FIRST_REACH else [])]
     for ring in rings:
         starts = _starts(tried, ring, say)
         # A narrow ring may hold no point of the mesh.
@@ -148,7 +152,7 @@ class _Start:
     searched: list[Candidate]
 
 
-def _starts(tried: Sequence[Orientation], ring: tuple[float, float], say: Progress) -> list[_Start]:
+def _starts(tried: Sequence[Orientation], ring: Ring, say: Progress) -> list[_Start]:
     """
     Find the best candidates of all orientations with tilts in a ring.
 
@@ -159,7 +163,8 @@ def _starts(tried: Sequence[Orientation], ring: tuple[float, float], say: Progre
     tilts: list[tuple[float, float]] | None = None
     for number, orientation in enumerate(tried):
         label = "search" if len(tried) == 1 else f"search {number + 1} of {len(tried)}"
-        searched = orientation.search(ring, partial(say, label), tilts)
+        wanted = orientation.guessed() if ring is None and tilts is None else tilts
+        searched = orientation.search(ring or (0.0, 0.0), partial(say, label), wanted)
         starts += [_Start(candidate, orientation, searched) for candidate in _apart(searched)]
         if searched and searched[0].unexplained < _CLEAR:
             tilts = [one.parameters.tilt for one in searched[:_STARTS]]

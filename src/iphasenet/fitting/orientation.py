@@ -20,12 +20,17 @@ LEAST_EXPLAINED = 0.5
 LEAST_SIGNAL = 3.0
 """Rms coefficient over its standard error below which an image says nothing about a crystal."""
 
-_SEARCH_WINDOW = 10.0
+SEARCH_WINDOW = 10.0
+"""Window of the search's simulations [Å]."""
+
 _DEPTH_STEP = 50.0
 _DEFOCUS_STEP = 50.0
 
 TILT_STEP = 0.2
 """Distance of the search's tilts [degrees]."""
+
+_LEAST_REACH, _ERRORS = 0.3, 2.5
+"""Tilts are near a guessed one that lie within this distance [degrees], or within this many of the guess's errors."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,18 @@ class Orientation:
         """Candidates of the coarse search, the best first, at tilts in a ring or at given ones."""
         defoci = _mesh(*self.task.limits.defocus_angstrom, _DEFOCUS_STEP)
         ranges = Ranges(ring, self.task.limits.tilt_deg, TILT_STEP, self._depths(_DEPTH_STEP), defoci)
-        effort, task = Effort(self.task.pixel, SLICE, _SEARCH_WINDOW), self.task
+        effort, task = Effort(self.task.pixel, SLICE, SEARCH_WINDOW), self.task
         return search(self._searched, self.harmonics, ranges, effort, task.processes, progress, tilts, task.cache)
+
+    def guessed(self) -> list[tuple[float, float]]:
+        """Tilts of the search near what a network takes the image for; none without a network."""
+        task, limits = self.task, self.task.limits
+        if task.start is None:
+            return []
+        guess = task.start.guess(self.harmonics, self.model)
+        ranges = Ranges((0.0, limits.tilt_reach_deg), limits.tilt_deg, TILT_STEP, (), ())
+        reach = max(_LEAST_REACH, _ERRORS * guess.error_deg)
+        return [tilt for tilt in ranges.tilts() if math.dist(tilt, guess.tilt) < reach]
 
     @cached_property
     def _searched(self) -> CrystalModel:

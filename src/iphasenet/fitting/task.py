@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from iphasenet.crystal.translations import lateral_translations
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.simulation_cache import SimulationCache
+from iphasenet.fitting.start_network import Start
 from iphasenet.microscope.optics import Microscope
 from iphasenet.microscope.probe import parities
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -53,6 +54,8 @@ class Task:
         Simulations that are made at a time.
     cache : SimulationCache, optional
         Where simulations of the search are kept.
+    start : Start, optional
+        Network that guesses where the search begins.
     """
 
     segments: NDArray[np.floating[Any]]
@@ -64,6 +67,7 @@ class Task:
     device: str = "cpu"
     threads: int = 1
     cache: SimulationCache | None = None
+    start: Start | None = None
 
     @property
     def band(self) -> float:
@@ -104,6 +108,7 @@ def task_of(
     device: str = "cpu",
     threads: int = 1,
     cache: SimulationCache | None = None,
+    start: Start | None = None,
 ) -> Task:
     """
     Prepare a fit.
@@ -122,6 +127,8 @@ def task_of(
         Simulations that are made at a time.
     cache : SimulationCache, optional
         Where simulations of the search are kept.
+    start : Start, optional
+        Network that guesses where the search begins.
 
     Returns
     -------
@@ -138,5 +145,14 @@ def task_of(
     microscope = replace(microscope_of(image), detector_rotation_deg=rest)
     assert image.sampling is not None
     return Task(
-        straight.fractions, image.sampling, microscope, cell, limits or Limits(), "lobato", device, threads, cache
+        straight.fractions,
+        image.sampling,
+        microscope,
+        cell,
+        limits or Limits(),
+        "lobato",
+        device,
+        threads,
+        cache,
+        start,
     )

@@ -43,17 +43,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--cache", type=Path, metavar="FOLDER",
                          help="folder in which the search's simulations are kept for other images of the crystal, up "
                          "to 2 GB; iphasenet/fit in the user's cache if not given")  # fmt: skip
+    command.add_argument("--start", type=Path, nargs="+", default=[], metavar="FILE",
+                         help="network of iphasenet train-start for one of the structures and this microscope: the "
+                         "search begins where it guesses the tilt")  # fmt: skip
     command.add_argument("--no-cache", action="store_true", help="keep no simulations, and use none")
-    _add_crystal(command)
-    _add_known(command)
+    add_crystal(command)
+    _add_known(add_ranges(command))
     add_groups(command, GROUPS)
 
 
-def _add_crystal(command: argparse.ArgumentParser) -> None:
+def add_crystal(command: argparse.ArgumentParser, several: bool = True) -> None:
+    """Describe the structure, its zone axis and temperature."""
     crystal = command.add_argument_group("crystal")
-    crystal.add_argument("--structure", type=Path, nargs="+", required=True, metavar="CIF",
-                         help="file of the crystal structure; of several, the one that explains the images best is "
-                         "taken")  # fmt: skip
+    crystal.add_argument("--structure", type=Path, nargs="+" if several else 1, required=True, metavar="CIF",
+                         help="file of the crystal structure" + several * "; of several, the one that explains the "
+                         "images best is taken")  # fmt: skip
     crystal.add_argument("--zone-axis", type=quantities.LATTICE_INDEX, nargs=3, default=(0, 0, 1),
                          metavar=("U", "V", "W"),
                          help="zone axis [UVW]: lattice direction along the beam; 0 0 1 if not given")  # fmt: skip
@@ -66,7 +70,8 @@ def _add_crystal(command: argparse.ArgumentParser) -> None:
                          "CIF says, or as a rough estimate")  # fmt: skip
 
 
-def _add_known(command: argparse.ArgumentParser) -> None:
+def add_ranges(command: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Describe the ranges of what decides about the images, and return their group."""
     known = command.add_argument_group(
         "what is known beforehand",
         "A number is taken as given, a range is searched. A range that begins with a minus needs a =: "
@@ -79,13 +84,17 @@ def _add_known(command: argparse.ArgumentParser) -> None:
     known.add_argument("--tilt-range", type=float, default=1.0, metavar="DEG",
                        help="largest tilt from there that is searched, 1 if not given; 0: the tilt is known "
                        "[degrees]")  # fmt: skip
-    known.add_argument("--rotation", type=quantities.ANGLE, metavar="GAMMA",
-                       help="rotation of the crystal about the beam, from x to y, to 5 degrees; if not given, it is "
-                       "found from the lattice [degrees]")  # fmt: skip
     known.add_argument("--defocus", metavar="Å", help="defocus, or LOWEST:HIGHEST; -150:150 if not given [Å]")
     known.add_argument("--source-size", metavar="Å",
                        help="standard deviation of the source and of the scan's noise, or LOWEST:HIGHEST; 0:0.8 if "
                        "not given [Å]")  # fmt: skip
+    return known
+
+
+def _add_known(known: "argparse._ArgumentGroup") -> None:
+    known.add_argument("--rotation", type=quantities.ANGLE, metavar="GAMMA",
+                       help="rotation of the crystal about the beam, from x to y, to 5 degrees; if not given, it is "
+                       "found from the lattice [degrees]")  # fmt: skip
     known.add_argument("--scale", metavar="FACTOR",
                        help="intensity of the images over that of the simulation, or LOWEST:HIGHEST; 0.85:1.15 if not "
                        "given")  # fmt: skip

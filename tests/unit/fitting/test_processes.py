@@ -1,0 +1,66 @@
+"""Calls in several processes."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+
+from iphasenet.base.errors import InputError
+from iphasenet.fitting.processes import calls, start_processes
+
+
+@dataclass
+class Counter:
+    """Counts its calls."""
+
+    made: list[int] = field(default_factory=list)
+
+    def add(self, number: int) -> tuple[int, int, int]:
+        """Return the number, how many calls this object has had, and the process."""
+        self.made.append(number)
+        return number, len(self.made), os.getpid()
+
+    def fail(self, number: int) -> int:
+        """Refuse 3."""
+        if number == 3:
+            raise InputError("number: found 3; allowed: others")
+        return number
+
+    def die(self, number: int) -> int:
+        """End the process as a system without memory does."""
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+def test_results_come_in_order_from_processes_that_keep_the_object() -> None:
+    start_processes(2)
+    found = list(calls(Counter().add, [(number,) for number in range(12)], 2))
+    assert [number for number, _, _ in found] == list(range(12))
+    here = os.getpid()
+    by_process: dict[int, list[int]] = {}
+    for _, count, process in found:
+        by_process.setdefault(process, []).append(count)
+    assert here not in by_process
+    for counts in by_process.values():
+        assert sorted(counts) == list(range(1, len(counts) + 1))
+
+
+def test_one_process_is_this_one() -> None:
+    counter = Counter()
+    assert [one[2] for one in calls(counter.add, [(1,), (2,)], 1)] == [os.getpid()] * 2
+    assert counter.made == [1, 2]
+
+
+def test_what_a_call_refuses_is_refused_here() -> None:
+    found = calls(Counter().fail, [(number,) for number in range(6)], 2)
+    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputError, match="found 3"):
+        next(found)
+
+
+def test_a_killed_process_is_one_line_and_later_calls_work() -> None:
+    with pytest.raises(InputError, match=r"threads: found 2 processes, one of which was killed.*allowed: fewer"):
+        list(calls(Counter().die, [(number,) for number in range(4)], 2))
+    assert [number for number, _, _ in calls(Counter().add, [(1,), (2,)], 2)] == [1, 2]
