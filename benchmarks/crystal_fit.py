@@ -11,7 +11,6 @@ of the same network told the truth, and of iDPC.
 """
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -99,9 +98,8 @@ def made(material: str, thickness: float, number: int, device: str, same: bool =
     microscope = replace(MICROSCOPE, source_size_angstrom=source, aberrations={"defocus": defocus})
     # Twice the semiangle times the thickness, and some more.
     window = float(np.clip(0.46 * thickness, 20, 70))
-    # As many as leave less scatter of the tilt than the fit's own; a larger window has more waves.
-    passes = math.ceil(16 * (20 / window) ** 2)
-    numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=passes, thermal_coarse_passes=0,
+    # Four times as many as the fit has, so that the images' scatter is half of the fit's.
+    numerics = Numerics(0.1, 0.5, window, thermal_noise=1e-3, thermal_passes=16, thermal_coarse_passes=0,
                         thermal_period_angstrom=1.0)  # fmt: skip
     tilt = (float(lean[0]), float(lean[1]))
     height = float(cell.cell.lengths()[2])

@@ -39,7 +39,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                          help="device that computes; if not given, auto: a GPU where there is one")  # fmt: skip
     command.add_argument("--threads", type=quantities.THREADS, default=1, metavar="N",
-                         help="simulations that are made at a time, one CPU thread each; 1 if not given")  # fmt: skip
+                         help="simulations that are made at a time, one process each; 1 if not given")  # fmt: skip
     command.add_argument("--cache", type=Path, metavar="FOLDER",
                          help="folder in which the search's simulations are kept for other images of the crystal, up "
                          "to 2 GB; iphasenet/fit in the user's cache if not given")  # fmt: skip
