@@ -14,7 +14,7 @@ from iphasenet.fitting.image_lattice import ImageLattice, find_lattices
 from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.orientation import CAREFUL, FINAL, ROUGH, TILT_STEP, Orientation
 from iphasenet.fitting.processes import start_processes
-from iphasenet.fitting.refinement import Refined
+from iphasenet.fitting.refinement import SIMULATED, STEPS, Refined
 from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate
 from iphasenet.fitting.task import Task
@@ -46,6 +46,9 @@ _CLEAR = 0.15
 
 _RIVAL = 1.5
 """The second best start is refined carefully, too, if it leaves less than this times as much unexplained."""
+
+_SLAB_RIVAL = 3.0
+"""Another slab is refined if its chi squared is below this times that of the first, at the tilt of the first."""
 
 _NEARLY = 0.02
 """Other thicknesses are refined, too, if they leave at most this much more of the contrast unexplained."""
@@ -220,8 +223,13 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
     right = final[0][0].unexplained < GOOD
     for orientation in rotations.other_slabs(start.orientation) if right else []:
         placed = orientation.placed(final[0][0].parameters).parameters
-        final.append((orientation.refine(placed, FINAL, error), replace(start, orientation=orientation)))
-    final.sort(key=_unexplained)
+        # A slab that explains far less at the tilt that was found is not the right one.
+        slab = orientation.refine(placed, FINAL, error, only=[name for name in STEPS if name not in SIMULATED])
+        if slab.chi_squared < _SLAB_RIVAL * final[0][0].chi_squared:
+            slab = orientation.refine(placed, FINAL, error)
+        final.append((slab, replace(start, orientation=orientation)))
+    # Unlike what they leave unexplained, chi squared is never zero.
+    final.sort(key=lambda pair: pair[0].chi_squared)
     say("refinement", steps, steps)
     others = [refined for refined, _ in [*final[1:], *second[1:], *first[1:]]]
     refined, start = final[0]

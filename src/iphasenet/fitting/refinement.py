@@ -36,7 +36,7 @@ STEPS: Mapping[str, float] = {
 }
 """Natural unit of each parameter: the size of the first steps of a fit."""
 
-_SIMULATED = {"alpha": 0.03, "beta": 0.03, "displacement": 0.05}
+SIMULATED = {"alpha": 0.03, "beta": 0.03, "displacement": 0.05}
 """Parameters that need a simulation of their own, and the difference by which their derivative is taken: over smaller
 ones of the tilt it follows the noise of the model."""
 
@@ -97,7 +97,7 @@ class Slopes:
     base : BeamPairs
         Simulation there.
     moved : dict
-        Simulations with one parameter increased by `_SIMULATED`.
+        Simulations with one parameter increased by `SIMULATED`.
     """
 
     centre: Parameters
@@ -160,7 +160,7 @@ class Expansion:
         """Derivatives (4, n) with respect to tilt and displacements, at the centre."""
         base = _at_depth(self.model, self.slopes.base, self.centre)
         return {
-            name: (_at_depth(self.model, pairs, self.centre) - base) / _SIMULATED[name]
+            name: (_at_depth(self.model, pairs, self.centre) - base) / SIMULATED[name]
             for name, pairs in self.slopes.moved.items()
         }
 
@@ -256,7 +256,7 @@ class Refinement:
 
     def _is_near(self, found: Parameters, centre: Parameters) -> bool:
         """Whether an expansion about `found` would be the same."""
-        same = abs(found.displacement - centre.displacement) < 0.5 * _SIMULATED["displacement"]
+        same = abs(found.displacement - centre.displacement) < 0.5 * SIMULATED["displacement"]
         low, high = _trusted_depths(centre.depth, self.model.depth_step)
         within = low < found.depth < high or found.depth == centre.depth
         return found.tilt_from(centre) < self.tolerance_deg and same and within
@@ -265,12 +265,13 @@ class Refinement:
         """Expand the images about a point, with the slopes of another one if they serve."""
         if slopes_at is None or not self._serve(slopes_at, centre):
             slopes_at = centre
-        here, base = self._simulation(centre, self.effort), self._simulation(slopes_at, self.slopes)
+        here = self._simulation(centre, self.effort)
         moved = {
             name: self._simulation(replace(slopes_at, **{name: getattr(slopes_at, name) + step}), self.slopes)
-            for name, step in _SIMULATED.items()
+            for name, step in SIMULATED.items()
             if name in self.free
         }
+        base = self._simulation(slopes_at, self.slopes) if moved else here
         finer = [self._simulation(slopes_at, effort) for effort in self.finer]
         made = self.model.pairs([here, base, *moved.values(), *finer], self.processes)
         slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
@@ -278,7 +279,7 @@ class Refinement:
 
     def _serve(self, slopes_at: Parameters, centre: Parameters) -> bool:
         """Whether derivatives at a point near by are the same, and there are some at the same thicknesses."""
-        near = (abs(getattr(slopes_at, name) - getattr(centre, name)) <= step for name, step in _SIMULATED.items())
+        near = (abs(getattr(slopes_at, name) - getattr(centre, name)) <= step for name, step in SIMULATED.items())
         step = self.model.depth_step
         return all(near) and _depths_around(slopes_at.depth, step) == _depths_around(centre.depth, step)
 
