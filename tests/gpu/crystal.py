@@ -1,11 +1,21 @@
 """A made-up crystal, for machines that know of no scattering factors."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from iphasenet.crystal.potential import CrystalPotential, series_frequencies
+from iphasenet.crystal.potential import (
+    SCATTERING_REACH,
+    SCATTERING_STEP,
+    CrystalPotential,
+    series_frequencies,
+)
 from iphasenet.microscope.optics import Microscope
+from iphasenet.multislice.beam_pairs import BeamPairs, simulate_pairs
+from iphasenet.multislice.multislice_pass import MultislicePass
 from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
+from iphasenet.multislice.thermal_pass import ThermalPass
 from iphasenet.simulation.grid import Grid, Sample, samples
 from iphasenet.training.rendered_frames import SimulatedMaterial
 
@@ -21,6 +31,21 @@ def potential() -> CrystalPotential:
     shape = np.exp(-0.6 * (gx**2 + gy**2))
     positions = np.array([[0.0, 0.0, 0.0], [2.1, 2.0, 1.9]])
     return CrystalPotential(lengths, positions, np.array([0, 1]), np.stack([40 * shape, 15 * shape]))
+
+
+def warm_potential() -> CrystalPotential:
+    """Make the same crystal with atoms that move by 0.08 Å."""
+    still = potential()
+    a, b, _ = still.lengths
+    shape = a * b * np.exp(-0.6 * np.arange(0.0, SCATTERING_REACH, SCATTERING_STEP) ** 2)
+    return replace(still, displacements=np.tile(0.08**2 * np.eye(2), (2, 1, 1)),
+                   scattering=np.stack([40 * shape, 15 * shape]))  # fmt: skip
+
+
+def pairs(crystal: CrystalPotential, device: str) -> BeamPairs:
+    """Simulate what a fit does."""
+    kind = ThermalPass if crystal.is_warm else MultislicePass
+    return simulate_pairs(kind(crystal, MICROSCOPE, NUMERICS, [40.0, 80.0], (0.004, 0.002), (20.0,), device), [1, 2])
 
 
 def images(planned: Sample, device: str) -> PeriodicImages:

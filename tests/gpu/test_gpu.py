@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.dataset.material_data import MaterialData
 from iphasenet.microscope.acquisition import Acquisition, TrainingNoise
 from iphasenet.network.column_settings import ColumnModel
@@ -27,7 +28,7 @@ from iphasenet.training.module import Splits, Training
 from iphasenet.training.rendered_frames import RenderedFrames, SimulatedMaterial
 from iphasenet.training.settings import TrainingSettings
 from iphasenet.training.trainer import make_trainer
-from tests.gpu.crystal import images, material
+from tests.gpu.crystal import MICROSCOPE, images, material, pairs, potential, warm_potential
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ROOM = 10**9
@@ -66,6 +67,14 @@ def test_the_engine_gives_the_images_of_a_cpu(made: SimulatedMaterial) -> None:
     found, expected = images(sample, DEVICE.type), made.images[sample.orientation.index]
     mean = np.abs(expected.coefficients).max(axis=(-2, -1), keepdims=True)
     assert (np.abs(found.coefficients - expected.coefficients) / mean).max() < 1e-4
+
+
+@pytest.mark.parametrize("crystal", [potential(), warm_potential()], ids=["cold", "warm"])
+def test_pairs_of_waves_which_a_fit_simulates_are_those_of_a_cpu(crystal: CrystalPotential) -> None:
+    found, expected = pairs(crystal, DEVICE.type), pairs(crystal, "cpu")
+    images, mean = expected.coefficients(MICROSCOPE), float(np.abs(expected.coefficients(MICROSCOPE)).max())
+    assert np.abs(found.coefficients(MICROSCOPE) - images).max() < 1e-4 * mean
+    assert (images[0] != images[1]).any()
 
 
 def test_noise_has_the_mean_and_the_spread_of_its_electrons() -> None:
