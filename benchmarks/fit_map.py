@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     foil, path = Foil(), options.output / "foil.npz"
     with use_threads(1):
         if not path.exists():
-            clean = torch.from_numpy(foil.segments(options.material, options.steps))[None]
+            clean = torch.from_numpy(foil.segments(options.material, options.steps)).float()[None]
             noisy = record_images(clean, [options.dose], foil.sampling, ACQUISITION, [np.random.default_rng(2)])[0]
             np.savez(path, segments=noisy.numpy().astype(np.float32), order=[0, 1, 2, 3], beam_intensity=1.0,
                      sampling=foil.sampling, energy_kev=200.0, semiangle_mrad=20.0, detector_inner_mrad=10.0,

@@ -64,7 +64,10 @@ def calls(method: Callable[..., Result], arguments: Sequence[tuple[Any, ...]], p
             f"threads: found {processes} processes, one of which was killed, as happens where memory is short; "
             "allowed: fewer"
         ) from error
-    except KeyboardInterrupt:
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        # Whoever stops the program does not wait for simulations.
         executor.shutdown(wait=False, kill_workers=True)
         raise
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -26,6 +27,11 @@ class Counter:
         if number == 3:
             raise InputError("number: found 3; allowed: others")
         return number
+
+    def sleep(self, seconds: float) -> float:
+        """Take some time."""
+        time.sleep(seconds)
+        return seconds
 
     def die(self, number: int) -> int:
         """End the process as a system without memory does."""
@@ -64,3 +70,18 @@ def test_a_killed_process_is_one_line_and_later_calls_work() -> None:
     with pytest.raises(InputError, match=r"threads: found 2 processes, one of which was killed.*allowed: fewer"):
         list(calls(Counter().die, [(number,) for number in range(4)], 2))
     assert [number for number, _, _ in calls(Counter().add, [(1,), (2,)], 2)] == [1, 2]
+
+
+class _Stop(BaseException):
+    """As the command line stops."""
+
+
+def test_who_stops_does_not_wait_for_calls_that_run() -> None:
+    found = calls(Counter().sleep, [(0.0,), (60.0,), (60.0,)], 2)
+    next(found)
+    begin = time.monotonic()
+    with pytest.raises(_Stop):
+        found.throw(_Stop())  # type: ignore[attr-defined]
+    # A later fit gets new processes at once.
+    assert [number for number, _, _ in calls(Counter().add, [(1,), (2,)], 2)] == [1, 2]
+    assert time.monotonic() - begin < 40
