@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from iphasenet.fitting.patches import fit_patches
 from iphasenet.fitting.search import Candidate
 from iphasenet.fitting.simulation_cache import SimulationCache
 from iphasenet.fitting.start_network import Guess, Start, StartNetwork
+from iphasenet.fitting.start_training import train_start
 from iphasenet.fitting.task import Task
 from iphasenet.microscope.acquisition import Acquisition
 from iphasenet.microscope_files.segmented_image import SegmentedImage
@@ -308,6 +309,10 @@ def test_segments_in_another_order_are_refused_and_the_right_one_is_named(
     ("options", "message"),
     [
         (["--map", "129"], "--map: found patches of 129 pixels; allowed: 41 pixels"),
+        (
+            ["--start", "image.npz"],
+            r"image\.npz: found no usable network \(.*allowed: a file written by iphasenet train",
+        ),
         (["--cache", "image.npz"], "image.npz: found a file; allowed: a folder"),
         (["--structure", "a.cif", "a.cif"], "--structure: found a.cif twice; allowed: each once"),
         (["--structure", str(STRUCTURES / "GaN.cif"), "gone.cif"], "^iphasenet: gone.cif: there is no such file"),
@@ -321,6 +326,28 @@ def test_what_cannot_be_done_is_said_before_the_fit(
     monkeypatch.setattr("iphasenet.commands.fit.fit_with_progress", lambda *_: pytest.fail("fitted"))
     with pytest.raises(SystemExit, match=message):
         main(["fit", image, "--structure", str(STRUCTURES / "KNbO3.cif"), "--output", "fit.json", *options])
+
+
+def test_a_trained_start_serves_its_own_crystal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, network = saved(tmp_path, recorded()[0]), str(tmp_path / "start.safetensors")
+    monkeypatch.setattr("iphasenet.commands.train_start.train_start", partial(train_start, steps=20))
+    structure = str(STRUCTURES / "KNbO3.cif")
+    ranges = ["--thickness", "5:8", "--tilt-range", "0.3", "--defocus=-20:20"]
+    main(["train-start", image, "--structure", structure, "--simulations", "20", "--output", network, *ranges])
+    assert "guesses tilts that it has not seen to 0." in capsys.readouterr().out
+    tasks: list[Task] = []
+    monkeypatch.setattr("iphasenet.commands.fit.fit_with_progress", lambda task: tasks.append(task) or fitted())
+    fitting = ["fit", image, "--output", str(tmp_path / "fit.json"), "--start", network]
+    main([*fitting, "--structure", structure])
+    assert tasks[0].start is not None and tasks[0].start.described["simulations"] == 20
+    message = r"--start: .*start\.safetensors: found a network for another crystal, temperature or microscope"
+    for other in (["--structure", str(STRUCTURES / "GaN.cif")], ["--structure", structure, "--temperature", "100"]):
+        with pytest.raises(SystemExit, match=message):
+            main([*fitting, *other])
+    with pytest.raises(SystemExit, match="--start has no effect without --structure"):
+        main(["reconstruct", image, "--output", str(tmp_path / "potential.npz"), "--start", network])
 
 
 def test_a_reconstruction_of_a_known_crystal_is_told_what_the_fit_finds(

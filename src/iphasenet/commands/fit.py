@@ -2,8 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,14 @@ from iphasenet.base.devices import choose_device, use_threads
 from iphasenet.base.errors import InputError
 from iphasenet.base.marks import FIGURE, FIT, RECONSTRUCTION
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
-from iphasenet.commands.known_crystal import limits_of, read_cell, read_images
+from iphasenet.commands.known_crystal import limits_of, read_cell, read_images, with_starts
 from iphasenet.commands.progress import progress_bar, steps_progress
 from iphasenet.fitting.fit import Fit, fit
 from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.outcome import as_reconstruction, at_limits, parameters_of, write_fit
 from iphasenet.fitting.patches import Patches, check_patches, fit_patches
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
-from iphasenet.fitting.start_network import Start, load_start
+from iphasenet.fitting.start_network import load_start
 from iphasenet.fitting.task import Task, task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.files import ENDINGS, write_reconstruction
@@ -38,16 +36,15 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(_outputs(options, image), read)
     device = choose_device(options.device)
     cache = None if options.no_cache else SimulationCache(options.cache or default_folder())
-    cells = [(path, read_cell(path, options)) for path in options.structure]
-    tasks = [(path, task_of(image, cell, limits, device, options.threads, cache)) for path, cell in cells]
-    _check_starts(starts, [task for _, task in tasks])
+    cells = [read_cell(path, options) for path in options.structure]
+    tasks = with_starts([task_of(image, cell, limits, device, options.threads, cache) for cell in cells], starts)
     results: list[tuple[Path, Fit]] = []
     refused: list[str] = []
-    for structure, task in tasks:
+    for structure, task in zip(options.structure, tasks, strict=True):
         try:
             if options.map is not None:
                 check_patches(task, options.map)
-            results.append((structure, fit_with_progress(replace(task, start=_known(starts, task)))))
+            results.append((structure, fit_with_progress(task)))
         except InputError as error:
             # Of several structures, those whose lattice is not in the image drop out.
             if len(options.structure) == 1:
@@ -93,20 +90,6 @@ def _draw(found: Fit, patches: Patches | None, output: Path) -> None:
     draw_fit(found, output)
     if patches is not None:
         draw_patches(patches, _map_figure(output))
-
-
-def _known(starts: Sequence[tuple[Path, Start]], task: Task) -> Start | None:
-    """Network that knows a crystal and the microscope, if there is one."""
-    return next((start for _, start in starts if start.knows(task.cell, task.microscope)), None)
-
-
-def _check_starts(starts: Sequence[tuple[Path, Start]], tasks: Sequence[Task]) -> None:
-    for path, start in starts:
-        if not any(start.knows(task.cell, task.microscope) for task in tasks):
-            raise InputError(
-                f"--start: {path}: found a network for another crystal, temperature or microscope; allowed: one that "
-                "iphasenet train-start made with these options"
-            )
 
 
 def _percent(found: Fit) -> str:

@@ -1,15 +1,19 @@
 """Images, a crystal and what is known of them, as the options of commands that fit say."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
+from iphasenet.base.errors import InputError
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.limits import Limits, parse_range
+from iphasenet.fitting.start_network import Start
+from iphasenet.fitting.task import Task
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 
 _RANGES = ("thickness", "defocus", "source_size", "scale", "displacement")
@@ -48,3 +52,15 @@ def limits_of(options: argparse.Namespace, **more: Any) -> Limits:
         if text is not None
     }
     return Limits(tilt_deg=tuple(options.tilt), tilt_reach_deg=options.tilt_range, **given, **more)
+
+
+def with_starts(tasks: Sequence[Task], starts: Sequence[tuple[Path, Start]]) -> list[Task]:
+    """Give each fit the network that knows its crystal and microscope, if there is one; refuse networks for no fit."""
+    for path, start in starts:
+        if not any(start.knows(task.cell, task.microscope) for task in tasks):
+            raise InputError(
+                f"--start: {path}: found a network for another crystal, temperature or microscope; allowed: one that "
+                "iphasenet train-start made with these options"
+            )
+    known = [[start for _, start in starts if start.knows(task.cell, task.microscope)] for task in tasks]
+    return [replace(task, start=found[0] if found else None) for task, found in zip(tasks, known, strict=True)]

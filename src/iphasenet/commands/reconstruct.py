@@ -12,11 +12,13 @@ from iphasenet.base.marks import FIGURE, RECONSTRUCTION, SCAN
 from iphasenet.base.outputs import PICTURE_ENDINGS, Output, check_outputs
 from iphasenet.base.quantities import THICKNESS_ERROR, TILT_ERROR, Quantity
 from iphasenet.commands.fit import check_accepted, fit_with_progress, summary
+from iphasenet.commands.known_crystal import with_starts
 from iphasenet.commands.progress import progress_bar
 from iphasenet.commands.recorded_image import beam_intensity, check_file_options, read_recorded
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.simulation_cache import SimulationCache, default_folder
+from iphasenet.fitting.start_network import load_start
 from iphasenet.fitting.task import task_of
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.network.column_network import ColumnNetwork
@@ -74,7 +76,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _inputs(options: argparse.Namespace) -> list[Path | None]:
-    return [*options.input, options.weights, None if options.structure is None else Path(options.structure)]
+    named = [None if text is None else Path(text) for text in (options.structure, options.start)]
+    return [*options.input, options.weights, *named]
 
 
 def _crystal(options: argparse.Namespace, thickness: float | None) -> dict[str, Any]:
@@ -114,8 +117,9 @@ def _check_choices(options: argparse.Namespace, several: bool) -> None:
     if options.output is None and not options.check:
         raise InputError("--output is missing: give the file to be made, or --check alone")
     check_file_options(options)
-    if options.structure is None and options.zone_axis is not None:
-        raise InputError("--zone-axis has no effect without --structure: give both, or remove it")
+    for name, value in (("zone-axis", options.zone_axis), ("start", options.start)):
+        if options.structure is None and value is not None:
+            raise InputError(f"--{name} has no effect without --structure: give both, or remove it")
     if options.allow_pickle and (options.weights is None or options.weights.suffix.lower() == ".safetensors"):
         raise InputError(
             "--allow-pickle has no effect here: remove it; it is for --weights of the published system (.pt)"
@@ -156,7 +160,9 @@ def _fitted(image: SegmentedImage, options: argparse.Namespace) -> tuple[Segment
     atoms = read_structure(structure, None, _TEMPERATURE_K)
     cell = orthogonal_cell(atoms, tuple(options.zone_axis or (0, 0, 1)))
     device, cache = choose_device(options.device), SimulationCache(default_folder())
-    found = fit_with_progress(task_of(image, cell, Limits(**told), device, options.threads, cache))
+    starts = [] if options.start is None else [(Path(options.start), load_start(Path(options.start)))]
+    (task,) = with_starts([task_of(image, cell, Limits(**told), device, options.threads, cache)], starts)
+    found = fit_with_progress(task)
     check_accepted(found, image, structure)
     print(f"{structure.name}: {summary(found)}")
     parameters, errors = found.refined.parameters, found.refined.errors

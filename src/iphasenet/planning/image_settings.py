@@ -56,6 +56,14 @@ class ImageSettings(Settings, section="reconstruction.settings"):
         tuple[int, int, int] | None,
         Setting("Zone axis [UVW] of that structure along the beam, 0 0 1 if not given.", quantities.LATTICE_INDEX),
     ] = None
+    start: Annotated[
+        str | None,
+        Setting(
+            "Network of `iphasenet train-start` for that structure and this microscope: the fit begins where it "
+            "guesses the tilt.",
+            path=True,
+        ),
+    ] = None
     columns: Annotated[
         bool | None,
         Setting("Also write the potential of the untilted columns, at their places at the entrance surface."),

@@ -21,6 +21,7 @@ _CRYSTAL: dict[str, Metavars] = {
         "rotation_deg": "GAMMA",
         "structure": "CIF",
         "zone_axis": ("U", "V", "W"),
+        "start": "FILE",
         "tilt_error_deg": "DEG",
         "thickness_error_percent": "PERCENT",
         "columns": None,
