@@ -313,6 +313,7 @@ def test_segments_in_another_order_are_refused_and_the_right_one_is_named(
             ["--start", "image.npz"],
             r"image\.npz: found no usable network \(.*allowed: a file written by iphasenet train",
         ),
+        (["--start", "gone.safetensors"], "gone.safetensors: there is no such file; give a network"),
         (["--cache", "image.npz"], "image.npz: found a file; allowed: a folder"),
         (["--structure", "a.cif", "a.cif"], "--structure: found a.cif twice; allowed: each once"),
         (["--structure", str(STRUCTURES / "GaN.cif"), "gone.cif"], "^iphasenet: gone.cif: there is no such file"),

@@ -194,6 +194,7 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
     Of the best, other thicknesses are tried before that, and after it rotations that are other slabs of the crystal.
     """
     steps = len(starts) + 6
+    say("refinement", 0, steps)
     first = []
     for number, start in enumerate(starts):
         first.append((start.orientation.refine(start.candidate.parameters, ROUGH), start))

@@ -129,7 +129,9 @@ def search(
     # What is on disk is read sooner than another process could start.
     kept = [tilt for tilt in tilts if match.is_kept(tilt, ranges, effort)]
     missing = [tilt for tilt in tilts if tilt not in kept]
-    found = []
+    found: list[Candidate] = []
+    if progress is not None:
+        progress(0, len(tilts))
     for some, at_a_time in ((kept, 1), (missing, processes)):
         for candidate in calls(match.best, [(tilt, ranges, effort) for tilt in some], at_a_time):
             found.append(candidate)

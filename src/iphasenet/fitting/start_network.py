@@ -206,6 +206,8 @@ def save_start(path: Path, start: Start) -> None:
 
 def load_start(path: Path) -> Start:
     """Read a network that `save_start` wrote."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; give a network that iphasenet train-start wrote")
     try:
         content = path.read_bytes()
         state = load(content)
