@@ -17,7 +17,6 @@ from iphasenet.fitting.orientation import SEARCH_WINDOW
 from iphasenet.fitting.processes import calls
 from iphasenet.fitting.simulation_cache import crystal_key
 from iphasenet.fitting.start_network import MIDDLE_DEPTH, UNITS, Start, StartNetwork, features, looked_at
-from iphasenet.fitting.symmetry import rotations_about_beam
 from iphasenet.fitting.task import Task
 from iphasenet.simulation.grid import generator
 from iphasenet.simulation.tilts import crystal_lean
@@ -65,12 +64,6 @@ class StartSamples:
         orders = self.task.orders()
         return orders[looked_at(orders, self.task.lengths)]
 
-    @cached_property
-    def turn(self) -> float:
-        """Smallest rotation that the crystal does not distinguish from none [degrees]."""
-        angles = rotations_about_beam(self.task.cell)
-        return min((angle for angle in angles if angle > 1), default=360.0)
-
     def made(self, number: int) -> tuple[NDArray[np.complex64], NDArray[np.float32], float]:
         """
         Simulate one tilt.
@@ -93,7 +86,7 @@ class StartSamples:
         rng = generator(self.seed, task.cell.get_chemical_formula(), "training", number)
         radius, angle = _MARGIN * limits.tilt_reach_deg * math.sqrt(rng.random()), 2 * math.pi * rng.random()
         tilt = (limits.tilt_deg[0] + radius * math.cos(angle), limits.tilt_deg[1] + radius * math.sin(angle))
-        rotation = float(rng.uniform(0, self.turn))
+        rotation = float(rng.uniform(0, 360))
         displacement = float(rng.uniform(0.85, 1.15))
         low, high = (10 * value for value in limits.thickness_nm)
         # Thin slabs are as frequent as thick ones, and cost less time.

@@ -74,7 +74,7 @@ def test_samples_lie_within_the_limits_and_are_drawn_anew_for_each_number() -> N
         depths = 500 * np.exp(wanted[:, 2])
         assert depths.min() > 40
         assert depths.max() < 180
-        assert 0 <= rotation < samples.turn
+        assert 0 <= rotation < 360
     assert len({rotation for _, _, rotation in found}) == 4
     again = samples.made(2)
     assert (again[0] == found[2][0]).all()
