@@ -5,7 +5,10 @@ kept between fits.
 """
 
 import importlib
+import os
 import pickle
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -19,6 +22,9 @@ Result = TypeVar("Result")
 
 _IDLE_S = 60
 """Processes without work end after this time [seconds]."""
+
+_WATCH_S = 2
+"""They look this often whether the program that started them still runs [seconds]: it may have been killed."""
 
 
 def start_processes(number: int) -> None:
@@ -79,10 +85,22 @@ def _executor(number: int) -> Any:
     return get_reusable_executor(
         max_workers=number,
         timeout=_IDLE_S,
-        initializer=importlib.import_module,
-        initargs=("iphasenet.fitting.search",),
+        initializer=_prepare,
+        initargs=(os.getpid(),),
         env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
+
+
+def _prepare(parent: int) -> None:
+    """Import what simulations need, and end this process when the one that started it has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    importlib.import_module("iphasenet.fitting.search")
 
 
 def _call(pickled: bytes, arguments: tuple[Any, ...]) -> Any:

@@ -212,6 +212,8 @@ def load_start(path: Path) -> Start:
         content = path.read_bytes()
         state = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        if _KEY not in header:
+            raise ValueError("a network for something else")
         about = json.loads(header[_KEY])
         network = StartNetwork(len(state["mean"]))
         network.load_state_dict(state)

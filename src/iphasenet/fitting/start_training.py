@@ -40,6 +40,7 @@ _GAIN_ERROR = 0.01
 _HELD_OUT = 0.1
 _BATCH = 512
 _RATE = 2e-3
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class StartSamples:
 
 
 def train_start(
-    task: Task, simulations: int, progress: Progress | None = None, seed: int = 0, steps: int = 3000
+    task: Task, simulations: int, progress: Progress | None = None, seed: int = 0, steps: int | None = None
 ) -> Start:
     """
     Train a network that guesses tilt, thickness and defocus of one crystal.
@@ -126,8 +127,8 @@ def train_start(
         Called with the name of a step, and the numbers of its parts done and in all.
     seed : int
         Seed.
-    steps : int
-        Training steps.
+    steps : int, optional
+        Training steps; 5 a simulation if not given.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def train_start(
     known, unseen = _Images.of(made[held_out:]), _Images.of(made[:held_out])
     # The same network on any number of cores.
     with use_threads(1):
-        network = _fitted(known, unseen, steps, say)
+        network = _fitted(known, unseen, steps or _STEPS * simulations, say)
         error = _errors(network, unseen)
     distance = UNITS[0] * np.hypot(*error[:, :2].T)
     described = {

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +88,20 @@ def test_who_stops_does_not_wait_for_calls_that_run() -> None:
     # A later fit gets new processes at once.
     assert [number for number, _, _ in calls(Counter().add, [(1,), (2,)], 2)] == [1, 2]
     assert time.monotonic() - begin < 40
+
+
+def test_processes_end_with_the_program_that_started_them() -> None:
+    script = (
+        "import os, signal\n"
+        "from tests.unit.fitting.test_processes import Counter\n"
+        "from iphasenet.fitting.processes import calls\n"
+        "print(*{process for _, _, process in calls(Counter().add, [(n,) for n in range(8)], 2)}, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
+    left = [int(text) for text in ended.stdout.split()]
+    assert left
+    give_up = time.monotonic() + 20
+    while any(Path(f"/proc/{process}").exists() for process in left):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
