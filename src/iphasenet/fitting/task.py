@@ -1,6 +1,8 @@
 """An image, a crystal and what is known of them."""
 
 import math
+import multiprocessing
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,7 +53,7 @@ class Task:
     device : str
         Torch device.
     threads : int
-        Simulations that are made at a time.
+        Simulations that are made at a time, at most one for each core.
     cache : SimulationCache, optional
         Where simulations of the search are kept.
     start : Start, optional
@@ -92,8 +94,10 @@ class Task:
 
     @property
     def processes(self) -> int:
-        """Simulations that are made at a time; a GPU makes one."""
-        return self.threads if self.device == "cpu" else 1
+        """Processes that simulate; a GPU makes one simulation at a time, and a daemon has no processes."""
+        if self.device != "cpu" or multiprocessing.current_process().daemon:
+            return 1
+        return min(self.threads, os.cpu_count() or 1)
 
     @property
     def pixel(self) -> float:

@@ -1,6 +1,8 @@
 """The network that guesses where a search begins."""
 
 import json
+import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +35,14 @@ def cold_task(reach: float = 0.8) -> Task:
     cell = Atoms("GaN", [(0, 0, 0), (1.3, 0.8, 1.2)], cell=(3.0, 3.6, 2.5), pbc=True)
     limits = Limits(thickness_nm=(5, 15), tilt_reach_deg=reach, defocus_angstrom=(-50, 50))
     return Task(np.zeros((4, 8, 8)), 0.2, MICROSCOPE, cell, limits)
+
+
+def test_there_are_no_more_processes_than_cores_and_none_of_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = replace(cold_task(), threads=1000)
+    assert task.processes == os.cpu_count()
+    assert replace(task, device="cuda").processes == 1
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    assert task.processes == 1
 
 
 def images(count: int = 3, orders: int = 12) -> torch.Tensor:
