@@ -44,6 +44,9 @@ _SMALL = 1e-3
 _SPREADS = (-6.0, 3.0)
 _KEY = "start"
 
+_VERSION = 1
+"""Number of what networks are given: raise it where `features` or `looked_at` change."""
+
 
 def looked_at(orders: NDArray[np.int64], lengths: tuple[float, float]) -> NDArray[np.int64]:
     """Numbers of the coefficients that the network looks at, the mean first."""
@@ -198,7 +201,8 @@ class Start:
 
 def save_start(path: Path, start: Start) -> None:
     """Write a network; the file appears whole or not at all."""
-    header = {_KEY: json.dumps({"crystal": _plain(start.crystal), "described": start.described}, sort_keys=True)}
+    about = {"crystal": _plain(start.crystal), "described": start.described, "version": _VERSION}
+    header = {_KEY: json.dumps(about, sort_keys=True)}
     state = {name: one.contiguous() for name, one in start.network.state_dict().items()}
     with atomic_file(path) as temporary:
         temporary.write_bytes(save(state, header))
@@ -215,6 +219,8 @@ def load_start(path: Path) -> Start:
         if _KEY not in header:
             raise ValueError("a network for something else")
         about = json.loads(header[_KEY])
+        if about["version"] != _VERSION:
+            raise ValueError("of another version of this program")
         network = StartNetwork(len(state["mean"]))
         network.load_state_dict(state)
         return Start(network.eval(), about["crystal"], about["described"])
