@@ -6,8 +6,9 @@ and exact in thickness, lenses, source, offset and scale. The best point of an e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,9 @@ ones of the tilt it follows the noise of the model."""
 
 _TRUST = {"alpha": 0.1, "beta": 0.1, "displacement": 0.15}
 """Largest step of these parameters from the centre of an expansion."""
+
+_LEAST_SHARE = 0.2
+"""Derivatives are not taken for more scatter than this leaves."""
 
 _LEAST_TRUST = 0.1
 """Share of these steps below which no better point is sought."""
@@ -94,15 +98,15 @@ class Slopes:
     ----------
     centre : Parameters
         Where they were made.
-    base : BeamPairs
-        Simulation there.
+    base : sequence of BeamPairs
+        Simulations there, one for each set of displacements.
     moved : dict
-        Simulations with one parameter increased by `SIMULATED`.
+        Such simulations with one parameter increased by `SIMULATED`.
     """
 
     centre: Parameters
-    base: BeamPairs
-    moved: Mapping[str, BeamPairs]
+    base: Sequence[BeamPairs]
+    moved: Mapping[str, Sequence[BeamPairs]]
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,9 @@ class Expansion:
     finer : sequence of BeamPairs
         Simulations with finer and with usual numerics in a small window, where the slopes were made, whose difference
         is added; none if there is no such correction.
+    shares : mapping
+        What share of each derivative is more than the scatter between sets of displacements; all of it if not given.
+        Scatter makes derivatives seem larger than they are, and steps too short: for 80 nm of GaN by a half.
     """
 
     model: CrystalModel
@@ -130,6 +137,7 @@ class Expansion:
     pairs: BeamPairs
     slopes: Slopes
     finer: Sequence[BeamPairs] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def images(self, parameters: Parameters) -> ComplexArray:
         """Fourier coefficients (4, n) at the model's orders."""
@@ -158,10 +166,21 @@ class Expansion:
     @cached_property
     def derivatives(self) -> dict[str, ComplexArray]:
         """Derivatives (4, n) with respect to tilt and displacements, at the centre."""
-        base = _at_depth(self.model, self.slopes.base, self.centre)
         return {
-            name: (_at_depth(self.model, pairs, self.centre) - base) / SIMULATED[name]
-            for name, pairs in self.slopes.moved.items()
+            name: self.shares.get(name, 1.0) * np.mean(several, axis=0)
+            for name, several in self.by_displacements.items()
+        }
+
+    @cached_property
+    def by_displacements(self) -> dict[str, list[ComplexArray]]:
+        """Derivatives (4, n) by each set of displacements."""
+        base = [_at_depth(self.model, pairs, self.centre) for pairs in self.slopes.base]
+        return {
+            name: [
+                (_at_depth(self.model, pairs, self.centre) - still) / SIMULATED[name]
+                for pairs, still in zip(several, base, strict=True)
+            ]
+            for name, several in self.slopes.moved.items()
         }
 
 
@@ -193,6 +212,8 @@ class Refinement:
     seeds : int
         Sets of displacements over which the result is averaged at the end. Their scatter is part of the errors; with
         one set it is not known.
+    slope_seeds : int
+        Sets of displacements over which derivatives are averaged.
     """
 
     model: CrystalModel
@@ -206,6 +227,7 @@ class Refinement:
     processes: int = 1
     tolerance_deg: float = 0.003
     seeds: int = 1
+    slope_seeds: int = 1
 
     @cached_property
     def sigma(self) -> FloatArray:
@@ -266,16 +288,43 @@ class Refinement:
         if slopes_at is None or not self._serve(slopes_at, centre):
             slopes_at = centre
         here = self._simulation(centre, self.effort)
-        moved = {
-            name: self._simulation(replace(slopes_at, **{name: getattr(slopes_at, name) + step}), self.slopes)
+        seeds = range(1, self.slope_seeds + 1)
+        points = {
+            name: replace(slopes_at, **{name: getattr(slopes_at, name) + step})
             for name, step in SIMULATED.items()
             if name in self.free
         }
-        base = self._simulation(slopes_at, self.slopes) if moved else here
+        base = [self._simulation(slopes_at, self.slopes, seed) for seed in seeds if points]
+        moved = {name: [self._simulation(at, self.slopes, seed) for seed in seeds] for name, at in points.items()}
         finer = [self._simulation(slopes_at, effort) for effort in self.finer]
-        made = self.model.pairs([here, base, *moved.values(), *finer], self.processes)
-        slopes = Slopes(slopes_at, made[base], {name: made[what] for name, what in moved.items()})
-        return Expansion(self.model, centre, made[here], slopes, [made[what] for what in finer])
+        made = self.model.pairs([here, *base, *chain(*moved.values()), *finer], self.processes)
+        slopes = Slopes(
+            slopes_at,
+            [made[what] for what in base],
+            {name: [made[what] for what in several] for name, several in moved.items()},
+        )
+        expansion = Expansion(self.model, centre, made[here], slopes, [made[what] for what in finer])
+        return expansion if self.slope_seeds == 1 else replace(expansion, shares=self._shares(expansion))
+
+    def _shares(self, expansion: Expansion) -> dict[str, float]:
+        """
+        Share of each derivative that is more than the scatter between sets of displacements.
+
+        Two sets have the same derivative and independent scatter: the mean of the products of different sets is free
+        of it. Only what no other parameter can imitate counts.
+        """
+        exact = [name for name in self.free if name not in SIMULATED]
+        columns = [self._column(expansion, expansion.centre, name) for name in exact]
+        known, _ = np.linalg.qr(np.stack(columns, axis=1)) if columns else (np.zeros((0, 0)), None)
+        found = {}
+        for name, several in expansion.by_displacements.items():
+            one = np.stack([_flat(derivative / self.sigma) for derivative in several])
+            if columns:
+                one = one - (one @ known) @ known.T
+            total, own = float((one.sum(axis=0) ** 2).sum()), float((one**2).sum())
+            count = len(one)
+            found[name] = max(_LEAST_SHARE, (total - own) / (total * (count - 1) / count))
+        return found
 
     def _serve(self, slopes_at: Parameters, centre: Parameters) -> bool:
         """Whether derivatives at a point near by are the same, and there are some at the same thicknesses."""
@@ -296,8 +345,11 @@ class Refinement:
 
     def _jacobian(self, expansion: Expansion, parameters: Parameters) -> FloatArray:
         """Differentiate the residuals (residual, parameter) with respect to parameters over their natural units."""
-        columns = [_flat(expansion.derivative(parameters, name) / self.sigma) * STEPS[name] for name in self.free]
+        columns = [self._column(expansion, parameters, name) * STEPS[name] for name in self.free]
         return np.stack(columns, axis=1)
+
+    def _column(self, expansion: Expansion, parameters: Parameters, name: str) -> FloatArray:
+        return _flat(expansion.derivative(parameters, name) / self.sigma)
 
     def _best(self, expansion: Expansion, trust: float = 1.0) -> Parameters:
         """Find the best point of an expansion that is near its centre."""
