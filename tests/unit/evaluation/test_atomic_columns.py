@@ -221,7 +221,7 @@ def test_an_unknown_element_and_hydrogen_alone_are_refused() -> None:
     with pytest.raises(InputError, match="hydrogen"):
         crystal_columns(hydrogen)
     with pytest.raises(InputError, match="form factors"):
-        crystal_columns(dataclasses.replace(hydrogen, form_factors=1.001 * hydrogen.form_factors))
+        crystal_columns(dataclasses.replace(hydrogen, form_factors=1.0004 * hydrogen.form_factors))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 33.0, 250.0])

@@ -91,13 +91,14 @@ def test_the_command_understands_every_setting() -> None:
         "columns": True,
         "structure": "GaN.cif",
         "zone_axis": [1, 0, -1],
+        "start": "gan.safetensors",
     }
     assert settings.keys() == {one.name for one in described(ImageSettings)}
     parser = argparse.ArgumentParser()
     reconstruct.add_command(parser.add_subparsers())
     found = parser.parse_args(["reconstruct", "in.emd", *command_options(settings)])
     assert found.tilt == [-1e-5, 0.25] and found.rotation == -12 and found.thickness == "40" and found.dose == 1e5
-    assert found.structure == "GaN.cif" and found.zone_axis == [1, 0, -1]
+    assert found.structure == "GaN.cif" and found.zone_axis == [1, 0, -1] and found.start == "gan.safetensors"
     assert found.resample and found.detector_name == "DF4"
     assert found.flip and found.segment_order == ["4", "DF4-B", "2", "1"] and found.scan_shape == [64, 32]
     assert found.camera_centre == [63.5, 64.0] and found.camera_rotation == -90 and found.dark_intensity == -3.5
