@@ -9,11 +9,13 @@ import pytest
 from ase import Atoms
 
 from iphasenet.crystal.structure import orthogonal_cell, read_structure
-from iphasenet.fitting.crystal_model import CrystalModel, Parameters
-from iphasenet.fitting.fit import _other_thickness
+from iphasenet.fitting.crystal_model import CrystalModel, Effort, Parameters, Simulation
+from iphasenet.fitting.fit import _other_thickness, fit
 from iphasenet.fitting.harmonics import Harmonics, Pixels
 from iphasenet.fitting.image_lattice import ImageLattice, turned
+from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.orientation import FINAL, Orientation
+from iphasenet.fitting.outcome import on_pixels
 from iphasenet.fitting.refinement import Refined
 from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import Candidate
@@ -88,6 +90,27 @@ def test_rotations_that_move_a_slabs_surfaces_are_other_slabs() -> None:
     others = [one.model.rotation_deg for one in rotations.other_slabs(rotations.orientation(rotations.different[0]))]
     # A turn of 60° and one of 180° are the same slab, and the likelier of them is taken.
     assert others == pytest.approx([GAMMA + 180])
+
+
+def test_a_thin_slab_whose_surfaces_lie_half_a_cell_higher_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With the wrong slab, the right crystal would be refused.
+    monkeypatch.setattr("iphasenet.fitting.fit.GOOD", 0.01)
+    task, point = task_of("GaN"), Parameters(-0.06, -0.09, 10 * 5.185, -14.0, source_variance=0.16)
+    # Turned by 60°, the crystal is the same, but not the slab; 33° is tried first.
+    model = model_of("GaN", GAMMA + 60)
+    depths = tuple(5.185 * count for count in range(8, 13))
+    images = model.images(model.simulate(Simulation(point.tilt, depths, Effort(0.126, 1.0, 14.0))), point)[2]
+    frequencies = task.orders() @ turned(task.lengths, GAMMA + 60)
+    segments = on_pixels(images, frequencies, (96, 96), 0.2)
+    segments = segments + np.random.default_rng(1).normal(0, 1e-3, segments.shape)
+    known = Limits(
+        thickness_nm=(4.5, 6), tilt_deg=point.tilt, tilt_reach_deg=0.0, defocus_angstrom=(-30, 0),
+        source_size_angstrom=(0.3, 0.5), scale=(1, 1), displacement=(1, 1),
+    )  # fmt: skip
+    found = fit(replace(task, segments=segments, sampling=0.2, limits=known))
+    assert (found.model.rotation_deg - GAMMA) % 120 == pytest.approx(60, abs=1)
+    assert found.refined.unexplained < 0.01
+    assert found.refined.parameters.depth == pytest.approx(point.depth, abs=1.0)
 
 
 def test_a_slope_of_the_valley_is_no_other_thickness() -> None:

@@ -47,6 +47,9 @@ _CLEAR = 0.15
 _RIVAL = 1.5
 """The second best start is refined carefully, too, if it leaves less than this times as much unexplained."""
 
+_SLAB_WORTH = 0.2
+"""Other slabs are tried if the first leaves less than this unexplained: 5 nm of GaN left 0.05 with the wrong one."""
+
 _SLAB_RIVAL = 3.0
 """Another slab is refined if its chi squared is below this times that of the first, at the tilt of the first."""
 
@@ -221,8 +224,8 @@ def _refine(starts: Sequence[_Start], rotations: Rotations, say: Progress) -> Fi
     error = _model_error(best)
     final = [(start.orientation.refine(best.parameters, FINAL, error, slopes_at=best.slopes_at), start)]
     say("refinement", steps - 1, steps)
-    right = final[0][0].unexplained < GOOD
-    for orientation in rotations.other_slabs(start.orientation) if right else []:
+    near = final[0][0].unexplained < _SLAB_WORTH
+    for orientation in rotations.other_slabs(start.orientation) if near else []:
         placed = orientation.placed(final[0][0].parameters).parameters
         # A slab that explains far less at the tilt that was found is not the right one.
         slab = orientation.refine(placed, FINAL, error, only=[name for name in STEPS if name not in SIMULATED])
