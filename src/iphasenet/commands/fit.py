@@ -162,5 +162,7 @@ def _outputs(options: argparse.Namespace, image: SegmentedImage | None = None) -
 
 def fit_with_progress(task: Task) -> Fit:
     """Fit with one progress bar a step; the task's threads are those of its simulations."""
+    if task.cache is not None and task.cache.warning:
+        print(f"warning: {task.cache.warning}", file=sys.stderr)
     with use_threads(1), steps_progress() as progress:
         return fit(task, progress)

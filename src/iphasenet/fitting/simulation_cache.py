@@ -28,8 +28,11 @@ LARGEST = 2e9
 
 
 def default_folder() -> Path:
-    """Folder of the user's caches: that of XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iphasenet" / "fit"
+    """Folder of the user's caches: that of XDG_CACHE_HOME, or ~/.cache; InputError if there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iphasenet" / "fit"
+    except RuntimeError as error:
+        raise InputError("home: found no folder of the user; allowed: set HOME or XDG_CACHE_HOME") from error
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,16 @@ class SimulationCache:
     def __post_init__(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder}: found {describe_entry(self.folder)}; allowed: a folder, or a new name")
+
+    @property
+    def warning(self) -> str:
+        """Say that nothing can be kept; nothing if the folder can be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.folder, os.W_OK)
+        except OSError:
+            writable = False
+        return "" if writable else f"{self.folder} cannot be written: simulations are not kept for other images"
 
     def get(self, key: Mapping[str, Any], names: Sequence[str], compute: Callable[[], Arrays]) -> Arrays:
         """

@@ -113,3 +113,22 @@ def test_the_folder_is_that_of_the_users_caches(monkeypatch: pytest.MonkeyPatch,
     assert default_folder() == tmp_path / "iphasenet" / "fit"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_folder() == Path.home() / ".cache" / "iphasenet" / "fit"
+
+
+def test_a_folder_that_cannot_be_written_is_warned_of(tmp_path: Path) -> None:
+    assert SimulationCache(tmp_path / "new" / "cache").warning == ""
+    (tmp_path / "file").touch()
+    cache, compute = SimulationCache(tmp_path / "file" / "cache"), Counted()
+    assert (
+        cache.warning == f"{tmp_path / 'file' / 'cache'} cannot be written: simulations are not kept for other images"
+    )
+    for _ in range(2):
+        cache.get({}, NAMES, compute)
+    assert compute.count == 2
+
+
+def test_without_a_home_the_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(InputError, match="home: found no folder of the user; allowed: set HOME or XDG_CACHE_HOME"):
+        default_folder()
