@@ -30,7 +30,7 @@ _MARKS = {
     HISTORY: b"validation_pearson",
     CORPUS: b"name,file,reading,remark,formula",
     FIT: b'"format": "iphasenet fit"',
-    START: b'"__metadata__":{"start":',
+    START: b'"start":"{\\"crystal',
 }
 """Kinds of files that can be recognised without a mark."""
 

@@ -56,11 +56,12 @@ def limits_of(options: argparse.Namespace, **more: Any) -> Limits:
 
 def with_starts(tasks: Sequence[Task], starts: Sequence[tuple[Path, Start]]) -> list[Task]:
     """Give each fit the network that knows its crystal and microscope, if there is one; refuse networks for no fit."""
-    for path, start in starts:
-        if not any(start.knows(task.cell, task.microscope) for task in tasks):
+    known = [[start.knows(task.cell, task.microscope) for _, start in starts] for task in tasks]
+    for number, (path, _) in enumerate(starts):
+        if not any(row[number] for row in known):
             raise InputError(
                 f"--start: {path}: found a network for another crystal, temperature or microscope; allowed: one that "
                 "iphasenet train-start made with these options"
             )
-    known = [[start for _, start in starts if start.knows(task.cell, task.microscope)] for task in tasks]
-    return [replace(task, start=found[0] if found else None) for task, found in zip(tasks, known, strict=True)]
+    found = [next((start for (_, start), knows in zip(starts, row, strict=True) if knows), None) for row in known]
+    return [replace(task, start=start) for task, start in zip(tasks, found, strict=True)]

@@ -16,16 +16,14 @@ import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from iphasenet.base.errors import InputError
-from iphasenet.base.files import atomic_file
 from iphasenet.fitting.crystal_model import CrystalModel
 from iphasenet.fitting.harmonics import Harmonics
 from iphasenet.fitting.simulation_cache import crystal_key
 from iphasenet.microscope.optics import Microscope
+from iphasenet.network.sealed_tensors import read_tensors, usable_weights, write_tensors
 from iphasenet.simulation.tilts import lab_tilt
 
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -202,33 +200,23 @@ class Start:
 def save_start(path: Path, start: Start) -> None:
     """Write a network; the file appears whole or not at all."""
     about = {"crystal": _plain(start.crystal), "described": start.described, "version": _VERSION}
-    header = {_KEY: json.dumps(about, sort_keys=True)}
-    state = {name: one.contiguous() for name, one in start.network.state_dict().items()}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(save(state, header))
+    write_tensors(path, start.network.state_dict(), {_KEY: about})
 
 
 def load_start(path: Path) -> Start:
     """Read a network that `save_start` wrote."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file; give a network that iphasenet train-start wrote")
-    try:
-        content = path.read_bytes()
-        state = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    with usable_weights(path, "network", "iphasenet train-start"):
+        state, header = read_tensors(path)
         if _KEY not in header:
             raise ValueError("a network for something else")
-        about = json.loads(header[_KEY])
+        about = header[_KEY]
         if about["version"] != _VERSION:
             raise ValueError("of another version of this program")
         network = StartNetwork(len(state["mean"]))
         network.load_state_dict(state)
-        return Start(network.eval(), about["crystal"], about["described"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{path}: found no usable network ({told}); allowed: a file written by iphasenet train-start"
-        ) from error
+    return Start(network.eval(), about["crystal"], about["described"])
 
 
 def _plain(key: Mapping[str, Any]) -> Any:

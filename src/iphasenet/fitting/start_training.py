@@ -145,8 +145,8 @@ def train_start(
     known, unseen = _Images.of(made[held_out:]), _Images.of(made[:held_out])
     # The same network on any number of cores.
     with use_threads(1):
-        network = _fitted(known, unseen, steps or _STEPS * simulations, say)
-        error = _errors(network, unseen)
+        network = _fitted(known, steps or _STEPS * simulations, say)
+        error = _calibrated(network, unseen)
     distance = UNITS[0] * np.hypot(*error[:, :2].T)
     described = {
         "simulations": simulations,
@@ -183,8 +183,8 @@ class _Images:
         return features(gains * (clean + added), noise, self.rotation_deg[chosen])
 
 
-def _fitted(known: _Images, unseen: _Images, steps: int, say: Progress) -> StartNetwork:
-    """Fit a network to images, and scale the errors that it expects to those on others."""
+def _fitted(known: _Images, steps: int, say: Progress) -> StartNetwork:
+    """Fit a network to images."""
     everything = torch.randperm(len(known.wanted))
     described = known.described(everything[:4096])
     network = StartNetwork(described.shape[1])
@@ -203,15 +203,13 @@ def _fitted(known: _Images, unseen: _Images, steps: int, say: Progress) -> Start
         optimizer.step()
         schedule.step()
         say("training", step + 1, steps)
-    network.eval()
-    with torch.no_grad():
-        chosen = torch.arange(len(unseen.wanted))
-        values, logs = network(unseen.described(chosen))
-        network.error_scale[:] = ((values - unseen.wanted).abs() / logs.exp()).mean(0)
-    return network
+    return network.eval()
 
 
 @torch.no_grad()
-def _errors(network: StartNetwork, images: _Images) -> NDArray[np.float32]:
-    values, _ = network(images.described(torch.arange(len(images.wanted))))
-    return np.asarray((values - images.wanted).numpy())
+def _calibrated(network: StartNetwork, images: _Images) -> NDArray[np.float32]:
+    """Scale the errors that a network expects to those on images (sample, 4), and return these."""
+    values, logs = network(images.described(torch.arange(len(images.wanted))))
+    error = values - images.wanted
+    network.error_scale[:] = (error.abs() / logs.exp()).mean(0)
+    return np.asarray(error.numpy())

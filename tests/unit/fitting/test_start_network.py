@@ -13,6 +13,7 @@ from ase import Atoms
 from safetensors.torch import save
 
 from iphasenet.base.errors import InputError
+from iphasenet.base.marks import START, is_marked_file
 from iphasenet.fitting.limits import Limits
 from iphasenet.fitting.simulation_cache import crystal_key
 from iphasenet.fitting.start_network import (
@@ -96,6 +97,7 @@ def test_training_finds_tilts_that_it_has_not_seen(tmp_path: Path) -> None:
     # Guesses of the middle are wrong by 0.62° in the median.
     assert start.described["tilt_error_deg"]["median"] < 0.4
     save_start(tmp_path / "start.safetensors", start)
+    assert is_marked_file(tmp_path / "start.safetensors", START)
     again = load_start(tmp_path / "start.safetensors")
     assert again.described == json.loads(json.dumps(start.described))
     assert again.knows(task.cell, task.microscope)
