@@ -9,12 +9,13 @@ import numpy as np
 
 from iphasenet.base.errors import InputError
 from iphasenet.fitting.crystal_model import CrystalModel, Parameters
+from iphasenet.fitting.expansion import SIMULATED, STEPS
 from iphasenet.fitting.harmonics import Harmonics, Pixels
 from iphasenet.fitting.image_lattice import ImageLattice, find_lattices
 from iphasenet.fitting.limits import GOOD
 from iphasenet.fitting.orientation import CAREFUL, FINAL, ROUGH, TILT_STEP, Orientation
 from iphasenet.fitting.processes import start_processes
-from iphasenet.fitting.refinement import SIMULATED, STEPS, Refined
+from iphasenet.fitting.refinement import Refined
 from iphasenet.fitting.rotations import Rotations
 from iphasenet.fitting.search import OTHER_ARRANGEMENTS, Candidate
 from iphasenet.fitting.task import Task

@@ -14,10 +14,10 @@ from iphasenet import __version__
 from iphasenet.base.files import atomic_file
 from iphasenet.crystal.potential import CrystalPotential, series_frequencies
 from iphasenet.fitting.crystal_model import SLICE
+from iphasenet.fitting.expansion import STEPS
 from iphasenet.fitting.fit import Fit
 from iphasenet.fitting.harmonics import FloatArray
 from iphasenet.fitting.image_lattice import turn
-from iphasenet.fitting.refinement import STEPS
 from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.reconstruction.preparation import UNCALIBRATED, idpc_potential, prepare
 from iphasenet.reconstruction.reconstruct import Reconstruction
