@@ -30,6 +30,7 @@ wildcard_constraints:
     material="|".join(MATERIALS),
     batch=r"\d+",
     tilt=r"\d+",
+    specimen="|".join(specimens()) or "/",
     # No image at all: a name that no file has. In a group, blanks at its ends count.
     image=f"(?:{'|'.join(map(re.escape, IMAGES)) or '/'})",
 
@@ -40,6 +41,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/columns.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/field.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/reconstruct.smk"
 
@@ -50,6 +52,7 @@ localrules:
     describe_dataset,
     describe_model,
     plan_columns,
+    summarise_field,
     summarise_scores,
     write_report,
 

@@ -25,6 +25,8 @@ from iphasenet.planning.corpus_materials import with_corpus
 from iphasenet.base.errors import InputError
 from iphasenet.base.recorded_names import recorded_text
 from iphasenet.base.running_library import job_prelude, own_library
+from iphasenet.field_test.plan import field_specimens
+from iphasenet.planning.field_settings import FieldTest
 from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.planning.other_runs import (
     check_other_runs,
@@ -260,6 +262,73 @@ def column_splits(wildcards):
     return {name: SPLITS[name] for name in MATERIALS}
 
 
+@cache
+def specimens():
+    """Specimens of the field test by name."""
+    if "field_test" not in config:
+        return {}
+    return {specimen.name: specimen for specimen in field_specimens(config)}
+
+
+def planned_specimen(wildcards):
+    """A specimen and its images, as text."""
+    return recorded_text(specimens()[wildcards.specimen])
+
+
+def specimen_crystal(wildcards):
+    """What says which crystal of the file a specimen is."""
+    entry = config["materials"][specimens()[wildcards.specimen].material]
+    return {key: value for key, value in entry.items() if key != "cif"}
+
+
+def specimen_cif(wildcards):
+    return config["materials"][specimens()[wildcards.specimen].material]["cif"]
+
+
+def field_settings(*names):
+    """Some settings of the field test, defaults included."""
+    return {
+        name: repr(getattr(FieldTest(**config["field_test"]), name)) for name in names
+    }
+
+
+def field_numerics(wildcards):
+    """What the simulation of a specimen depends on besides itself."""
+    return {
+        **accuracy_settings(config),
+        "parametrization": config["simulation"]["parametrization"],
+        "sampling": config["image"]["sampling_angstrom"],
+        **field_settings(
+            "displacement_factor", "cell_angstrom", "cell_multislice", "carbon_nm"
+        ),
+    }
+
+
+def field_recording(wildcards):
+    """What recording depends on besides the images."""
+    return {
+        "acquisition": config["noise"]["acquisition"],
+        "seed": config["seed"],
+        **field_settings("dark_offset", "saturation", "told_roughly"),
+    }
+
+
+def field_fits(wildcards):
+    """Which images are fitted."""
+    return field_settings("fit_nm", "fit_images", "not_fitted")
+
+
+def field_weights(wildcards):
+    test = FieldTest(**config["field_test"])
+    return [test.weights, test.any_weights]
+
+
+def field_targets():
+    """The field test's tables."""
+    folder = f"results/{config['run']}/field"
+    return [f"{folder}/summary.csv", f"{folder}/pictures.png"]
+
+
 def own_weights():
     """Weights of the run's own network."""
     if "column_network" in config:
@@ -302,6 +371,8 @@ def targets():
     """What a run makes; no data set or network where another run's is used."""
     if "column_network" in config:
         return column_targets()
+    if "field_test" in config:
+        return field_targets()
     run = f"results/{config['run']}"
     made = [f"{run}/evaluation/summary.json", f"{run}/report.html"]
     if "dataset" not in config:

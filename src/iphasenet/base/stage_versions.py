@@ -15,5 +15,8 @@ STAGE_VERSIONS = {
     "evaluation": 6,
     "report": 5,
     "reconstruction": 6,
+    "field_images": 1,
+    "field_fits": 1,
+    "field_ways": 1,
 }
 """Part of each rule's parameters: raise a number when the library's change must remake that stage's outputs."""

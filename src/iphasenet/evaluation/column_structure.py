@@ -123,15 +123,11 @@ def crystal_columns(potential: CrystalPotential) -> CrystalColumns:
     if not heavy.any():
         raise InputError("potential: found only hydrogen atoms; allowed: at least one other atom")
     numbers, periods = numbers[heavy], np.array(potential.lengths[:2])
-    # A remainder may round up to the period itself, which the periodic tree refuses.
-    places = np.mod(potential.positions[heavy, :2], periods)
-    places = np.where(places >= periods, 0.0, places)
-    pairs = cKDTree(places, boxsize=periods).query_pairs(SAME_COLUMN, output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * [len(places)])
-    count, owner = connected_components(links, directed=False)
-    groups = [np.flatnonzero(owner == column) for column in range(count)]
+    places = potential.positions[heavy, :2]
+    owner = column_owners(places, periods)
+    groups = [np.flatnonzero(owner == column) for column in range(owner.max() + 1)]
     return CrystalColumns(
-        positions=np.array([_centre(places[group], numbers[group], periods) for group in groups]),
+        positions=np.array([column_centre(places[group], periods, numbers[group]) for group in groups]),
         types=tuple(_composition(numbers[group]) for group in groups),
         light=np.array([numbers[group].max() <= LIGHT for group in groups]),
         charges=np.array([float(numbers[group].sum()) for group in groups]),
@@ -159,11 +155,37 @@ def _atomic_numbers(potential: CrystalPotential) -> NDArray[np.int64]:
     return numbers[error.argmin(axis=1)]
 
 
-def _centre(places: FloatArray, weights: NDArray[np.int64], periods: FloatArray) -> FloatArray:
-    """Weighted mean of neighbouring places (atom, 2) of a periodic cell."""
+def column_owners(places: FloatArray, periods: FloatArray) -> NDArray[np.int64]:
+    """
+    Find the column of each atom.
+
+    Parameters
+    ----------
+    places : (atom, 2) array
+        Positions across the beam (x, y) [Å].
+    periods : (2,) array
+        Periods along x and y [Å].
+
+    Returns
+    -------
+    (atom,) integer array
+        Number of the column: atoms whose places are linked by steps of up to `SAME_COLUMN` form one.
+    """
+    # A remainder may round up to the period itself, which the periodic tree refuses.
+    within = np.mod(places, periods)
+    within = np.where(within >= periods, 0.0, within)
+    pairs = cKDTree(within, boxsize=periods).query_pairs(SAME_COLUMN, output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * [len(within)])
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+
+def column_centre(
+    places: FloatArray, periods: FloatArray, weights: NDArray[np.integer[Any]] | None = None
+) -> FloatArray:
+    """Average neighbouring places (atom, 2) of a periodic cell, with weights or without [Å]."""
     from_first = places - places[0]
     from_first -= periods * np.rint(from_first / periods)
-    return np.mod(places[0] + np.average(from_first, axis=0, weights=weights), periods)
+    return np.asarray(np.mod(places[0] + np.average(from_first, axis=0, weights=weights), periods))
 
 
 def _composition(numbers: NDArray[np.int64]) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,6 +23,12 @@ from iphasenet.microscope.detector import Detector
 from iphasenet.microscope.electron import interaction_constant, wavelength
 
 FloatArray = NDArray[np.floating[Any]]
+
+_FOCAL_ERROR = 5e-7
+"""Error of the mean over the focal spread."""
+
+_MOST_HERMITE = 30
+"""Nodes of Gauss and Hermite's rule from which on the trapezium rule has fewer."""
 
 
 def rotate(x: Any, y: Any, rotation_deg: float) -> tuple[Any, Any]:
@@ -204,17 +211,13 @@ class Microscope(Settings, section="optics"):
         Returns
         -------
         list of (float, float)
-            Change of C10 [Å] and its share of the sum, by the trapezium rule up to 5.5 standard deviations. The steps
-            resolve the phase at the aperture's edge. For a Gaussian the rule converges faster than any power of the
-            step.
+            Change of C10 [Å] and its share of the sum, which averages phases up to that at the aperture's edge to 1e-6.
         """
         spread = self.focal_spread_angstrom
         if spread == 0:
             return [(0.0, 1.0)]
-        phase = math.pi * self.wavelength * self.frequency(self.semiangle_mrad) ** 2 * spread
-        nodes = np.linspace(-5.5, 5.5, 2 * math.ceil(phase + 6) + 1)
-        weights = np.exp(-(nodes**2) / 2)
-        return [(spread * float(x), float(w)) for x, w in zip(nodes, weights / weights.sum(), strict=True)]
+        nodes, weights = normal_nodes(math.pi * self.wavelength * self.frequency(self.semiangle_mrad) ** 2 * spread)
+        return [(spread * float(x), float(w)) for x, w in zip(nodes, weights, strict=True)]
 
     def aberration_phase(
         self, kx: FloatArray, ky: FloatArray, rotation_deg: float = 0.0, focus: float = 0.0
@@ -275,6 +278,27 @@ class Microscope(Settings, section="optics"):
         y = scale * (ky[:, None, None] + offsets[:, None] * pixel[1])
         lab_x, lab_y = rotate(x, y, rotation_deg)
         return np.concatenate([detector.weights(lab_x, lab_y) for detector in self.detectors])
+
+
+@lru_cache(maxsize=64)
+def normal_nodes(phase: float) -> tuple[FloatArray, FloatArray]:
+    """
+    Nodes and weights of means over a standard normal variable x of exp(i p x), p up to a phase [rad].
+
+    Gauss and Hermite's rule where it needs fewer nodes, up to 7 rad. Else the trapezium rule up to 5.5 standard
+    deviations, with steps that resolve the phase: for a Gaussian, it converges faster than any power of the step.
+    """
+    most = 2 * math.ceil(phase + 6) + 1
+    phases = np.linspace(0.0, phase, math.ceil(8 * phase) + 2)[:, None]
+    for count in range(1, min(most, _MOST_HERMITE)):
+        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+        weights = weights / weights.sum()
+        error = np.cos(phases * nodes) @ weights - np.exp(-(phases[:, 0] ** 2) / 2)
+        if np.abs(error).max() < _FOCAL_ERROR:
+            return nodes, weights
+    nodes = np.linspace(-5.5, 5.5, most)
+    weights = np.exp(-(nodes**2) / 2)
+    return nodes, weights / weights.sum()
 
 
 def enveloping(microscopes: Sequence[Microscope]) -> Microscope:

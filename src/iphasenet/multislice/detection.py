@@ -139,8 +139,10 @@ class Detection:
             spectrum = part.new_zeros(len(part), part.shape[2], ny, nx)
             for probe, amplitudes in zip(lit, waves, strict=True):
                 spectrum[..., places[:, 1] % ny, places[:, 0] % nx] = (part * amplitudes).transpose(1, 2)
-                signal, group = torch.fft.fft2(spectrum).abs().square(), probe.rotations
-                total[:, group] += torch.einsum("rcb,ebyx->ercyx", probe.share * share[group], signal)
+                signal, group = torch.fft.fft2(spectrum), probe.rotations
+                # Several times as fast as the square of `abs`, which takes care of numbers that overflow.
+                power = signal.real.square() + signal.imag.square()
+                total[:, group] += torch.einsum("rcb,ebyx->ercyx", probe.share * share[group], power)
         return total
 
 

@@ -1,6 +1,7 @@
 """Check of the configuration before anything runs, with rules that the schema cannot express."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from iphasenet.microscope.optics import Microscope, sampling_limit
 from iphasenet.network.column_settings import holds_columns
 from iphasenet.planning.configuration_form import check_form
 from iphasenet.planning.corpus_materials import with_corpus
+from iphasenet.planning.field_settings import FieldTest
 from iphasenet.planning.job_resources import training_processes
 from iphasenet.planning.materials import crystals, selected_materials
 from iphasenet.planning.settings import Simulation
@@ -59,6 +61,8 @@ def check_configuration(config: Mapping[str, Any], folder: str | Path = ".") -> 
     _check_evaluation(config)
     if "column_network" in config:
         _check_columns(config, splits)
+    if "field_test" in config:
+        _check_field(config, Path(folder))
 
 
 def _check_columns(config: Mapping[str, Any], splits: Mapping[str, Split]) -> None:
@@ -90,6 +94,36 @@ def _check_columns(config: Mapping[str, Any], splits: Mapping[str, Split]) -> No
             f"{key}: found no crystal in the split '{lacking[0]}'; allowed: at least one in each of "
             f"{', '.join(SPLITS)}: give `corpus`, and in `select` crystals of each"
         )
+
+
+def _check_field(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a field test that could not run."""
+    test, key = FieldTest(**config["field_test"]), "configuration: field_test"
+    if "column_network" in config:
+        raise InputError(f"{key}: found column_network, too; allowed: one of them in a run")
+    names = selected_materials(config)
+    unknown = [name for _, name in test.materials if name not in names]
+    if unknown:
+        raise InputError(f"{key}: found {unknown[0]!r}; allowed: materials of the run, {', '.join(names)}")
+    for name, is_any in (("weights", False), ("any_weights", True)):
+        path = folder / getattr(test, name)
+        if not path.is_file():
+            raise InputError(f"{key}.{name}: found {getattr(test, name)!r}, which does not exist; allowed: weights")
+        if holds_columns(path) != is_any:
+            kind = "for any crystal" if is_any else "of a few crystals"
+            raise InputError(f"{key}.{name}: found {getattr(test, name)!r}; allowed: weights of a network {kind}")
+    microscope = Microscope(**config["optics"])
+    for energy in test.energies_kev:
+        reach = replace(microscope, energy_kev=energy).reach
+        for place, numerics in (
+            ("simulation.multislice", Simulation(**config["simulation"]).multislice),
+            ("field_test.cell_multislice", test.cell_multislice),
+        ):
+            if numerics.sampling_angstrom > sampling_limit(reach):
+                raise InputError(
+                    f"configuration: {place}.sampling_angstrom: found {numerics.sampling_angstrom:g} at {energy:g} "
+                    f"keV; allowed: at most {sampling_limit(reach):.4f}"
+                )
 
 
 def _refuse_three_angles(reconstruction: Any) -> None:

@@ -1,12 +1,12 @@
 """JSON schema of the configuration, made from the dataclasses that hold its settings."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, asdict
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from iphasenet.base.quantities import Quantity
-from iphasenet.base.settings import Setting, Settings, described, entry_of, is_mapping, is_settings, is_union
+from iphasenet.base.settings import Described, Setting, Settings, described, entry_of, is_mapping, is_settings, is_union
 from iphasenet.planning.settings import Configuration
 
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
@@ -36,8 +36,7 @@ def _object(kind: type[Settings]) -> dict[str, Any]:
     required = [one.name for one in known if one.required]
     properties = {}
     for one in known:
-        default = {} if one.required or one.default in (None, MISSING) else {"default": one.default}
-        properties[one.name] = {**_schema(one.kind, one.setting), **default}
+        properties[one.name] = {**_schema(one.kind, one.setting), **_default(one)}
     return {
         "type": "object",
         "additionalProperties": False,
@@ -45,6 +44,14 @@ def _object(kind: type[Settings]) -> dict[str, Any]:
         **({"without_effect": kind.without_effect} if kind.without_effect else {}),
         "properties": properties,
     }
+
+
+def _default(one: Described) -> dict[str, Any]:
+    """Describe a key's default, if it has one."""
+    if one.required or one.default in (None, MISSING):
+        return {}
+    # A part of a section has its own keys.
+    return {"default": asdict(one.default) if is_settings(one.kind) else one.default}
 
 
 def _schema(kind: Any, setting: Setting) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from iphasenet.microscope.acquisition import EvaluationDoses, Imperfections, Tra
 from iphasenet.microscope.optics import Microscope
 from iphasenet.multislice.settings import Numerics
 from iphasenet.network.settings import ModelSettings
+from iphasenet.planning.field_settings import FieldTest
 from iphasenet.planning.image_settings import ImageSettings
 from iphasenet.simulation.drawn_optics import DrawnOptics
 from iphasenet.simulation.grid import Grid
@@ -296,6 +297,10 @@ class Configuration(Settings, section=""):
     column_network: Annotated[
         ColumnNetworkSettings | None,
         Setting("The network for any crystal, trained and tested by the target `columns`."),
+    ] = None
+    field_test: Annotated[
+        FieldTest | None,
+        Setting("A test of all ways from an image to the potential, on images that another model has made."),
     ] = None
     title: Annotated[
         str | None, Setting("Title of the run in reports, a few words; its name if absent.", most=1000)

@@ -38,6 +38,7 @@ _STREAMS = (
     "alteration",
     "thermal",
     "optics",
+    "field",
 )
 
 
@@ -57,7 +58,7 @@ def generator(seed: int, material: str, stream: str, *indices: int) -> np.random
     material : str
         Name of the material.
     stream : {'tilt', 'rotation', 'offset', 'split', 'noise', 'training', 'order', 'angles', 'edge', 'wedge', \
-'alteration', 'thermal', 'optics'}
+'alteration', 'thermal', 'optics', 'field'}
         Purpose of the numbers.
     *indices : int
         Further parts of the key, such as the indices of tilt, rotation, thickness, dose or epoch.
