@@ -120,6 +120,12 @@ def test_foci_average_every_phase_of_the_aperture(semiangle: float, spread: floa
     np.testing.assert_allclose(average, np.exp(-((phases * spread) ** 2) / 2), atol=1e-6)
 
 
+def test_a_small_focal_spread_needs_few_foci() -> None:
+    """Each focus costs as much as a detector: 3 nm need fewer than the trapezium rule's 17."""
+    counts = [len(replace(MICROSCOPE, focal_spread_angstrom=spread).foci()) for spread in (0.0, 5.0, 30.0, 400.0)]
+    assert counts[0] == 1 and counts[1] <= 5 and counts[2] <= 9 and counts == sorted(counts)
+
+
 @pytest.mark.parametrize("material", ["GaN", "LiCoO2"])
 def test_lateral_translations_divide_the_work_and_change_nothing(material: str) -> None:
     potential = potential_of(cell_of(material, (1, 0, 0) if material == "LiCoO2" else (0, 0, 1)), 0.12)

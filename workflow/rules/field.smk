@@ -107,6 +107,8 @@ rule summarise_field:
             caption="../report/field.rst",
             category="Field test",
         ),
+        gallery="<run>/field/gallery.png",
+        failures="<run>/field/failures.png",
     log:
         "<run>/logs/summarise_field.log",
     conda:

@@ -5,7 +5,7 @@ import pandas
 from iphasenet.base.files import write_table
 from iphasenet.base.job_log import stage
 from iphasenet.base.tables import read_table
-from iphasenet.field_test.pictures import draw_pictures, load_picture, shown_images
+from iphasenet.field_test.pictures import draw_pictures, failures, gallery_images, load_picture, shown_images
 from iphasenet.field_test.tables import defect_table, estimate_table, picture_title, summary_table, unusable_table
 
 output = snakemake.output
@@ -24,8 +24,15 @@ with stage("summary of the field test", snakemake.log[0], output) as log:
     write_table(defect_table(scores), Path(output.defects))
     write_table(unusable_table(scores), Path(output.unusable))
     folder = {Path(path).stem: Path(path) for path in snakemake.input.pictures}
-    shown = {image: image.rpartition("-") for image in shown_images(scores).values()}
-    pictures = {image: load_picture(folder[parts[0]], int(parts[2])) for image, parts in shown.items()}
-    titles = {image: picture_title(scores, image) for image in pictures}
-    draw_pictures(pictures, titles, [Path(output.pictures)])
+    for drawn, names in (
+        (output.pictures, shown_images(scores)),
+        (output.gallery, gallery_images(scores)),
+        (output.failures, failures(scores)),
+    ):
+        pictures = {}
+        for image in names:
+            specimen, _, number = image.rpartition("-")
+            pictures[image] = load_picture(folder[specimen], int(number))
+        titles = {image: picture_title(scores, image) for image in names}
+        draw_pictures(pictures, titles, [Path(drawn)])
     log.info("%d images", scores["image"].nunique())

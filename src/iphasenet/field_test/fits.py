@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iphasenet.base.errors import InputError
 from iphasenet.base.files import atomic_file
-from iphasenet.base.reading import whole_file
+from iphasenet.base.reading import read_arrays
 from iphasenet.field_test.plan import FieldImage, FieldSpecimen
 from iphasenet.fitting.fit import fit
 from iphasenet.fitting.limits import GOOD, Limits
@@ -158,6 +158,7 @@ def save_fits(path: Path, fits: Sequence[FieldFit]) -> None:
 
 def load_fits(path: Path) -> list[FieldFit]:
     """Read what `save_fits` wrote; InputError names a damaged file."""
-    with whole_file(path, "fits of a field test"), np.load(path, allow_pickle=False) as file:
-        told = [json.loads(str(text)) for text in file["told"]]
-        return [FieldFit(one, file[f"potential_{n}"], file[f"columns_{n}"]) for n, one in enumerate(told)]
+    told = [json.loads(str(text)) for text in read_arrays(path, "told")["told"]]
+    numbers = range(len(told))
+    arrays = read_arrays(path, *(f"{name}_{number}" for number in numbers for name in ("potential", "columns")))
+    return [FieldFit(told[number], arrays[f"potential_{number}"], arrays[f"columns_{number}"]) for number in numbers]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iphasenet.base.drawing import STYLE, draw_scale_bar, save_figure
 from iphasenet.base.files import atomic_file
-from iphasenet.base.reading import whole_file
+from iphasenet.base.reading import read_arrays
 from iphasenet.base.wording import number_text
 from iphasenet.field_test.simulation import FieldTruth
 from iphasenet.field_test.ways import Result
@@ -83,12 +83,12 @@ def save_pictures(path: Path, pictures: Sequence[Picture]) -> None:
 
 def load_picture(path: Path, number: int) -> Picture:
     """Read one picture that `save_pictures` wrote; InputError names a damaged file."""
-    with whole_file(path, "pictures of a field test"), np.load(path, allow_pickle=False) as file:
-        first, second = file["pixels"][number].tolist()
-        return Picture(**{name: file[f"{name}_{number}"] for name in _ARRAYS}, pixels=(first, second))
+    arrays = read_arrays(path, "pixels", *(f"{name}_{number}" for name in _ARRAYS))
+    first, second = arrays["pixels"][number].tolist()
+    return Picture(**{name: arrays[f"{name}_{number}"] for name in _ARRAYS}, pixels=(first, second))
 
 
-def shown_images(scores: pandas.DataFrame) -> dict[str, str]:
+def shown_images(scores: pandas.DataFrame) -> list[str]:
     """
     Choose an image of each material: neither the best nor the worst.
 
@@ -99,24 +99,45 @@ def shown_images(scores: pandas.DataFrame) -> dict[str, str]:
 
     Returns
     -------
-    dict
-        Name of the image by material: of its perfect crystals and wedges at 1e5 or 1e6 e/Å², those that were fitted if
-        there are any, the one with the median correlation of the columns where nothing is told.
+    list of str
+        Names: of the perfect crystals and wedges at 1e5 or 1e6 e/Å², those that were fitted if there are any, the one
+        with the median correlation of the columns where nothing is told.
     """
-    nothing = scores[(scores["way"] == "nothing told") & (scores["refused"] == "")]
+    return [_median(_typical(group, scores)) for _, group in _untold(scores).groupby("material", sort=False)]
+
+
+def gallery_images(scores: pandas.DataFrame) -> list[str]:
+    """Choose the image with the median correlation of each kind, of the known crystals and of the others."""
+    groups = _untold(scores).groupby([scores["group"] == "known", "kind"], sort=False)
+    return [_median(group) for _, group in groups]
+
+
+def failures(scores: pandas.DataFrame) -> list[str]:
+    """Choose the image of each kind with the lowest correlation of the columns where nothing is told."""
+    nothing = _untold(scores)
+    worst = nothing.loc[nothing.groupby("kind", sort=False)["columns_pearson"].idxmin()]
+    return worst.sort_values("columns_pearson")["image"].to_list()
+
+
+def _untold(scores: pandas.DataFrame) -> pandas.DataFrame:
+    """Rows of the network that is told nothing, where it gives a result."""
+    return scores[(scores["way"] == "nothing told") & (scores["refused"] == "")]
+
+
+def _typical(rows: pandas.DataFrame, scores: pandas.DataFrame) -> pandas.DataFrame:
     fitted = scores[(scores["way"] == "fit") & (scores["refused"] == "")]["image"]
-    chosen = {}
-    for material, group in nothing.groupby("material", sort=False):
-        usual = group[group["kind"].isin(["crystal", "wedge"]) & group["dose"].isin(_TYPICAL_DOSE)]
-        rows = next(
-            part for part in (usual[usual["image"].isin(fitted)], usual, group) if len(part)
-        )  # fmt: skip
-        ordered = rows.sort_values("columns_pearson")
-        chosen[str(material)] = str(ordered["image"].iloc[(len(ordered) - 1) // 2])
-    return chosen
+    usual = rows[rows["kind"].isin(["crystal", "wedge"]) & rows["dose"].isin(_TYPICAL_DOSE)]
+    return next(part for part in (usual[usual["image"].isin(fitted)], usual, rows) if len(part))
 
 
-def draw_pictures(pictures: Mapping[str, Picture], titles: Mapping[str, str], outputs: Sequence[Path]) -> None:
+def _median(rows: pandas.DataFrame) -> str:
+    ordered = rows.sort_values("columns_pearson")["image"]
+    return str(ordered.iloc[(len(ordered) - 1) // 2])
+
+
+def draw_pictures(
+    pictures: Mapping[str, Picture], titles: Mapping[str, str], outputs: Sequence[Path], fitted: bool = True
+) -> None:
     """
     Draw one row a crystal: recorded; columns where nothing is told, truth, difference; potential of the fit, likewise.
 
@@ -128,10 +149,13 @@ def draw_pictures(pictures: Mapping[str, Picture], titles: Mapping[str, str], ou
         What is said of each.
     outputs : sequence of Path
         Figures to write, PNG or SVG by their endings.
+    fitted : bool
+        Whether the fit is shown.
     """
-    heads = ("recorded, sum", "nothing told", "truth", "difference", "fitted crystal", "truth", "difference")
+    heads = ["recorded, sum", "nothing told", "truth", "difference"]
+    heads += ["fitted crystal", "truth", "difference"] if fitted else []
     with style.context(STYLE):
-        figure = Figure(figsize=(12.6, 2.06 * len(pictures) + 0.3), layout="constrained")
+        figure = Figure(figsize=(1.8 * len(heads), 2.06 * len(pictures) + 0.3), layout="constrained")
         panels = figure.subplots(len(pictures), len(heads), squeeze=False)
         for row, (name, one) in zip(panels, pictures.items(), strict=True):
             _draw_row(row, one)
@@ -145,10 +169,11 @@ def _draw_row(row: NDArray[Any], one: Picture) -> None:
     recorded_pixel, pixel = one.pixels
     _show(row[0], one.segments, recorded_pixel, "gray")
     draw_scale_bar(row[0], *_shape(one.segments, recorded_pixel)[::-1], recorded_pixel, thickness=0.025)
-    for axes, found, true, side, unit in (
+    parts = [
         (row[1:4], one.columns, one.true_columns, pixel, "V"),
         (row[4:7], one.potential, one.true_potential, recorded_pixel, "V Å"),
-    ):
+    ]
+    for axes, found, true, side, unit in parts[: len(row) // 3]:
         middle = _middle(true, side)
         low, high = float(middle.min()), float(middle.max())
         _show(axes[1], true, side, "viridis", (low, high))

@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from iphasenet.base.files import atomic_file
-from iphasenet.base.reading import whole_file
+from iphasenet.base.reading import read_arrays
 from iphasenet.crystal.potential import CrystalPotential
 from iphasenet.field_test.altered_crystals import Altered, with_carbon, with_defect, with_edge
 from iphasenet.field_test.plan import SUPERCELLS, FieldImage, FieldSpecimen
@@ -76,9 +76,13 @@ def save_truths(path: Path, truths: Sequence[FieldTruth]) -> None:
 
 def load_truths(path: Path) -> list[FieldTruth]:
     """Read what `save_truths` wrote; InputError names a damaged file."""
-    with whole_file(path, "images of a field test"), np.load(path, allow_pickle=False) as file:
-        facts = [json.loads(str(text)) for text in file["facts"]]
-        return [FieldTruth(**{name: file[f"{name}_{n}"] for name in _ARRAYS}, facts=one) for n, one in enumerate(facts)]
+    facts = [json.loads(str(text)) for text in read_arrays(path, "facts")["facts"]]
+    names = [[f"{name}_{number}" for name in _ARRAYS] for number in range(len(facts))]
+    arrays = read_arrays(path, *(name for part in names for name in part))
+    found = ([arrays[name] for name in part] for part in names)
+    return [
+        FieldTruth(**dict(zip(_ARRAYS, part, strict=True)), facts=one) for part, one in zip(found, facts, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,11 @@ def unusable_table(scores: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def picture_title(scores: pandas.DataFrame, image: str) -> str:
-    """Say in three lines what an image shows."""
+    """Say in a few lines what an image shows."""
     row = scores[scores["image"] == image].iloc[0]
+    kind = "" if row["kind"] == "crystal" else f", {row['kind']}"
     dose = number_text("{:,.7g} e/Å²", row["dose"])
-    return f"{row['material']}\n{row['thickness_nm']:.0f} nm, {row['tilt_deg']:.2f}°\n{dose}"
+    return f"{row['material']}{kind}\n{row['thickness_nm']:.0f} nm, {row['tilt_deg']:.2f}°\n{dose}"
 
 
 def _places(values: "pandas.Series[Any]") -> "pandas.Series[Any]":

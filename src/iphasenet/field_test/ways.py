@@ -142,21 +142,13 @@ class Ways:
             Of each way of `WAYS`, `BASELINES` and `TOLD_BASELINES`.
         """
         trained = self.few if is_known else self.any_crystal
-        # Errors are drawn uniformly.
-        share = 1 / math.sqrt(3)
-        usual = ToldErrors(share * self.roughly.tilt_deg, share * self.roughly.thickness_percent)
-        for way, told, errors in (
-            ("told exactly", exactly, ToldErrors(0.0, 0.0)),
-            ("told roughly", roughly, usual),
-            ("nothing told", {}, usual),
-        ):
-            chosen = trained if told else self.any_crystal
-            yield _timed(way, partial(_network, replace(image, **told), chosen, errors))
+        known = {"told exactly": exactly, "told roughly": roughly, "nothing told": {}}
+        yield from self.networks(image, is_known, known)
         if fitted.refused:
             yield from (Result(way, refused=fitted.refused) for way in ("fit", "fit + network"))
         else:
             yield _fitted(image, fitted)
-            told = {
+            told: dict[str, Any] = {
                 "thickness_nm": fitted.value("thickness_nm"),
                 "tilt_deg": (fitted.value("alpha_deg"), fitted.value("beta_deg")),
                 "rotation_deg": fitted.value("gamma_deg") % 360,
@@ -167,6 +159,18 @@ class Ways:
             )
             yield _timed("fit + network", partial(_network, replace(image, **told), trained, errors))
         yield from _baselines(image, exactly)
+
+    def networks(
+        self, image: SegmentedImage, is_known: bool, told: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[Result]:
+        """Try a network with each of several mappings of what it is told, by the names of the ways (`results`)."""
+        # Errors are drawn uniformly.
+        share = 1 / math.sqrt(3)
+        usual = ToldErrors(share * self.roughly.tilt_deg, share * self.roughly.thickness_percent)
+        for way, known in told.items():
+            trained = self.few if is_known and known else self.any_crystal
+            errors = ToldErrors(0.0, 0.0) if way == "told exactly" else usual
+            yield _timed(way, partial(_network, replace(image, **known), trained, errors))
 
 
 def _timed(way: str, make: Callable[[], Result]) -> Result:

@@ -9,7 +9,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from iphasenet.field_test.fits import NOT_TRIED, FieldFit, load_fits, not_fitted, save_fits
-from iphasenet.field_test.pictures import draw_pictures, load_picture, picture, save_pictures, shown_images
+from iphasenet.field_test.pictures import (
+    draw_pictures,
+    failures,
+    gallery_images,
+    load_picture,
+    picture,
+    save_pictures,
+    shown_images,
+)
 from iphasenet.field_test.plan import field_specimens
 from iphasenet.field_test.recording import Recorder
 from iphasenet.field_test.scores import score_rows, site_heights
@@ -142,10 +150,13 @@ def test_the_shown_image_is_that_of_the_median() -> None:
             )
         ]
     )  # fmt: skip
-    assert shown_images(scores) == {"GaN": "GaN-0-2"}
-    assert picture_title(scores, "GaN-0-2").startswith("GaN\n20 nm, 0.30°")
+    scores["group"] = "known"
+    assert shown_images(scores) == ["GaN-0-2"]
+    assert picture_title(scores, "GaN-0-2").startswith("GaN, wedge\n20 nm, 0.30°")
     fitted = scores.assign(way="fit").iloc[:1]
-    assert shown_images(pandas.concat([scores, fitted])) == {"GaN": "GaN-0-0"}
+    assert shown_images(pandas.concat([scores, fitted])) == ["GaN-0-0"]
+    assert gallery_images(scores) == ["GaN-0-4", "GaN-0-2", "GaN-0-3"]
+    assert failures(scores) == ["GaN-0-1", "GaN-0-2", "GaN-0-3"]
 
 
 def test_pictures_are_drawn_with_and_without_results(tmp_path: Path) -> None:
