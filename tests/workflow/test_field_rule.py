@@ -1,4 +1,4 @@
-"""The field test by the workflow: images of another model, a fit, all ways and their tables."""
+"""The field test by the workflow: images of another model, all ways and their tables."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ SETTINGS: dict[str, Any] = {
             "memory_mb": 500,
         },
         "not_fitted": ["GaN"],
-        "fit_nm": 2.5,
+        # A fit takes minutes: tests/physics has them.
+        "fit_nm": 0.5,
     },
 }
 
@@ -57,15 +58,14 @@ def test_all_ways_are_tried_and_summarised(workflow: Path) -> None:
     scores = pandas.read_csv(folder / "scores.csv", keep_default_na=False)
     assert set(scores["image"]) == {"KNbO3-0-0", "KNbO3-1-0", "GaN-0-0"}
     fits = scores[scores["way"] == "fit"].set_index("image")["refused"]
-    assert fits["KNbO3-0-0"].startswith("not tried") and fits["GaN-0-0"].startswith("not tried")
-    assert not fits["KNbO3-1-0"].startswith("not tried")
+    assert fits.str.startswith("not tried").all()
     summary = pandas.read_csv(folder / "summary.csv")
     assert set(summary["group"]) == {"known", "new"} and summary["used"].max() == 2
     assert {"kind", "nominal_nm", "dose"} == set(pandas.read_csv(folder / "conditions.csv")["condition"])
     assert (folder / "pictures.png").stat().st_size > 20_000
     assert "Nothing to be done" in snakemake(workflow, "-n", config=files).stdout
     # Fits are no input of the simulation.
-    again = snakemake(workflow, "-n", "--quiet", "rules", config=configured(workflow, fit_nm=0.5))
+    again = snakemake(workflow, "-n", "--quiet", "rules", config=configured(workflow, fit_nm=2.5))
     assert "fit_specimen" in again.stdout and "simulate_specimen" not in again.stdout
 
 
@@ -76,7 +76,7 @@ def test_all_ways_are_tried_and_summarised(workflow: Path) -> None:
         ({"new": ["KNbO3"]}, "field_test: found KNbO3 in two groups"),
         ({"any_weights": "resources/models/laptop.safetensors"}, "allowed: weights of a network for any crystal"),
         ({"weights": "none.safetensors"}, "field_test.weights: found 'none.safetensors', which does not exist"),
-        ({"energies_kev": [30]}, "simulation.multislice.sampling_angstrom: found"),
+        ({"energies_kev": [1000]}, "simulation.multislice.sampling_angstrom: found"),
         ({"kinds": ["dislocation"]}, "dislocation"),
         ({"doses": []}, "doses"),
     ],

@@ -6,7 +6,14 @@ from iphasenet.base.files import write_table
 from iphasenet.base.job_log import stage
 from iphasenet.base.tables import read_table
 from iphasenet.field_test.pictures import draw_pictures, failures, gallery_images, load_picture, shown_images
-from iphasenet.field_test.tables import defect_table, estimate_table, picture_title, summary_table, unusable_table
+from iphasenet.field_test.tables import (
+    condition_table,
+    defect_table,
+    estimate_table,
+    picture_title,
+    summary_table,
+    unusable_table,
+)
 
 output = snakemake.output
 
@@ -14,12 +21,7 @@ with stage("summary of the field test", snakemake.log[0], output) as log:
     scores = pandas.concat([read_table(path) for path in snakemake.input.scores], ignore_index=True)
     write_table(scores, Path(output.scores))
     write_table(summary_table(scores), Path(output.summary))
-    conditions = [
-        summary_table(scores, ("condition", "value"))
-        for name in ("kind", "nominal_nm", "dose")
-        for scores in [scores.assign(condition=name, value=scores[name].astype(str))]
-    ]
-    write_table(pandas.concat(conditions, ignore_index=True), Path(output.conditions))
+    write_table(condition_table(scores), Path(output.conditions))
     write_table(estimate_table(scores), Path(output.estimates))
     write_table(defect_table(scores), Path(output.defects))
     write_table(unusable_table(scores), Path(output.unusable))

@@ -76,6 +76,15 @@ def summary_table(scores: pandas.DataFrame, by: Sequence[str] = ("group",)) -> p
     return table.sort_values([*by, "way"], key=_places, kind="stable", ignore_index=True)
 
 
+def condition_table(scores: pandas.DataFrame) -> pandas.DataFrame:
+    """Summarise the scores of each way by kind of specimen, thickness and dose (`condition`, and its `value`)."""
+    parts = [
+        summary_table(scores.assign(condition=name, value=scores[name].astype(str)), ("condition", "value"))
+        for name in ("kind", "nominal_nm", "dose")
+    ]
+    return pandas.concat(parts, ignore_index=True)
+
+
 def defect_table(scores: pandas.DataFrame) -> pandas.DataFrame:
     """Count altered columns by way and dose: share of them found, share of others that are taken for them [%]."""
     if "defects" not in scores:

@@ -23,6 +23,7 @@ from iphasenet.field_test.recording import Recorder
 from iphasenet.field_test.scores import score_rows, site_heights
 from iphasenet.field_test.simulation import FieldTruth
 from iphasenet.field_test.tables import (
+    condition_table,
     defect_table,
     estimate_table,
     picture_title,
@@ -129,6 +130,9 @@ def test_tables_count_what_was_used_and_what_was_wrong() -> None:
     assert (summary.loc["fit", "images"], summary.loc["fit", "used"]) == (2, 0)
     assert summary.loc["nothing told", "level_wrong"] == summary.loc["nothing told", "level_wrong_unwarned"] == 2
     assert summary.loc["told exactly", "columns_pearson_low"] == pytest.approx(1)
+    conditions = condition_table(scores)
+    assert set(conditions["condition"]) == {"kind", "nominal_nm", "dose"}
+    assert conditions[conditions["condition"] == "kind"].groupby("way")["images"].sum()["nothing told"] == 4
     unusable = unusable_table(scores)
     assert len(unusable) == 2 and set(unusable["refused"]) == {"24 % unexplained"}
     defects = defect_table(scores)
