@@ -285,11 +285,15 @@ def specimen_cif(wildcards):
     return config["materials"][specimens()[wildcards.specimen].material]["cif"]
 
 
+@cache
+def field_test():
+    """Settings of the field test, defaults included."""
+    return FieldTest(**config["field_test"])
+
+
 def field_settings(*names):
-    """Some settings of the field test, defaults included."""
-    return {
-        name: repr(getattr(FieldTest(**config["field_test"]), name)) for name in names
-    }
+    """Some settings of the field test, as text."""
+    return {name: repr(getattr(field_test(), name)) for name in names}
 
 
 def field_numerics(wildcards):
@@ -319,8 +323,7 @@ def field_fits(wildcards):
 
 
 def field_weights(wildcards):
-    test = FieldTest(**config["field_test"])
-    return [test.weights, test.any_weights]
+    return [field_test().weights, field_test().any_weights]
 
 
 def field_targets():

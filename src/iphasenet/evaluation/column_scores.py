@@ -34,7 +34,7 @@ TOLD: Mapping[str, tuple[bool, ...]] = {
 _TOGETHER = 16
 """Images that are predicted together."""
 
-_WITHIN_68 = 1.1394
+WITHIN_68 = 1.1394
 """Half-width of the interval that holds 68 % of a Laplace distribution, over its scale."""
 
 
@@ -166,7 +166,7 @@ def _rows(output: ColumnOutput, columns: Tensor, known: Tensor, told: Sequence[b
     # The first estimate is the level, which nobody is told.
     open_ones = ~torch.tensor((False, *told[:4]))
     off = torch.where(open_ones, output.estimates - true_estimates(columns, known), torch.nan)
-    covered = torch.where(open_ones, (off.abs() <= _WITHIN_68 * output.errors).float(), torch.nan).numpy()
+    covered = torch.where(open_ones, (off.abs() <= WITHIN_68 * output.errors).float(), torch.nan).numpy()
     tilt = torch.hypot(known[:, 1], known[:, 2])
     expected, made = (errors.mean(dim=(1, 2)) for errors in relative_errors(output, columns))
     return {

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from iphasenet.evaluation.atomic_columns import TOLERANCE
 from iphasenet.evaluation.column_peaks import ColumnMasks, find_columns, match_columns
+from iphasenet.evaluation.column_scores import WITHIN_68
 from iphasenet.field_test.fits import FieldFit
 from iphasenet.field_test.pictures import Picture, picture
 from iphasenet.field_test.plan import FieldImage, FieldSpecimen
@@ -22,9 +23,6 @@ from iphasenet.microscope_files.segmented_image import SegmentedImage
 from iphasenet.simulation.image import Image
 
 FloatArray = NDArray[np.floating[Any]]
-
-_WITHIN_68 = 1.1394
-"""Half-width of the interval that holds 68 % of a Laplace distribution, over its scale."""
 
 _SITE_RADIUS = 0.6
 """Radius of the mean around a site that may be a defect [Å]."""
@@ -147,7 +145,7 @@ def _column_scores(truth: FieldTruth, sampling: float, result: Result) -> dict[s
     if result.scaled:
         scores["level_error"] = float(predicted.mean() / true.mean() - 1)
     if result.columns_error is not None:
-        inside = np.abs(predicted - true) <= _WITHIN_68 * result.columns_error
+        inside = np.abs(predicted - true) <= WITHIN_68 * result.columns_error
         scores["covered"] = float(inside.mean())
     return scores
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from iphasenet.base.files import atomic_file
 from iphasenet.base.reading import read_arrays
 from iphasenet.crystal.potential import CrystalPotential
+from iphasenet.crystal.slicing import Slicing
 from iphasenet.field_test.altered_crystals import Altered, with_carbon, with_defect, with_edge
 from iphasenet.field_test.plan import SUPERCELLS, FieldImage, FieldSpecimen
 from iphasenet.microscope.optics import rotate
 from iphasenet.multislice.numerics import sampled_potential
-from iphasenet.multislice.periodic_images import PeriodicImages, simulate_images
+from iphasenet.multislice.periodic_images import ComplexArray, PeriodicImages, simulate_images
 from iphasenet.multislice.settings import Numerics
 from iphasenet.planning.field_settings import FieldTest
 from iphasenet.simulation.image import Image
@@ -122,9 +123,7 @@ class FieldSimulator:
             device,
         )
 
-    def simulate(
-        self, specimen: FieldSpecimen, cell: Atoms, progress: Callable[[int, int], object] | None = None
-    ) -> list[FieldTruth]:
+    def simulate(self, specimen: FieldSpecimen, cell: Atoms) -> list[FieldTruth]:
         """
         Simulate all images of a specimen.
 
@@ -134,8 +133,6 @@ class FieldSimulator:
             Specimen.
         cell : ase.Atoms
             Orthogonal cell of the perfect crystal, with the displacements of its structure.
-        progress : callable, optional
-            Called with the numbers of plane waves done so far and in all.
 
         Returns
         -------
@@ -146,12 +143,10 @@ class FieldSimulator:
         if moved.has("displacements"):
             moved.arrays["displacements"] = moved.arrays["displacements"] * self.test.displacement_factor**2
         if specimen.kind == "wedge":
-            return self._wedge(specimen, moved, progress)
-        return self._even(specimen, moved, progress)
+            return self._wedge(specimen, moved)
+        return self._even(specimen, moved)
 
-    def _even(
-        self, specimen: FieldSpecimen, cell: Atoms, progress: Callable[[int, int], object] | None
-    ) -> list[FieldTruth]:
+    def _even(self, specimen: FieldSpecimen, cell: Atoms) -> list[FieldTruth]:
         """Images of a specimen of even thickness."""
         numerics = self.test.cell_multislice if specimen.kind in SUPERCELLS else self.numerics
         depths = sorted({10 * image.thickness_nm for image in specimen.images})
@@ -160,44 +155,42 @@ class FieldSimulator:
         slicing = potential.slicing(numerics.slice_thickness_angstrom, repeats=not altered.cover)
         # What lies above the crystal's first layer.
         above = altered.cover - slicing.origin if altered.cover else 0.0
-        images = self._images(specimen, potential, numerics, [depth + above for depth in depths], progress, slicing)
+        images = self._images(specimen, potential, numerics, [depth + above for depth in depths], slicing)
         # The truth is the crystal alone.
         crystal = self._averaged(cell) if altered.cover else potential.averaged()
         own = crystal.slicing(numerics.slice_thickness_angstrom)
+        columns = column_series(crystal, numerics.slice_thickness_angstrom, RESOLUTION)
+        period, lengths = (float(crystal.lengths[0]), float(crystal.lengths[1])), images.lengths
         found = []
         for number, image in enumerate(specimen.images):
             place = depths.index(10 * image.thickness_nm)
-            lengths = images.lengths
             field = self._field(image, lengths)
             # Columns begin below the cover, where the tilt has moved them.
             lower = replace(field, offset=_less(field.offset, specimen.lean, above))
             depth = float(images.depths[place]) - above
             series = crystal.projected(own, own.nearest(depth), specimen.lean)
-            columns = column_series(crystal, numerics.slice_thickness_angstrom, RESOLUTION)
-            period = (float(crystal.lengths[0]), float(crystal.lengths[1]))
             found.append(
                 FieldTruth(
                     segments=render(images.coefficients[place, number], lengths, field),
                     potential=render(series, period, lower),
                     columns=render(columns, period, lower),
                     **_sites(altered, field),
-                    facts=self._facts(specimen, image, depth, crystal)
+                    facts=_facts(specimen, image, depth, columns)
                     | {"share": altered.share, "thermal_noise": _noise(images, place)},
                 )
             )
         return found
 
-    def _wedge(
-        self, specimen: FieldSpecimen, cell: Atoms, progress: Callable[[int, int], object] | None
-    ) -> list[FieldTruth]:
+    def _wedge(self, specimen: FieldSpecimen, cell: Atoms) -> list[FieldTruth]:
         """Images of wedges: blended, pixel by pixel, from those of slabs of whole cells that lie next to each other."""
         height = float(cell.cell.lengths()[2])
         maps = [_thickness_map(image, self.sampling, height) for image in specimen.images]
         counts = sorted({count for one in maps for count in _whole(one, height)})
         potential = sampled_potential(cell, self.numerics.sampling_angstrom, self.sampling, self.parametrization)
-        images = self._images(specimen, potential, self.numerics, [height * count for count in counts], progress)
+        images = self._images(specimen, potential, self.numerics, [height * count for count in counts])
         crystal = potential.averaged()
         own = crystal.slicing(self.numerics.slice_thickness_angstrom)
+        columns = column_series(crystal, self.numerics.slice_thickness_angstrom, RESOLUTION)
         found = []
         for number, (image, depths) in enumerate(zip(specimen.images, maps, strict=True)):
             field = self._field(image, images.lengths)
@@ -208,7 +201,6 @@ class FieldSimulator:
                 segments += share * render(images.coefficients[place, number], images.lengths, field)
                 series = crystal.projected(own, count * own.count, specimen.lean)
                 potential_image += share * render(series, images.lengths, field)
-            columns = column_series(crystal, self.numerics.slice_thickness_angstrom, RESOLUTION)
             found.append(
                 FieldTruth(
                     segments=segments.astype(np.float32),
@@ -216,7 +208,7 @@ class FieldSimulator:
                     columns=render(columns, images.lengths, field),
                     sites=np.zeros((0, 2)),
                     defects=np.zeros(0, bool),
-                    facts=self._facts(specimen, image, 10 * image.thickness_nm, crystal)
+                    facts=_facts(specimen, image, 10 * image.thickness_nm, columns)
                     | {"wedge_deg": image.wedge[1], "thermal_noise": _noise(images, len(counts) // 2)},
                 )
             )
@@ -244,8 +236,7 @@ class FieldSimulator:
         potential: CrystalPotential,
         numerics: Numerics,
         depths: Sequence[float],
-        progress: Callable[[int, int], object] | None,
-        slicing: Any = None,
+        slicing: Slicing | None = None,
     ) -> PeriodicImages:
         """Pass of one tilt, with all rotations and optics."""
         microscopes = [image.microscope for image in specimen.images]
@@ -259,7 +250,6 @@ class FieldSimulator:
             specimen.lean,
             [image.rotation_deg for image in specimen.images],
             self.device,
-            progress=progress,
             slicing=slicing,
             seed=specimen.seed,
         )
@@ -268,16 +258,15 @@ class FieldSimulator:
         x, y = (share * length for share, length in zip(image.offset, lengths, strict=True))
         return Field(Image(image.pixels, self.sampling), image.rotation_deg, (x, y))
 
-    def _facts(
-        self, specimen: FieldSpecimen, image: FieldImage, depth: float, crystal: CrystalPotential
-    ) -> dict[str, Any]:
-        mean = column_series(crystal, self.numerics.slice_thickness_angstrom)
-        rows, columns = mean.shape
-        return {
-            "thickness_nm": depth / 10,
-            "tilt_deg": list(specimen.tilt_deg(image)),
-            "mean_potential_v": float(mean[rows // 2, columns // 2].real),
-        }
+
+def _facts(specimen: FieldSpecimen, image: FieldImage, depth: float, columns: ComplexArray) -> dict[str, Any]:
+    """Facts of an image of a slab of some depth [Å]; the central term of its columns is their mean."""
+    rows, width = columns.shape
+    return {
+        "thickness_nm": depth / 10,
+        "tilt_deg": list(specimen.tilt_deg(image)),
+        "mean_potential_v": float(columns[rows // 2, width // 2].real),
+    }
 
 
 def told(specimen: FieldSpecimen, image: FieldImage, truth: FieldTruth, roughly: bool) -> dict[str, Any]:

@@ -89,9 +89,8 @@ def defect_table(scores: pandas.DataFrame) -> pandas.DataFrame:
     """Count altered columns by way and dose: share of them found, share of others that are taken for them [%]."""
     if "defects" not in scores:
         return pandas.DataFrame(columns=["way", "dose", *_DEFECTS, "found_percent", "false_percent"])
-    found = scores[scores["defects"] > 0].groupby(["way", "dose"], as_index=False, sort=False)[
-        list(_DEFECTS)
-    ].sum()  # fmt: skip
+    groups = scores[scores["defects"] > 0].groupby(["way", "dose"], as_index=False, sort=False)
+    found = groups[list(_DEFECTS)].sum()
     found["found_percent"] = 100 * found["defects_found"] / found["defects"]
     found["false_percent"] = 100 * found["false_alarms"] / found["sites"]
     return found.sort_values(["way", "dose"], key=_places, kind="stable", ignore_index=True)

@@ -27,8 +27,6 @@ from iphasenet.reconstruction.preparation import microscope_of
 from iphasenet.reconstruction.reconstruct import Choices, Reconstruction, Trained, load_trained, reconstruct
 from iphasenet.reconstruction.told_errors import ToldErrors
 
-FloatImage = NDArray[np.float32]
-
 WAYS = ("told exactly", "told roughly", "nothing told", "fit", "fit + network")
 """Ways of this project; of `fit` and `fit + network`, the structure is known."""
 
@@ -197,9 +195,7 @@ def _network(image: SegmentedImage, trained: Trained, errors: ToldErrors) -> Res
             warnings=tuple(made.attributes["warnings"]),
         )
     made = reconstruct(image, trained, Choices(turns=1, errors=errors, with_columns=True))
-    return Result(
-        "", made.sampling, made.potential, made.columns, warnings=tuple(made.attributes["warnings"])
-    )  # fmt: skip
+    return Result("", made.sampling, made.potential, made.columns, warnings=tuple(made.attributes["warnings"]))
 
 
 def _estimates(made: Reconstruction) -> dict[str, Any]:
